@@ -1,0 +1,1 @@
+"""The Streamlit shell and the HTTP side of the same process."""

@@ -1,0 +1,36 @@
+"""``python -m app``: run the server."""
+
+import argparse
+import dataclasses
+import os
+import sys
+
+from loguru import logger
+
+from core.errors import SettingsError
+from core.settings import Settings, unknown_variables
+
+
+def main(arguments: list[str]) -> int:
+    """The command line of the server."""
+    parser = argparse.ArgumentParser(prog="python -m app", description="Run HippoView.")
+    parser.add_argument("--port", type=int, help="default 8501, or HIPPOVIEW_PORT")
+    parser.add_argument("--address", help="default 127.0.0.1, or HIPPOVIEW_ADDRESS")
+    options = {k: v for k, v in vars(parser.parse_args(arguments)).items() if v is not None}
+    try:
+        settings = dataclasses.replace(Settings.from_environment(), **options)
+    except SettingsError as error:
+        sys.stderr.write(f"{error.message}. {error.hint}\n")
+        return 2
+    # Streamlit takes a second to import: a wrong setting is told before.
+    from app import server
+
+    server.set_up_log(settings.log_level)
+    for variable in unknown_variables(os.environ):
+        logger.warning("{} is not a setting of HippoView and was ignored", variable)
+    server.run(settings)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

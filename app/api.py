@@ -1,0 +1,254 @@
+"""The REST API. Every error has one shape: ``{"error": {"code", "message", "hint"}}``."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import FastAPI, File, Query, Request, Response, UploadFile
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi_offline import FastAPIOffline
+from loguru import logger
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app import metrics
+from app.services import services
+from core.errors import (
+    BusyError,
+    DeviceError,
+    HippoViewError,
+    InputError,
+    ModelError,
+    NotFoundError,
+    TooLargeError,
+)
+from core.limits import MIB
+from core.pipeline import NOTICE
+
+_LOADING_RETRY_S = 10
+# What a multipart body needs beside the file itself.
+_FORM_OVERHEAD_BYTES = 64 * 1024
+_STATUS: tuple[tuple[type[HippoViewError], int], ...] = (
+    (TooLargeError, 413),
+    (InputError, 422),
+    (DeviceError, 422),
+    (NotFoundError, 404),
+    (BusyError, 503),
+    (ModelError, 503),
+)
+_ERROR_SCHEMA: dict[str, Any] = {
+    "content": {
+        "application/json": {
+            "example": {
+                "error": {
+                    "code": "whole_head",
+                    "message": "The scan covers 165 x 225 x 167 mm: that is a whole head ...",
+                    "hint": "Crop it to about 35 x 50 x 35 mm around one hippocampus.",
+                }
+            }
+        }
+    }
+}
+_DESCRIPTION = f"""Anterior and posterior hippocampus in T1-weighted crops. {NOTICE}
+
+    curl -F image=@scan.nii.gz http://127.0.0.1:8501/api/predict -o mask.nii.gz
+"""
+
+
+def make_api(max_upload_mib: int) -> FastAPI:
+    """The API, to be mounted at ``/api``."""
+    api = FastAPIOffline(
+        redoc_url=None, title="HippoView", description=_DESCRIPTION, version="0.1.0"
+    )
+    api.add_middleware(BodyLimit, max_bytes=max_upload_mib * MIB + _FORM_OVERHEAD_BYTES)
+    api.add_exception_handler(HippoViewError, _on_known_error)
+    api.add_exception_handler(RequestValidationError, _on_bad_request)
+    api.add_exception_handler(HTTPException, _on_http_error)
+    api.add_exception_handler(Exception, _on_unknown_error)
+    api.get("/health", responses={503: {"description": "No model can serve."}})(health)
+    api.get("/metrics", response_class=Response)(prometheus)
+    api.post(
+        "/predict",
+        response_class=Response,
+        responses={
+            200: {
+                "content": {"application/gzip": {}, "application/json": {}},
+                "description": "The mask (.nii.gz), or the measures for Accept: application/json.",
+            },
+            413: {"description": "The file is too large.", **_ERROR_SCHEMA},
+            422: {"description": "The file cannot be segmented.", **_ERROR_SCHEMA},
+            503: {"description": "Busy, or no model can serve.", **_ERROR_SCHEMA},
+        },
+    )(predict)
+    return api
+
+
+def health() -> Response:
+    """Whether the model can serve, and what it is."""
+    shared = services()
+    serving = shared.predictors.serving
+    if serving is None:
+        failure = shared.predictors.failure
+        body = _loading().as_dict() if failure is None else failure.as_dict()
+        status = "loading" if failure is None else "failed"
+        return JSONResponse(
+            {"status": status, "ready": False, "model": None, "device": None, "backend": None}
+            | body,
+            503,
+            {"Retry-After": str(_LOADING_RETRY_S)},
+        )
+    return JSONResponse(
+        {
+            "status": "ok",
+            "ready": True,
+            "model": serving.model.as_dict(),
+            "device": serving.device,
+            "backend": serving.backend,
+            "waiting": serving.waiting,
+            "notice": NOTICE,
+        }
+    )
+
+
+def predict(
+    request: Request,
+    image: Annotated[UploadFile, File(description="One 3-D scan, .nii or .nii.gz")],
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], Query(description="Where the network runs")
+    ] = "auto",
+) -> Response:
+    """Segment one scan. Nothing of it is kept on the server.
+
+    The mask lies on the scan's own grid and affine: 0 background, 1 anterior, 2 posterior.
+    """
+    shared = services()
+    if shared.predictors.serving is None and shared.predictors.failure is None:
+        raise _loading()
+    analysis = shared.analyse(image.file, "api", device=device)
+    headers = {
+        "X-Model-Version": analysis.segmentation.model.version,
+        "X-Anterior-Mm3": f"{analysis.measures.anterior.volume_mm3:.1f}",
+        "X-Posterior-Mm3": f"{analysis.measures.posterior.volume_mm3:.1f}",
+        "X-Warnings": ",".join(f.code for f in analysis.findings if f.level == "warning"),
+        "X-Notice": NOTICE,
+    }
+    if _wants_json(request.headers.get("accept", "")):
+        return JSONResponse(analysis.as_dict(), headers=headers)
+    headers["Content-Disposition"] = 'attachment; filename="mask.nii.gz"'
+    return Response(analysis.mask_file, media_type="application/gzip", headers=headers)
+
+
+def prometheus() -> Response:
+    """Counters and timings in Prometheus's text format."""
+    return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+class BodyLimit:
+    """Answers 413 as soon as a request's body is larger than allowed.
+
+    Streamlit's own limit does not reach mounted routes.
+    """
+
+    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+        self._app = app
+        self._max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        received = 0
+        refused = False
+
+        async def counted_receive() -> Message:
+            nonlocal received, refused
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self._max_bytes:
+                refused = True
+                raise self._too_large()
+            return message
+
+        async def guarded_send(message: Message) -> None:
+            # The form parser turns the exception above into a 400: it is replaced below.
+            if not refused:
+                await send(message)
+
+        declared = dict(scope["headers"]).get(b"content-length", b"0")
+        if declared.isdigit() and int(declared) > self._max_bytes:
+            refused = True
+        else:
+            try:
+                await self._app(scope, counted_receive, guarded_send)
+            except TooLargeError:
+                refused = True
+        if refused:
+            await _answer(self._too_large())(scope, receive, send)
+
+    def _too_large(self) -> TooLargeError:
+        limit_mib = (self._max_bytes - _FORM_OVERHEAD_BYTES) // MIB
+        return TooLargeError(
+            f"The file is larger than {limit_mib} MiB",
+            "Crop the scan around the hippocampus, or compress it as .nii.gz.",
+        )
+
+
+def _loading() -> ModelError:
+    return ModelError(
+        "The model is being loaded",
+        f"Try again in about {_LOADING_RETRY_S} seconds.",
+        code="model_loading",
+    )
+
+
+def _wants_json(accept: str) -> bool:
+    return "application/json" in accept and "application/gzip" not in accept
+
+
+def _answer(error: HippoViewError) -> JSONResponse:
+    status = next((s for kind, s in _STATUS if isinstance(error, kind)), 500)
+    headers = {}
+    if status == 503:
+        wait_s = error.retry_after_s if isinstance(error, BusyError) else _LOADING_RETRY_S
+        headers["Retry-After"] = str(wait_s)
+    return JSONResponse(error.as_dict(), status, headers)
+
+
+async def _on_known_error(request: Request, error: Exception) -> Response:
+    if not isinstance(error, HippoViewError):
+        raise error
+    return _answer(error)
+
+
+async def _on_bad_request(request: Request, error: Exception) -> Response:
+    if not isinstance(error, RequestValidationError):
+        raise error
+    fields = {str(e["loc"][-1]) for e in error.errors()}
+    if "image" in fields:
+        message = "The form field image holds no file"
+        hint = "Send the scan as multipart/form-data: curl -F image=@scan.nii.gz ..."
+    else:
+        message = f"Not understood: {', '.join(sorted(fields))}"
+        hint = "See /api/docs for what this address takes."
+    return JSONResponse(InputError(message, hint, code="bad_request").as_dict(), 422)
+
+
+async def _on_http_error(request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise error
+    codes = {400: "bad_request", 404: "not_found", 405: "method_not_allowed"}
+    shape = HippoViewError(
+        str(error.detail),
+        "See /api/docs for the addresses and what they take.",
+        code=codes.get(error.status_code, "http_error"),
+    )
+    return JSONResponse(shape.as_dict(), error.status_code, error.headers)
+
+
+async def _on_unknown_error(request: Request, error: Exception) -> Response:
+    logger.opt(exception=error).error("An API call failed for a reason that nobody foresaw")
+    shape = HippoViewError(
+        "The server failed on this request",
+        "Try again; if it fails again, tell the administrator the time of this message.",
+        code="internal",
+    )
+    return JSONResponse(shape.as_dict(), 500)

@@ -1,0 +1,43 @@
+"""Prometheus metrics of this process."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.process_collector import ProcessCollector
+
+from core.predictor.service import Predictors
+
+_SECONDS = (0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
+
+# The registry is the process's own state by the library's design, like the log.
+_REGISTRY = CollectorRegistry()
+ProcessCollector(registry=_REGISTRY)
+_SCANS = Counter(
+    "hippoview_scans", "Scans by origin and outcome.", ("origin", "outcome"), registry=_REGISTRY
+)
+_STEP_SECONDS = Histogram(
+    "hippoview_step_seconds", "Time of each step of a scan.", ("step",),
+    buckets=_SECONDS, registry=_REGISTRY,
+)  # fmt: skip
+_WAITING = Gauge("hippoview_queue_waiting", "Scans that wait for their turn.", registry=_REGISTRY)
+_READY = Gauge("hippoview_ready", "1 once the model can serve.", registry=_REGISTRY)
+
+
+def count(origin: str, outcome: str) -> None:
+    """Count a scan. Outcome: segmented, refused, busy or failed."""
+    _SCANS.labels(origin, outcome).inc()
+
+
+def time_steps(timings_s: dict[str, float]) -> None:
+    """Record the seconds of each step of one scan."""
+    for step, seconds in timings_s.items():
+        _STEP_SECONDS.labels(step).observe(seconds)
+
+
+def watch(predictors: Predictors) -> None:
+    """Read queue and readiness from here on."""
+    _WAITING.set_function(lambda: predictors.serving.waiting if predictors.serving else 0)
+    _READY.set_function(lambda: predictors.serving is not None)
+
+
+def text() -> bytes:
+    """All metrics in Prometheus's text format."""
+    return generate_latest(_REGISTRY)

@@ -1,0 +1,72 @@
+"""One server for the pages and the API: Streamlit's app with the API mounted at /api."""
+
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+from loguru import logger
+from starlette.routing import Mount
+
+from app.api import make_api
+from app.services import services
+from core.settings import Settings
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def build(settings: Settings) -> st.App:
+    """The app, not yet running. Loading the model begins with the server."""
+
+    @asynccontextmanager
+    async def lifespan(app: Any) -> AsyncIterator[dict[str, Any]]:
+        shared = services()
+        yield {}
+        shared.predictors.close()
+
+    return st.App(
+        ROOT / "app" / "main.py",
+        lifespan=lifespan,
+        routes=[Mount("/api", app=make_api(settings.max_upload_mib))],
+        on_script_error=_log_script_error,
+    )
+
+
+def run(settings: Settings) -> None:
+    """Serve until stopped."""
+    logger.info("HippoView serves on http://{}:{}", settings.address, settings.port)
+    if settings.address not in ("127.0.0.1", "::1", "localhost"):
+        logger.warning(
+            "It listens beyond this machine and has no accounts: whoever reaches it sees all cases"
+        )
+    build(settings).run(
+        config={
+            "server.port": settings.port,
+            "server.address": settings.address,
+            "server.headless": True,
+            "server.maxUploadSize": settings.max_upload_mib,
+            "server.fileWatcherType": "none",
+            "browser.gatherUsageStats": False,
+            "client.toolbarMode": "viewer",
+            "client.showErrorDetails": "none",
+            "client.showErrorLinks": False,
+        }
+    )
+
+
+def set_up_log(level: str) -> None:
+    """Log to stderr: time, level, what happened."""
+    logger.remove()
+    logger.add(sys.stderr, level=level, format="{time:YYYY-MM-DD HH:mm:ss} {level:7} {message}",
+               backtrace=False, diagnose=False)  # fmt: skip
+
+
+def _log_script_error(error: Exception) -> bool:
+    logger.opt(exception=error).error("A page failed for a reason that nobody foresaw")
+    st.error(
+        "This page failed. Reload it; if it fails again, tell the administrator the time of "
+        "this message."
+    )
+    return True

@@ -1,0 +1,33 @@
+"""The labels' surfaces as a figure that turns."""
+
+import plotly.graph_objects as go
+
+from core.colours import LABEL_COLOURS
+from core.mesh import Surface
+
+_AXES = {"xaxis": "left to right (mm)", "yaxis": "back to front (mm)", "zaxis": "up (mm)"}
+
+
+def surface_figure(surfaces: dict[str, Surface], height_px: int) -> go.Figure:
+    """Both labels in their colours, equal axes, mm (RAS)."""
+    figure = go.Figure()
+    for name, s in surfaces.items():
+        x, y, z = s.vertices_mm.T
+        i, j, k = s.faces.T
+        figure.add_trace(go.Mesh3d(
+            x=x, y=y, z=z, i=i, j=j, k=k, name=name, color=LABEL_COLOURS[name],
+            showlegend=True, hovertemplate="%{x:.0f}, %{y:.0f}, %{z:.0f} mm<extra>" + name
+            + "</extra>", lighting={"ambient": 0.5, "diffuse": 0.7, "specular": 0.1},
+        ))  # fmt: skip
+    figure.update_layout(
+        height=height_px,
+        margin={"l": 0, "r": 0, "t": 0, "b": 0},
+        legend={"x": 0, "y": 1},
+        scene={
+            "aspectmode": "data",
+            "camera": {"eye": {"x": -1.6, "y": 0.9, "z": 0.6}},
+            **{axis: {"title": {"text": title}} for axis, title in _AXES.items()},
+        },
+        uirevision="keep",
+    )
+    return figure

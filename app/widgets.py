@@ -1,0 +1,257 @@
+"""Parts that two pages share."""
+
+import io
+from typing import Any
+
+import streamlit as st
+
+from app.services import Services
+from app.viewer.slices import LAYOUTS, Layout, image_file, overlay_file, show_slices
+from app.viewer.surfaces import surface_figure
+from core.cases import Case, CaseImages
+from core.errors import HippoViewError
+from core.example import example_file
+from core.export import Outcome, report_csv, report_json
+from core.mesh import label_surfaces, ply
+from core.segmentation import LABELS
+from core.strip import CONVENTION_WORDS, Convention, labels_png, strip_png
+
+_VIEWER_PX = 560
+_SURFACE_PX = 420
+
+
+def show_error(error: HippoViewError) -> None:
+    """What was found, and what to do."""
+    st.error(f"**{error.message}.** {error.hint}", icon=":material/block:")
+
+
+def outcome_table(outcomes: list[Outcome], key: str) -> Outcome:
+    """One row a file, the newest chosen until another is."""
+    rows = []
+    for o in outcomes:
+        m = o.case.report["measures"] if o.case else None
+        rows.append({
+            "File": o.name,
+            "State": "segmented" if m else "refused",
+            "Case": o.case.id if o.case else "",
+            "Anterior (mm³)": round(m["anterior"]["volume_mm3"]) if m else None,
+            "Posterior (mm³)": round(m["posterior"]["volume_mm3"]) if m else None,
+            "Total (mm³)": round(m["total"]["volume_mm3"]) if m else None,
+            "What to look at": o.error or _headlines(o.case),
+        })  # fmt: skip
+    number = st.column_config.NumberColumn(format="localized")
+    event = st.dataframe(
+        rows,
+        hide_index=True,
+        key=key,
+        on_select="rerun",
+        selection_mode="single-row-required",
+        selection_default={"selection": {"rows": [len(outcomes) - 1]}},
+        column_config={c: number for c in rows[0] if c.endswith("(mm³)")},
+        alt="Files of this visit with their volumes and warnings",
+    )
+    chosen = event["selection"]["rows"]
+    return outcomes[chosen[0]] if chosen else outcomes[-1]
+
+
+def _headlines(case: Case | None) -> str:
+    found = case.report["warnings"] if case else []
+    return "; ".join(w["message"].split(". ")[0] for w in found if w["level"] == "warning")
+
+
+def show_case(shared: Services, case: Case) -> None:
+    """Everything about one case: slices, measures, warnings, downloads, strip, surfaces."""
+    try:
+        images = _images(shared, case.id)
+        mask = shared.cases.mask_file(case.id)
+    except HippoViewError as error:
+        show_error(error)
+        return
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom"):
+        st.subheader(case.name, anchor=False, width="content")
+        _convention_switch()
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        _viewer(case, images)
+    with right:
+        _measures(case)
+        _warnings(case)
+        _downloads(case, images, mask)
+    _strip(case, images)
+    _surfaces(case, images)
+    _details(case)
+
+
+@st.cache_data(show_spinner=False, max_entries=20)
+def _images(_shared: Services, case_id: str) -> CaseImages:
+    return _shared.cases.images(case_id)
+
+
+@st.cache_data(show_spinner="Drawing the slices", max_entries=40)
+def _strip_file(_case: Case, _images: CaseImages, case_id: str, convention: Convention) -> bytes:
+    return strip_png(_case, _images, convention)
+
+
+def _convention() -> Convention:
+    chosen: Convention = st.session_state.get("convention", "radiological")
+    return chosen
+
+
+@st.fragment
+def _viewer(case: Case, images: CaseImages) -> None:
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        layout: Layout = st.segmented_control(
+            "View", list(LAYOUTS), default="multiplanar", required=True,
+            format_func=LAYOUTS.__getitem__, key=f"layout-{case.id}",
+        )  # fmt: skip
+        shown = [
+            name for name in LABELS
+            if st.toggle(f"{name.capitalize()} {_swatch(name)}", True, key=f"show-{name}-{case.id}")
+        ]  # fmt: skip
+        opacity = st.slider(
+            "Opacity (%)", 0, 100, 50, 5, key=f"opacity-{case.id}", width=140
+        )  # fmt: skip
+    show_slices(
+        image_file(images),
+        overlay_file(images, shown),
+        layout=layout,
+        opacity=opacity / 100,
+        convention=_convention(),
+        height_px=_VIEWER_PX,
+        key=f"slices-{case.id}",
+    )
+    st.caption(
+        f"**{CONVENTION_WORDS[_convention()]}.** Wheel: next slice. Click: move the crosshair "
+        "(voxel and value at the bottom left). Right-drag: window. "
+        "Letters: R right, L left, A front, P back, S up, I down."
+    )
+
+
+def _swatch(name: str) -> str:
+    return {"anterior": ":orange[■]", "posterior": ":blue[■]"}[name]
+
+
+def _measures(case: Case) -> None:
+    measures = case.report["measures"]
+    rows: list[dict[str, Any]] = []
+    for name in ("anterior", "posterior", "total"):
+        m = measures[name]
+        length = "-" if m["length_mm"] is None else f"{m['length_mm']:.0f}"
+        rows.append({
+            "": name.capitalize(),
+            "mm³": f"{m['volume_mm3']:,.0f}",
+            "ml": f"{m['volume_ml']:.2f}",
+            "voxels": f"{m['voxels']:,}",
+            "length mm": length,
+        })  # fmt: skip
+    st.subheader("Measures", anchor=False)
+    st.table(rows, hide_index=True, border="horizontal")
+    share = measures["anterior_share_percent"]
+    share_text = "" if share is None else f"Anterior share **{share:.0f} %**. "
+    st.markdown(f"{share_text}{measures['side'].capitalize()}.")
+
+
+def _warnings(case: Case) -> None:
+    for finding in case.report["warnings"]:
+        if finding["level"] == "warning":
+            st.warning(finding["message"], icon=":material/warning:")
+        else:
+            st.info(finding["message"], icon=":material/info:")
+
+
+def _downloads(case: Case, images: CaseImages, mask: bytes) -> None:
+    surfaces = ply(label_surfaces(images.labels, images.affine))
+    files = (
+        ("Mask (.nii.gz)", mask, "mask.nii.gz", "application/gzip"),
+        ("Measures (.csv)", report_csv(case), "measures.csv", "text/csv"),
+        ("Measures (.json)", report_json(case), "measures.json", "application/json"),
+        ("Surfaces (.ply)", surfaces, "surfaces.ply", "application/octet-stream"),
+    )
+    with st.container(horizontal=True):
+        for label, data, suffix, mime in files:
+            st.download_button(
+                label, data, f"{case.id}_{suffix}", mime, on_click="ignore",
+                icon=":material/download:", key=f"get-{suffix}-{case.id}",
+            )  # fmt: skip
+
+
+def _strip(case: Case, images: CaseImages) -> None:
+    picture = _strip_file(case, images, case.id, _convention())
+    with st.container(horizontal=True, horizontal_alignment="distribute"):
+        st.subheader("Slice strip", anchor=False, width="content")
+        st.download_button(
+            "Slice strip (.png)", picture, f"{case.id}_slices.png", "image/png",
+            on_click="ignore", icon=":material/download:", key=f"get-strip-{case.id}",
+        )  # fmt: skip
+    st.image(
+        picture, width="stretch",
+        alt="Coronal, sagittal and axial slices with the outlines of both labels",
+    )  # fmt: skip
+
+
+def _surfaces(case: Case, images: CaseImages) -> None:
+    st.subheader("Surfaces", anchor=False)
+    surfaces = label_surfaces(images.labels, images.affine)
+    if not surfaces:
+        st.caption("The mask is empty: there is no surface.")
+        return
+    st.plotly_chart(
+        surface_figure(surfaces, _SURFACE_PX), key=f"surfaces-{case.id}",
+        config={"displaylogo": False}, alt="Surfaces of the anterior and posterior hippocampus",
+    )  # fmt: skip
+    st.caption("Drag to turn. Smoothed for the eye; the volumes are counted from the voxels.")
+
+
+def _details(case: Case) -> None:
+    r = case.report
+    boxes = {
+        name: " x ".join(f"{edge:.0f}" for edge in r["measures"][name]["bounding_box_mm"] or ())
+        for name in ("anterior", "posterior", "total")
+    }
+    rows = {
+        "Case": case.id,
+        "Segmented": f"{case.created_at[:19].replace('T', ' ')} UTC",
+        "Bounding box, R x A x S": "; ".join(f"{n} {b or '-'} mm" for n, b in boxes.items()),
+        "Spacing": " x ".join(f"{s:.3g}" for s in r["input"]["spacing_mm"]) + " mm",
+        "Orientation of the file": r["input"]["orientation"],
+        "Size": " x ".join(str(n) for n in r["input"]["shape"]) + " voxels",
+        "File's sha256": r["input"]["sha256"],
+        "Model": f"version {r['model']['version']} ({r['model']['name']})",
+        "Model's sha256": r["model"]["sha256"],
+        "Computed on": f"{r['device']}, {r['backend']}",
+        "Time": ", ".join(f"{k.replace('_', ' ')} {v:.2f} s" for k, v in r["timings_s"].items()),
+    }
+    with st.expander("Details of the file, the model and the time it took"):
+        st.table([{"": k, "Value": v} for k, v in rows.items()], hide_index=True,
+                 border="horizontal")  # fmt: skip
+
+
+def _convention_switch() -> None:
+    """The switch between the two ways of showing sides; it holds for the whole visit."""
+    st.segmented_control(
+        "Sides", list(CONVENTION_WORDS), default=_convention(), required=True,
+        format_func=str.capitalize, key="convention-switch",
+        on_change=lambda: st.session_state.update(
+            convention=st.session_state["convention-switch"]
+        ),
+    )  # fmt: skip
+
+
+def label_picture(shared: Services) -> None:
+    """The two labels on the example, seen from the side."""
+    if shared.predictors.serving is None:
+        st.caption("The picture appears here once the model is loaded.")
+        return
+    with st.spinner("Segmenting the example for a picture of the labels"):
+        st.image(
+            _label_picture(shared), width=460,
+            alt="Side view: the head in orange in front, body and tail in blue behind",
+        )  # fmt: skip
+
+
+@st.cache_data(show_spinner=False)
+def _label_picture(_shared: Services) -> bytes:
+    analysis = _shared.analyse(io.BytesIO(example_file()), "page")
+    segmentation = analysis.segmentation
+    volume = segmentation.volume
+    return labels_png(CaseImages(volume.data, segmentation.labels, volume.affine))

@@ -1,0 +1,230 @@
+"""Cases: what was segmented stays, until it is deleted, and a while longer."""
+
+import gzip
+import json
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Engine, Row, select
+
+from core import limits, nifti
+from core.database import CASES
+from core.errors import InputError, NotFoundError
+from core.pipeline import Analysis
+from core.storage import LocalStorage
+from core.volume import ras_affine, to_ras
+
+# No I, L, O, U: a case id is read aloud and typed by hand.
+_ID_LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_ID_LENGTH = 6
+_FOLDER = "cases"
+_IMAGE, _MASK = "image.nii.gz", "mask.nii.gz"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One segmented scan.
+
+    Attributes
+    ----------
+    id : str
+        Such as ``HV-7F3K2M``; every exported file is named after it.
+    name : str
+        What the user calls it. Stays in the database, on no export unless asked for.
+    created_at : str
+        ISO 8601, UTC.
+    report : dict
+        `Analysis.as_dict` with the case's id and time.
+    """
+
+    id: str
+    name: str
+    created_at: str
+    report: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class CaseRow:
+    """A case as a list shows it."""
+
+    id: str
+    name: str
+    created_at: str
+    model_version: str
+    anterior_mm3: float
+    posterior_mm3: float
+    warning_count: int
+
+
+@dataclass(frozen=True, eq=False)
+class CaseImages:
+    """A case's scan and labels, both RAS+, shape (X, Y, Z), with their affine."""
+
+    values: NDArray[np.float32]
+    labels: NDArray[np.uint8]
+    affine: NDArray[np.float64]
+
+
+class Cases:
+    """The cases of one installation: rows in the database, files in the storage."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        storage: LocalStorage,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._engine = engine
+        self._storage = storage
+        self._now = now
+
+    def add(self, analysis: Analysis, name: str) -> Case:
+        """Keep an analysis. The files come first, so that every row has its files."""
+        case_id = "HV-" + "".join(secrets.choice(_ID_LETTERS) for _ in range(_ID_LENGTH))
+        created_at = self._timestamp()
+        name = _clean_name(name) or case_id
+        report = {"case_id": case_id, "created_at": created_at, **analysis.as_dict()}
+        measures = analysis.measures
+        folder = f"{_FOLDER}/{case_id}"
+        try:
+            image = gzip.compress(analysis.clean_file, compresslevel=1, mtime=0)
+            self._storage.write(f"{folder}/{_IMAGE}", image)
+            self._storage.write(f"{folder}/{_MASK}", analysis.mask_file)
+            with self._engine.begin() as connection:
+                connection.execute(CASES.insert().values(
+                    id=case_id,
+                    name=name,
+                    created_at=created_at,
+                    model_version=analysis.segmentation.model.version,
+                    anterior_mm3=measures.anterior.volume_mm3,
+                    posterior_mm3=measures.posterior.volume_mm3,
+                    warning_count=_warnings(report),
+                    report=json.dumps(report),
+                ))  # fmt: skip
+        except BaseException:
+            self._storage.delete_folder(folder)
+            raise
+        return Case(case_id, name, created_at, report)
+
+    def find(self, search: str = "", *, deleted: bool = False) -> list[CaseRow]:
+        """Cases whose id or name holds the words searched for, the newest first."""
+        columns = [CASES.c[field] for field in CaseRow.__dataclass_fields__]
+        query = select(*columns).order_by(CASES.c.created_at.desc(), CASES.c.id)
+        query = query.where(CASES.c.deleted_at.is_not(None) if deleted else _is_there())
+        for word in search.split():
+            query = query.where(
+                CASES.c.id.icontains(word, autoescape=True)
+                | CASES.c.name.icontains(word, autoescape=True)
+            )
+        with self._engine.begin() as connection:
+            return [CaseRow(*row) for row in connection.execute(query)]
+
+    def get(self, case_id: str) -> Case:
+        """One case.
+
+        Raises
+        ------
+        NotFoundError
+            It does not exist, or is deleted.
+        """
+        with self._engine.begin() as connection:
+            row = connection.execute(
+                select(CASES).where(CASES.c.id == case_id, _is_there())
+            ).one_or_none()
+        if row is None:
+            raise _unknown()
+        return _case(row)
+
+    def mask_file(self, case_id: str) -> bytes:
+        """The mask as it was written, ``.nii.gz``."""
+        return self._storage.read(f"{_FOLDER}/{self.get(case_id).id}/{_MASK}")
+
+    def images(self, case_id: str) -> CaseImages:
+        """Scan and labels of a case, for pictures and surfaces."""
+        folder = f"{_FOLDER}/{self.get(case_id).id}"
+        raw = gzip.decompress(self._storage.read(f"{folder}/{_IMAGE}"))
+        header = nifti.parse_header(raw[: nifti.LARGEST_HEADER_BYTES])
+        values = to_ras(nifti.values_of(raw, header), header).astype(np.float32)
+        labels = to_ras(nifti.read_mask(self._storage.read(f"{folder}/{_MASK}")), header)
+        finite = np.isfinite(values)
+        values = np.where(finite, values, values[finite].min())
+        return CaseImages(values, labels, ras_affine(header))
+
+    def rename(self, case_id: str, name: str) -> None:
+        """Give a case another name.
+
+        Raises
+        ------
+        InputError
+            The name is empty.
+        NotFoundError
+        """
+        name = _clean_name(name)
+        if not name:
+            raise InputError("The name is empty", "Type a name.", code="bad_name")
+        self._update(case_id, _is_there(), name=name)
+
+    def delete(self, case_id: str) -> None:
+        """Take a case off the list; it can be restored for `limits.TRASH_DAYS` days."""
+        self._update(case_id, _is_there(), deleted_at=self._timestamp())
+
+    def restore(self, case_id: str) -> None:
+        """Undo `delete`."""
+        self._update(case_id, CASES.c.deleted_at.is_not(None), deleted_at=None)
+
+    def sweep(self) -> int:
+        """Remove for good what was deleted long ago, and files that no row knows.
+
+        Returns
+        -------
+        int
+            How many cases and stray folders were removed.
+        """
+        expired_at = self._timestamp(-timedelta(days=limits.TRASH_DAYS))
+        with self._engine.begin() as connection:
+            removed = connection.execute(CASES.delete().where(CASES.c.deleted_at < expired_at))
+            known = set(connection.scalars(select(CASES.c.id)))
+        strays = [name for name in self._storage.folders(_FOLDER) if name not in known]
+        for name in strays:
+            self._storage.delete_folder(f"{_FOLDER}/{name}")
+        return max(int(removed.rowcount), len(strays))
+
+    def _update(self, case_id: str, condition: Any, **values: Any) -> None:
+        with self._engine.begin() as connection:
+            result = connection.execute(
+                CASES.update().where(CASES.c.id == case_id, condition).values(**values)
+            )
+        if not result.rowcount:
+            raise _unknown()
+
+    def _timestamp(self, offset: timedelta = timedelta(0)) -> str:
+        return (self._now() + offset).isoformat(timespec="milliseconds")
+
+
+def _is_there() -> Any:
+    return CASES.c.deleted_at.is_(None)
+
+
+def _case(row: Row[Any]) -> Case:
+    return Case(row.id, row.name, row.created_at, json.loads(row.report))
+
+
+def _unknown() -> NotFoundError:
+    return NotFoundError("There is no such case", "It may have been deleted: see the Cases page.")
+
+
+def _warnings(report: dict[str, Any]) -> int:
+    return sum(w["level"] == "warning" for w in report["warnings"])
+
+
+def _clean_name(name: str) -> str:
+    """Without control characters, without a NIfTI suffix, not too long."""
+    printable = "".join(c if c.isprintable() else " " for c in name)
+    for suffix in (".gz", ".nii"):
+        printable = printable.removesuffix(suffix)
+    return " ".join(printable.split())[: limits.MAX_NAME_CHARS].strip()

@@ -1,0 +1,68 @@
+"""The project's exceptions. Imports nothing of the project.
+
+Each carries a stable ``code`` for programs, a ``message`` that says what was found, and a
+``hint`` that says what to do next. None ever holds a path of the server or a file's name.
+"""
+
+
+class HippoViewError(Exception):
+    """Anything that HippoView tells its user in words."""
+
+    code = "error"
+
+    def __init__(self, message: str, hint: str = "", *, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        if code is not None:
+            self.code = code
+
+    def as_dict(self) -> dict[str, dict[str, str]]:
+        """The one error shape of the API and the command line."""
+        return {"error": {"code": self.code, "message": self.message, "hint": self.hint}}
+
+
+class InputError(HippoViewError):
+    """The file that was given cannot be segmented."""
+
+    code = "bad_input"
+
+
+class TooLargeError(InputError):
+    """The file is larger than this server accepts."""
+
+    code = "too_large"
+
+
+class NotFoundError(HippoViewError):
+    """What was asked for is not there (any more)."""
+
+    code = "not_found"
+
+
+class SettingsError(HippoViewError):
+    """A setting in the environment has a value that means nothing."""
+
+    code = "bad_setting"
+
+
+class DeviceError(HippoViewError):
+    """The device that was asked for is not in this machine."""
+
+    code = "device_unavailable"
+
+
+class ModelError(HippoViewError):
+    """No model can serve: its files are missing, changed or unreadable."""
+
+    code = "model_unavailable"
+
+
+class BusyError(HippoViewError):
+    """The queue in front of the device is full."""
+
+    code = "busy"
+
+    def __init__(self, message: str, hint: str = "", *, retry_after_s: int) -> None:
+        super().__init__(message, hint)
+        self.retry_after_s = retry_after_s

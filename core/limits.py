@@ -1,0 +1,62 @@
+"""Every limit, with the reason for its value. Imports nothing of the project."""
+
+MIB = 1024 * 1024
+
+# A 0.7 mm whole head as float32 is 120 MiB unpacked; nothing a clinician has is larger.
+MAX_UPLOAD_MIB = 200
+
+# Voxels of the largest volume that is read: 330 x 330 x 330. float64 of it is 0.3 GiB.
+MAX_VOXELS = 36_000_000
+
+# Bytes that may follow the voxels in a file before it is called something else.
+MAX_TRAILING_BYTES = MIB
+
+# Largest offset of the voxels: header plus extensions. Real extensions are some KiB.
+MAX_VOXEL_OFFSET = 4 * MIB
+
+# A voxel's edge in mm. Below 0.1 mm is microscopy, above 10 mm no hippocampus can be seen.
+MIN_SPACING_MM = 0.1
+MAX_SPACING_MM = 10.0
+
+# Columns of the affine may lean this much from a right angle (gantry tilt, registration).
+MAX_SHEAR_DEG = 30.0
+
+# Extent of a crop along one axis. Task04's crops reach 59 mm; a head begins near 100 mm.
+WIDE_CROP_MM = 64.0
+MAX_CROP_MM = 90.0
+
+# A hippocampus is about 40 mm long and 12 mm thick: a thinner slab cannot show one.
+MIN_EXTENT_MM = 10.0
+NARROW_CROP_MM = 24.0
+
+# Fewest voxels along an axis that still make a volume.
+MIN_AXIS_VOXELS = 4
+
+# A spacing outside this range (mm), or edges that differ by more than this factor, is far
+# from the 1 mm isotropic voxels of the training data.
+NEAR_SPACING_MM = (0.6, 1.6)
+ANISOTROPY_RATIO = 1.5
+
+# The scan's axes against the patient's: past this the anatomy is seen tilted.
+OBLIQUE_WARNING_DEG = 15.0
+
+# Total volume of one hippocampus (mm3) in adults, with room for atrophy and protocols.
+PLAUSIBLE_TOTAL_MM3 = (1500.0, 7000.0)
+
+# A second piece of a label larger than this share of the label is called a fragment.
+FRAGMENT_SHARE = 0.02
+
+# Distinct values: so few are a label map, whatever else the file says.
+LABEL_MAP_MAX_VALUES = 8
+# Up to here a map is suspected, and called one if neighbours mostly share their value.
+LABEL_MAP_SUSPECT_VALUES = 512
+LABEL_MAP_EQUAL_NEIGHBOURS = 0.5
+
+# Requests that may wait for one device before the next is refused.
+DEFAULT_QUEUE_SIZE = 16
+
+# Days that a deleted case can still be restored.
+TRASH_DAYS = 7
+
+# Characters of a case's name.
+MAX_NAME_CHARS = 120

@@ -1,0 +1,156 @@
+"""Volumes and sizes of a segmentation, and what about it asks for a second look."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from core import limits
+from core.findings import Finding
+from core.segmentation import LABELS, Segmentation
+
+SIDE_ON_A_CROP = "side unknown on a crop"
+_CORNERS = ndimage.generate_binary_structure(3, 3)
+
+
+@dataclass(frozen=True)
+class LabelMeasures:
+    """Sizes of one label, or of both together.
+
+    Attributes
+    ----------
+    volume_mm3, volume_ml : float
+        Voxels times the volume of one voxel.
+    voxels : int
+    bounding_box_mm : (float, float, float) or None
+        Edges along the volume's axes (right, anterior, superior); None if there is no voxel.
+    length_mm : float or None
+        Extent along the longest principal axis of the voxels, edge to edge.
+    """
+
+    volume_mm3: float
+    volume_ml: float
+    voxels: int
+    bounding_box_mm: tuple[float, float, float] | None
+    length_mm: float | None
+
+
+@dataclass(frozen=True)
+class Measures:
+    """Sizes of one hippocampus."""
+
+    anterior: LabelMeasures
+    posterior: LabelMeasures
+    total: LabelMeasures
+    anterior_share_percent: float | None
+    voxel_mm3: float
+    side: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """As it stands in exports and in the API."""
+        return asdict(self)
+
+
+def measure(segmentation: Segmentation) -> Measures:
+    """Measure both labels and the whole hippocampus."""
+    labels, affine = segmentation.labels, segmentation.volume.affine
+    parts = {name: _measure(labels == value, affine) for name, value in LABELS.items()}
+    total = _measure(labels > 0, affine)
+    share = 100 * parts["anterior"].voxels / total.voxels if total.voxels else None
+    return Measures(
+        anterior=parts["anterior"],
+        posterior=parts["posterior"],
+        total=total,
+        anterior_share_percent=share,
+        voxel_mm3=float(abs(np.linalg.det(affine[:3, :3]))),
+        side=SIDE_ON_A_CROP,
+    )
+
+
+def assess(segmentation: Segmentation, measures: Measures) -> list[Finding]:
+    """What about the mask asks for a look before it is used."""
+    checks = (_missing, _fragments, _implausible, _border)
+    return [f for check in checks for f in check(segmentation, measures)]
+
+
+def _measure(inside: NDArray[np.bool_], affine: NDArray[np.float64]) -> LabelMeasures:
+    count = int(np.count_nonzero(inside))
+    volume_mm3 = count * float(abs(np.linalg.det(affine[:3, :3])))
+    if not count:
+        return LabelMeasures(0.0, 0.0, 0, None, None)
+    indices = np.argwhere(inside)
+    edges = np.linalg.norm(affine[:3, :3], axis=0)
+    box = (indices.max(axis=0) - indices.min(axis=0) + 1) * edges
+    points_mm = indices @ affine[:3, :3].T
+    centred = points_mm - points_mm.mean(axis=0)
+    axis = np.linalg.eigh(centred.T @ centred)[1][:, -1]
+    along = centred @ axis
+    # From voxel centres to edges: one voxel's own extent along that axis.
+    length_mm = np.ptp(along) + float(np.abs(axis @ affine[:3, :3]).max())
+    return LabelMeasures(
+        volume_mm3=volume_mm3,
+        volume_ml=volume_mm3 / 1000,
+        voxels=count,
+        bounding_box_mm=(float(box[0]), float(box[1]), float(box[2])),
+        length_mm=float(length_mm),
+    )
+
+
+def _missing(segmentation: Segmentation, measures: Measures) -> list[Finding]:
+    if not measures.total.voxels:
+        return [Finding(
+            "warning", "mask_empty",
+            "No hippocampus was found in this image. Is it a T1-weighted crop around one "
+            "hippocampus?",
+        )]  # fmt: skip
+    return [
+        Finding(
+            "warning", f"{name}_missing",
+            f"No {name} part was found. The crop may cut it off.",
+        )
+        for name, value in LABELS.items()
+        if not (segmentation.labels == value).any()
+    ]  # fmt: skip
+
+
+def _fragments(segmentation: Segmentation, measures: Measures) -> list[Finding]:
+    findings = []
+    for name, value in LABELS.items():
+        pieces, count = ndimage.label(segmentation.labels == value, structure=_CORNERS)
+        sizes = np.sort(np.bincount(pieces.ravel())[1:])[::-1]
+        large = int((sizes[1:] > limits.FRAGMENT_SHARE * sizes.sum()).sum()) if count else 0
+        if large:
+            findings.append(Finding(
+                "warning", f"{name}_fragmented",
+                f"The {name} mask is in {large + 1} pieces; a hippocampus is one. Look for "
+                "the pieces that do not belong.",
+            ))  # fmt: skip
+    return findings
+
+
+def _implausible(segmentation: Segmentation, measures: Measures) -> list[Finding]:
+    low, high = limits.PLAUSIBLE_TOTAL_MM3
+    volume = measures.total.volume_mm3
+    if not volume or low <= volume <= high:
+        return []
+    word = "small" if volume < low else "large"
+    return [Finding(
+        "warning", f"volume_{word}",
+        f"The hippocampus measures {volume:,.0f} mm\N{SUPERSCRIPT THREE}, unusually {word}: "
+        f"{low:,.0f} to {high:,.0f} mm\N{SUPERSCRIPT THREE} is expected. Check the mask and "
+        "the voxel size.",
+    )]  # fmt: skip
+
+
+def _border(segmentation: Segmentation, measures: Measures) -> list[Finding]:
+    inside = segmentation.labels > 0
+    faces = [inside.take(end, axis) for axis in range(3) for end in (0, -1)]
+    if not any(face.any() for face in faces):
+        return []
+    return [Finding(
+        "warning", "touches_border",
+        "The mask touches the border of the image: part of the hippocampus may lie outside, "
+        "and its volume would be too small.",
+    )]  # fmt: skip

@@ -1,0 +1,130 @@
+"""A file in, an analysis out: the one way that the page, the API and the command line take."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from core import limits, volume
+from core.findings import Finding
+from core.intake import Source, vetted
+from core.measure import Measures, assess, measure
+from core.predictor.service import Predictor
+from core.segmentation import Segmentation
+
+Step = Literal["check", "orient", "segment", "measure"]
+STEPS: tuple[Step, ...] = ("check", "orient", "segment", "measure")
+NOTICE = "Research use only. Not for diagnosis."
+
+
+@dataclass(frozen=True, eq=False)
+class Analysis:
+    """One segmented and measured scan.
+
+    Attributes
+    ----------
+    segmentation, measures
+    findings : tuple of Finding
+        All that the checks of the file, the grid and the mask had to say.
+    sha256, size_bytes : of the file as it came
+    clean_file : bytes
+        The scan as ``.nii`` without free text or extensions.
+    mask_file : bytes
+        The mask as ``.nii.gz``.
+    timings_s : dict of str to float
+        Seconds by step, with their ``total``.
+    """
+
+    segmentation: Segmentation
+    measures: Measures
+    findings: tuple[Finding, ...]
+    sha256: str
+    size_bytes: int
+    clean_file: bytes
+    mask_file: bytes
+    timings_s: dict[str, float]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The record of an analysis, as the exports and the API give it."""
+        header = self.segmentation.volume.header
+        return {
+            "notice": NOTICE,
+            "measures": self.measures.as_dict(),
+            "warnings": [f.as_dict() for f in self.findings],
+            "input": {
+                "sha256": self.sha256,
+                "size_bytes": self.size_bytes,
+                "shape": list(header.shape),
+                "spacing_mm": list(header.spacing_mm),
+                "orientation": header.orientation,
+                "oblique_deg": header.oblique_deg,
+            },
+            "model": self.segmentation.model.as_dict(),
+            "device": self.segmentation.device,
+            "backend": self.segmentation.backend,
+            "timings_s": self.timings_s,
+        }
+
+
+def analyse(
+    source: Source,
+    predictor: Predictor,
+    folder: Path,
+    *,
+    max_bytes: int = limits.MAX_UPLOAD_MIB * limits.MIB,
+    on_step: Callable[[Step], None] = lambda step: None,
+) -> Analysis:
+    """Check, orient, segment and measure one file.
+
+    Parameters
+    ----------
+    source
+        The file as it came.
+    predictor
+        Its queue is waited for after the check.
+    folder
+        Where the private copy lies meanwhile.
+    on_step
+        Told each step as it begins.
+
+    Raises
+    ------
+    InputError, BusyError, DeviceError, ModelError
+        Nothing is kept then.
+    """
+    clock = time.perf_counter
+    marks = [clock()]
+    on_step("check")
+    with vetted(source, folder, max_bytes) as file:
+        marks.append(clock())
+        with predictor.turn():
+            waited_s = clock() - marks[-1]
+            marks[-1] = clock()
+            on_step("orient")
+            image = volume.load(file)
+            marks.append(clock())
+            on_step("segment")
+            segmentation = predictor.segment(image)
+            marks.append(clock())
+        on_step("measure")
+        measures = measure(segmentation)
+        findings = image.findings + tuple(assess(segmentation, measures))
+        mask_file = segmentation.mask_file()
+        clean_file = file.path.read_bytes()
+    marks.append(clock())
+    start, checked, oriented, segmented, measured = marks
+    timings_s = {
+        "check": checked - start - waited_s,
+        "wait": waited_s,
+        "orient": oriented - checked,
+        "segment": segmented - oriented,
+        **{f"segment_{step}": s for step, s in segmentation.timings_s.items()},
+        "measure": measured - segmented,
+        "total": measured - start,
+    }
+    return Analysis(
+        segmentation, measures, findings, file.sha256, file.size_bytes,
+        clean_file, mask_file, {k: round(v, 4) for k, v in timings_s.items()},
+    )  # fmt: skip
+

@@ -1,0 +1,1 @@
+"""Volume -> Segmentation: one loaded model, its queue, its device."""

@@ -1,0 +1,104 @@
+"""A model version on disk: its card, and weights that are verified before they are read.
+
+A folder holds ``card.json``, nnU-Net's ``plans.json`` and ``dataset.json``, and the weights
+as safetensors, which cannot hold code. The card names the sha256 of each of them.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.errors import ModelError
+
+CARD_NAME = "card.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A verified model version.
+
+    Attributes
+    ----------
+    folder : Path
+    card : dict
+        Everything that ``card.json`` says: training, data, metrics, limits, licence.
+    version, name, sha256, configuration : str
+        ``sha256`` is that of the weights.
+    labels : dict of str to int
+        ``anterior`` and ``posterior`` with their values in a mask.
+    """
+
+    folder: Path
+    card: dict[str, Any]
+    version: str
+    name: str
+    sha256: str
+    configuration: str
+    labels: dict[str, int]
+
+    @property
+    def weights(self) -> Path:
+        """The file of the weights."""
+        return self.folder / str(self.card["weights"])
+
+    def json(self, name: str) -> dict[str, Any]:
+        """One of the JSON files that the card names."""
+        content: dict[str, Any] = json.loads((self.folder / name).read_bytes())
+        return content
+
+    def as_dict(self) -> dict[str, Any]:
+        """What the API and the exports say of a model."""
+        return {
+            "version": self.version,
+            "name": self.name,
+            "sha256": self.sha256,
+            "configuration": self.configuration,
+            "labels": self.labels,
+        }
+
+
+def load_model(folder: Path) -> Model:
+    """Read a model's card and verify the sha256 of every file that it names.
+
+    Raises
+    ------
+    ModelError
+        A file is missing or is not the one that the card was written for.
+    """
+    try:
+        card = json.loads((folder / CARD_NAME).read_bytes())
+        files = dict(card["files"])
+        weights = str(card["weights"])
+        model = Model(
+            folder=folder,
+            card=card,
+            version=str(card["version"]),
+            name=str(card["name"]),
+            sha256=str(files[weights]),
+            configuration=str(card["configuration"]),
+            labels={str(k): int(v) for k, v in card["labels"].items()},
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(
+            "The model's card cannot be read",
+            "Restore the model's folder, or point HIPPOVIEW_MODEL_DIR to another.",
+        ) from error
+    for name, expected in files.items():
+        if Path(name).name != name:
+            raise ModelError(f"The model's card names a file outside its folder: {name!r}")
+        if _sha256(folder / name) != expected:
+            raise ModelError(
+                f"The model's file {name} is missing or is not the one its card was written for",
+                "Restore it; a file whose sha256 differs is never loaded.",
+            )
+    return model
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""

@@ -1,0 +1,42 @@
+"""What the predictor returns: labels on a volume's grid, and what made them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core import nifti
+from core.predictor.model import Model
+from core.volume import Volume, from_ras
+
+BACKGROUND, ANTERIOR, POSTERIOR = 0, 1, 2
+LABELS = {"anterior": ANTERIOR, "posterior": POSTERIOR}
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """Labels of one volume.
+
+    Attributes
+    ----------
+    labels : ndarray of uint8, shape (X, Y, Z)
+        On the grid of ``volume.data``: 0 background, 1 anterior, 2 posterior.
+    volume : Volume
+    model : Model
+    device, backend : str
+        ``cpu`` or ``cuda``; ``torch``.
+    timings_s : dict of str to float
+        Seconds by step.
+    """
+
+    labels: NDArray[np.uint8]
+    volume: Volume
+    model: Model
+    device: str
+    backend: str
+    timings_s: dict[str, float]
+
+    def mask_file(self) -> bytes:
+        """The mask as ``.nii.gz`` on the file's own grid and affine."""
+        labels = np.ascontiguousarray(from_ras(self.labels, self.volume.header))
+        return nifti.mask_bytes(labels, self.volume.header)

@@ -1,0 +1,83 @@
+"""The settings: environment variables HIPPOVIEW_<NAME>, read once, checked at once."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from core import limits
+from core.errors import SettingsError
+
+ROOT = Path(__file__).resolve().parent.parent
+PREFIX = "HIPPOVIEW_"
+DEVICES = ("auto", "cpu", "cuda")
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings with their defaults; each field is one ``HIPPOVIEW_<FIELD>``."""
+
+    data_dir: Path = ROOT / "var"
+    model_dir: Path = ROOT / "models" / "hippocampus-3d-16"
+    device: str = "auto"
+    address: str = "127.0.0.1"
+    port: int = 8501
+    max_upload_mib: int = limits.MAX_UPLOAD_MIB
+    queue_size: int = limits.DEFAULT_QUEUE_SIZE
+    log_level: str = "INFO"
+
+    def __post_init__(self) -> None:
+        if self.device not in DEVICES:
+            raise _refused("device", self.device, f"one of {', '.join(DEVICES)}")
+        if self.log_level not in LOG_LEVELS:
+            raise _refused("log_level", self.log_level, f"one of {', '.join(LOG_LEVELS)}")
+        if not 0 < self.port < 65536:
+            raise _refused("port", self.port, "a number from 1 to 65535")
+        if not 0 < self.max_upload_mib <= 2048:
+            raise _refused("max_upload_mib", self.max_upload_mib, "a number from 1 to 2048")
+        if not 0 < self.queue_size <= 1000:
+            raise _refused("queue_size", self.queue_size, "a number from 1 to 1000")
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None) -> "Settings":
+        """Read the settings.
+
+        Raises
+        ------
+        SettingsError
+            A value cannot be read.
+        """
+        environ = os.environ if environ is None else environ
+        values: dict[str, object] = {}
+        for field in fields(cls):
+            text = environ.get(variable_of(field.name))
+            if not text:
+                continue
+            if field.type is int:
+                if not text.isdecimal():
+                    raise _refused(field.name, text, "a whole number")
+                values[field.name] = int(text)
+            elif field.type is Path:
+                values[field.name] = Path(text).expanduser().resolve()
+            else:
+                values[field.name] = text
+        return cls(**values)  # type: ignore[arg-type]
+
+
+def variable_of(field: str) -> str:
+    """Name of the environment variable of a field."""
+    return PREFIX + field.upper()
+
+
+def unknown_variables(environ: Mapping[str, str]) -> list[str]:
+    """Variables with the prefix that no setting reads: most likely typing errors."""
+    known = {variable_of(f.name) for f in fields(Settings)}
+    return sorted(k for k in environ if k.startswith(PREFIX) and k not in known)
+
+
+def _refused(name: str, got: object, expected: str) -> SettingsError:
+    return SettingsError(
+        f"{variable_of(name)} is {got!r}, expected {expected}",
+        "Correct or unset the environment variable and start again.",
+    )

@@ -1,0 +1,203 @@
+"""A volume: voxels and affine travel together, RAS+ in memory, and know their way back."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from nibabel.affines import voxel_sizes
+from nibabel.orientations import (
+    apply_orientation,
+    inv_ornt_aff,
+    io_orientation,
+)
+from numpy.typing import NDArray
+
+from core import limits, nifti
+from core.errors import InputError
+from core.findings import Finding
+from core.intake import VettedFile
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """One image.
+
+    Attributes
+    ----------
+    data : ndarray of float32, shape (X, Y, Z)
+        Axes point right, anterior and superior, as nearly as the scan's own axes allow:
+        axes are swapped and flipped, never interpolated.
+    affine : ndarray, shape (4, 4)
+        Indices of ``data`` to mm, RAS+.
+    header : nifti.Header
+        The file's own grid.
+    findings : tuple of Finding
+        What the header and the values gave cause to say.
+    """
+
+    data: NDArray[np.float32]
+    affine: NDArray[np.float64]
+    header: nifti.Header
+    findings: tuple[Finding, ...]
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Voxel edges along the axes of ``data``."""
+        x, y, z = voxel_sizes(self.affine)
+        return float(x), float(y), float(z)
+
+
+def load(file: VettedFile) -> Volume:
+    """Read a vetted file.
+
+    Raises
+    ------
+    InputError
+        The values are not those of an image: none finite, all equal, or a label map.
+    """
+    return from_values(nifti.values_of(file.path.read_bytes(), file.header), file.header)
+
+
+def from_values(values: NDArray[np.float64], header: nifti.Header) -> Volume:
+    """A volume of values that lie along the axes of ``header``, shape (X, Y, Z)."""
+    values, value_findings = _checked(values)
+    findings = header.findings + tuple(value_findings) + tuple(_grid_findings(header))
+    data = np.ascontiguousarray(to_ras(values, header), np.float32)
+    return Volume(data, ras_affine(header), header, findings)
+
+
+def to_ras(array: NDArray[Any], header: nifti.Header) -> NDArray[Any]:
+    """Swap and flip axes from the file's own to RAS+.
+
+    >>> import numpy as np
+    >>> from nibabel.orientations import axcodes2ornt, apply_orientation
+    >>> apply_orientation(np.array([[[1, 2]]]), axcodes2ornt("RAI")).tolist()
+    [[[2, 1]]]
+    """
+    return np.asarray(apply_orientation(array, io_orientation(header.affine)))
+
+
+def from_ras(array: NDArray[Any], header: nifti.Header) -> NDArray[Any]:
+    """The way back of `to_ras`: from RAS+ to the file's own axes."""
+    orientation = io_orientation(header.affine)
+    order = orientation[:, 0].astype(int)
+    flipped = [axis for axis in range(3) if orientation[axis, 1] < 0]
+    return np.flip(np.transpose(array, order), flipped)
+
+
+def ras_affine(header: nifti.Header) -> NDArray[np.float64]:
+    """Affine of the array that `to_ras` returns."""
+    change = inv_ornt_aff(io_orientation(header.affine), header.shape)
+    return np.asarray(header.affine @ change, np.float64)
+
+
+def _checked(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], list[Finding]]:
+    findings = []
+    # float32 is what the network computes in; larger numbers are faults of the header.
+    finite = np.abs(values) < np.finfo(np.float32).max
+    bad = int(values.size - np.count_nonzero(finite))
+    if bad == values.size:
+        raise InputError(
+            "The image holds no number at all: every voxel is NaN or infinite",
+            "Export the scan again.",
+            code="not_finite",
+        )
+    lowest = values[finite].min()
+    if bad:
+        values = np.where(finite, values, lowest)
+        findings.append(Finding(
+            "warning", "not_finite_voxels",
+            f"{bad:,} voxels ({bad / values.size:.0%}) were NaN or infinite and were read as "
+            "background.",
+        ))  # fmt: skip
+    highest = values.max()
+    if np.float32(highest) <= np.float32(lowest):
+        raise InputError(
+            f"The image is empty: every voxel has the value {lowest:g}",
+            "Check that the right file was exported.",
+            code="constant",
+        )
+    _refuse_label_map(values)
+    return values, findings
+
+
+def _refuse_label_map(values: NDArray[np.float64]) -> None:
+    distinct = _few_distinct(values)
+    if distinct is None:
+        return
+    suspect = len(distinct) <= limits.LABEL_MAP_MAX_VALUES
+    if not suspect and np.array_equal(distinct, np.round(distinct)):
+        commonest = _commonest(values, distinct)
+        equal = pairs = 0
+        for axis in range(3):
+            ahead = np.delete(values, 0, axis)
+            behind = np.delete(values, -1, axis)
+            inside = (ahead != commonest) | (behind != commonest)
+            pairs += int(np.count_nonzero(inside))
+            equal += int(np.count_nonzero(inside & (ahead == behind)))
+        suspect = equal > limits.LABEL_MAP_EQUAL_NEIGHBOURS * max(pairs, 1)
+    if suspect:
+        raise InputError(
+            f"The file holds only {len(distinct)} different values in connected areas: it "
+            "looks like a label map (a segmentation), not a scan",
+            "Send the T1-weighted image that the labels were drawn on.",
+            code="label_map",
+        )
+
+
+def _few_distinct(values: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """The distinct values, or nothing where there are too many for a label map."""
+    sample = np.unique(values[:: max(1, values.shape[0] // 4)])
+    if len(sample) > limits.LABEL_MAP_SUSPECT_VALUES:
+        return None
+    distinct = np.unique(values)
+    return distinct if len(distinct) <= limits.LABEL_MAP_SUSPECT_VALUES else None
+
+
+def _commonest(values: NDArray[np.float64], distinct: NDArray[np.float64]) -> float:
+    counts = np.bincount(np.searchsorted(distinct, values.ravel()))
+    return float(distinct[counts.argmax()])
+
+
+def _grid_findings(header: nifti.Header) -> list[Finding]:
+    findings = []
+    spacing, extent = header.spacing_mm, header.extent_mm
+    shown = " x ".join(f"{s:.2f}" for s in spacing)
+    low, high = limits.NEAR_SPACING_MM
+    if max(spacing) / min(spacing) > limits.ANISOTROPY_RATIO:
+        findings.append(Finding(
+            "warning", "anisotropic",
+            f"The voxels are {shown} mm: slices are thick against the pixels in them. The "
+            "model was trained on 1 mm cubes; detail between slices is guessed.",
+        ))  # fmt: skip
+    elif min(spacing) < low or max(spacing) > high:
+        findings.append(Finding(
+            "warning", "spacing_far_from_1mm",
+            f"The voxels are {shown} mm. The model was trained on 1 mm; the scan was "
+            "resampled for it.",
+        ))  # fmt: skip
+    if header.orientation != "RAS":
+        findings.append(Finding(
+            "note", "orientation_handled",
+            f"The file's axes run {header.orientation}. They were turned for the model and "
+            "the mask was turned back: it lies on the file's own grid.",
+        ))  # fmt: skip
+    if header.oblique_deg > limits.OBLIQUE_WARNING_DEG:
+        findings.append(Finding(
+            "warning", "oblique",
+            f"The scan is tilted by {header.oblique_deg:.0f} degrees against the patient's "
+            "axes. The model saw upright crops: check the mask.",
+        ))  # fmt: skip
+    size = " x ".join(f"{e:.0f}" for e in extent)
+    if max(extent) > limits.WIDE_CROP_MM:
+        findings.append(Finding(
+            "warning", "field_of_view_wide",
+            f"The scan covers {size} mm, much more than the crops of about 35 x 50 x 35 mm "
+            "that the model was trained on. Masks are worse on wide crops.",
+        ))  # fmt: skip
+    if min(extent) < limits.NARROW_CROP_MM:
+        findings.append(Finding(
+            "warning", "field_of_view_narrow",
+            f"The scan covers {size} mm: part of the hippocampus may lie outside.",
+        ))  # fmt: skip
+    return findings

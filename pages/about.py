@@ -1,0 +1,63 @@
+"""About and help: what it is and is not, what goes in, how to read what comes out."""
+
+import streamlit as st
+
+from app.services import services
+from app.widgets import label_picture
+from core.limits import MAX_CROP_MM, PLAUSIBLE_TOTAL_MM3
+
+st.header("About and help", anchor=False)
+st.markdown(
+    "HippoView finds the anterior and the posterior hippocampus in a T1-weighted MRI, draws them "
+    "on the slices and measures them.\n\n"
+    "**It is research software, not a medical device. Not for diagnosis.** Look at every mask "
+    "before you use a number."
+)
+
+left, right = st.columns(2, gap="large")
+with left:
+    st.subheader("The labels", anchor=False)
+    label_picture(services())
+    st.markdown(
+        "- :orange[■] **Anterior**: the head of the hippocampus.\n"
+        "- :blue[■] **Posterior**: body and tail together.\n\n"
+        "The colours are the same everywhere and are safe for colour-blind eyes."
+    )
+    st.subheader("Sides", anchor=False)
+    st.markdown(
+        "Left and right are the patient's. *Radiological* shows the patient's right on the left "
+        "of the picture, *neurological* on the right; the switch above each scan says which is "
+        "on, and letters stand on every picture. On a crop nobody can tell which hippocampus it "
+        "is: HippoView says *side unknown on a crop* and does not guess."
+    )
+with right:
+    st.subheader("What works", anchor=False)
+    low, high = PLAUSIBLE_TOTAL_MM3
+    st.markdown(
+        "- NIfTI files, `.nii` or `.nii.gz`, one 3-D volume each, in any orientation.\n"
+        "- T1-weighted, about 1 mm voxels.\n"
+        "- A crop around one hippocampus, about 35 x 50 x 35 mm, the hippocampus near its "
+        "middle.\n"
+        f"- Not yet: whole heads (anything over {MAX_CROP_MM:.0f} mm is refused) and DICOM "
+        "(convert with dcm2niix).\n"
+        f"- A hippocampus of {low:,.0f} to {high:,.0f} mm³ is usual; others get a warning."
+    )
+    st.subheader("Keys and mouse", anchor=False)
+    st.markdown(
+        "Wheel: next slice. Click: crosshair. Right-drag: brightness and contrast. In the 3-D "
+        "views drag to turn. Tab and arrow keys reach every control outside the picture."
+    )
+    st.subheader("The API", anchor=False)
+    base = f"http://127.0.0.1:{services().settings.port}/api"
+    st.code(
+        f"curl -F image=@scan.nii.gz {base}/predict -o mask.nii.gz\n"
+        f"curl -F image=@scan.nii.gz -H 'Accept: application/json' {base}/predict\n"
+        f"curl {base}/health",
+        language="bash",
+    )
+    st.markdown("The [interactive API page](/api/docs) lists all of it.")
+    st.subheader("Your data", anchor=False)
+    st.markdown(
+        "Scans and masks stay on this server, in its data folder. Free text in a file's header "
+        "is not kept. Exported files are named by case id, not by your file's name."
+    )

@@ -1,0 +1,67 @@
+"""Model: what segments here, how well, and where it ends."""
+
+import streamlit as st
+
+from app.services import services, wait_for_model
+from app.widgets import show_error
+from core.errors import HippoViewError
+
+st.header("Model", anchor=False)
+predictors = services().predictors
+try:
+    with st.spinner("Loading the model"):
+        wait_for_model(predictors, 300)
+except HippoViewError as error:
+    show_error(error)
+serving = predictors.serving
+if serving is None:
+    st.stop()
+
+card = serving.model.card
+st.markdown(card["summary"])
+
+left, right = st.columns(2, gap="large")
+with left:
+    st.subheader("In service", anchor=False)
+    st.table(
+        {
+            "Version": serving.model.version,
+            "Name": serving.model.name,
+            "Weights' sha256": serving.model.sha256,
+            "Configuration": serving.model.configuration,
+            "Device": serving.device,
+            "Backend": serving.backend,
+        },
+        border="horizontal",
+    )
+    st.subheader("How well it does", anchor=False)
+    metrics = card["metrics"]
+    st.table(
+        [
+            {
+                "Label": label.capitalize(),
+                "Mean Dice": f"{d['mean']:.3f}",
+                "Standard deviation": f"{d['sd']:.3f}",
+                "Worst case": f"{d['worst']:.3f}",
+            }
+            for label, d in metrics["dice"].items()
+        ],
+        hide_index=True,
+        border="horizontal",
+    )
+    st.caption(
+        f"On {metrics['cases']} cases that it never saw in training, {metrics['settings']}. "
+        "Dice: overlap with an expert's mask, 0 none, 1 the same."
+    )
+with right:
+    st.subheader("Known limits", anchor=False)
+    for limit in card["limits"]:
+        st.markdown(f"- {limit}")
+    for title, part in (("Network", card["network"]), ("Training", card["training"])):
+        st.subheader(title, anchor=False)
+        st.table(part, border="horizontal")
+
+st.subheader("Licence and attribution", anchor=False)
+st.markdown(f"Data and weights: {card['licence']}.")
+for source in card["attribution"]:
+    st.markdown(f"- {source}")

@@ -1,0 +1,86 @@
+"""Segment: files in, masks and measures out."""
+
+import streamlit as st
+
+from app.batch import Batch, process
+from app.services import services, wait_for_model
+from app.widgets import outcome_table, show_case, show_error
+from core.errors import HippoViewError
+from core.example import NAME, example_file
+from core.export import archive
+
+_MODEL_WAIT_S = 300
+
+shared = services()
+batch: Batch = st.session_state.setdefault("batch", Batch())
+
+st.header("Segment", anchor=False)
+st.markdown(
+    "Drop a T1-weighted crop around one hippocampus: the anterior and posterior part are drawn "
+    "on it and measured."
+)
+with st.container(horizontal=True, vertical_alignment="center"):
+    files = st.file_uploader(
+        "Scans (.nii or .nii.gz, several at once)",
+        accept_multiple_files=True,
+        max_upload_size=shared.settings.max_upload_mib,
+        key=f"files-{batch.round}",
+    )
+example = st.button("Try an example", icon=":material/play_circle:")
+
+if shared.predictors.serving is None:
+    with st.spinner("Loading the model. This takes up to half a minute after a start."):
+        try:
+            wait_for_model(shared.predictors, _MODEL_WAIT_S)
+        except HippoViewError as error:
+            show_error(error)
+            st.stop()
+
+if files:
+    process(shared, batch, [(f.name, f) for f in files])
+    batch.round += 1  # a new uploader: the files' memory is given back
+    st.rerun()
+if example:
+    with st.spinner("Cutting the example out of the average brain"):
+        content = example_file()
+    process(shared, batch, [(NAME, content)])
+    st.rerun()
+
+if not batch.outcomes:
+    st.info(
+        "Nothing here yet. Drop a file above, or press *Try an example* to see a result in "
+        "seconds. Whole heads and DICOM are not read by this version.",
+        icon=":material/upload_file:",
+    )
+    st.stop()
+
+chosen = batch.outcomes[-1]
+if len(batch.outcomes) > 1:
+    st.subheader(f"{len(batch.outcomes)} files", anchor=False)
+    chosen = outcome_table(batch.outcomes, key=f"table-{batch.round}-{len(batch.outcomes)}")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        with_names = st.toggle(
+            "My file names in the summary",
+            help="Off: files are named by case id only, so that no patient's name leaves.",
+        )
+        done = [o.case for o in batch.outcomes if o.case is not None]
+        st.download_button(
+            "Download all (.zip)",
+            lambda: archive(
+                batch.outcomes,
+                [(c.id, shared.cases.mask_file(c.id)) for c in done],
+                with_names=with_names,
+            ),
+            "hippoview.zip",
+            "application/zip",
+            on_click="ignore",
+            icon=":material/folder_zip:",
+        )
+        if st.button("Clear the list", help="The cases stay on the Cases page."):
+            batch.outcomes.clear()
+            st.rerun()
+
+if chosen.case is not None:
+    show_case(shared, chosen.case)
+else:
+    st.error(f"**{chosen.name}**: {chosen.error}", icon=":material/block:")
