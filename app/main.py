@@ -18,7 +18,17 @@ PAGES = {
     ],
 }  # fmt: skip
 
-st.set_page_config("HippoView", layout="wide", initial_sidebar_state=220)
+# Streamlit keeps six lines of space above a page; the images need them.
+_TIGHT = "<style>.stMainBlockContainer {padding: 4.2rem 2.5rem 2rem}</style>"
+_ICON = str(ROOT / "app" / "icon.png")
+
+st.set_page_config("HippoView", _ICON, layout="wide", initial_sidebar_state=220)
+st.logo(_ICON, size="large")
 page = st.navigation(PAGES)
-st.caption(f"HippoView. {NOTICE}")
+st.html(_TIGHT)
+with st.container(
+    horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom"
+):
+    st.header(page.title, anchor=False, width="content")
+    st.caption(f"**HippoView.** {NOTICE}", width="content")
 page.run()

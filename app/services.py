@@ -10,6 +10,7 @@ import streamlit as st
 from loguru import logger
 
 from app import metrics
+from core import example
 from core.cases import Cases
 from core.database import connect
 from core.errors import BusyError, HippoViewError, InputError, ModelError
@@ -86,8 +87,19 @@ def services() -> Services:
         logger.info("{} cases deleted long ago or half-written were removed", removed)
     predictors = Predictors(settings.model_dir, settings.device, settings.queue_size)
     metrics.watch(predictors)
-    threading.Thread(target=predictors.load, name="load-model", daemon=True).start()
+    threading.Thread(target=_warm_up, args=(predictors,), name="warm-up", daemon=True).start()
     return Services(settings, predictors, cases, incoming)
+
+
+def _warm_up(predictors: Predictors) -> None:
+    predictors.load()
+    example_file()  # so that its first visitor does not wait for it
+
+
+@st.cache_data(show_spinner=False)
+def example_file() -> bytes:
+    """The example scan, cut once."""
+    return example.example_file()
 
 
 def wait_for_model(predictors: Predictors, timeout_s: float, poll_s: float = 0.2) -> None:

@@ -1,22 +1,23 @@
 """Parts that two pages share."""
 
 import io
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
-from app.services import Services
+from app.services import Services, example_file
 from app.viewer.slices import LAYOUTS, Layout, image_file, overlay_file, show_slices
 from app.viewer.surfaces import surface_figure
 from core.cases import Case, CaseImages
+from core.colours import LABEL_COLOURS
 from core.errors import HippoViewError
-from core.example import example_file
 from core.export import Outcome, report_csv, report_json
 from core.mesh import label_surfaces, ply
 from core.segmentation import LABELS
 from core.strip import CONVENTION_WORDS, Convention, labels_png, strip_png
 
-_VIEWER_PX = 560
+_VIEWER_PX = 600
 _SURFACE_PX = 420
 
 
@@ -39,7 +40,7 @@ def outcome_table(outcomes: list[Outcome], key: str) -> Outcome:
             "Total (mm³)": round(m["total"]["volume_mm3"]) if m else None,
             "What to look at": o.error or _headlines(o.case),
         })  # fmt: skip
-    number = st.column_config.NumberColumn(format="localized")
+    number = st.column_config.NumberColumn(format="localized", width="small")
     event = st.dataframe(
         rows,
         hide_index=True,
@@ -47,7 +48,13 @@ def outcome_table(outcomes: list[Outcome], key: str) -> Outcome:
         on_select="rerun",
         selection_mode="single-row-required",
         selection_default={"selection": {"rows": [len(outcomes) - 1]}},
-        column_config={c: number for c in rows[0] if c.endswith("(mm³)")},
+        column_config={
+            **{column: number for column in rows[0] if column.endswith("(mm³)")},
+            "State": st.column_config.Column(width="small"),
+            "Case": st.column_config.Column(width="small"),
+            "What to look at": st.column_config.Column(width="large"),
+        },
+        placeholder="",
         alt="Files of this visit with their volumes and warnings",
     )
     chosen = event["selection"]["rows"]
@@ -72,7 +79,7 @@ def show_case(shared: Services, case: Case) -> None:
         _convention_switch()
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        _viewer(case, images)
+        _viewer(case, images, shared.settings.data_dir / "cache")
     with right:
         _measures(case)
         _warnings(case)
@@ -98,7 +105,7 @@ def _convention() -> Convention:
 
 
 @st.fragment
-def _viewer(case: Case, images: CaseImages) -> None:
+def _viewer(case: Case, images: CaseImages, cache_dir: Path) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         layout: Layout = st.segmented_control(
             "View", list(LAYOUTS), default="multiplanar", required=True,
@@ -106,7 +113,7 @@ def _viewer(case: Case, images: CaseImages) -> None:
         )  # fmt: skip
         shown = [
             name for name in LABELS
-            if st.toggle(f"{name.capitalize()} {_swatch(name)}", True, key=f"show-{name}-{case.id}")
+            if st.toggle(f"{name.capitalize()} {swatch(name)}", True, key=f"show-{name}-{case.id}")
         ]  # fmt: skip
         opacity = st.slider(
             "Opacity (%)", 0, 100, 50, 5, key=f"opacity-{case.id}", width=140
@@ -118,6 +125,7 @@ def _viewer(case: Case, images: CaseImages) -> None:
         opacity=opacity / 100,
         convention=_convention(),
         height_px=_VIEWER_PX,
+        cache_dir=cache_dir,
         key=f"slices-{case.id}",
     )
     st.caption(
@@ -127,8 +135,9 @@ def _viewer(case: Case, images: CaseImages) -> None:
     )
 
 
-def _swatch(name: str) -> str:
-    return {"anterior": ":orange[■]", "posterior": ":blue[■]"}[name]
+def swatch(name: str) -> str:
+    """A square in the label's colour, as Markdown."""
+    return f':color[■]{{foreground="{LABEL_COLOURS[name]}"}}'
 
 
 def _measures(case: Case) -> None:
@@ -215,15 +224,16 @@ def _details(case: Case) -> None:
         "Spacing": " x ".join(f"{s:.3g}" for s in r["input"]["spacing_mm"]) + " mm",
         "Orientation of the file": r["input"]["orientation"],
         "Size": " x ".join(str(n) for n in r["input"]["shape"]) + " voxels",
-        "File's sha256": r["input"]["sha256"],
         "Model": f"version {r['model']['version']} ({r['model']['name']})",
-        "Model's sha256": r["model"]["sha256"],
         "Computed on": f"{r['device']}, {r['backend']}",
         "Time": ", ".join(f"{k.replace('_', ' ')} {v:.2f} s" for k, v in r["timings_s"].items()),
     }
     with st.expander("Details of the file, the model and the time it took"):
         st.table([{"": k, "Value": v} for k, v in rows.items()], hide_index=True,
                  border="horizontal")  # fmt: skip
+        for whose, part in (("the file as it came", "input"), ("the model's weights", "model")):
+            st.caption(f"sha256 of {whose}")
+            st.code(r[part]["sha256"], language=None, wrap_lines=True)
 
 
 def _convention_switch() -> None:

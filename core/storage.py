@@ -11,6 +11,21 @@ from core.errors import NotFoundError
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
 
 
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file by way of a temporary one, so that a kill leaves the old or the new."""
+    handle, name = tempfile.mkstemp(prefix=".new-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            os.fchmod(file.fileno(), 0o644)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
 class LocalStorage:
     """Files under one folder.
 
@@ -25,19 +40,10 @@ class LocalStorage:
         self._root = root
 
     def write(self, key: str, data: bytes) -> None:
-        """Write a file: to a temporary one first, so that a kill leaves the old or the new."""
+        """Write a file, whole or not at all."""
         path = self._path(key)
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".new-", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(name, path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        write_whole(path, data)
 
     def read(self, key: str) -> bytes:
         """Read a file.

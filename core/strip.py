@@ -69,7 +69,7 @@ def strip_png(case: Case, images: CaseImages, convention: Convention) -> bytes:
             middle[cut] = index
             position_mm = (affine[:3, :3] @ middle + affine[:3, 3])[cut]
             axes.set_title(
-                f"{name}  {_ENDS[cut][position_mm >= 0]} {abs(position_mm):.0f} mm",
+                f"{name}  {_ENDS[cut][int(position_mm >= 0)]} {abs(position_mm):.0f} mm",
                 color="white", fontsize=8, pad=3,
             )  # fmt: skip
     _write_captions(figure, case, convention)

@@ -3,10 +3,9 @@
 import streamlit as st
 
 from app.services import services
-from app.widgets import label_picture
+from app.widgets import label_picture, swatch
 from core.limits import MAX_CROP_MM, PLAUSIBLE_TOTAL_MM3
 
-st.header("About and help", anchor=False)
 st.markdown(
     "HippoView finds the anterior and the posterior hippocampus in a T1-weighted MRI, draws them "
     "on the slices and measures them.\n\n"
@@ -19,8 +18,8 @@ with left:
     st.subheader("The labels", anchor=False)
     label_picture(services())
     st.markdown(
-        "- :orange[■] **Anterior**: the head of the hippocampus.\n"
-        "- :blue[■] **Posterior**: body and tail together.\n\n"
+        f"- {swatch('anterior')} **Anterior**: the head of the hippocampus.\n"
+        f"- {swatch('posterior')} **Posterior**: body and tail together.\n\n"
         "The colours are the same everywhere and are safe for colour-blind eyes."
     )
     st.subheader("Sides", anchor=False)

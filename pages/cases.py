@@ -8,6 +8,8 @@ from core import limits
 from core.cases import Cases
 from core.errors import HippoViewError
 
+_TABLE_PX = 290
+
 cases: Cases = services().cases
 
 
@@ -26,7 +28,6 @@ def _restore(case_id: str) -> None:
     st.session_state.pop("deleted", None)
 
 
-st.header("Cases", anchor=False)
 search = st.text_input("Search by name or case id", placeholder="All cases", width=360)
 rows = cases.find(search)
 
@@ -59,6 +60,7 @@ else:
         ],
         hide_index=True,
         key=f"cases-{search}-{len(rows)}",
+        height=_TABLE_PX if len(rows) > 6 else "auto",
         on_select="rerun",
         selection_mode="single-row",
         column_config=dict.fromkeys(("Anterior (mm³)", "Posterior (mm³)", "Total (mm³)"), number),
@@ -74,11 +76,17 @@ if case_id := st.query_params.get("case"):
     except HippoViewError as error:
         show_error(error)
     else:
-        with st.container(horizontal=True, vertical_alignment="bottom"):
-            with st.form(f"rename-{case_id}", border=False, width=420):
+        with st.container(horizontal=True):
+            with (
+                st.popover("Rename", icon=":material/edit:"),
+                st.form(f"rename-{case_id}", border=False),
+            ):
                 name = st.text_input("Name", case.name, max_chars=limits.MAX_NAME_CHARS)
-                renamed = st.form_submit_button("Rename", icon=":material/edit:")
-            st.button("Delete", on_click=_delete, args=(case_id,), icon=":material/delete:")
+                renamed = st.form_submit_button("Save the name")
+            st.button(
+                "Delete", on_click=_delete, args=(case_id,), icon=":material/delete:",
+                help=f"It can be restored for {limits.TRASH_DAYS} days.",
+            )  # fmt: skip
         if renamed:
             try:
                 cases.rename(case_id, name)

@@ -6,7 +6,6 @@ from app.services import services, wait_for_model
 from app.widgets import show_error
 from core.errors import HippoViewError
 
-st.header("Model", anchor=False)
 predictors = services().predictors
 try:
     with st.spinner("Loading the model"):
@@ -27,13 +26,14 @@ with left:
         {
             "Version": serving.model.version,
             "Name": serving.model.name,
-            "Weights' sha256": serving.model.sha256,
             "Configuration": serving.model.configuration,
             "Device": serving.device,
             "Backend": serving.backend,
         },
         border="horizontal",
     )
+    st.caption("sha256 of the weights")
+    st.code(serving.model.sha256, language=None, wrap_lines=True)
     st.subheader("How well it does", anchor=False)
     metrics = card["metrics"]
     st.table(

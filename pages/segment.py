@@ -3,10 +3,10 @@
 import streamlit as st
 
 from app.batch import Batch, process
-from app.services import services, wait_for_model
+from app.services import example_file, services, wait_for_model
 from app.widgets import outcome_table, show_case, show_error
 from core.errors import HippoViewError
-from core.example import NAME, example_file
+from core.example import NAME
 from core.export import archive
 
 _MODEL_WAIT_S = 300
@@ -14,19 +14,14 @@ _MODEL_WAIT_S = 300
 shared = services()
 batch: Batch = st.session_state.setdefault("batch", Batch())
 
-st.header("Segment", anchor=False)
-st.markdown(
-    "Drop a T1-weighted crop around one hippocampus: the anterior and posterior part are drawn "
-    "on it and measured."
-)
-with st.container(horizontal=True, vertical_alignment="center"):
+with st.container(horizontal=True, vertical_alignment="bottom"):
     files = st.file_uploader(
-        "Scans (.nii or .nii.gz, several at once)",
+        "Drop T1-weighted crops around one hippocampus (.nii or .nii.gz, several at once)",
         accept_multiple_files=True,
         max_upload_size=shared.settings.max_upload_mib,
         key=f"files-{batch.round}",
     )
-example = st.button("Try an example", icon=":material/play_circle:")
+    example = st.button("Try an example", icon=":material/play_circle:")
 
 if shared.predictors.serving is None:
     with st.spinner("Loading the model. This takes up to half a minute after a start."):
@@ -41,9 +36,7 @@ if files:
     batch.round += 1  # a new uploader: the files' memory is given back
     st.rerun()
 if example:
-    with st.spinner("Cutting the example out of the average brain"):
-        content = example_file()
-    process(shared, batch, [(NAME, content)])
+    process(shared, batch, [(NAME, example_file())])
     st.rerun()
 
 if not batch.outcomes:

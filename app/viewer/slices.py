@@ -3,12 +3,19 @@
 docs/decisions/0001-viewer.md says why this component, and what it cannot do.
 """
 
-from collections.abc import Collection
-from typing import Literal
+import base64
+import importlib.metadata
+import importlib.util
+import shutil
+import tempfile
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any, Literal
 
 import nibabel as nib
 import numpy as np
-from niivue_component import niivue_viewer
+import streamlit as st
+from streamlit.components.v1 import declare_component
 
 from core.cases import CaseImages
 from core.colours import LABEL_RGB
@@ -24,6 +31,10 @@ LAYOUTS: dict[Layout, str] = {
     "3d": "3-D",
 }
 _RGBA = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1"), ("A", "u1")])
+_STYLE = """<style>
+button.text-outline { display: none }
+body, body * { background-color: black }
+</style>"""
 # The component passes this on as the width of the crosshair, in voxels.
 _CROSSHAIR_WIDTH = 0.15
 
@@ -54,13 +65,22 @@ def show_slices(
     opacity: float,
     convention: Convention,
     height_px: int,
+    cache_dir: Path,
     key: str,
 ) -> None:
     """Draw the viewer. Scrolling and the crosshair stay in the browser."""
-    niivue_viewer(
-        nifti_data=image,
+    # The arguments are those of niivue_component.niivue_viewer.
+    _component(cache_dir)(
+        nifti_data=base64.b64encode(image).decode(),
         filename="scan.nii",
-        overlays=[{"data": overlay, "name": "labels.nii", "opacity": opacity, "colormap": "gray"}],
+        overlays=[
+            {
+                "data": base64.b64encode(overlay).decode(),
+                "name": "labels.nii",
+                "opacity": opacity,
+                "colormap": "gray",
+            }
+        ],
         height=height_px,
         view_mode=layout,
         styled=False,
@@ -70,5 +90,29 @@ def show_slices(
             "interpolation": False,
         },
         update_interval_ms=None,
+        default=None,
         key=key,
     )
+
+
+@st.cache_resource(show_spinner=False)
+def _component(cache_dir: Path) -> Callable[..., Any]:
+    """niivue-streamlit's own files, copied once, with our style on top.
+
+    It draws an X that takes the picture away for good, and a navy background.
+    """
+    version = importlib.metadata.version("niivue-streamlit")
+    folder = cache_dir / f"niivue-{version}"
+    if not folder.is_dir():
+        package = importlib.util.find_spec("niivue_component")
+        if package is None or package.origin is None:
+            raise ModuleNotFoundError("niivue-streamlit is not installed")
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache_dir) as name:
+            copy = Path(name) / "build"
+            shutil.copytree(Path(package.origin).parent / "frontend" / "build", copy)
+            index = copy / "index.html"
+            index.write_text(index.read_text().replace("</head>", f"{_STYLE}</head>"))
+            copy.rename(folder)
+    component: Callable[..., Any] = declare_component("slices", path=str(folder))
+    return component

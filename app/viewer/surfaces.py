@@ -5,7 +5,7 @@ import plotly.graph_objects as go
 from core.colours import LABEL_COLOURS
 from core.mesh import Surface
 
-_AXES = {"xaxis": "left to right (mm)", "yaxis": "back to front (mm)", "zaxis": "up (mm)"}
+_AXES = {"xaxis": "L to R (mm)", "yaxis": "P to A (mm)", "zaxis": "I to S (mm)"}
 
 
 def surface_figure(surfaces: dict[str, Surface], height_px: int) -> go.Figure:
@@ -25,7 +25,7 @@ def surface_figure(surfaces: dict[str, Surface], height_px: int) -> go.Figure:
         legend={"x": 0, "y": 1},
         scene={
             "aspectmode": "data",
-            "camera": {"eye": {"x": -1.6, "y": 0.9, "z": 0.6}},
+            "camera": {"eye": {"x": -1.9, "y": 1.1, "z": 0.7}},
             **{axis: {"title": {"text": title}} for axis, title in _AXES.items()},
         },
         uirevision="keep",

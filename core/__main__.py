@@ -1,0 +1,152 @@
+"""``python -m core``: the command line."""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from loguru import logger
+
+from core.errors import HippoViewError, InputError
+from core.pipeline import NOTICE, Analysis, analyse
+from core.predictor.service import Predictor, Predictors
+from core.settings import DEVICES, Settings
+from core.storage import write_whole
+
+
+def main(arguments: list[str]) -> int:
+    """Run a command.
+
+    Returns
+    -------
+    int
+        0: all done. 1: at least one file was not segmented. 2: the call was not understood.
+    """
+    parser = argparse.ArgumentParser(prog="python -m core", description=f"HippoView. {NOTICE}")
+    commands = parser.add_subparsers(dest="command", required=True)
+    _add_segment(commands)
+    options = parser.parse_args(arguments)
+    logger.remove()
+    logger.add(sys.stderr, level="WARNING", format="{level}: {message}")
+    try:
+        settings = Settings.from_environment()
+        return _segment(options, settings)
+    except HippoViewError as error:
+        _complain(error)
+        return 1
+
+
+def _add_segment(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    segment = commands.add_parser(
+        "segment",
+        help="draw the anterior and posterior hippocampus in a scan",
+        description="Write the mask of a T1-weighted crop (.nii or .nii.gz) around one "
+        f"hippocampus: 0 background, 1 anterior, 2 posterior. {NOTICE}",
+    )
+    segment.add_argument("inputs", metavar="IN", nargs="+", type=Path, help="one or more scans")
+    segment.add_argument(
+        "-o", dest="out", metavar="OUT", required=True, type=Path,
+        help="the mask (.nii.gz); with several scans, a folder for IN's name + _mask.nii.gz",
+    )  # fmt: skip
+    segment.add_argument(
+        "--json", action="store_true",
+        help="print volumes in mm3, model version, warnings and timings as JSON lines",
+    )  # fmt: skip
+    segment.add_argument("--device", choices=DEVICES, help="default auto, or HIPPOVIEW_DEVICE")
+
+
+def _segment(options: argparse.Namespace, settings: Settings) -> int:
+    targets = _targets(options.inputs, options.out)
+    predictors = Predictors(settings.model_dir, options.device or settings.device, 1)
+    failed = 0
+    try:
+        predictor = predictors.on("auto")
+        for source, target in targets:
+            try:
+                analysis = _one(source, predictor, settings.max_upload_mib)
+                _write(target, analysis.mask_file)
+            except HippoViewError as error:
+                failed += 1
+                _complain(error, source)
+                if options.json:
+                    _print_json({"file": str(source), **error.as_dict()})
+                continue
+            if options.json:
+                files = {"file": str(source), "mask": str(target)}
+                _print_json(files | analysis.as_dict())
+            else:
+                _print_summary(target, analysis)
+    finally:
+        predictors.close()
+    return 1 if failed else 0
+
+
+def _targets(inputs: list[Path], out: Path) -> list[tuple[Path, Path]]:
+    """Where each mask goes."""
+    if len(inputs) == 1 and not out.is_dir():
+        if not out.name.endswith(".nii.gz"):
+            raise InputError(
+                f"The mask's name {out.name} does not end in .nii.gz",
+                "Write -o MASK.nii.gz, or -o FOLDER for several scans.",
+                code="bad_request",
+            )
+        return [(inputs[0], out)]
+    out.mkdir(parents=True, exist_ok=True)
+    targets = []
+    for source in inputs:
+        stem = source.name.removesuffix(".gz").removesuffix(".nii")
+        targets.append((source, out / f"{stem}_mask.nii.gz"))
+    if len({target for _, target in targets}) < len(targets):
+        raise InputError(
+            "Two scans have the same name", "Segment them into two folders.", code="bad_request"
+        )
+    return targets
+
+
+def _one(source: Path, predictor: Predictor, max_upload_mib: int) -> Analysis:
+    try:
+        with source.open("rb") as file, tempfile.TemporaryDirectory() as folder:
+            return analyse(file, predictor, Path(folder), max_bytes=max_upload_mib * 2**20)
+    except OSError as error:
+        raise InputError(
+            f"The file cannot be read: {os.strerror(error.errno or 0)}",
+            "Check its name and its permissions.",
+            code="unreadable",
+        ) from error
+
+
+def _write(target: Path, mask: bytes) -> None:
+    try:
+        write_whole(target, mask)
+    except OSError as error:
+        raise InputError(
+            f"The mask cannot be written: {os.strerror(error.errno or 0)}",
+            "Check that the folder exists and may be written to.",
+            code="unwritable",
+        ) from error
+
+
+def _print_summary(target: Path, analysis: Analysis) -> None:
+    m = analysis.measures
+    sys.stdout.write(
+        f"{target}: anterior {m.anterior.volume_mm3:,.0f} mm3, posterior "
+        f"{m.posterior.volume_mm3:,.0f} mm3, total {m.total.volume_mm3:,.0f} mm3. {NOTICE}\n"
+    )
+    for finding in analysis.findings:
+        sys.stdout.write(f"  {finding.level}: {finding.message}\n")
+
+
+def _print_json(record: dict[str, object]) -> None:
+    sys.stdout.write(json.dumps(record) + "\n")
+    sys.stdout.flush()
+
+
+def _complain(error: HippoViewError, source: Path | None = None) -> None:
+    where = f"{source}: " if source else ""
+    sys.stderr.write(f"{where}{error.message}. {error.hint} [{error.code}]\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
