@@ -5,18 +5,19 @@ import streamlit as st
 from app.server import ROOT
 from core.pipeline import NOTICE
 
+_PAGES = ROOT / "pages"
 PAGES = {
     "Read": [
-        st.Page(ROOT / "pages" / "segment.py", title="Segment", icon=":material/neurology:", default=True),
-        st.Page(ROOT / "pages" / "cases.py", title="Cases", icon=":material/folder_open:"),
+        st.Page(_PAGES / "segment.py", title="Segment", icon=":material/neurology:", default=True),
+        st.Page(_PAGES / "cases.py", title="Cases", icon=":material/folder_open:"),
     ],
     "Manage": [
-        st.Page(ROOT / "pages" / "model.py", title="Model", icon=":material/model_training:"),
+        st.Page(_PAGES / "model.py", title="Model", icon=":material/model_training:"),
     ],
     "Help": [
-        st.Page(ROOT / "pages" / "about.py", title="About and help", icon=":material/help:"),
+        st.Page(_PAGES / "about.py", title="About and help", icon=":material/help:"),
     ],
-}  # fmt: skip
+}
 
 # Streamlit keeps six lines of space above a page; the images need them.
 _TIGHT = "<style>.stMainBlockContainer {padding: 4.2rem 2.5rem 2rem}</style>"
@@ -26,9 +27,7 @@ st.set_page_config("HippoView", _ICON, layout="wide", initial_sidebar_state=220)
 st.logo(_ICON, size="large")
 page = st.navigation(PAGES)
 st.html(_TIGHT)
-with st.container(
-    horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom"
-):
+with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom"):
     st.header(page.title, anchor=False, width="content")
     st.caption(f"**HippoView.** {NOTICE}", width="content")
 page.run()

@@ -74,7 +74,9 @@ def show_case(shared: Services, case: Case) -> None:
     except HippoViewError as error:
         show_error(error)
         return
-    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom"):
+    with st.container(
+        horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom"
+    ):
         st.subheader(case.name, anchor=False, width="content")
         _convention_switch()
     left, right = st.columns([3, 2], gap="medium")

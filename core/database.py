@@ -53,7 +53,9 @@ _STEPS = [_first_tables]
 def connect(data_dir: Path) -> Engine:
     """Open the database of a data folder, made or brought up to date where needed."""
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    engine = create_engine(f"sqlite:///{data_dir / 'hippoview.sqlite'}", connect_args={"timeout": 30})
+    engine = create_engine(
+        f"sqlite:///{data_dir / 'hippoview.sqlite'}", connect_args={"timeout": 30}
+    )
     event.listen(engine, "connect", _on_connect)
     event.listen(engine, "begin", _on_begin)
     with engine.begin() as connection:

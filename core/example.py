@@ -1,7 +1,5 @@
 """The example: an averaged brain, cropped around its left hippocampus."""
 
-import io
-
 import nibabel as nib
 import numpy as np
 
@@ -15,7 +13,7 @@ _SIZE_VOXELS = np.array((35, 50, 35))
 
 
 def example_file() -> bytes:
-    """A ``.nii.gz`` crop of the ICBM 152 template that the nilearn package ships, 1 mm.
+    """A ``.nii`` crop of the ICBM 152 template that the nilearn package ships, 1 mm.
 
     Fonov et al., Unbiased nonlinear average age-appropriate brain templates, 2009.
     """
@@ -29,6 +27,4 @@ def example_file() -> bytes:
     stop = start + _SIZE_VOXELS
     crop = template.slicer[start[0] : stop[0], start[1] : stop[1], start[2] : stop[2]]
     image = nib.Nifti1Image(crop.get_fdata().astype(np.float32), crop.affine)
-    out = io.BytesIO()
-    image.to_stream(out)
-    return out.getvalue()
+    return bytes(image.to_bytes())

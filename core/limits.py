@@ -46,6 +46,9 @@ PLAUSIBLE_TOTAL_MM3 = (1500.0, 7000.0)
 # A second piece of a label larger than this share of the label is called a fragment.
 FRAGMENT_SHARE = 0.02
 
+# Share of the voxels that may be NaN or infinite (a background); above, nothing is left.
+MAX_NOT_FINITE_SHARE = 0.5
+
 # Distinct values: so few are a label map, whatever else the file says.
 LABEL_MAP_MAX_VALUES = 8
 # Up to here a map is suspected, and called one if neighbours mostly share their value.

@@ -54,9 +54,7 @@ def surface(inside: NDArray[np.bool_], affine: NDArray[np.float64]) -> Surface |
     return Surface(vertices_mm, faces.astype(np.int32))
 
 
-def label_surfaces(
-    labels: NDArray[np.uint8], affine: NDArray[np.float64]
-) -> dict[str, Surface]:
+def label_surfaces(labels: NDArray[np.uint8], affine: NDArray[np.float64]) -> dict[str, Surface]:
     """Surfaces of the labels that are there, by name."""
     found = {name: surface(labels == value, affine) for name, value in LABELS.items()}
     return {name: s for name, s in found.items() if s is not None}

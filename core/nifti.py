@@ -7,7 +7,7 @@ The only module that knows the format. The layout is the NIfTI-1.1 and NIfTI-2 s
 import gzip
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import nibabel as nib
 import numpy as np
@@ -21,6 +21,8 @@ from core.findings import Finding
 
 NOTICE = "HippoView mask: 1 anterior, 2 posterior. Research use, not for diagnosis."
 LARGEST_HEADER_BYTES = 540
+ByteOrder = Literal["<", ">"]
+_ORDERS: tuple[ByteOrder, ...] = ("<", ">")
 _EXTENSION_FLAG = b"\0\0\0\0"
 _INTENT_LABEL = 1002
 
@@ -41,6 +43,7 @@ _OTHER_FORMATS = [
     (b"%PDF", 0, "a PDF document", "Send the scan itself as .nii or .nii.gz."),
     (b"\x89HDF", 0, "an HDF5 file (MINC?)", "Convert it to NIfTI first, with mnc2nii."),
 ]  # fmt: skip
+_FORM_CODES = range(6)
 _PRIVATE_FIELDS = ("data_type", "db_name", "descrip", "aux_file", "intent_name")
 
 
@@ -139,7 +142,7 @@ def parse_header(start: bytes) -> Header:
     offset = _voxel_offset(fields, len(fields.tobytes()))
     block = _clean_block(fields, shape)
     affine = _affine(block, order)
-    findings = _geometry_findings(fields, block, order, affine)
+    findings = _geometry_findings(block, order, affine)
     return Header(block, shape, dtype, affine, offset, slope, inter, tuple(findings))
 
 
@@ -170,8 +173,10 @@ def mask_bytes(labels: NDArray[np.uint8], header: Header) -> bytes:
     """
     if labels.shape != header.shape or labels.dtype != np.uint8:
         raise ValueError(f"mask {labels.dtype} {labels.shape}, expected uint8 {header.shape}")
-    _, fields = _view(header.block)
-    fields = fields.copy()
+    view = _view(header.block)
+    if view is None:
+        raise ValueError("not a header block")
+    fields = view[1].copy()
     fields["datatype"], fields["bitpix"] = 2, 8
     fields["scl_slope"], fields["scl_inter"] = 1, 0
     fields["cal_min"], fields["cal_max"] = 0, 2
@@ -189,19 +194,19 @@ def read_mask(data: bytes) -> NDArray[np.uint8]:
     return labels.reshape(header.shape, order="F")
 
 
-def _view(start: bytes) -> tuple[str, Any] | tuple[None, None]:
+def _view(start: bytes) -> tuple[ByteOrder, Any] | None:
     """Byte order and fields of a header, or nothing where there is none."""
     for dtype in (nib.nifti1.header_dtype, nib.nifti2.header_dtype):
-        for order in "<>":
+        for order in _ORDERS:
             if len(start) >= dtype.itemsize:
                 block = start[: dtype.itemsize]
                 fields = np.frombuffer(block, dtype.newbyteorder(order))[0]
                 if fields["sizeof_hdr"] == dtype.itemsize:
                     return order, fields
-    return None, None
+    return None
 
 
-def _fields(start: bytes) -> tuple[Any, str]:
+def _fields(start: bytes) -> tuple[Any, ByteOrder]:
     if not start:
         raise InputError(
             "The file is empty", "Check the export and send it again.", code="empty_file"
@@ -209,8 +214,8 @@ def _fields(start: bytes) -> tuple[Any, str]:
     for magic, offset, what, hint in _OTHER_FORMATS:
         if start[offset : offset + len(magic)] == magic:
             raise InputError(f"This is {what}, not a NIfTI image", hint, code="not_nifti")
-    order, fields = _view(start)
-    if fields is None or order is None:
+    view = _view(start)
+    if view is None:
         if len(start) < 348 and start[:4] in (b"\x5c\x01\0\0", b"\0\0\x01\x5c"):
             raise InputError(
                 f"The file ends inside its header, after {len(start)} bytes",
@@ -222,6 +227,7 @@ def _fields(start: bytes) -> tuple[Any, str]:
             "Send a .nii or .nii.gz file; convert DICOM with dcm2niix.",
             code="not_nifti",
         )
+    order, fields = view
     magic = bytes(fields["magic"])
     if magic.startswith((b"ni1", b"ni2")):
         raise InputError(
@@ -277,7 +283,7 @@ def _shape(fields: Any) -> tuple[int, int, int]:
     return size[0], size[1], size[2]
 
 
-def _dtype(fields: Any, order: str) -> np.dtype[Any]:
+def _dtype(fields: Any, order: ByteOrder) -> np.dtype[Any]:
     code = int(fields["datatype"])
     if code not in _DTYPES:
         what = _REFUSED_TYPES.get(code, f"an unknown type (code {code})")
@@ -286,7 +292,7 @@ def _dtype(fields: Any, order: str) -> np.dtype[Any]:
             "Save the magnitude or grey-value image and send that.",
             code="unsupported_type",
         )
-    dtype = np.dtype(_DTYPES[code]).newbyteorder(order)  # type: ignore[call-overload]
+    dtype = np.dtype(_DTYPES[code]).newbyteorder(order)
     if int(fields["bitpix"]) != dtype.itemsize * 8:
         raise InputError(
             f"The header contradicts itself: data type {code} has {dtype.itemsize * 8} bits, "
@@ -327,20 +333,24 @@ def _clean_block(fields: Any, shape: tuple[int, int, int]) -> bytes:
     for name in _PRIVATE_FIELDS:
         if name in fields.dtype.names:
             fields[name] = b""
+    fields["magic"] = b"n+1" if fields.dtype.itemsize == 348 else b"n+2\0\r\n\x1a\n"
     fields["dim"] = [3, *shape, 1, 1, 1, 1]
     fields["vox_offset"] = fields.dtype.itemsize + len(_EXTENSION_FLAG)
     fields["pixdim"][1:4] = np.abs(fields["pixdim"][1:4])
+    for name in ("qform_code", "sform_code"):
+        if fields[name] not in _FORM_CODES:  # as nibabel does: an unknown one says nothing
+            fields[name] = 0
     if fields["pixdim"][0] not in (-1, 1):  # the standard: 0 means 1
         fields["pixdim"][0] = 1
     return bytes(fields.tobytes())
 
 
-def _geometry(block: bytes, order: str) -> Any:
-    kind = nib.Nifti1Header if len(block) == 348 else nib.Nifti2Header
+def _geometry(block: bytes, order: ByteOrder) -> Any:
+    kind: Any = nib.Nifti1Header if len(block) == 348 else nib.Nifti2Header
     return kind(block, endianness=order, check=False)
 
 
-def _affine(block: bytes, order: str) -> NDArray[np.float64]:
+def _affine(block: bytes, order: ByteOrder) -> NDArray[np.float64]:
     geometry = _geometry(block, order)
     try:
         with np.errstate(all="ignore"):
@@ -375,13 +385,15 @@ def _bad_affine(why: str) -> InputError:
 
 
 def _geometry_findings(
-    fields: Any, block: bytes, order: str, affine: NDArray[np.float64]
+    block: bytes, order: ByteOrder, affine: NDArray[np.float64]
 ) -> list[Finding]:
     findings = []
+    geometry = _geometry(block, order)
+    fields = geometry.structarr
     sform, qform = int(fields["sform_code"]), int(fields["qform_code"])
     spacing = voxel_sizes(affine)
     header_spacing = np.abs(fields["pixdim"][1:4].astype(np.float64))
-    difference = np.abs(header_spacing / spacing - 1).max()
+    difference = np.maximum(header_spacing / spacing, spacing / header_spacing).max() - 1
     if difference > 0.5:
         raise InputError(
             f"The header contradicts itself: voxels of {_numbers(header_spacing)} mm by "
@@ -403,7 +415,7 @@ def _geometry_findings(
         ))  # fmt: skip
     if sform > 0 and qform > 0:
         try:
-            other = np.asarray(_geometry(block, order).get_qform(), np.float64)
+            other = np.asarray(geometry.get_qform(), np.float64)
             agree = aff2axcodes(other) == aff2axcodes(affine)
         except (ValueError, nib.spatialimages.HeaderDataError):
             agree = False

@@ -127,4 +127,3 @@ def analyse(
         segmentation, measures, findings, file.sha256, file.size_bytes,
         clean_file, mask_file, {k: round(v, 4) for k, v in timings_s.items()},
     )  # fmt: skip
-

@@ -60,7 +60,7 @@ def strip_png(case: Case, images: CaseImages, convention: Convention) -> bytes:
                 values.take(index, cut).T, cmap="gray", vmin=low, vmax=max(high, low + 1e-6),
                 origin="lower", extent=extent, interpolation="nearest",
             )  # fmt: skip
-            _outline(axes, labels.take(index, cut).T, extent)
+            _outline(axes, np.take(labels, index, cut).T, extent)
             if mirrored:
                 axes.invert_xaxis()
             axes.set_axis_off()

@@ -81,8 +81,8 @@ def from_ras(array: NDArray[Any], header: nifti.Header) -> NDArray[Any]:
     """The way back of `to_ras`: from RAS+ to the file's own axes."""
     orientation = io_orientation(header.affine)
     order = orientation[:, 0].astype(int)
-    flipped = [axis for axis in range(3) if orientation[axis, 1] < 0]
-    return np.flip(np.transpose(array, order), flipped)
+    flipped = tuple(axis for axis in range(3) if orientation[axis, 1] < 0)
+    return np.flip(np.transpose(array, tuple(order)), flipped)
 
 
 def ras_affine(header: nifti.Header) -> NDArray[np.float64]:
@@ -96,9 +96,9 @@ def _checked(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], list[Fin
     # float32 is what the network computes in; larger numbers are faults of the header.
     finite = np.abs(values) < np.finfo(np.float32).max
     bad = int(values.size - np.count_nonzero(finite))
-    if bad == values.size:
+    if bad > limits.MAX_NOT_FINITE_SHARE * values.size:
         raise InputError(
-            "The image holds no number at all: every voxel is NaN or infinite",
+            f"{bad / values.size:.0%} of the voxels are NaN, infinite or absurdly large",
             "Export the scan again.",
             code="not_finite",
         )

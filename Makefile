@@ -1,0 +1,30 @@
+# One command for everything. `make run` and `make test` work on a machine with Python 3.11+.
+PY := .venv/bin/python
+
+.PHONY: run test lint clean
+run: .venv/installed
+	@$(PY) -m app
+
+test: .venv/installed-dev
+	@sh scripts/install-chromium
+	$(PY) -m coverage erase
+	$(PY) -m coverage run -m pytest $(ARGS)
+	$(PY) -m coverage combine -q
+	$(PY) -m coverage report --include='core/*,app/*' --fail-under=85
+
+lint: .venv/installed-dev
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+.venv/installed: requirements.txt constraints.txt scripts/install
+	sh scripts/install requirements.txt
+	@touch $@
+
+.venv/installed-dev: requirements-dev.txt .venv/installed
+	sh scripts/install requirements-dev.txt
+	@touch $@
+
+clean:
+	rm -rf .venv

@@ -1,0 +1,47 @@
+"""What the tests share: real scans, the real model, a real server."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from core.predictor.service import Predictor, Predictors
+from core.settings import ROOT, Settings
+from tests.server import Server, running
+
+# The tests drive their own server and command lines; what the shell sets must not leak in.
+for variable in [v for v in os.environ if v.startswith("HIPPOVIEW_")]:
+    del os.environ[variable]
+
+SHARED = ROOT.parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real cases that may not be in the project (the README of that folder says why)."""
+    if not SHARED.is_dir():
+        pytest.skip("no real cases here: ../shared/data is missing")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def task04(shared_data: Path) -> list[Path]:
+    """Scans of the Decathlon's Task04."""
+    folder = shared_data / "Task04_Hippocampus" / "imagesTr"
+    return sorted(p for p in folder.glob("hippocampus_*.nii.gz"))
+
+
+@pytest.fixture(scope="session")
+def predictor() -> Iterator[Predictor]:
+    """The embedded model, loaded once for all tests."""
+    predictors = Predictors(Settings().model_dir, "cpu", 16)
+    yield predictors.on("auto")
+    predictors.close()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server as a user starts it, on a data folder of its own."""
+    with running(tmp_path_factory.mktemp("var")) as started:
+        yield started

@@ -1,0 +1,83 @@
+"""A real server in a process of its own."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.settings import ROOT
+
+_START_TIMEOUT_S = 240
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server."""
+
+    url: str
+    data_dir: Path
+    log: Path
+    pid: int
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+@contextmanager
+def running(data_dir: Path, *, wait_ready: bool = True, **settings: str) -> Iterator[Server]:
+    """Start ``python -m app`` and stop it as a service manager does."""
+    port = free_port()
+    environment = {
+        **os.environ,
+        "HIPPOVIEW_DATA_DIR": str(data_dir),
+        **{f"HIPPOVIEW_{name.upper()}": value for name, value in settings.items()},
+    }
+    log = data_dir / "server.log"
+    data_dir.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "app", "--port", str(port)],
+            cwd=ROOT, env=environment, stdout=out, stderr=out,
+        )  # fmt: skip
+    url = f"http://127.0.0.1:{port}"
+    try:
+        wait_for_health(url, process, log, ready=wait_ready)
+        yield Server(url, data_dir, log, process.pid)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def wait_for_health(
+    url: str, process: "subprocess.Popen[bytes]", log: Path, *, ready: bool
+) -> dict[str, object]:
+    deadline = time.monotonic() + _START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        try:
+            with urllib.request.urlopen(f"{url}/api/health", timeout=5) as answer:
+                return dict(json.load(answer))
+        except urllib.error.HTTPError as error:
+            if not ready:
+                return dict(json.load(error))
+        except OSError:
+            pass
+        time.sleep(0.2)  # between two looks at a process that starts
+    raise AssertionError(f"the server did not become ready:\n{log.read_text()[-3000:]}")
