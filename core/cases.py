@@ -88,7 +88,8 @@ class Cases:
         case_id = "HV-" + "".join(secrets.choice(_ID_LETTERS) for _ in range(_ID_LENGTH))
         created_at = self._timestamp()
         name = _clean_name(name) or case_id
-        report = {"case_id": case_id, "created_at": created_at, **analysis.as_dict()}
+        record = json.dumps({"case_id": case_id, "created_at": created_at, **analysis.as_dict()})
+        report = json.loads(record)
         measures = analysis.measures
         folder = f"{_FOLDER}/{case_id}"
         try:
@@ -104,7 +105,7 @@ class Cases:
                     anterior_mm3=measures.anterior.volume_mm3,
                     posterior_mm3=measures.posterior.volume_mm3,
                     warning_count=_warnings(report),
-                    report=json.dumps(report),
+                    report=record,
                 ))  # fmt: skip
         except BaseException:
             self._storage.delete_folder(folder)

@@ -49,7 +49,7 @@ def surface(inside: NDArray[np.bool_], affine: NDArray[np.float64]) -> Surface |
         field = smooth
     vertices, faces, _, _ = marching_cubes(field, 0.5)
     vertices_mm = (vertices - 2) @ affine[:3, :3].T + affine[:3, 3]
-    if np.linalg.det(affine[:3, :3]) < 0:
+    if np.linalg.det(affine[:3, :3]) > 0:  # marching_cubes winds them the other way round
         faces = faces[:, ::-1]
     return Surface(vertices_mm, faces.astype(np.int32))
 

@@ -66,7 +66,7 @@ else:
         column_config=dict.fromkeys(("Anterior (mm³)", "Posterior (mm³)", "Total (mm³)"), number),
         alt="Cases with their volumes and warnings",
     )
-    st.caption(f"{len(rows)} cases. Choose a row to open it.")
+    st.caption(f"{len(rows)} case{'s' * (len(rows) > 1)}. Choose a row to open it.")
     if event["selection"]["rows"]:
         _select(rows[event["selection"]["rows"][0]].id)
 

@@ -30,7 +30,11 @@ def noise(shape: tuple[int, ...] = (35, 50, 35), dtype: Any = np.float32) -> NDA
 
 
 def image(
-    data: NDArray[Any] | None = None, affine: Any = None, *, kind: Any = nib.Nifti1Image, **fields: Any
+    data: NDArray[Any] | None = None,
+    affine: Any = None,
+    *,
+    kind: Any = nib.Nifti1Image,
+    **fields: Any,
 ) -> nib.Nifti1Image:
     """A NIfTI image with header fields set afterwards."""
     made = kind(noise() if data is None else data, np.eye(4) if affine is None else affine)

@@ -1,0 +1,55 @@
+"""A real Chromium (Debian's) against the real server."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, sync_playwright
+
+from core.settings import ROOT
+from tests.browser.user import User
+from tests.server import Server
+
+# Software rendering, and none of the browser's own traffic.
+_FLAGS = [
+    "--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
+    "--disable-background-networking", "--disable-quic", "--disable-component-update",
+    "--disable-sync", "--no-first-run",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.fail("Chromium is missing: sh scripts/install-chromium")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=path, args=_FLAGS)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    opened = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="dark")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def user(context: BrowserContext, server: Server) -> Iterator[User]:
+    """A user on the first page. Any request that leaves this machine fails the test."""
+    person = User(context.new_page(), server.url)
+    person.open()
+    yield person
+    assert person.strangers == []
+
+
+@pytest.fixture(scope="session")
+def pictures() -> Path:
+    """Where screenshots are kept for people to look at."""
+    folder = Path(os.environ.get("HV_ARTIFACTS", ROOT / "artifacts"))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

@@ -1,0 +1,82 @@
+import gzip
+import re
+
+from playwright.sync_api import expect
+
+from tests.browser.user import LONG, User
+from tests.scans import as_bytes, example
+from tests.server import running
+
+SCAN = gzip.compress(as_bytes(example()))
+
+
+def case_id(user: User) -> str:
+    name, _ = user.download("Mask (.nii.gz)")
+    return name.split("_")[0]
+
+
+def segmented(user: User, name: str) -> str:
+    user.upload((f"{name}.nii.gz", SCAN))
+    user.see_result(name)
+    return case_id(user)
+
+
+def test_a_case_is_found_renamed_deleted_and_brought_back(user):
+    kept = segmented(user, "visit-kappa")
+    user.go("Cases")
+    user.search("kappa")
+    expect(user.page.get_by_text("1 case.")).to_be_visible()
+    user.pick_row(0)
+    user.see_result("visit-kappa")
+    assert re.search(rf"case={kept}", user.page.url)
+
+    user.page.get_by_role("button", name="Rename").click()
+    user.page.get_by_label("Name", exact=True).fill("visit-lambda")
+    user.page.get_by_role("button", name="Save the name").click()
+    user.see_result("visit-lambda")
+
+    user.page.get_by_role("button", name="Delete", exact=True).click()
+    expect(user.page.get_by_text(f"Case {kept} was deleted.")).to_be_visible()
+    expect(user.page.get_by_role("heading", name="visit-lambda")).not_to_be_visible()
+    user.page.get_by_role("button", name="Undo").click()
+    expect(user.page.get_by_text(f"Case {kept} was deleted.")).not_to_be_visible()
+    user.open(f"/cases?case={kept}")
+    user.see_result("visit-lambda")
+
+    user.page.get_by_role("button", name="Delete", exact=True).click()
+    expect(user.page.get_by_text(f"Case {kept} was deleted.")).to_be_visible()
+    user.open(f"/cases?case={kept}")
+    expect(user.page.get_by_text("There is no such case")).to_be_visible()
+
+
+def test_an_unknown_case_and_an_empty_search_say_so(user):
+    user.open("/cases?case=HV-NOSUCH")
+    expect(user.page.get_by_text("There is no such case")).to_be_visible()
+    user.search("no such name at all")
+    expect(user.page.get_by_text("No case matches")).to_be_visible()
+
+
+def test_a_restart_of_the_server_loses_nothing(browser, tmp_path):
+    context = browser.new_context()
+    with running(tmp_path) as first:
+        user = User(context.new_page(), first.url)
+        user.open()
+        expect(user.page.get_by_text("Nothing here yet")).to_be_visible()
+        kept = segmented(user, "before")
+        _, mask = user.download("Mask (.nii.gz)")
+    with running(tmp_path) as second:
+        user = User(context.new_page(), second.url)
+        user.open(f"/cases?case={kept}")
+        user.see_result("before")
+        assert user.download("Mask (.nii.gz)")[1] == mask
+    context.close()
+
+
+def test_a_page_that_opens_while_the_model_loads_waits_with_words(browser, tmp_path):
+    context = browser.new_context()
+    with running(tmp_path, wait_ready=False) as started:
+        page = context.new_page()
+        page.goto(started.url)
+        expect(page.get_by_text("Loading the model")).to_be_visible(timeout=LONG)
+        expect(page.get_by_text("Nothing here yet")).to_be_visible(timeout=LONG)
+    context.close()

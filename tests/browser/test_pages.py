@@ -1,0 +1,88 @@
+"""Every page, in both themes and widths: looked at, reachable, readable."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, expect
+
+from tests.browser.user import User
+
+PAGES = ["Segment", "Cases", "Model", "About and help"]
+LOOKS = [("dark", 1280), ("dark", 1920), ("light", 1280), ("light", 1920)]
+
+
+@pytest.fixture(scope="module", params=LOOKS, ids=lambda look: f"{look[0]}-{look[1]}")
+def visitor(request, browser: Browser, server):
+    scheme, width = request.param
+    context = browser.new_context(
+        viewport={"width": width, "height": round(width * 0.7)}, color_scheme=scheme
+    )
+    user = User(context.new_page(), server.url)
+    user.open()
+    user.try_example()
+    yield user, f"{scheme}-{width}"
+    assert user.strangers == []
+    context.close()
+
+
+def serious(user: User) -> list[str]:
+    """What axe-core calls serious or critical, outside the viewer's own drawing."""
+    found = Axe().run(user.page).response["violations"]
+    return [
+        f"{v['id']}: {node['html'][:200]}"
+        for v in found
+        if v["impact"] in ("serious", "critical")
+        for node in v["nodes"]
+    ]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_readable_and_says_what_it_is_not_for(name, visitor, pictures):
+    user, look = visitor
+    if name == "Segment":
+        user.pixels()
+    else:
+        user.go(name)
+        user.page.wait_for_load_state("networkidle")
+    user.page.keyboard.press("Home")
+    user.page.screenshot(path=pictures / f"{name.split()[0].lower()}-{look}.png")
+    assert "Not for diagnosis" in user.text()
+    assert serious(user) == []
+    width = user.page.evaluate("document.documentElement.scrollWidth - innerWidth")
+    assert width <= 0  # nothing sticks out at the side
+
+
+def test_the_model_page_shows_the_card(user):
+    user.go("Model")
+    text = user.text()
+    for words in ("0.901", "0.878", "40 cases", "never saw in training", "CC BY-SA 4.0", "cpu"):
+        assert words in text
+    assert "Antonelli" in text
+
+
+def test_the_help_page_shows_the_labels_and_the_api(user):
+    user.go("About and help")
+    expect(user.page.get_by_alt_text("Side view")).to_be_visible()
+    assert "api/predict" in user.text()
+    assert user.page.get_by_role("link", name="interactive API page").get_attribute("href")
+
+
+def test_the_keyboard_alone_reaches_the_example_and_its_result(user):
+    user.page.keyboard.press("Tab")
+    for _ in range(40):
+        focused = user.page.evaluate("document.activeElement.innerText || ''")
+        if "Try an example" in focused:
+            break
+        user.page.keyboard.press("Tab")
+    user.page.keyboard.press("Enter")
+    user.see_result("Example (MNI152 average brain)")
+    reached = set()
+    for _ in range(80):
+        user.page.keyboard.press("Tab")
+        reached.add(
+            user.page.evaluate(
+                "(e => e.getAttribute('aria-label') || e.innerText || e.type || '')"
+                "(document.activeElement)"
+            ).strip()
+        )
+    for control in ("Mask", "Measures", "Surfaces", "Slice strip", "Opacity"):
+        assert any(control in r for r in reached), (control, reached)

@@ -1,0 +1,185 @@
+import csv
+import gzip
+import io
+import json
+import zipfile
+
+import httpx
+import nibabel as nib
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import expect
+
+from tests.browser.user import LONG, User, tinted
+from tests.scans import all_orientations, as_bytes, example, image, noise, reoriented
+
+TURNED = reoriented(example(), all_orientations()[21])
+SCAN = gzip.compress(as_bytes(TURNED), mtime=0)
+
+
+def test_the_first_visit_says_what_to_do_and_the_example_works(user):
+    assert "Try an example" in user.text()
+    assert "Not for diagnosis" in user.text()
+    user.try_example()
+    text = user.text()
+    assert "Side unknown on a crop" in text
+    assert "mm³" in text
+    assert tinted(user.pixels(), "anterior") > 300
+    assert tinted(user.pixels(), "posterior") > 300
+
+
+def test_a_scan_is_drawn_scrolled_and_shown_as_asked(user, pictures):
+    user.upload(("first.nii.gz", SCAN))
+    user.see_result("first")
+    user.choose("Coronal")
+    at_rest = user.pixels()
+
+    frames = []
+    user.page.on("websocket", lambda ws: ws.on("framesent", frames.append))
+    sent = user.page.evaluate("performance.getEntriesByType('resource').length")
+    box = user.canvas.bounding_box()
+    user.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    for _ in range(5):
+        user.page.mouse.wheel(0, 100)
+    scrolled = user.pixels()
+    assert (at_rest != scrolled).any(axis=-1).mean() > 0.05
+    assert frames == []
+    assert user.page.evaluate("performance.getEntriesByType('resource').length") == sent
+
+    user.choose("Sagittal")
+    both = user.pixels()
+    assert tinted(both, "anterior") > 300
+    assert tinted(both, "posterior") > 300
+    user.switch("Anterior")
+    hidden = user.pixels()
+    assert tinted(hidden, "anterior") < 30
+    assert tinted(hidden, "posterior") > 300
+    user.switch("Anterior")
+    user.switch("Posterior")
+    assert tinted(user.pixels(), "posterior") < 30
+    assert tinted(user.pixels(), "anterior") > 300
+
+
+def test_the_sides_turn_with_the_convention_and_the_page_says_which(user):
+    user.upload(("sides.nii.gz", SCAN))
+    user.see_result("sides")
+    user.choose("Coronal")
+    radiological = user.pixels()
+    assert "the patient's right is on the left of the picture" in user.text()
+    user.choose("Neurological")
+    neurological = user.pixels()
+    assert "the patient's left is on the left of the picture" in user.text()
+    grey_a, grey_b = radiological.mean(axis=-1), neurological.mean(axis=-1)
+    same = np.abs(grey_a - grey_b).mean()
+    mirrored = np.abs(grey_a - grey_b[:, ::-1]).mean()
+    assert mirrored < same / 2
+
+
+def test_every_export_opens_with_what_it_is_made_for(user, server):
+    user.upload(("DOE_JANE.nii.gz", SCAN))
+    user.see_result("DOE_JANE")
+
+    name, mask = user.download("Mask (.nii.gz)")
+    case_id = name.removesuffix("_mask.nii.gz")
+    assert case_id.startswith("HV-")
+    loaded = nib.Nifti1Image.from_bytes(gzip.decompress(mask))
+    assert np.array_equal(loaded.affine, TURNED.affine)
+    assert loaded.shape == TURNED.shape
+    labels = np.asarray(loaded.dataobj)
+    assert set(np.unique(labels)) == {0, 1, 2}
+    api = httpx.post(f"{server.url}/api/predict", files={"image": SCAN}, timeout=60)
+    assert mask == api.content  # byte for byte
+
+    name, content = user.download("Measures (.json)")
+    record = json.loads(content)
+    assert name == f"{case_id}_measures.json"
+    assert record["measures"]["anterior"]["voxels"] == (labels == 1).sum()
+    assert record["model"]["sha256"]
+
+    name, content = user.download("Measures (.csv)")
+    rows = list(csv.DictReader(io.StringIO(content.decode())))
+    assert name == f"{case_id}_measures.csv"
+    total = next(r for r in rows if (r["quantity"], r["label"]) == ("volume", "total"))
+    assert float(total["value"]) == (labels > 0).sum()
+    assert total["unit"] == "mm3"
+
+    name, content = user.download("Surfaces (.ply)")
+    assert name == f"{case_id}_surfaces.ply"
+    assert content.startswith(b"ply\nformat binary_little_endian")
+
+    name, content = user.download("Slice strip (.png)")
+    assert name == f"{case_id}_slices.png"
+    assert Image.open(io.BytesIO(content)).size[0] >= 1200
+    for export in (mask, content, json.dumps(record).encode()):
+        assert b"DOE" not in export
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"Dear doctor" * 100, "not a NIfTI image"),
+        (SCAN[:3000], "ends too early"),
+        (as_bytes(image(noise((100, 120, 100)), np.diag([2.0, 2, 2, 1]))), "whole head"),
+        (b"", "empty"),
+    ],
+    ids=["text", "truncated", "head", "empty"],
+)
+def test_a_bad_file_gets_a_reason_and_the_page_stays_usable(content, words, user):
+    user.upload(("bad.nii.gz", content))
+    expect(user.page.get_by_text(words).first).to_be_visible(timeout=LONG)
+    assert "Traceback" not in user.text()
+    user.try_example()
+
+
+def test_five_files_with_one_bad_make_five_rows_and_one_archive(user):
+    good = [(f"scan{i}.nii.gz", SCAN) for i in range(4)]
+    user.upload(*good[:2], ("broken.nii", b"nothing here"), *good[2:])
+    expect(user.page.get_by_role("heading", name="5 files")).to_be_visible(timeout=LONG)
+    user.see_result("scan3")
+
+    _, content = user.download("Download all (.zip)")
+    zipped = zipfile.ZipFile(io.BytesIO(content))
+    names = zipped.namelist()
+    assert sum(n.endswith("_mask.nii.gz") for n in names) == 4
+    rows = list(csv.DictReader(io.StringIO(zipped.read("summary.csv").decode())))
+    assert [r["state"] for r in rows] == ["segmented"] * 2 + ["refused"] + ["segmented"] * 2
+    assert "not a NIfTI" in rows[2]["error"]
+    assert "name" not in rows[0]
+
+    user.switch("My file names in the summary")
+    _, content = user.download("Download all (.zip)")
+    summary = zipfile.ZipFile(io.BytesIO(content)).read("summary.csv").decode()
+    assert "broken.nii" in summary
+
+    user.pick_row(2)
+    expect(user.page.get_by_text("broken.nii").first).to_be_visible()
+    expect(user.page.get_by_role("alert").filter(has_text="not a NIfTI image")).to_be_visible()
+
+    user.page.get_by_role("button", name="Clear the list").click()
+    expect(user.page.get_by_text("Nothing here yet")).to_be_visible()
+
+
+def test_two_visitors_at_once_never_see_each_other(browser, server):
+    """Different scans at the same time: uploads, results and viewers stay apart."""
+    other = image(np.asarray(example().dataobj)[:, :, 6:], example().affine)
+    contents = {"alpha": SCAN, "beta": gzip.compress(as_bytes(other))}
+    contexts = {name: browser.new_context() for name in contents}
+    users = {name: User(c.new_page(), server.url) for name, c in contexts.items()}
+    for person in users.values():
+        person.open()
+    for name, person in users.items():  # both are under way before either is awaited
+        person.upload((f"{name}.nii.gz", contents[name]))
+    masks = {}
+    for name, person in users.items():
+        person.see_result(name)
+        foreign = "beta" if name == "alpha" else "alpha"
+        assert foreign not in person.text()
+        masks[name] = person.download("Mask (.nii.gz)")[1]
+    for name, content in contents.items():
+        api = httpx.post(f"{server.url}/api/predict", files={"image": content}, timeout=60)
+        assert masks[name] == api.content
+    views = {name: person.pixels() for name, person in users.items()}
+    assert views["alpha"].shape != views["beta"].shape or (views["alpha"] != views["beta"]).any()
+    for context in contexts.values():
+        context.close()

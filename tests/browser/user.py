@@ -1,0 +1,138 @@
+"""What a user does, in the words of the page."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from playwright.sync_api import FrameLocator, Locator, Page, expect
+
+from core.colours import LABEL_RGB
+
+_SECOND = 1000
+LONG = 90 * _SECOND
+# A table's rows are 2.1875 rem high by default, whatever the theme's font size.
+_ROW_PX = "2.1875 * parseFloat(getComputedStyle(document.documentElement).fontSize)"
+
+
+class User:
+    """One person at one browser."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        self.page = page
+        self.url = url
+        self.strangers: list[str] = []
+        page.set_default_timeout(LONG)
+        page.on("request", self._note)
+
+    def _note(self, request: Any) -> None:
+        local = (self.url, self.url.replace("http", "ws", 1), "data:", "blob:")
+        if not request.url.startswith(local):
+            self.strangers.append(request.url)
+
+    def open(self, path: str = "/") -> None:
+        self.page.goto(self.url + path)
+        expect(self.page.get_by_role("heading", level=2).first).to_be_visible()
+        self.settle()
+
+    def go(self, name: str) -> None:
+        self.page.get_by_role("link", name=name).click()
+        expect(self.page.get_by_role("heading", name=name, level=2)).to_be_visible()
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until the script has run to its end."""
+        expect(self.page.locator('.stApp[data-test-script-state="notRunning"]')).to_be_attached(
+            timeout=LONG
+        )
+
+    def upload(self, *files: tuple[str, bytes] | Path) -> None:
+        payload: list[Any] = [
+            str(f) if isinstance(f, Path)
+            else {"name": f[0], "mimeType": "application/octet-stream", "buffer": f[1]}
+            for f in files
+        ]  # fmt: skip
+        self.page.locator("input[type=file]").set_input_files(payload)
+
+    def try_example(self) -> None:
+        self.page.get_by_role("button", name="Try an example").click()
+        self.see_result("Example (MNI152 average brain)")
+
+    def see_result(self, name: str) -> None:
+        expect(self.page.get_by_role("heading", name=name)).to_be_visible(timeout=LONG)
+        expect(self.page.get_by_role("heading", name="Measures")).to_be_visible(timeout=LONG)
+        expect(self.page.get_by_role("heading", name="Surfaces")).to_be_visible(timeout=LONG)
+        self.settle()
+
+    @property
+    def viewer(self) -> FrameLocator:
+        return self.page.frame_locator('iframe[title*="slices"]')
+
+    @property
+    def canvas(self) -> Locator:
+        return self.viewer.locator("canvas").first
+
+    def pixels(self) -> NDArray[np.int64]:
+        """What the viewer shows, once it no longer changes."""
+        expect(self.canvas).to_be_visible(timeout=LONG)
+        self.canvas.scroll_into_view_if_needed()
+        before = None
+        for _ in range(100):
+            now = self.canvas.screenshot()
+            if now == before and _array(now).std() > 5:
+                return _array(now)
+            before = now
+            self.page.wait_for_timeout(300)
+        raise AssertionError("the viewer's picture never came to rest")
+
+    def switch(self, label: str) -> None:
+        self.page.locator("label").filter(has_text=label).first.click()
+        self.settle()
+
+    def choose(self, option: str) -> None:
+        """One of several options in a row, such as the views."""
+        self.page.get_by_role("radio", name=option, exact=True).click()
+        self.settle()
+
+    def search(self, words: str) -> None:
+        self.page.get_by_label("Search by name or case id").fill(words)
+        self.page.keyboard.press("Enter")
+
+    def pick_row(self, number: int) -> None:
+        """Click the selector in front of a table's row, the first being 0."""
+        self.settle()
+        table = self.page.get_by_test_id("stDataFrame").first
+        expect(table.locator("canvas").first).to_be_visible()
+        table.hover()
+        box = table.bounding_box()
+        if box is None:
+            raise AssertionError("the table is not visible")
+        rows = float(self.page.evaluate(_ROW_PX))
+        self.page.mouse.click(box["x"] + 18, box["y"] + rows * (number + 1.5))
+        self.settle()
+
+    def download(self, label: str) -> tuple[str, bytes]:
+        with self.page.expect_download() as begun:
+            self.page.get_by_role("button", name=label).click()
+        return begun.value.suggested_filename, Path(begun.value.path()).read_bytes()
+
+    def text(self) -> str:
+        return self.page.locator(".stMain").inner_text()
+
+
+def _array(png: bytes) -> NDArray[np.int64]:
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(np.int64)
+
+
+def tinted(pixels: NDArray[np.int64], label: str) -> int:
+    """How many pixels have the hue of a label: grey with the label's colour over it."""
+    red, green, blue = (int(c) for c in LABEL_RGB[label])
+    r, g, b = (pixels[..., i] for i in range(3))
+    warm = red > blue
+    spread = (r - b) if warm else (b - r)
+    middle = (g - b) if warm else (g - r)
+    share = (green - blue) / (red - blue) if warm else (green - red) / (blue - red)
+    strong = spread > 40
+    return int((strong & (np.abs(middle - share * spread) < 0.2 * np.abs(spread))).sum())

@@ -1,0 +1,187 @@
+import io
+import json
+import zipfile
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from core.cases import Cases
+from core.database import CASES, connect
+from core.errors import InputError, NotFoundError
+from core.export import Outcome, archive, report_csv, report_json, summary_csv
+from core.pipeline import analyse
+from core.storage import LocalStorage
+from tests.scans import all_orientations, as_bytes, example, reoriented, stream
+
+
+class Clock:
+    now = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture(scope="module")
+def analysis(predictor, tmp_path_factory):
+    scan = reoriented(example(), all_orientations()[11])
+    return analyse(stream(as_bytes(scan)), predictor, tmp_path_factory.mktemp("in"))
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+def opened(folder, clock) -> Cases:
+    return Cases(connect(folder), LocalStorage(folder / "storage"), clock)
+
+
+@pytest.fixture
+def cases(tmp_path, clock):
+    return opened(tmp_path, clock)
+
+
+def test_a_case_is_there_after_a_restart(cases, analysis, tmp_path, clock):
+    case = cases.add(analysis, "first")
+    again = opened(tmp_path, clock)
+    assert again.get(case.id) == case
+    assert again.mask_file(case.id) == analysis.mask_file
+    assert [row.id for row in again.find()] == [case.id]
+
+
+def test_the_images_of_a_case_are_those_that_were_segmented(cases, analysis):
+    images = cases.images(cases.add(analysis, "x").id)
+    assert np.array_equal(images.values, analysis.segmentation.volume.data)
+    assert np.array_equal(images.labels, analysis.segmentation.labels)
+    assert np.allclose(images.affine, analysis.segmentation.volume.affine)
+
+
+def test_cases_are_found_by_name_and_by_id(cases, analysis):
+    a = cases.add(analysis, "Visit one 100%")
+    b = cases.add(analysis, "visit two")
+    assert {r.id for r in cases.find("VISIT")} == {a.id, b.id}
+    assert [r.id for r in cases.find("one visit")] == [a.id]
+    assert [r.id for r in cases.find(b.id[3:].lower())] == [b.id]
+    assert [r.id for r in cases.find("%")] == [a.id]
+    assert cases.find("'; drop table cases; --") == []
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [("scan.nii.gz", "scan"), ("a\x00b\nc", "a b c"), ("x" * 500, "x" * 120), ("  a  b ", "a b")],
+)
+def test_names_are_cleaned(given, kept, cases, analysis):
+    case = cases.add(analysis, given)
+    assert case.name == kept
+    cases.rename(case.id, given)
+    assert cases.get(case.id).name == kept
+
+
+def test_a_case_without_a_name_is_called_by_its_id(cases, analysis):
+    case = cases.add(analysis, ".nii.gz")
+    assert case.name == case.id
+    with pytest.raises(InputError):
+        cases.rename(case.id, " \n")
+
+
+def test_a_deleted_case_can_be_restored_and_then_goes_for_good(cases, analysis, clock, tmp_path):
+    kept, gone = cases.add(analysis, "kept"), cases.add(analysis, "gone")
+    cases.delete(gone.id)
+    with pytest.raises(NotFoundError):
+        cases.get(gone.id)
+    with pytest.raises(NotFoundError):
+        cases.mask_file(gone.id)
+    assert [r.id for r in cases.find(deleted=True)] == [gone.id]
+    cases.restore(gone.id)
+    assert len(cases.find()) == 2
+    cases.delete(gone.id)
+    clock.now += timedelta(days=6)
+    assert cases.sweep() == 0
+    clock.now += timedelta(days=2)
+    assert cases.sweep() == 1
+    assert [r.id for r in cases.find()] == [kept.id]
+    assert [p.name for p in (tmp_path / "storage" / "cases").iterdir()] == [kept.id]
+
+
+def test_half_a_case_is_swept_away(cases, analysis, tmp_path):
+    case = cases.add(analysis, "whole")
+    stray = tmp_path / "storage" / "cases" / "HV-HALF00"
+    stray.mkdir()
+    (stray / "image.nii.gz").write_bytes(b"half")
+    assert cases.sweep() == 1
+    assert not stray.exists()
+    assert cases.mask_file(case.id)
+
+
+@pytest.mark.parametrize("call", ["get", "delete", "restore", "mask_file", "images"])
+def test_an_unknown_case_is_not_found(call, cases):
+    with pytest.raises(NotFoundError):
+        getattr(cases, call)("HV-NOSUCH")
+
+
+def test_a_case_whose_row_fails_leaves_no_file(cases, analysis, tmp_path, clock):
+    with connect(tmp_path).begin() as connection:
+        CASES.drop(connection)
+    with pytest.raises(OperationalError):
+        cases.add(analysis, "x")
+    assert list((tmp_path / "storage" / "cases").iterdir()) == []
+
+
+def test_keys_cannot_leave_the_storage(tmp_path):
+    storage = LocalStorage(tmp_path / "s")
+    for key in ("../x", "/etc/passwd", "a/../../x", "", "a//b", ".hidden", "a/.b", "a\nb"):
+        with pytest.raises(ValueError, match="storage key"):
+            storage.write(key, b"")
+    assert list(tmp_path.rglob("x")) == []
+
+
+def test_a_database_is_brought_up_to_date_once(tmp_path):
+    connect(tmp_path).dispose()
+    connect(tmp_path).dispose()
+    assert (tmp_path / "hippoview.sqlite").exists()
+
+
+def test_exports_hold_the_case_but_not_its_name(cases, analysis):
+    case = cases.add(analysis, "DOE^JANE")
+    record = json.loads(report_json(case))
+    assert record["case_id"] == case.id
+    assert record["notice"] == "Research use only. Not for diagnosis."
+    assert record["model"]["sha256"] == analysis.segmentation.model.sha256
+    table = report_csv(case).decode()
+    assert f"volume,total,{analysis.measures.total.volume_mm3:.1f},mm3" in table
+    assert analysis.sha256 in table
+    assert "Not for diagnosis" in table
+    for export in (report_json(case), report_csv(case), summary_csv([Outcome("DOE", case)])):
+        assert b"DOE" not in export
+
+
+def test_names_stand_in_a_summary_only_when_asked_for(cases, analysis):
+    case = cases.add(analysis, "a")
+    outcomes = [Outcome("=cmd|' /C calc'!A0.nii", case), Outcome("bad.nii", None, "It is empty.")]
+    assert b"calc" not in summary_csv(outcomes)
+    with_names = summary_csv(outcomes, with_names=True).decode()
+    assert "'=cmd" in with_names
+    assert "bad.nii,,refused" in with_names
+
+
+def test_an_archive_holds_all_masks_and_a_summary(cases, analysis):
+    case = cases.add(analysis, "a")
+    outcomes = [Outcome("a.nii", case), Outcome("bad.nii", None, "It is empty.")]
+    zipped = zipfile.ZipFile(io.BytesIO(archive(outcomes, [(case.id, analysis.mask_file)])))
+    assert set(zipped.namelist()) == {
+        "README.txt", "summary.csv", f"{case.id}.json", f"{case.id}.csv",
+        f"{case.id}_mask.nii.gz",
+    }  # fmt: skip
+    assert zipped.read(f"{case.id}_mask.nii.gz") == analysis.mask_file
+    assert zipped.read("summary.csv").count(b"\r\n") == 3
+
+
+def test_a_summary_can_be_read_by_a_spreadsheet(cases, analysis):
+    import pandas as pd
+
+    case = cases.add(analysis, "a")
+    table = pd.read_csv(io.BytesIO(summary_csv([Outcome("a", case), Outcome("b", None, "no")])))
+    assert table["total_mm3"][0] == pytest.approx(analysis.measures.total.volume_mm3)
+    assert list(table["state"]) == ["segmented", "refused"]

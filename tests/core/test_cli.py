@@ -1,0 +1,82 @@
+import gzip
+import json
+import subprocess
+import sys
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from core.pipeline import analyse
+from core.settings import ROOT
+from tests.scans import as_bytes, example, stream
+
+
+def run(*arguments: object, **environment: str) -> "subprocess.CompletedProcess[str]":
+    import os
+
+    return subprocess.run(
+        [sys.executable, "-m", "core", *map(str, arguments)],
+        cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
+        env={**os.environ, **environment},
+    )  # fmt: skip
+
+
+@pytest.fixture
+def scan(tmp_path):
+    path = tmp_path / "scan.nii.gz"
+    path.write_bytes(gzip.compress(as_bytes(example())))
+    return path
+
+
+def test_one_scan_gives_the_mask_and_its_measures_as_json(scan, tmp_path, predictor):
+    out = tmp_path / "mask.nii.gz"
+    done = run("segment", scan, "-o", out, "--json", "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    mask = nib.load(out)
+    labels = np.asarray(mask.dataobj)
+    assert np.array_equal(mask.affine, example().affine)
+    assert record["measures"]["anterior"]["volume_mm3"] == (labels == 1).sum()
+    assert record["model"]["version"] == "1"
+    assert record["warnings"] == []
+    assert record["timings_s"]["total"] > 0
+    same = analyse(stream(scan.read_bytes()), predictor, tmp_path / "in").mask_file
+    assert out.read_bytes() == same
+
+
+def test_several_scans_go_into_a_folder_and_a_bad_one_does_not_stop_them(scan, tmp_path):
+    bad = tmp_path / "bad.nii"
+    bad.write_bytes(b"not a scan")
+    out = tmp_path / "masks"
+    done = run("segment", bad, scan, tmp_path / "nowhere.nii", "-o", out)
+    assert done.returncode == 1
+    assert [p.name for p in out.iterdir()] == ["scan_mask.nii.gz"]
+    assert "[not_nifti]" in done.stderr
+    assert "[unreadable]" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "mm3" in done.stdout
+    assert "Not for diagnosis" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("SCAN", "-o", "mask.png"), "bad_request"),
+        (("SCAN", "-o", "OUT/missing/mask.nii.gz"), "unwritable"),
+        (("SCAN", "SCAN", "-o", "OUT"), "bad_request"),
+    ],
+)
+def test_a_call_that_cannot_work_says_why(arguments, reason, scan, tmp_path):
+    filled = [a.replace("SCAN", str(scan)).replace("OUT", str(tmp_path / "o")) for a in arguments]
+    done = run("segment", *filled)
+    assert done.returncode == 1
+    assert f"[{reason}]" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_help_and_bad_settings_are_answered_at_once(scan):
+    assert "not for diagnosis" in run("segment", "--help").stdout.lower()
+    done = run("segment", scan, "-o", "m.nii.gz", HIPPOVIEW_DEVICE="tpu")
+    assert done.returncode == 1
+    assert "HIPPOVIEW_DEVICE" in done.stderr

@@ -1,0 +1,48 @@
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from core.errors import SettingsError
+from core.settings import ROOT, Settings, unknown_variables, variable_of
+
+
+def test_settings_come_from_the_environment():
+    settings = Settings.from_environment(
+        {"HIPPOVIEW_DATA_DIR": "/srv/hv", "HIPPOVIEW_PORT": "9000", "HIPPOVIEW_DEVICE": "cpu"}
+    )
+    assert settings.data_dir == Path("/srv/hv")
+    assert settings.port == 9000
+    assert settings.device == "cpu"
+
+
+def test_nothing_set_means_the_defaults():
+    assert Settings.from_environment({}) == Settings()
+    assert Settings.from_environment({"HIPPOVIEW_PORT": ""}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("HIPPOVIEW_PORT", "http"), ("HIPPOVIEW_PORT", "0"), ("HIPPOVIEW_PORT", "70000"),
+        ("HIPPOVIEW_DEVICE", "tpu"), ("HIPPOVIEW_LOG_LEVEL", "loud"),
+        ("HIPPOVIEW_MAX_UPLOAD_MIB", "-1"), ("HIPPOVIEW_QUEUE_SIZE", "0"),
+        ("HIPPOVIEW_MAX_UPLOAD_MIB", "9999"),
+    ],
+)  # fmt: skip
+def test_a_value_that_means_nothing_is_refused_by_name(variable, value):
+    with pytest.raises(SettingsError, match=variable):
+        Settings.from_environment({variable: value})
+
+
+def test_a_typing_error_in_a_name_is_noticed():
+    assert unknown_variables({"HIPPOVIEW_PROT": "1", "HIPPOVIEW_PORT": "1"}) == ["HIPPOVIEW_PROT"]
+
+
+def test_the_readme_lists_every_setting_and_no_other():
+    readme = (ROOT / "README.md").read_text()
+    names = {variable_of(field.name) for field in dataclasses.fields(Settings)}
+    listed = {
+        line.split("`")[1] for line in readme.splitlines() if line.startswith("| `HIPPOVIEW_")
+    }
+    assert listed == names
