@@ -1,6 +1,5 @@
 """A queue of files on the Segment page: one after the other, each with its own outcome."""
 
-import io
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import BinaryIO
@@ -22,33 +21,47 @@ _WORDS: dict[Step, str] = {
 
 @dataclass
 class Batch:
-    """What one browser session segmented, in its session state."""
+    """What one browser session segmented, in its session state.
+
+    ``done`` holds the ids of uploads that have their outcome: when another click interrupts
+    the page at work, its next run goes on with the rest.
+    """
 
     outcomes: list[Outcome] = field(default_factory=list)
+    done: set[str] = field(default_factory=set)
     round: int = 0
 
 
-def process(shared: Services, batch: Batch, files: list[tuple[str, BinaryIO | bytes]]) -> None:
+@dataclass(frozen=True)
+class Upload:
+    """One file to segment."""
+
+    id: str
+    name: str
+    source: BinaryIO
+
+
+def process(shared: Services, batch: Batch, uploads: list[Upload]) -> None:
     """Segment files in turn and tell how far it is; one bad file does not stop the rest."""
-    with st.status(f"0 of {len(files)} done", expanded=True) as status:
+    todo = [upload for upload in uploads if upload.id not in batch.done]
+    with st.status(f"0 of {len(todo)} done", expanded=True) as status:
         bar = st.progress(0.0)
+        for number, upload in enumerate(todo):
 
-        for number, (name, content) in enumerate(files):
-
-            def tell(step: Step, number: int = number, name: str = name) -> None:
-                done = (number + STEPS.index(step) / len(STEPS)) / len(files)
+            def tell(step: Step, number: int = number, name: str = upload.name) -> None:
+                done = (number + STEPS.index(step) / len(STEPS)) / len(todo)
                 bar.progress(done, f"{name}: {_WORDS[step]}")
 
-            source = io.BytesIO(content) if isinstance(content, bytes) else content
-            batch.outcomes.append(_outcome(shared, source, name, tell))
-            status.update(label=f"{number + 1} of {len(files)} done")
+            outcome = _outcome(shared, upload, tell)
+            batch.outcomes.append(outcome)
+            batch.done.add(upload.id)
+            status.update(label=f"{number + 1} of {len(todo)} done")
 
 
-def _outcome(
-    shared: Services, source: BinaryIO, name: str, tell: Callable[[Step], None]
-) -> Outcome:
+def _outcome(shared: Services, upload: Upload, tell: Callable[[Step], None]) -> Outcome:
     try:
-        analysis = shared.analyse(source, "page", on_step=tell)
-        return Outcome(name, shared.cases.add(analysis, name))
+        upload.source.seek(0)
+        analysis = shared.analyse(upload.source, "page", on_step=tell)
+        return Outcome(upload.name, shared.cases.add(analysis, upload.name))
     except HippoViewError as error:
-        return Outcome(name, None, f"{error.message}. {error.hint}")
+        return Outcome(upload.name, None, f"{error.message}. {error.hint}")

@@ -25,7 +25,14 @@ _ICON = str(ROOT / "app" / "icon.png")
 
 st.set_page_config("HippoView", _ICON, layout="wide", initial_sidebar_state=220)
 st.logo(_ICON, size="large")
-page = st.navigation(PAGES)
+page = st.navigation(PAGES, position="hidden")
+with st.sidebar:
+    # Streamlit's own menu nests its sections in a way that screen readers cannot follow (axe:
+    # list, listitem), so the links are set here.
+    for section, pages in PAGES.items():
+        st.caption(section)
+        for link in pages:
+            st.page_link(link)
 st.html(_TIGHT)
 with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom"):
     st.header(page.title, anchor=False, width="content")

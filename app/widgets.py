@@ -40,7 +40,7 @@ def outcome_table(outcomes: list[Outcome], key: str) -> Outcome:
             "Total (mm³)": round(m["total"]["volume_mm3"]) if m else None,
             "What to look at": o.error or _headlines(o.case),
         })  # fmt: skip
-    number = st.column_config.NumberColumn(format="localized", width="small")
+    number = st.column_config.NumberColumn(format="localized", width=115)
     event = st.dataframe(
         rows,
         hide_index=True,
@@ -51,7 +51,7 @@ def outcome_table(outcomes: list[Outcome], key: str) -> Outcome:
         column_config={
             **{column: number for column in rows[0] if column.endswith("(mm³)")},
             "State": st.column_config.Column(width="small"),
-            "Case": st.column_config.Column(width="small"),
+            "Case": st.column_config.Column(width=95),
             "What to look at": st.column_config.Column(width="large"),
         },
         placeholder="",

@@ -52,7 +52,8 @@ with right:
         f"curl -F image=@scan.nii.gz {base}/predict -o mask.nii.gz\n"
         f"curl -F image=@scan.nii.gz -H 'Accept: application/json' {base}/predict\n"
         f"curl {base}/health",
-        language="bash",
+        language=None,
+        wrap_lines=True,
     )
     st.markdown("The [interactive API page](/api/docs) lists all of it.")
     st.subheader("Your data", anchor=False)

@@ -1,8 +1,10 @@
 """Segment: files in, masks and measures out."""
 
+import io
+
 import streamlit as st
 
-from app.batch import Batch, process
+from app.batch import Batch, Upload, process
 from app.services import example_file, services, wait_for_model
 from app.widgets import outcome_table, show_case, show_error
 from core.errors import HippoViewError
@@ -31,12 +33,12 @@ if shared.predictors.serving is None:
             show_error(error)
             st.stop()
 
-if files:
-    process(shared, batch, [(f.name, f) for f in files])
-    batch.round += 1  # a new uploader: the files' memory is given back
-    st.rerun()
+uploads = [Upload(f.file_id, f.name, f) for f in files]
 if example:
-    process(shared, batch, [(NAME, example_file())])
+    uploads.append(Upload(f"example-{batch.round}", NAME, io.BytesIO(example_file())))
+if uploads:
+    process(shared, batch, uploads)
+    batch.round += 1  # a new uploader: the files' memory is given back
     st.rerun()
 
 if not batch.outcomes:

@@ -1,6 +1,7 @@
 """What a user does, in the words of the page."""
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -74,18 +75,21 @@ class User:
     def canvas(self) -> Locator:
         return self.viewer.locator("canvas").first
 
-    def pixels(self) -> NDArray[np.int64]:
-        """What the viewer shows, once it no longer changes."""
+    def pixels(
+        self, condition: Callable[[NDArray[np.int64]], bool] = lambda pixels: True
+    ) -> NDArray[np.int64]:
+        """What the viewer shows, once it no longer changes and is as it should be."""
         expect(self.canvas).to_be_visible(timeout=LONG)
         self.canvas.scroll_into_view_if_needed()
-        before = None
+        before = b""
         for _ in range(100):
             now = self.canvas.screenshot()
-            if now == before and _array(now).std() > 5:
-                return _array(now)
+            pixels = _array(now)
+            if now == before and pixels.std() > 5 and condition(pixels):
+                return pixels
             before = now
-            self.page.wait_for_timeout(300)
-        raise AssertionError("the viewer's picture never came to rest")
+            self.page.wait_for_timeout(200)
+        raise AssertionError("the viewer's picture never became what it should")
 
     def switch(self, label: str) -> None:
         self.page.locator("label").filter(has_text=label).first.click()
@@ -118,8 +122,13 @@ class User:
             self.page.get_by_role("button", name=label).click()
         return begun.value.suggested_filename, Path(begun.value.path()).read_bytes()
 
+    def read(self, *words: str) -> None:
+        """Expect words on the page, sooner or later."""
+        for phrase in words:
+            expect(self.page.get_by_test_id("stMain")).to_contain_text(phrase, timeout=LONG)
+
     def text(self) -> str:
-        return self.page.locator(".stMain").inner_text()
+        return self.page.get_by_test_id("stMain").inner_text()
 
 
 def _array(png: bytes) -> NDArray[np.int64]:

@@ -1,0 +1,54 @@
+"""What sleeping OpenMP threads cost on an idle machine, and save on a busy one.
+
+``python -m benchmarks.waiting`` runs the embedded model in child processes, alternating, with
+and without another process that keeps one core busy.
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+
+_ROUNDS = 3
+_CHILD = """
+import time
+import numpy as np
+from core.predictor.model import load_model
+from core.predictor.torch_backend import TorchBackend
+from core.settings import Settings
+backend = TorchBackend(load_model(Settings().model_dir), "cpu")
+noise = np.random.default_rng(0).random((35, 50, 35), np.float32)
+for _ in range(4):
+    start = time.perf_counter()
+    backend.segment(noise, (1.0, 1.0, 1.0), lambda step, seconds: None)
+print(time.perf_counter() - start)
+"""
+
+
+def seconds(policy: str) -> float:
+    """One scan, in a fresh process, the fourth of four."""
+    done = subprocess.run(
+        [sys.executable, "-c", _CHILD],
+        env={**os.environ, "OMP_WAIT_POLICY": policy},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return float(done.stdout)
+
+
+def main() -> None:
+    """Print the table."""
+    print(f"{'machine':8} {'spinning (s)':>13} {'sleeping (s)':>13} {'ratio':>6}")
+    for machine in ("idle", "busy"):
+        burner = None
+        if machine == "busy":
+            burner = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+        pairs = [(seconds("ACTIVE"), seconds("PASSIVE")) for _ in range(_ROUNDS)]
+        if burner:
+            burner.kill()
+            burner.wait()
+        spinning, sleeping = (statistics.median(side) for side in zip(*pairs, strict=True))
+        print(f"{machine:8} {spinning:13.2f} {sleeping:13.2f} {spinning / sleeping:6.2f}")
+
+
+if __name__ == "__main__":
+    main()
