@@ -1,14 +1,13 @@
 """``python -m app``: run the server."""
 
 import argparse
-import dataclasses
 import os
 import sys
 
 from loguru import logger
 
 from core.errors import SettingsError
-from core.settings import Settings, unknown_variables
+from core.settings import Settings, unknown_variables, variable_of
 
 
 def main(arguments: list[str]) -> int:
@@ -16,9 +15,11 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m app", description="Run HippoView.")
     parser.add_argument("--port", type=int, help="default 8501, or HIPPOVIEW_PORT")
     parser.add_argument("--address", help="default 127.0.0.1, or HIPPOVIEW_ADDRESS")
-    options = {k: v for k, v in vars(parser.parse_args(arguments)).items() if v is not None}
+    for field, value in vars(parser.parse_args(arguments)).items():
+        if value is not None:
+            os.environ[variable_of(field)] = str(value)
     try:
-        settings = dataclasses.replace(Settings.from_environment(), **options)
+        settings = Settings.from_environment()
     except SettingsError as error:
         sys.stderr.write(f"{error.message}. {error.hint}\n")
         return 2

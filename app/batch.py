@@ -7,8 +7,9 @@ from typing import BinaryIO
 import streamlit as st
 
 from app.services import Services
-from core.errors import HippoViewError
-from core.export import Outcome
+from app.widgets import plain
+from core.errors import HippoViewError, NotFoundError
+from core.export import Outcome, archive
 from core.pipeline import STEPS, Step
 
 _WORDS: dict[Step, str] = {
@@ -50,12 +51,25 @@ def process(shared: Services, batch: Batch, uploads: list[Upload]) -> None:
 
             def tell(step: Step, number: int = number, name: str = upload.name) -> None:
                 done = (number + STEPS.index(step) / len(STEPS)) / len(todo)
-                bar.progress(done, f"{name}: {_WORDS[step]}")
+                bar.progress(done, f"{plain(name)}: {_WORDS[step]}")
 
             outcome = _outcome(shared, upload, tell)
             batch.outcomes.append(outcome)
             batch.done.add(upload.id)
             status.update(label=f"{number + 1} of {len(todo)} done")
+
+
+def zip_of(shared: Services, outcomes: list[Outcome], with_names: bool) -> bytes:
+    """All masks, records and the summary; a case deleted meanwhile is named as such."""
+    present, masks = [], []
+    for outcome in outcomes:
+        if outcome.case is not None:
+            try:
+                masks.append((outcome.case.id, shared.cases.mask_file(outcome.case.id)))
+            except NotFoundError:
+                outcome = Outcome(outcome.name, None, f"{outcome.case.id} was deleted.")
+        present.append(outcome)
+    return archive(present, masks, with_names=with_names)
 
 
 def _outcome(shared: Services, upload: Upload, tell: Callable[[Step], None]) -> Outcome:

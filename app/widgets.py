@@ -1,13 +1,14 @@
 """Parts that two pages share."""
 
 import io
+import re
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
 from app.services import Services, example_file
-from app.viewer.slices import LAYOUTS, Layout, image_file, overlay_file, show_slices
+from app.viewer.slices import LAYOUTS, Layout, show_slices
 from app.viewer.surfaces import surface_figure
 from core.cases import Case, CaseImages
 from core.colours import LABEL_COLOURS
@@ -19,6 +20,11 @@ from core.strip import CONVENTION_WORDS, Convention, labels_png, strip_png
 
 _VIEWER_PX = 600
 _SURFACE_PX = 420
+
+
+def plain(text: str) -> str:
+    """A user's text for a place that reads Markdown: shown as it is, no links, no pictures."""
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
 
 
 def show_error(error: HippoViewError) -> None:
@@ -77,7 +83,7 @@ def show_case(shared: Services, case: Case) -> None:
     with st.container(
         horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom"
     ):
-        st.subheader(case.name, anchor=False, width="content")
+        st.subheader(plain(case.name), anchor=False, width="content")
         _convention_switch()
     left, right = st.columns([3, 2], gap="medium")
     with left:
@@ -121,8 +127,8 @@ def _viewer(case: Case, images: CaseImages, cache_dir: Path) -> None:
             "Opacity (%)", 0, 100, 50, 5, key=f"opacity-{case.id}", width=140
         )  # fmt: skip
     show_slices(
-        image_file(images),
-        overlay_file(images, shown),
+        images,
+        shown,
         layout=layout,
         opacity=opacity / 100,
         convention=_convention(),

@@ -1,5 +1,7 @@
 """About and help: what it is and is not, what goes in, how to read what comes out."""
 
+from urllib.parse import urlsplit
+
 import streamlit as st
 
 from app.services import services
@@ -47,7 +49,7 @@ with right:
         "views drag to turn. Tab and arrow keys reach every control outside the picture."
     )
     st.subheader("The API", anchor=False)
-    base = f"http://127.0.0.1:{services().settings.port}/api"
+    base = f"{urlsplit(st.context.url).scheme}://{urlsplit(st.context.url).netloc}/api"
     st.code(
         f"curl -F image=@scan.nii.gz {base}/predict -o mask.nii.gz\n"
         f"curl -F image=@scan.nii.gz -H 'Accept: application/json' {base}/predict\n"

@@ -4,12 +4,11 @@ import io
 
 import streamlit as st
 
-from app.batch import Batch, Upload, process
+from app.batch import Batch, Upload, process, zip_of
 from app.services import example_file, services, wait_for_model
-from app.widgets import outcome_table, show_case, show_error
+from app.widgets import outcome_table, plain, show_case, show_error
 from core.errors import HippoViewError
 from core.example import NAME
-from core.export import archive
 
 _MODEL_WAIT_S = 300
 
@@ -58,14 +57,9 @@ if len(batch.outcomes) > 1:
             "My file names in the summary",
             help="Off: files are named by case id only, so that no patient's name leaves.",
         )
-        done = [o.case for o in batch.outcomes if o.case is not None]
         st.download_button(
-            "Download all (.zip)",
-            lambda: archive(
-                batch.outcomes,
-                [(c.id, shared.cases.mask_file(c.id)) for c in done],
-                with_names=with_names,
-            ),
+            f"Download all{' with names' * with_names} (.zip)",
+            lambda: zip_of(shared, batch.outcomes, with_names),
             "hippoview.zip",
             "application/zip",
             on_click="ignore",
@@ -78,4 +72,4 @@ if len(batch.outcomes) > 1:
 if chosen.case is not None:
     show_case(shared, chosen.case)
 else:
-    st.error(f"**{chosen.name}**: {chosen.error}", icon=":material/block:")
+    st.error(f"**{plain(chosen.name)}**: {chosen.error}", icon=":material/block:")

@@ -58,8 +58,8 @@ def overlay_file(images: CaseImages, shown: Collection[str]) -> bytes:
 
 
 def show_slices(
-    image: bytes,
-    overlay: bytes,
+    images: CaseImages,
+    shown: Collection[str],
     *,
     layout: Layout,
     opacity: float,
@@ -68,15 +68,28 @@ def show_slices(
     cache_dir: Path,
     key: str,
 ) -> None:
-    """Draw the viewer. Scrolling and the crosshair stay in the browser."""
-    # The arguments are those of niivue_component.niivue_viewer.
+    """Draw the viewer. Scrolling and the crosshair stay in the browser.
+
+    Parameters
+    ----------
+    shown
+        Names of the labels that are drawn.
+    opacity
+        From 0 to 1.
+    cache_dir
+        Where the component's files are kept.
+    key
+        One for each case: the component tells two scans of one size apart by little.
+    """
+    # The arguments are those of niivue_component.niivue_viewer. It takes an overlay for new
+    # when its name, opacity or length differ, never its content: the name says what is shown.
     _component(cache_dir)(
-        nifti_data=base64.b64encode(image).decode(),
+        nifti_data=base64.b64encode(image_file(images)).decode(),
         filename="scan.nii",
         overlays=[
             {
-                "data": base64.b64encode(overlay).decode(),
-                "name": "labels.nii",
+                "data": base64.b64encode(overlay_file(images, shown)).decode(),
+                "name": f"labels-{'-'.join(shown)}.nii",
                 "opacity": opacity,
                 "colormap": "gray",
             }

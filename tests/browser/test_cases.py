@@ -26,7 +26,7 @@ def test_a_case_is_found_renamed_deleted_and_brought_back(user):
     user.go("Cases")
     user.search("kappa")
     expect(user.page.get_by_text("1 case.")).to_be_visible()
-    user.pick_row(0)
+    user.pick_row(0, then=user.page.get_by_role("heading", name="visit-kappa"))
     user.see_result("visit-kappa")
     assert re.search(rf"case={kept}", user.page.url)
 

@@ -144,16 +144,32 @@ def test_five_files_with_one_bad_make_five_rows_and_one_archive(user):
     assert "name" not in rows[0]
 
     user.switch("My file names in the summary")
-    _, content = user.download("Download all (.zip)")
+    _, content = user.download("Download all with names (.zip)")
     summary = zipfile.ZipFile(io.BytesIO(content)).read("summary.csv").decode()
     assert "broken.nii" in summary
 
-    user.pick_row(2)
-    expect(user.page.get_by_text("broken.nii").first).to_be_visible()
-    expect(user.page.get_by_role("alert").filter(has_text="not a NIfTI image")).to_be_visible()
+    reason = user.page.get_by_role("alert").filter(has_text="broken.nii")
+    user.pick_row(2, then=reason)
+    expect(reason).to_contain_text("not a NIfTI image")
 
     user.page.get_by_role("button", name="Clear the list").click()
     expect(user.page.get_by_text("Nothing here yet")).to_be_visible()
+
+
+def test_a_click_while_a_batch_runs_neither_stops_nor_repeats_it(user):
+    user.upload(*[(f"scan{i}.nii.gz", SCAN) for i in range(4)])
+    expect(user.page.get_by_text("1 of 4 done")).to_be_visible(timeout=LONG)
+    user.page.get_by_role("button", name="Try an example").click()
+    expect(user.page.get_by_role("heading", name="5 files")).to_be_visible(timeout=LONG)
+    _, content = user.download("Download all (.zip)")
+    names = zipfile.ZipFile(io.BytesIO(content)).namelist()
+    assert sum(n.endswith("_mask.nii.gz") for n in names) == 5
+
+
+def test_a_files_name_is_shown_as_it_is_and_loads_nothing(user):
+    name = "![x](http://192.0.2.1/x.png) **b** $a$ :red[c]"
+    user.upload((f"{name}.nii.gz", SCAN))
+    user.see_result(name)
 
 
 def test_two_visitors_at_once_never_see_each_other(browser, server):

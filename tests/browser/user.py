@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import FrameLocator, Locator, Page, expect
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from core.colours import LABEL_RGB
 
@@ -36,6 +37,7 @@ class User:
     def open(self, path: str = "/") -> None:
         self.page.goto(self.url + path)
         expect(self.page.get_by_role("heading", level=2).first).to_be_visible()
+        expect(self.page.get_by_role("link", name="Segment")).to_be_visible()
         self.settle()
 
     def go(self, name: str) -> None:
@@ -104,18 +106,26 @@ class User:
         self.page.get_by_label("Search by name or case id").fill(words)
         self.page.keyboard.press("Enter")
 
-    def pick_row(self, number: int) -> None:
-        """Click the selector in front of a table's row, the first being 0."""
+    def pick_row(self, number: int, then: Locator) -> None:
+        """Click the selector in front of a table's row, the first being 0, until it shows.
+
+        The table is a canvas that drops clicks while it is being laid out.
+        """
         self.settle()
         table = self.page.get_by_test_id("stDataFrame").first
-        expect(table.locator("canvas").first).to_be_visible()
-        table.hover()
-        box = table.bounding_box()
-        if box is None:
-            raise AssertionError("the table is not visible")
-        rows = float(self.page.evaluate(_ROW_PX))
-        self.page.mouse.click(box["x"] + 18, box["y"] + rows * (number + 1.5))
-        self.settle()
+        row_px = float(self.page.evaluate(_ROW_PX))
+        for _ in range(5):
+            table.hover()
+            box = table.bounding_box()
+            if box is None:
+                raise AssertionError("the table is not visible")
+            self.page.mouse.click(box["x"] + 18, box["y"] + row_px * (number + 1.5))
+            try:
+                then.wait_for(timeout=10 * _SECOND)
+                break
+            except PlaywrightTimeout:
+                continue
+        expect(then).to_be_visible()
 
     def download(self, label: str) -> tuple[str, bytes]:
         with self.page.expect_download() as begun:
