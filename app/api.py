@@ -14,6 +14,7 @@ from app import metrics
 from app.services import services
 from core.errors import (
     BusyError,
+    ComputeError,
     DeviceError,
     HippoViewError,
     InputError,
@@ -34,6 +35,7 @@ _STATUS: tuple[tuple[type[HippoViewError], int], ...] = (
     (NotFoundError, 404),
     (BusyError, 503),
     (ModelError, 503),
+    (ComputeError, 503),
 )
 _ERROR_SCHEMA: dict[str, Any] = {
     "content": {

@@ -58,6 +58,12 @@ class ModelError(HippoViewError):
     code = "model_unavailable"
 
 
+class ComputeError(HippoViewError):
+    """The network failed on a scan: out of memory, or a fault of the machine."""
+
+    code = "compute_failed"
+
+
 class BusyError(HippoViewError):
     """The queue in front of the device is full."""
 

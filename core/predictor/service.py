@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from loguru import logger
 
-from core.errors import HippoViewError
+from core.errors import ComputeError, HippoViewError, ModelError
 from core.predictor.model import Model, load_model
 from core.predictor.turns import Turns
 from core.segmentation import Segmentation
@@ -64,11 +64,25 @@ class Predictor:
             yield
 
     def segment(self, volume: Volume) -> Segmentation:
-        """Segment a volume; the caller holds the turn."""
+        """Segment a volume; the caller holds the turn.
+
+        Raises
+        ------
+        ComputeError
+            The network failed on it. The next volume is not affected.
+        """
         timings_s: dict[str, float] = {}
-        labels = self._runner.submit(
+        work = self._runner.submit(
             self._backend.segment, volume.data, volume.spacing_mm, timings_s.__setitem__
-        ).result()
+        )
+        try:
+            labels = work.result()
+        except Exception as error:  # whatever PyTorch raises, the server and the batch go on
+            logger.opt(exception=error).error("The network failed on a scan")
+            raise ComputeError(
+                "The network failed on this scan",
+                "Try again; if it fails again, the server may be short of memory.",
+            ) from error
         return Segmentation(labels, volume, self.model, self.device, self.backend, timings_s)
 
     def warm_up(self) -> None:
@@ -123,6 +137,11 @@ class Predictors:
         except HippoViewError as error:
             self._failure = error
             logger.error("No model can serve: {}", error.message)
+        except Exception as error:  # noqa: BLE001 - a broken installation must be seen
+            self._failure = ModelError(
+                "The model could not be loaded", "The server's log says why. Install it again."
+            )
+            logger.opt(exception=error).error("No model can serve")
 
     def on(self, device: str) -> Predictor:
         """The predictor of a device, loaded and warmed. The first call takes seconds.

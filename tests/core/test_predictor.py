@@ -1,13 +1,15 @@
 import gzip
 import threading
+from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
 import pytest
 
-from core.errors import BusyError, DeviceError, ModelError
+from core.errors import BusyError, ComputeError, DeviceError, ModelError
 from core.pipeline import analyse
-from core.predictor.service import Predictors
+from core.predictor.model import load_model
+from core.predictor.service import Predictor, Predictors
 from core.predictor.turns import Turns
 from core.settings import Settings
 from tests.scans import as_bytes, example, image, stream
@@ -104,6 +106,30 @@ def test_a_model_that_cannot_load_is_a_failure_not_a_crash(tmp_path):
     predictors.load()
     assert isinstance(predictors.failure, ModelError)
     assert predictors.serving is None
+
+
+class FailsOnce:
+    """A backend that runs out of memory on its first scan."""
+
+    name = "torch"
+    device = SimpleNamespace(type="cpu")
+    calls = 0
+
+    def segment(self, data, spacing_mm, on_step):
+        self.calls += 1
+        if self.calls == 1:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return np.ones(data.shape, np.uint8)
+
+
+def test_a_scan_that_the_network_fails_on_does_not_stop_the_next(tmp_path):
+    failing = Predictor(load_model(Settings().model_dir), FailsOnce(), 1)
+    with pytest.raises(ComputeError):
+        analyse(stream(as_bytes(example())), failing, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    analysis = analyse(stream(as_bytes(example())), failing, tmp_path)
+    assert analysis.measures.anterior.voxels == 35 * 50 * 35
+    failing.close()
 
 
 def test_turns_are_given_in_the_order_of_asking():
