@@ -1,5 +1,6 @@
 """A queue of files on the Segment page: one after the other, each with its own outcome."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import BinaryIO
@@ -8,11 +9,13 @@ import streamlit as st
 
 from app.services import Services
 from app.widgets import plain
-from core.errors import HippoViewError, NotFoundError
+from core.errors import BusyError, HippoViewError, NotFoundError
 from core.export import Outcome, archive
 from core.pipeline import STEPS, Step
 
+_BUSY_S = 1.0
 _WORDS: dict[Step, str] = {
+    "wait": "Waiting for other scans",
     "check": "Checking the file",
     "orient": "Turning it to the model's orientation",
     "segment": "Finding the hippocampus",
@@ -73,9 +76,13 @@ def zip_of(shared: Services, outcomes: list[Outcome], with_names: bool) -> bytes
 
 
 def _outcome(shared: Services, upload: Upload, tell: Callable[[Step], None]) -> Outcome:
-    try:
-        upload.source.seek(0)
-        analysis = shared.analyse(upload.source, "page", on_step=tell)
-        return Outcome(upload.name, shared.cases.add(analysis, upload.name))
-    except HippoViewError as error:
-        return Outcome(upload.name, None, f"{error.message}. {error.hint}")
+    while True:
+        try:
+            upload.source.seek(0)
+            analysis = shared.analyse(upload.source, "page", on_step=tell)
+            return Outcome(upload.name, shared.cases.add(analysis, upload.name))
+        except BusyError:
+            tell("wait")
+            time.sleep(_BUSY_S)
+        except HippoViewError as error:
+            return Outcome(upload.name, None, f"{error.message}. {error.hint}")

@@ -13,7 +13,7 @@ _ROUNDS = 3
 _CHILD = """
 import time
 import numpy as np
-from core.predictor.model import load_model
+from core.model import load_model
 from core.predictor.torch_backend import TorchBackend
 from core.settings import Settings
 backend = TorchBackend(load_model(Settings().model_dir), "cpu")

@@ -15,6 +15,7 @@ from sqlalchemy import Engine, Row, select
 from core import limits, nifti
 from core.database import CASES
 from core.errors import InputError, NotFoundError
+from core.nifti_header import LARGEST_HEADER_BYTES, parse_header
 from core.pipeline import Analysis
 from core.storage import LocalStorage
 from core.volume import ras_affine, to_ras
@@ -149,7 +150,7 @@ class Cases:
         """Scan and labels of a case, for pictures and surfaces."""
         folder = f"{_FOLDER}/{self.get(case_id).id}"
         raw = gzip.decompress(self._storage.read(f"{folder}/{_IMAGE}"))
-        header = nifti.parse_header(raw[: nifti.LARGEST_HEADER_BYTES])
+        header = parse_header(raw[:LARGEST_HEADER_BYTES])
         values = to_ras(nifti.values_of(raw, header), header).astype(np.float32)
         labels = to_ras(nifti.read_mask(self._storage.read(f"{folder}/{_MASK}")), header)
         finite = np.isfinite(values)

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from core import limits, nifti
+from core import limits
 from core.errors import InputError, TooLargeError
+from core.nifti_header import LARGEST_HEADER_BYTES, Header, parse_header
 
 _CHUNK_BYTES = 256 * 1024
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -39,7 +40,7 @@ class VettedFile:
     ----------
     path : Path
         Header without free text or extensions, then exactly the voxels.
-    header : nifti.Header
+    header : Header
     sha256 : str
         Of the bytes as they came.
     size_bytes : int
@@ -47,7 +48,7 @@ class VettedFile:
     """
 
     path: Path
-    header: nifti.Header
+    header: Header
     sha256: str
     size_bytes: int
 
@@ -73,7 +74,7 @@ def vetted(
     folder.mkdir(parents=True, exist_ok=True)
     counted = _Counted(source, max_bytes)
     stream = _Unpacked(counted)
-    header = nifti.parse_header(stream.peek(nifti.LARGEST_HEADER_BYTES))
+    header = parse_header(stream.peek(LARGEST_HEADER_BYTES))
     _check_field_of_view(header)
     handle, name = tempfile.mkstemp(suffix=".nii", dir=folder)
     path = Path(name)
@@ -89,7 +90,7 @@ def vetted(
         path.unlink(missing_ok=True)
 
 
-def _check_field_of_view(header: nifti.Header) -> None:
+def _check_field_of_view(header: Header) -> None:
     extent = " x ".join(f"{e:.0f}" for e in header.extent_mm)
     if max(header.extent_mm) > limits.MAX_CROP_MM:
         raise InputError(

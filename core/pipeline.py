@@ -13,8 +13,8 @@ from core.measure import Measures, assess, measure
 from core.predictor.service import Predictor
 from core.segmentation import Segmentation
 
-Step = Literal["check", "orient", "segment", "measure"]
-STEPS: tuple[Step, ...] = ("check", "orient", "segment", "measure")
+Step = Literal["check", "wait", "orient", "segment", "measure"]
+STEPS: tuple[Step, ...] = ("check", "wait", "orient", "segment", "measure")
 NOTICE = "Research use only. Not for diagnosis."
 
 
@@ -98,6 +98,7 @@ def analyse(
     on_step("check")
     with vetted(source, folder, max_bytes) as file:
         marks.append(clock())
+        on_step("wait")
         with predictor.turn():
             waited_s = clock() - marks[-1]
             marks[-1] = clock()

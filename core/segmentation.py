@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core import nifti
-from core.predictor.model import Model
+from core.model import Model
 from core.volume import Volume, from_ras
 
 BACKGROUND, ANTERIOR, POSTERIOR = 0, 1, 2

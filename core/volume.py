@@ -16,6 +16,7 @@ from core import limits, nifti
 from core.errors import InputError
 from core.findings import Finding
 from core.intake import VettedFile
+from core.nifti_header import Header
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +30,7 @@ class Volume:
         axes are swapped and flipped, never interpolated.
     affine : ndarray, shape (4, 4)
         Indices of ``data`` to mm, RAS+.
-    header : nifti.Header
+    header : Header
         The file's own grid.
     findings : tuple of Finding
         What the header and the values gave cause to say.
@@ -37,7 +38,7 @@ class Volume:
 
     data: NDArray[np.float32]
     affine: NDArray[np.float64]
-    header: nifti.Header
+    header: Header
     findings: tuple[Finding, ...]
 
     @property
@@ -58,7 +59,7 @@ def load(file: VettedFile) -> Volume:
     return from_values(nifti.values_of(file.path.read_bytes(), file.header), file.header)
 
 
-def from_values(values: NDArray[np.float64], header: nifti.Header) -> Volume:
+def from_values(values: NDArray[np.float64], header: Header) -> Volume:
     """A volume of values that lie along the axes of ``header``, shape (X, Y, Z)."""
     values, value_findings = _checked(values)
     findings = header.findings + tuple(value_findings) + tuple(_grid_findings(header))
@@ -66,7 +67,7 @@ def from_values(values: NDArray[np.float64], header: nifti.Header) -> Volume:
     return Volume(data, ras_affine(header), header, findings)
 
 
-def to_ras(array: NDArray[Any], header: nifti.Header) -> NDArray[Any]:
+def to_ras(array: NDArray[Any], header: Header) -> NDArray[Any]:
     """Swap and flip axes from the file's own to RAS+.
 
     >>> import numpy as np
@@ -77,7 +78,7 @@ def to_ras(array: NDArray[Any], header: nifti.Header) -> NDArray[Any]:
     return np.asarray(apply_orientation(array, io_orientation(header.affine)))
 
 
-def from_ras(array: NDArray[Any], header: nifti.Header) -> NDArray[Any]:
+def from_ras(array: NDArray[Any], header: Header) -> NDArray[Any]:
     """The way back of `to_ras`: from RAS+ to the file's own axes."""
     orientation = io_orientation(header.affine)
     order = orientation[:, 0].astype(int)
@@ -85,7 +86,7 @@ def from_ras(array: NDArray[Any], header: nifti.Header) -> NDArray[Any]:
     return np.flip(np.transpose(array, tuple(order)), flipped)
 
 
-def ras_affine(header: nifti.Header) -> NDArray[np.float64]:
+def ras_affine(header: Header) -> NDArray[np.float64]:
     """Affine of the array that `to_ras` returns."""
     change = inv_ornt_aff(io_orientation(header.affine), header.shape)
     return np.asarray(header.affine @ change, np.float64)
@@ -159,7 +160,7 @@ def _commonest(values: NDArray[np.float64], distinct: NDArray[np.float64]) -> fl
     return float(distinct[counts.argmax()])
 
 
-def _grid_findings(header: nifti.Header) -> list[Finding]:
+def _grid_findings(header: Header) -> list[Finding]:
     findings = []
     spacing, extent = header.spacing_mm, header.extent_mm
     shown = " x ".join(f"{s:.2f}" for s in spacing)

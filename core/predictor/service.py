@@ -12,7 +12,7 @@ import numpy as np
 from loguru import logger
 
 from core.errors import ComputeError, HippoViewError, ModelError
-from core.predictor.model import Model, load_model
+from core.model import Model, load_model
 from core.predictor.turns import Turns
 from core.segmentation import Segmentation
 from core.volume import Volume

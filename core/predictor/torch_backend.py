@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from core.errors import DeviceError, ModelError
-from core.predictor.model import Model
+from core.model import Model
 
 # nnU-Net prints on import that its training folders are not set; none is needed to predict.
 with contextlib.redirect_stdout(io.StringIO()):

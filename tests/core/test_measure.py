@@ -3,7 +3,7 @@ import pytest
 
 from core.intake import vetted
 from core.measure import assess, measure
-from core.predictor.model import load_model
+from core.model import load_model
 from core.segmentation import Segmentation
 from core.settings import Settings
 from core.volume import load

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from core.errors import ModelError
+from core.model import load_model
 from core.predictor.checkpoint import convert
-from core.predictor.model import load_model
 from core.settings import Settings
 
 EMBEDDED = Settings().model_dir

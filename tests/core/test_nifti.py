@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 
 from core import nifti
 from core.errors import InputError
+from core.nifti_header import Header, parse_header
 from tests.scans import as_bytes, image, noise, patched
 
 
-def parse(raw: bytes) -> nifti.Header:
-    return nifti.parse_header(raw[:540])
+def parse(raw: bytes) -> Header:
+    return parse_header(raw[:540])
 
 
 def load(mask: bytes) -> nib.Nifti1Image:

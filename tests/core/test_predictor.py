@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from core.errors import BusyError, ComputeError, DeviceError, ModelError
+from core.model import load_model
 from core.pipeline import analyse
-from core.predictor.model import load_model
 from core.predictor.service import Predictor, Predictors
 from core.predictor.turns import Turns
 from core.settings import Settings
