@@ -21,13 +21,16 @@ MAX_SPACING_MM = 10.0
 # Columns of the affine may lean this much from a right angle (gantry tilt, registration).
 MAX_SHEAR_DEG = 30.0
 
-# Extent of a crop along one axis. Task04's crops reach 59 mm; a head begins near 100 mm.
-WIDE_CROP_MM = 64.0
+# The smallest and the largest crop of Task04 along each axis (right, anterior, superior).
+# Outside it the model was never trained, and masks are measurably worse.
+SMALLEST_TRAINED_MM = (31.0, 40.0, 24.0)
+LARGEST_TRAINED_MM = (43.0, 59.0, 47.0)
+
+# More than this along an axis is a head or a large part of one.
 MAX_CROP_MM = 90.0
 
 # A hippocampus is about 40 mm long and 12 mm thick: a thinner slab cannot show one.
 MIN_EXTENT_MM = 10.0
-NARROW_CROP_MM = 24.0
 
 # Fewest voxels along an axis that still make a volume.
 MIN_AXIS_VOXELS = 4

@@ -18,6 +18,9 @@ from core.findings import Finding
 from core.intake import VettedFile
 from core.nifti_header import Header
 
+# Crops are cut at whole voxels.
+_TOLERANCE_MM = 1.0
+
 
 @dataclass(frozen=True, eq=False)
 class Volume:
@@ -62,9 +65,11 @@ def load(file: VettedFile) -> Volume:
 def from_values(values: NDArray[np.float64], header: Header) -> Volume:
     """A volume of values that lie along the axes of ``header``, shape (X, Y, Z)."""
     values, value_findings = _checked(values)
-    findings = header.findings + tuple(value_findings) + tuple(_grid_findings(header))
     data = np.ascontiguousarray(to_ras(values, header), np.float32)
-    return Volume(data, ras_affine(header), header, findings)
+    affine = ras_affine(header)
+    extent_mm = np.array(data.shape) * voxel_sizes(affine)
+    findings = [*header.findings, *value_findings, *_grid_findings(header)]
+    return Volume(data, affine, header, (*findings, *_extent_findings(extent_mm)))
 
 
 def to_ras(array: NDArray[Any], header: Header) -> NDArray[Any]:
@@ -162,7 +167,7 @@ def _commonest(values: NDArray[np.float64], distinct: NDArray[np.float64]) -> fl
 
 def _grid_findings(header: Header) -> list[Finding]:
     findings = []
-    spacing, extent = header.spacing_mm, header.extent_mm
+    spacing = header.spacing_mm
     shown = " x ".join(f"{s:.2f}" for s in spacing)
     low, high = limits.NEAR_SPACING_MM
     if max(spacing) / min(spacing) > limits.ANISOTROPY_RATIO:
@@ -189,16 +194,23 @@ def _grid_findings(header: Header) -> list[Finding]:
             f"The scan is tilted by {header.oblique_deg:.0f} degrees against the patient's "
             "axes. The model saw upright crops: check the mask.",
         ))  # fmt: skip
-    size = " x ".join(f"{e:.0f}" for e in extent)
-    if max(extent) > limits.WIDE_CROP_MM:
+    return findings
+
+
+def _extent_findings(extent_mm: NDArray[np.float64]) -> list[Finding]:
+    """Against the crops of the training; ``extent_mm`` along right, anterior, superior."""
+    findings = []
+    size = " x ".join(f"{e:.0f}" for e in extent_mm)
+    if (extent_mm > np.array(limits.LARGEST_TRAINED_MM) + _TOLERANCE_MM).any():
         findings.append(Finding(
             "warning", "field_of_view_wide",
-            f"The scan covers {size} mm, much more than the crops of about 35 x 50 x 35 mm "
-            "that the model was trained on. Masks are worse on wide crops.",
+            f"The scan covers {size} mm, more than any crop that the model was trained on (about "
+            "35 x 50 x 35 mm). Masks are worse on wide crops: crop it closer, or check with care.",
         ))  # fmt: skip
-    if min(extent) < limits.NARROW_CROP_MM:
+    if (extent_mm < np.array(limits.SMALLEST_TRAINED_MM) - _TOLERANCE_MM).any():
         findings.append(Finding(
             "warning", "field_of_view_narrow",
-            f"The scan covers {size} mm: part of the hippocampus may lie outside.",
+            f"The scan covers {size} mm, less than any crop that the model was trained on (about "
+            "35 x 50 x 35 mm). Part of the hippocampus may lie outside.",
         ))  # fmt: skip
     return findings
