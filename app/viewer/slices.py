@@ -4,6 +4,7 @@ docs/decisions/0001-viewer.md says why this component, and what it cannot do.
 """
 
 import base64
+import hashlib
 import importlib.metadata
 import importlib.util
 import shutil
@@ -35,6 +36,16 @@ _STYLE = """<style>
 button.text-outline { display: none }
 body, body * { background-color: black }
 </style>"""
+# NiiVue's own defaults, which the component does not let through: letters on all four sides
+# of a pane, large and in a colour that stands out on black, grey and white; no foreign file
+# dropped onto the picture.
+LETTER_RGB = (219, 26, 158)
+_OPTIONS = {
+    "fontMinPx:13": "fontMinPx:20",
+    "fontColor:[.5,.5,.5,1]": f"fontColor:{[round(c / 255, 3) for c in LETTER_RGB] + [1]}",
+    "showAllOrientationMarkers:!1": "showAllOrientationMarkers:!0",
+    "dragAndDropEnabled:!0": "dragAndDropEnabled:!1",
+}
 # The component passes this on as the width of the crosshair, in voxels.
 _CROSSHAIR_WIDTH = 0.15
 
@@ -110,12 +121,13 @@ def show_slices(
 
 @st.cache_resource(show_spinner=False)
 def _component(cache_dir: Path) -> Callable[..., Any]:
-    """niivue-streamlit's own files, copied once, with our style on top.
+    """niivue-streamlit's own files, copied once, with our style and options on top.
 
     It draws an X that takes the picture away for good, and a navy background.
     """
     version = importlib.metadata.version("niivue-streamlit")
-    folder = cache_dir / f"niivue-{version}"
+    ours = hashlib.sha256(f"{_STYLE}{_OPTIONS}".encode()).hexdigest()[:8]
+    folder = cache_dir / f"niivue-{version}-{ours}"
     if not folder.is_dir():
         package = importlib.util.find_spec("niivue_component")
         if package is None or package.origin is None:
@@ -126,6 +138,16 @@ def _component(cache_dir: Path) -> Callable[..., Any]:
             shutil.copytree(Path(package.origin).parent / "frontend" / "build", copy)
             index = copy / "index.html"
             index.write_text(index.read_text().replace("</head>", f"{_STYLE}</head>"))
+            script = copy / "assets" / "index.js"
+            script.write_text(_with_options(script.read_text()))
             copy.rename(folder)
     component: Callable[..., Any] = declare_component("slices", path=str(folder))
     return component
+
+
+def _with_options(script: str) -> str:
+    for theirs, ours in _OPTIONS.items():
+        if script.count(theirs) != 1:
+            raise ValueError(f"this niivue-streamlit has no single {theirs!r} to replace")
+        script = script.replace(theirs, ours)
+    return script

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-# OpenMP's threads spin while they wait. On two cores with one of them busy elsewhere a scan
-# took 8.5 s; sleeping instead it took 2.0 s, for 1.15 s against 1.03 s on an idle machine
-# (benchmarks/waiting.py). Read when PyTorch loads, so it is set before.
+# OpenMP's threads spin while they wait, which costs much where another process takes a core:
+# 8.6 s a scan against 1.9 s, and gains nothing on an idle machine (benchmarks/waiting.py).
+# Read when PyTorch loads, so it is set before.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numpy as np

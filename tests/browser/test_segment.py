@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
+from app.viewer.slices import LETTER_RGB
 from tests.browser.user import LONG, User, tinted
 from tests.scans import all_orientations, as_bytes, example, image, noise, reoriented
 
@@ -68,6 +69,13 @@ def test_the_sides_turn_with_the_convention_and_the_page_says_which(user):
     same = np.abs(grey_a - grey_b).mean()
     mirrored = np.abs(grey_a - grey_b[:, ::-1]).mean()
     assert mirrored < same / 2
+    # Letters on all four sides of the picture, in a colour that nothing else has.
+    height, width = radiological.shape[:2]
+    picture = radiological[:, : min(width, height)]
+    letters = np.abs(picture - LETTER_RGB).max(axis=-1) < 30
+    side = min(width, height)
+    for edge in (letters[:, :40], letters[:, side - 60 :], letters[:40], letters[side - 60 :]):
+        assert edge.sum() > 20
 
 
 def test_every_export_opens_with_what_it_is_made_for(user, server):
