@@ -51,8 +51,7 @@ class Services:
         HippoViewError
         """
         try:
-            if self.predictors.failure is not None:
-                raise self.predictors.failure
+            self.predictors.check()
             analysis = analyse(
                 source,
                 self.predictors.on(device),
@@ -112,8 +111,7 @@ def wait_for_model(predictors: Predictors, timeout_s: float, poll_s: float = 0.2
     """
     deadline = time.monotonic() + timeout_s
     while predictors.serving is None:
-        if predictors.failure is not None:
-            raise predictors.failure
+        predictors.check()
         if time.monotonic() > deadline:
             raise ModelError("The model is still being loaded", "Try again in a minute.")
         time.sleep(poll_s)

@@ -261,10 +261,16 @@ def label_picture(shared: Services) -> None:
         st.caption("The picture appears here once the model is loaded.")
         return
     with st.spinner("Segmenting the example for a picture of the labels"):
-        st.image(
-            _label_picture(shared), width=460,
-            alt="Side view: the head in orange in front, body and tail in blue behind",
-        )  # fmt: skip
+        try:
+            picture = _label_picture(shared)
+        except HippoViewError as error:
+            show_error(error)
+            return
+    st.image(
+        picture,
+        width=460,
+        alt="Side view: the head in orange in front, body and tail in blue behind",
+    )
 
 
 @st.cache_data(show_spinner=False)

@@ -130,6 +130,12 @@ class Predictors:
         """Why no model can serve, if loading it failed."""
         return self._failure
 
+    def check(self) -> None:
+        """Raise `failure` if there is one."""
+        if self._failure is not None:
+            # It is raised again and again: without this each time would hold its caller's data.
+            raise self._failure.with_traceback(None)
+
     def load(self) -> None:
         """Load the default device's predictor; a failure is kept in `failure` and logged."""
         try:

@@ -45,7 +45,7 @@ def test_a_page_is_readable_and_says_what_it_is_not_for(name, visitor, pictures)
         user.page.wait_for_load_state("networkidle")
     user.page.keyboard.press("Home")
     user.page.screenshot(path=pictures / f"{name.split()[0].lower()}-{look}.png")
-    assert "Not for diagnosis" in user.text()
+    user.read("Not for diagnosis")
     assert serious(user) == []
     width = user.page.evaluate("document.documentElement.scrollWidth - innerWidth")
     assert width <= 0  # nothing sticks out at the side
@@ -59,7 +59,7 @@ def test_the_model_page_shows_the_card(user):
 def test_the_help_page_shows_the_labels_and_the_api(user):
     user.go("About and help")
     expect(user.page.get_by_alt_text("Side view")).to_be_visible()
-    assert "api/predict" in user.text()
+    user.read("api/predict")
     assert user.page.get_by_role("link", name="interactive API page").get_attribute("href")
 
 

@@ -106,6 +106,10 @@ def test_a_model_that_cannot_load_is_a_failure_not_a_crash(tmp_path):
     predictors.load()
     assert isinstance(predictors.failure, ModelError)
     assert predictors.serving is None
+    for _ in range(2):
+        with pytest.raises(ModelError) as refused:
+            predictors.check()
+    assert len(refused.traceback) <= 3  # what it is raised for does not pile up on it
 
 
 class FailsOnce:
