@@ -6,7 +6,7 @@ import sys
 
 from loguru import logger
 
-from core.errors import SettingsError
+from core.errors import HippoViewError, SettingsError
 from core.settings import Settings, unknown_variables, variable_of
 
 
@@ -20,6 +20,12 @@ def main(arguments: list[str]) -> int:
             os.environ[variable_of(field)] = str(value)
     try:
         settings = Settings.from_environment()
+        if not settings.on_loopback and not settings.admin_password:
+            raise SettingsError(
+                f"{variable_of('address')} is {settings.address!r}: beyond this machine anyone "
+                "could retrain and replace the model",
+                f"Set {variable_of('admin_password')}, or listen on 127.0.0.1.",
+            )
     except SettingsError as error:
         sys.stderr.write(f"{error.message}. {error.hint}\n")
         return 2
@@ -29,7 +35,11 @@ def main(arguments: list[str]) -> int:
     server.set_up_log(settings.log_level)
     for variable in unknown_variables(os.environ):
         logger.warning("{} is not a setting of HippoView and was ignored", variable)
-    server.run(settings)
+    try:
+        server.run(settings)
+    except HippoViewError as error:
+        sys.stderr.write(f"{error.message}. {error.hint}\n")
+        return 1
     return 0
 
 

@@ -10,17 +10,22 @@ from loguru import logger
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app import metrics
+from app import admin_api, metrics
 from app.services import services
+from core.accounts import TooManyTriesError
 from core.errors import (
+    AccessError,
     BusyError,
     ComputeError,
+    ConflictError,
     DeviceError,
     HippoViewError,
     InputError,
     ModelError,
     NotFoundError,
+    StorageError,
     TooLargeError,
+    TrainingError,
 )
 from core.limits import MIB
 from core.pipeline import NOTICE
@@ -33,6 +38,11 @@ _STATUS: tuple[tuple[type[HippoViewError], int], ...] = (
     (InputError, 422),
     (DeviceError, 422),
     (NotFoundError, 404),
+    (TooManyTriesError, 429),
+    (AccessError, 401),
+    (ConflictError, 409),
+    (TrainingError, 422),
+    (StorageError, 503),
     (BusyError, 503),
     (ModelError, 503),
     (ComputeError, 503),
@@ -81,6 +91,7 @@ def make_api(max_upload_mib: int) -> FastAPI:
             503: {"description": "Busy, or no model can serve.", **_ERROR_SCHEMA},
         },
     )(predict)
+    api.include_router(admin_api.router())
     return api
 
 
@@ -210,8 +221,8 @@ def _wants_json(accept: str) -> bool:
 def _answer(error: HippoViewError) -> JSONResponse:
     status = next((s for kind, s in _STATUS if isinstance(error, kind)), 500)
     headers = {}
-    if status == 503:
-        wait_s = error.retry_after_s if isinstance(error, BusyError) else _LOADING_RETRY_S
+    if status in (429, 503):
+        wait_s = getattr(error, "retry_after_s", _LOADING_RETRY_S)
         headers["Retry-After"] = str(wait_s)
     return JSONResponse(error.as_dict(), status, headers)
 

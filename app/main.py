@@ -12,9 +12,13 @@ PAGES = {
         st.Page(_PAGES / "cases.py", title="Cases", icon=":material/folder_open:"),
     ],
     "Manage": [
-        st.Page(_PAGES / "model.py", title="Model", icon=":material/model_training:"),
+        st.Page(_PAGES / "retrain.py", title="Retrain", icon=":material/model_training:"),
+        st.Page(_PAGES / "models.py", title="Models", icon=":material/compare:"),
+        st.Page(_PAGES / "drift.py", title="Drift", icon=":material/monitoring:"),
+        st.Page(_PAGES / "operations.py", title="Operations", icon=":material/dns:"),
     ],
     "Help": [
+        st.Page(_PAGES / "model.py", title="Model", icon=":material/description:"),
         st.Page(_PAGES / "about.py", title="About and help", icon=":material/help:"),
     ],
 }

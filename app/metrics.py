@@ -41,3 +41,26 @@ def watch(predictors: Predictors) -> None:
 def text() -> bytes:
     """All metrics in Prometheus's text format."""
     return generate_latest(_REGISTRY)
+
+
+def mean_seconds() -> dict[str, dict[str, float]]:
+    """For each step of a scan: how many were timed and their mean in seconds."""
+    sums: dict[str, dict[str, float]] = {}
+    for sample in next(iter(_STEP_SECONDS.collect())).samples:
+        if sample.name.endswith(("_sum", "_count")):
+            part = sample.name.rpartition("_")[2]
+            sums.setdefault(sample.labels["step"], {})[part] = sample.value
+    return {
+        step: {"count": values["count"], "mean_s": round(values["sum"] / values["count"], 4)}
+        for step, values in sums.items()
+    }
+
+
+def scan_counts() -> dict[str, int]:
+    """How many scans came to which outcome since the start."""
+    counts: dict[str, int] = {}
+    for sample in next(iter(_SCANS.collect())).samples:
+        if sample.name.endswith("_total"):
+            outcome = sample.labels["outcome"]
+            counts[outcome] = counts.get(outcome, 0) + int(sample.value)
+    return counts

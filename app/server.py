@@ -10,9 +10,12 @@ import streamlit as st
 from loguru import logger
 from starlette.routing import Mount
 
+from app import auth
 from app.api import make_api
 from app.services import services
+from core.limits import SHORT_PASSWORD_CHARS
 from core.settings import Settings
+from core.storage import open_storage
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -29,17 +32,27 @@ def build(settings: Settings) -> st.App:
     return st.App(
         ROOT / "app" / "main.py",
         lifespan=lifespan,
-        routes=[Mount("/api", app=make_api(settings.max_upload_mib))],
+        routes=[Mount("/api", app=make_api(settings.max_upload_mib)), *auth.routes()],
         on_script_error=_log_script_error,
     )
 
 
 def run(settings: Settings) -> None:
-    """Serve until stopped."""
+    """Serve until stopped.
+
+    Raises
+    ------
+    HippoViewError
+        The storage cannot be used; nothing was served.
+    """
+    open_storage(settings)
     logger.info("HippoView serves on http://{}:{}", settings.address, settings.port)
-    if settings.address not in ("127.0.0.1", "::1", "localhost"):
+    if not settings.on_loopback:
+        logger.warning("It listens beyond this machine: whoever reaches it sees all cases")
+    if 0 < len(settings.admin_password) < SHORT_PASSWORD_CHARS:
         logger.warning(
-            "It listens beyond this machine and has no accounts: whoever reaches it sees all cases"
+            "HIPPOVIEW_ADMIN_PASSWORD has fewer than {} characters: choose a longer one",
+            SHORT_PASSWORD_CHARS,
         )
     build(settings).run(
         config={

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import streamlit as st
@@ -11,15 +12,21 @@ from loguru import logger
 
 from app import metrics
 from core import example
+from core.accounts import Accounts
 from core.cases import Cases
 from core.database import connect
-from core.errors import BusyError, HippoViewError, InputError, ModelError
+from core.errors import BusyError, ConflictError, HippoViewError, InputError, ModelError
 from core.intake import Source
+from core.jobs import Jobs
 from core.limits import MIB
 from core.pipeline import Analysis, Step, analyse
 from core.predictor.service import Predictors
+from core.registry import Registry
 from core.settings import Settings
-from core.storage import LocalStorage
+from core.storage import Storage, open_storage
+from core.training.dataset import Datasets
+
+_TICK_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -29,6 +36,11 @@ class Services:
     settings: Settings
     predictors: Predictors
     cases: Cases
+    storage: Storage
+    registry: Registry
+    jobs: Jobs
+    datasets: Datasets
+    accounts: Accounts
     incoming: Path
 
     def analyse(
@@ -71,6 +83,34 @@ class Services:
         )
         return analysis
 
+    def promote(self, number: int) -> None:
+        """Put a model version into service; requests go on meanwhile.
+
+        Raises
+        ------
+        HippoViewError
+            It cannot serve: nothing has changed.
+        """
+        self.predictors.swap(
+            partial(self.registry.open, number), partial(self.registry.promote, number)
+        )
+
+    def roll_back(self) -> int:
+        """Put the version into service that served before this one; returns its number.
+
+        Raises
+        ------
+        HippoViewError
+            It cannot serve, or there is none: nothing has changed.
+        """
+        number = self.registry.previous()
+        if number is None:
+            raise ConflictError("No other version was in service before this one")
+        self.predictors.swap(
+            partial(self.registry.open, number), partial(self.registry.roll_back, number)
+        )
+        return number
+
 
 @st.cache_resource(show_spinner=False)
 def services() -> Services:
@@ -80,18 +120,39 @@ def services() -> Services:
     incoming.mkdir(parents=True, exist_ok=True, mode=0o700)
     for leftover in incoming.iterdir():  # of a process that was killed
         leftover.unlink()
-    cases = Cases(connect(settings.data_dir), LocalStorage(settings.data_dir / "storage"))
-    removed = cases.sweep()
-    if removed:
-        logger.info("{} cases deleted long ago or half-written were removed", removed)
-    predictors = Predictors(settings.model_dir, settings.device, settings.queue_size)
+    engine = connect(settings.data_dir)
+    storage = open_storage(settings)
+    cases = Cases(engine, storage)
+    adopted, removed = cases.adopt(), cases.sweep()
+    if adopted or removed:
+        logger.info("{} cases of the storage taken in, {} old ones removed", adopted, removed)
+    registry = Registry(engine, storage, settings.model_dir)
+    predictors = Predictors(registry.open_serving, settings.device, settings.queue_size)
+    accounts = Accounts(engine)
+    if settings.admin_password:
+        accounts.set_password(settings.admin_password)
+    jobs = Jobs(engine, settings.data_dir)
     metrics.watch(predictors)
-    threading.Thread(target=_warm_up, args=(predictors,), name="warm-up", daemon=True).start()
-    return Services(settings, predictors, cases, incoming)
+    shared = Services(
+        settings, predictors, cases, storage, registry, jobs, Datasets(storage), accounts, incoming
+    )
+    threading.Thread(target=_warm_up, args=(shared,), name="warm-up", daemon=True).start()
+    threading.Thread(target=_supervise, args=(jobs,), name="jobs", daemon=True).start()
+    return shared
 
 
-def _warm_up(predictors: Predictors) -> None:
-    predictors.load()
+def _supervise(jobs: Jobs) -> None:
+    """Start queued trainings and find lost ones, for as long as the server runs."""
+    pause = threading.Event()
+    while not pause.wait(_TICK_S):
+        try:
+            jobs.tick()
+        except Exception as error:  # noqa: BLE001 - one failed look must not end the watch
+            logger.opt(exception=error).error("The training jobs could not be looked after")
+
+
+def _warm_up(shared: Services) -> None:
+    shared.predictors.load(before=shared.registry.prepare)
     example_file()  # so that its first visitor does not wait for it
 
 

@@ -5,15 +5,20 @@ import json
 import os
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from loguru import logger
 
+from core.commands import add_data, add_drift
+from core.database import DATABASE_NAME, connect
 from core.errors import HippoViewError, InputError
+from core.model import opened
 from core.pipeline import NOTICE, Analysis, analyse
-from core.predictor.service import Predictor, Predictors
+from core.predictor.service import OpenModel, Predictor, Predictors
+from core.registry import Registry
 from core.settings import DEVICES, Settings
-from core.storage import write_whole
+from core.storage import open_storage, write_whole
 
 
 def main(arguments: list[str]) -> int:
@@ -27,12 +32,14 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m core", description=f"HippoView. {NOTICE}")
     commands = parser.add_subparsers(dest="command", required=True)
     _add_segment(commands)
+    add_data(commands)
+    add_drift(commands)
     options = parser.parse_args(arguments)
     logger.remove()
     logger.add(sys.stderr, level="WARNING", format="{level}: {message}")
     try:
         settings = Settings.from_environment()
-        return _segment(options, settings)
+        return int(options.run(options, settings))
     except HippoViewError as error:
         _complain(error)
         return 1
@@ -55,11 +62,12 @@ def _add_segment(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="print volumes in mm3, model version, warnings and timings as JSON lines",
     )  # fmt: skip
     segment.add_argument("--device", choices=DEVICES, help="default auto, or HIPPOVIEW_DEVICE")
+    segment.set_defaults(run=_segment)
 
 
 def _segment(options: argparse.Namespace, settings: Settings) -> int:
     targets = _targets(options.inputs, options.out)
-    predictors = Predictors(settings.model_dir, options.device or settings.device, 1)
+    predictors = Predictors(_in_service(settings), options.device or settings.device, 1)
     failed = 0
     try:
         predictor = predictors.on("auto")
@@ -81,6 +89,16 @@ def _segment(options: argparse.Namespace, settings: Settings) -> int:
     finally:
         predictors.close()
     return 1 if failed else 0
+
+
+def _in_service(settings: Settings) -> OpenModel:
+    """The version in service of this installation; the embedded one where there is none yet."""
+    if not (settings.data_dir / DATABASE_NAME).is_file():
+        return partial(opened, settings.model_dir)
+    storage = open_storage(settings)
+    registry = Registry(connect(settings.data_dir), storage, settings.model_dir)
+    registry.prepare()
+    return registry.open_serving
 
 
 def _targets(inputs: list[Path], out: Path) -> list[tuple[Path, Path]]:

@@ -9,22 +9,25 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
+from loguru import logger
 from numpy.typing import NDArray
-from sqlalchemy import Engine, Row, select
+from sqlalchemy import Connection, Engine, Row, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from core import limits, nifti
-from core.database import CASES
-from core.errors import InputError, NotFoundError
+from core.database import CASES, FEATURES
+from core.drift import Values
+from core.errors import HippoViewError, InputError, NotFoundError
 from core.nifti_header import LARGEST_HEADER_BYTES, parse_header
 from core.pipeline import Analysis
-from core.storage import LocalStorage
+from core.storage import Storage
 from core.volume import ras_affine, to_ras
 
 # No I, L, O, U: a case id is read aloud and typed by hand.
 _ID_LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _ID_LENGTH = 6
 _FOLDER = "cases"
-_IMAGE, _MASK = "image.nii.gz", "mask.nii.gz"
+_IMAGE, _MASK, _RECORD = "image.nii.gz", "mask.nii.gz", "record.json"
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ class Cases:
     def __init__(
         self,
         engine: Engine,
-        storage: LocalStorage,
+        storage: Storage,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._engine = engine
@@ -89,29 +92,60 @@ class Cases:
         case_id = "HV-" + "".join(secrets.choice(_ID_LETTERS) for _ in range(_ID_LENGTH))
         created_at = self._timestamp()
         name = _clean_name(name) or case_id
-        record = json.dumps({"case_id": case_id, "created_at": created_at, **analysis.as_dict()})
-        report = json.loads(record)
-        measures = analysis.measures
+        known = {"case_id": case_id, "created_at": created_at}
+        report = json.loads(json.dumps(known | analysis.as_dict()))
+        features = json.dumps(analysis.features)
         folder = f"{_FOLDER}/{case_id}"
         try:
             image = gzip.compress(analysis.clean_file, compresslevel=1, mtime=0)
             self._storage.write(f"{folder}/{_IMAGE}", image)
             self._storage.write(f"{folder}/{_MASK}", analysis.mask_file)
+            row = _row(name, report)
+            self._write_record(row | {"features": analysis.features})
             with self._engine.begin() as connection:
-                connection.execute(CASES.insert().values(
-                    id=case_id,
-                    name=name,
-                    created_at=created_at,
-                    model_version=analysis.segmentation.model.version,
-                    anterior_mm3=measures.anterior.volume_mm3,
-                    posterior_mm3=measures.posterior.volume_mm3,
-                    warning_count=_warnings(report),
-                    report=record,
-                ))  # fmt: skip
+                _insert(connection, row, features)
         except BaseException:
             self._storage.delete_folder(folder)
             raise
         return Case(case_id, name, created_at, report)
+
+    def adopt(self) -> int:
+        """Take in the cases that lie in the storage and that this database does not know.
+
+        So a new server on the same bucket, or one whose database was lost, has its cases.
+
+        Returns
+        -------
+        int
+            How many were taken in.
+        """
+        with self._engine.begin() as connection:
+            known = set(connection.scalars(select(CASES.c.id)))
+        adopted = 0
+        for case_id in set(self._storage.folders(_FOLDER)) - known:
+            try:
+                record = json.loads(self._storage.read(f"{_FOLDER}/{case_id}/{_RECORD}"))
+                features = json.dumps(record.pop("features"))
+                with self._engine.begin() as connection:
+                    _insert(connection, record, features)
+            except (NotFoundError, ValueError, KeyError, SQLAlchemyError) as error:
+                logger.warning("A case in the storage was left alone: {}", type(error).__name__)
+                continue
+            adopted += 1
+        return adopted
+
+    def features(self) -> list[tuple[CaseRow, Values]]:
+        """The drift features of every case on the list, the newest first."""
+        columns = [CASES.c[field] for field in CaseRow.__dataclass_fields__]
+        query = (
+            select(*columns, FEATURES.c.content)
+            .join(FEATURES)
+            .where(_is_there())
+            .order_by(CASES.c.created_at.desc(), CASES.c.id)
+        )
+        with self._engine.begin() as connection:
+            rows = connection.execute(query).all()
+        return [(CaseRow(*row[:-1]), json.loads(row[-1])) for row in rows]
 
     def find(self, search: str = "", *, deleted: bool = False) -> list[CaseRow]:
         """Cases whose id or name holds the words searched for, the newest first."""
@@ -188,13 +222,30 @@ class Cases:
             How many cases and stray folders were removed.
         """
         expired_at = self._timestamp(-timedelta(days=limits.TRASH_DAYS))
+        expired = CASES.c.deleted_at < expired_at
         with self._engine.begin() as connection:
-            removed = connection.execute(CASES.delete().where(CASES.c.deleted_at < expired_at))
+            gone = list(connection.scalars(select(CASES.c.id).where(expired)))
+            connection.execute(CASES.delete().where(expired))
             known = set(connection.scalars(select(CASES.c.id)))
-        strays = [name for name in self._storage.folders(_FOLDER) if name not in known]
-        for name in strays:
+        strays = [
+            name
+            for name in self._storage.folders(_FOLDER)
+            if name not in known and self._is_broken(name)
+        ]
+        for name in (*gone, *strays):
             self._storage.delete_folder(f"{_FOLDER}/{name}")
-        return max(int(removed.rowcount), len(strays))
+        return len(gone) + len(strays)
+
+    def _is_broken(self, case_id: str) -> bool:
+        """Whether a folder never got its record and nobody is at work on it."""
+        folder = f"{_FOLDER}/{case_id}"
+        if f"{folder}/{_RECORD}" in self._storage.keys(folder):
+            return False
+        return self._storage.age_s(folder) > 3600 * limits.STRAY_HOURS
+
+    def _write_record(self, record: dict[str, Any]) -> None:
+        key = f"{_FOLDER}/{record['id']}/{_RECORD}"
+        self._storage.write(key, json.dumps(record).encode())
 
     def _update(self, case_id: str, condition: Any, **values: Any) -> None:
         with self._engine.begin() as connection:
@@ -203,6 +254,11 @@ class Cases:
             )
         if not result.rowcount:
             raise _unknown()
+        try:
+            key = f"{_FOLDER}/{case_id}/{_RECORD}"
+            self._write_record(json.loads(self._storage.read(key)) | values)
+        except HippoViewError as error:  # the database has it; the copy follows next time
+            logger.warning("A case's record in the storage is behind: {}", error.code)
 
     def _timestamp(self, offset: timedelta = timedelta(0)) -> str:
         return (self._now() + offset).isoformat(timespec="milliseconds")
@@ -210,6 +266,28 @@ class Cases:
 
 def _is_there() -> Any:
     return CASES.c.deleted_at.is_(None)
+
+
+def _row(name: str, report: dict[str, Any]) -> dict[str, Any]:
+    measures = report["measures"]
+    return {
+        "id": report["case_id"],
+        "name": name,
+        "created_at": report["created_at"],
+        "deleted_at": None,
+        "model_version": report["model"]["version"],
+        "anterior_mm3": measures["anterior"]["volume_mm3"],
+        "posterior_mm3": measures["posterior"]["volume_mm3"],
+        "warning_count": _warnings(report),
+        "report": json.dumps(report),
+    }
+
+
+def _insert(connection: Connection, row: dict[str, Any], features: str) -> None:
+    if connection.scalar(select(CASES.c.id).where(CASES.c.id == row["id"])):
+        return  # another process took it in from the storage at this very moment
+    connection.execute(CASES.insert().values(**row))
+    connection.execute(FEATURES.insert().values(case_id=row["id"], content=features))
 
 
 def _case(row: Row[Any]) -> Case:

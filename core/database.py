@@ -1,5 +1,6 @@
 """The database: its tables, and the steps that bring an older one up to date."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from sqlalchemy import (
     Connection,
     Engine,
     Float,
+    ForeignKey,
     Integer,
     MetaData,
     String,
@@ -18,6 +20,7 @@ from sqlalchemy import (
     select,
 )
 
+DATABASE_NAME = "hippoview.sqlite"
 METADATA = MetaData()
 
 MIGRATIONS = Table(
@@ -40,22 +43,115 @@ CASES = Table(
     Column("report", Text, nullable=False),
 )
 
+# Features of a case's scan for the drift report: one JSON object.
+FEATURES = Table(
+    "features",
+    METADATA,
+    Column("case_id", ForeignKey("cases.id", ondelete="CASCADE"), primary_key=True),
+    Column("content", Text, nullable=False),
+)
+
+# Model versions. ``metrics`` and ``lineage`` are JSON; the files lie in the storage.
+VERSIONS = Table(
+    "versions",
+    METADATA,
+    Column("number", Integer, primary_key=True),
+    Column("stage", String(16), nullable=False),
+    Column("created_at", String(32), nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("card_sha256", String(64), nullable=False),
+    Column("card", Text, nullable=False),
+    Column("metrics", Text, nullable=False),
+    Column("lineage", Text, nullable=False),
+)
+
+# What was put into service when: a row for each promotion and each roll back.
+PROMOTIONS = Table(
+    "promotions",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("at", String(32), nullable=False),
+    Column("number", ForeignKey("versions.number"), nullable=False),
+    Column("action", String(16), nullable=False),
+)
+
+JOBS = Table(
+    "jobs",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("state", String(16), nullable=False, index=True),
+    Column("created_at", String(32), nullable=False),
+    Column("started_at", String(32)),
+    Column("ended_at", String(32)),
+    Column("heartbeat_at", String(32)),
+    Column("host", String),
+    Column("pid", Integer),
+    Column("pid_started", Float),
+    Column("spec", Text, nullable=False),
+    Column("phase", String, nullable=False, default=""),
+    Column("message", Text, nullable=False, default=""),
+    Column("version", Integer),
+)
+
+# One finished epoch of a training, and the checkpoint that it left.
+EPOCHS = Table(
+    "epochs",
+    METADATA,
+    Column("job_id", ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("epoch", Integer, primary_key=True),
+    Column("at", String(32), nullable=False),
+    Column("train_loss", Float, nullable=False),
+    Column("val_loss", Float, nullable=False),
+    Column("dice_anterior", Float, nullable=False),
+    Column("dice_posterior", Float, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("checkpoint_sha256", String(64), nullable=False),
+)
+
+ACCOUNTS = Table(
+    "accounts",
+    METADATA,
+    Column("name", String, primary_key=True),
+    Column("password_hash", String, nullable=False),
+)
+
+# Who is signed in. The token itself is only in the browser.
+SESSIONS = Table(
+    "sessions",
+    METADATA,
+    Column("token_sha256", String(64), primary_key=True),
+    Column("account", ForeignKey("accounts.name", ondelete="CASCADE"), nullable=False),
+    Column("expires_at", String(32), nullable=False),
+)
+
+WRONG_PASSWORDS = Table(
+    "wrong_passwords",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("at", String(32), nullable=False, index=True),
+)
+
 
 def _first_tables(connection: Connection) -> None:
     CASES.create(connection)
 
 
+def _administration(connection: Connection) -> None:
+    for table in (
+        FEATURES, VERSIONS, PROMOTIONS, JOBS, EPOCHS, ACCOUNTS, SESSIONS, WRONG_PASSWORDS,
+    ):  # fmt: skip
+        table.create(connection)
+
+
 # Each step runs once, in one transaction with the record that it ran. Never edit one that
 # was released: add another.
-_STEPS = [_first_tables]
+_STEPS = [_first_tables, _administration]
 
 
 def connect(data_dir: Path) -> Engine:
     """Open the database of a data folder, made or brought up to date where needed."""
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    engine = create_engine(
-        f"sqlite:///{data_dir / 'hippoview.sqlite'}", connect_args={"timeout": 30}
-    )
+    engine = create_engine(f"sqlite:///{data_dir / DATABASE_NAME}", connect_args={"timeout": 30})
     event.listen(engine, "connect", _on_connect)
     event.listen(engine, "begin", _on_begin)
     with engine.begin() as connection:
@@ -78,3 +174,8 @@ def _on_connect(connection: Any, record: Any) -> None:
 
 def _on_begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def timestamp(offset_s: float = 0.0) -> str:
+    """Now, in UTC, as every table writes it; texts of it sort by time."""
+    return (datetime.now(UTC) + timedelta(seconds=offset_s)).isoformat(timespec="milliseconds")

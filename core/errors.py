@@ -58,6 +58,30 @@ class ModelError(HippoViewError):
     code = "model_unavailable"
 
 
+class StorageError(HippoViewError):
+    """The storage cannot be reached, or refuses."""
+
+    code = "storage_unavailable"
+
+
+class ConflictError(HippoViewError):
+    """What was asked for does not fit the present state."""
+
+    code = "conflict"
+
+
+class TrainingError(HippoViewError):
+    """A training cannot start or cannot go on."""
+
+    code = "training_failed"
+
+
+class AccessError(HippoViewError):
+    """The caller may not do this, or not without signing in."""
+
+    code = "not_signed_in"
+
+
 class ComputeError(HippoViewError):
     """The network failed on a scan: out of memory, or a fault of the machine."""
 

@@ -66,3 +66,35 @@ TRASH_DAYS = 7
 
 # Characters of a case's name.
 MAX_NAME_CHARS = 120
+
+# Hours after which files of a case that never got its record are taken for a broken write.
+STRAY_HOURS = 24
+
+# Characters of the administrator's password below which the log warns (NIST SP 800-63B asks for
+# 15 where it is the only factor; guessing is slowed down as well).
+SHORT_PASSWORD_CHARS = 12
+
+# Hours that a sign-in lasts: a working day.
+SESSION_HOURS = 10
+
+# Wrong passwords within a minute before sign-in pauses, whoever asks.
+MAX_WRONG_PASSWORDS = 10
+
+# A training says every few seconds that it lives; silent for longer than this, it is lost.
+HEARTBEAT_S = 5.0
+LOST_AFTER_S = 120.0
+
+# Cases of a data set below which no test set and folds can be made.
+MIN_DATASET_CASES = 10
+
+# Share of a data set that is frozen as its test set, and the fewest cases in it.
+TEST_SHARE = 0.15
+MIN_TEST_CASES = 3
+
+# Largest archive of a data set that is uploaded (it is held in memory), and what a data set may
+# unpack to.
+MAX_ARCHIVE_MIB = 1024
+MAX_UNPACKED_MIB = 8192
+
+# Cases in a drift window below which nothing can be said.
+MIN_DRIFT_CASES = 10

@@ -6,6 +6,8 @@ as safetensors, which cannot hold code. The card names the sha256 of each of the
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,6 +96,12 @@ def load_model(folder: Path) -> Model:
                 "Restore it; a file whose sha256 differs is never loaded.",
             )
     return model
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[Model]:
+    """A model of a folder, verified, for as long as the block lasts."""
+    yield load_model(folder)
 
 
 def _sha256(path: Path) -> str:

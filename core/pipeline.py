@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from core import limits, volume
+from core.drift import Values, features_of
 from core.findings import Finding
 from core.intake import Source, vetted
 from core.measure import Measures, assess, measure
@@ -34,6 +35,8 @@ class Analysis:
         The mask as ``.nii.gz``.
     timings_s : dict of str to float
         Seconds by step, with their ``total``.
+    features : dict of str to float
+        For the drift report: `core.drift.FEATURES` of the scan.
     """
 
     segmentation: Segmentation
@@ -44,6 +47,7 @@ class Analysis:
     clean_file: bytes
     mask_file: bytes
     timings_s: dict[str, float]
+    features: Values
 
     def as_dict(self) -> dict[str, Any]:
         """The record of an analysis, as the exports and the API give it."""
@@ -113,6 +117,7 @@ def analyse(
         findings = image.findings + tuple(assess(segmentation, measures))
         mask_file = segmentation.mask_file()
         clean_file = file.path.read_bytes()
+        features = features_of(image.data, image.spacing_mm)
     marks.append(clock())
     start, checked, oriented, segmented, measured = marks
     timings_s = {
@@ -126,5 +131,5 @@ def analyse(
     }
     return Analysis(
         segmentation, measures, findings, file.sha256, file.size_bytes,
-        clean_file, mask_file, {k: round(v, 4) for k, v in timings_s.items()},
+        clean_file, mask_file, {k: round(v, 4) for k, v in timings_s.items()}, features,
     )  # fmt: skip

@@ -1,8 +1,9 @@
 """The settings: environment variables HIPPOVIEW_<NAME>, read once, checked at once."""
 
 import os
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from core import limits
@@ -12,6 +13,11 @@ ROOT = Path(__file__).resolve().parent.parent
 PREFIX = "HIPPOVIEW_"
 DEVICES = ("auto", "cpu", "cuda")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+WANDB_MODES = ("off", "offline", "online")
+GS_PREFIX = "gs://"
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+# Keys below the prefix are ours; the prefix itself is as plain.
+_BUCKET = re.compile(r"gs://[a-z0-9][a-z0-9._-]+(/[A-Za-z0-9][A-Za-z0-9._-]*)*/?")
 
 
 @dataclass(frozen=True)
@@ -26,6 +32,9 @@ class Settings:
     max_upload_mib: int = limits.MAX_UPLOAD_MIB
     queue_size: int = limits.DEFAULT_QUEUE_SIZE
     log_level: str = "INFO"
+    storage: str = ""
+    admin_password: str = field(default="", repr=False)
+    wandb: str = "off"
 
     def __post_init__(self) -> None:
         if self.device not in DEVICES:
@@ -39,6 +48,16 @@ class Settings:
         if not 0 < self.queue_size <= 1000:
             raise _refused("queue_size", self.queue_size, "a number from 1 to 1000")
 
+        if self.wandb not in WANDB_MODES:
+            raise _refused("wandb", self.wandb, f"one of {', '.join(WANDB_MODES)}")
+        if self.storage and not _BUCKET.fullmatch(self.storage):
+            raise _refused("storage", self.storage, "gs://bucket or gs://bucket/prefix")
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether only this machine can reach the server."""
+        return self.address in LOOPBACK
+
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> "Settings":
         """Read the settings.
@@ -50,18 +69,18 @@ class Settings:
         """
         environ = os.environ if environ is None else environ
         values: dict[str, object] = {}
-        for field in fields(cls):
-            text = environ.get(variable_of(field.name))
+        for setting in fields(cls):
+            text = environ.get(variable_of(setting.name))
             if not text:
                 continue
-            if field.type is int:
+            if setting.type is int:
                 if not text.isdecimal():
-                    raise _refused(field.name, text, "a whole number")
-                values[field.name] = int(text)
-            elif field.type is Path:
-                values[field.name] = Path(text).expanduser().resolve()
+                    raise _refused(setting.name, text, "a whole number")
+                values[setting.name] = int(text)
+            elif setting.type is Path:
+                values[setting.name] = Path(text).expanduser().resolve()
             else:
-                values[field.name] = text
+                values[setting.name] = text
         return cls(**values)  # type: ignore[arg-type]
 
 

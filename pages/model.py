@@ -49,8 +49,10 @@ with left:
         hide_index=True,
         border="horizontal",
     )
+    seen = metrics["seen_in_training"]
+    which = "**seen in training**" if seen else "that it never saw in training"
     st.caption(
-        f"On {metrics['cases']} cases that it never saw in training, {metrics['settings']}. "
+        f"On {metrics['cases']} cases {which}, {metrics['settings']}. "
         "Dice: overlap with an expert's mask, 0 none, 1 the same."
     )
 with right:

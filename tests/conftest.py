@@ -2,10 +2,15 @@
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
+from scipy import ndimage
 
+from core.model import opened
 from core.predictor.service import Predictor, Predictors
 from core.settings import ROOT, Settings
 from tests.server import Server, running
@@ -35,7 +40,7 @@ def task04(shared_data: Path) -> list[Path]:
 @pytest.fixture(scope="session")
 def predictor() -> Iterator[Predictor]:
     """The embedded model, loaded once for all tests."""
-    predictors = Predictors(Settings().model_dir, "cpu", 16)
+    predictors = Predictors(partial(opened, Settings().model_dir), "cpu", 16)
     yield predictors.on("auto")
     predictors.close()
 
@@ -45,3 +50,16 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server as a user starts it, on a data folder of its own."""
     with running(tmp_path_factory.mktemp("var")) as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def windows(task04: list[Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Every eleventh real case, as it is and blurred by 0.7 mm."""
+    folders = {}
+    for kind, sigma in (("plain", 0), ("blurred", 0.7)):
+        folders[kind] = tmp_path_factory.mktemp(kind)
+        for path in task04[::11]:
+            scan = nib.load(path)
+            data = ndimage.gaussian_filter(np.asarray(scan.dataobj, np.float32), sigma)
+            nib.save(nib.Nifti1Image(data, scan.affine), folders[kind] / path.name)
+    return folders

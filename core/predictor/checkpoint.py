@@ -6,6 +6,7 @@
 import argparse
 import hashlib
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import safetensors.torch
@@ -23,15 +24,19 @@ def convert(checkpoint: Path, out: Path) -> str:
         The sha256 of the file written. The same weights give the same bytes.
     """
     content = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    weights = content["network_weights"]
+    out.write_bytes(weights_file(content["network_weights"]))
+    return hashlib.sha256(out.read_bytes()).hexdigest()
+
+
+def weights_file(weights: Mapping[str, torch.Tensor]) -> bytes:
+    """A network's weights (its ``state_dict``) as the content of a safetensors file."""
     # nnU-Net's modules hold each other twice: two thirds of the names are the same numbers.
     unique = {
-        name: tensor.contiguous().clone()
+        name: tensor.detach().cpu().contiguous().clone()
         for name, tensor in weights.items()
         if not name.startswith("decoder.encoder.") and ".all_modules." not in name
     }
-    safetensors.torch.save_file(unique, out)
-    return hashlib.sha256(out.read_bytes()).hexdigest()
+    return bytes(safetensors.torch.save(unique))
 
 
 def main(arguments: list[str]) -> int:

@@ -2,17 +2,16 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
 from loguru import logger
 
 from core.errors import ComputeError, HippoViewError, ModelError
-from core.model import Model, load_model
+from core.model import Model
 from core.predictor.turns import Turns
 from core.segmentation import Segmentation
 from core.volume import Volume
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from core.predictor.torch_backend import TorchBackend
 
 _WARM_SHAPE = (35, 50, 35)
+OpenModel = Callable[[], AbstractContextManager[Model]]
 
 
 class Predictor:
@@ -103,19 +103,20 @@ class Predictors:
 
     Parameters
     ----------
-    model_dir
-        Folder of the model version that serves.
+    open_model
+        Opens the model version that serves, verified.
     device
         What ``auto`` requests get and what is loaded first: ``auto``, ``cpu`` or ``cuda``.
     queue_size
         Scans that may wait for one device.
     """
 
-    def __init__(self, model_dir: Path, device: str, queue_size: int) -> None:
-        self._model_dir = model_dir
+    def __init__(self, open_model: OpenModel, device: str, queue_size: int) -> None:
+        self._open_model = open_model
         self._device = device
         self._queue_size = queue_size
         self._lock = threading.Lock()
+        self._swapping = threading.Lock()
         self._loaded: dict[str, Predictor] = {}
         self._serving: Predictor | None = None
         self._failure: HippoViewError | None = None
@@ -136,9 +137,16 @@ class Predictors:
             # It is raised again and again: without this each time would hold its caller's data.
             raise self._failure.with_traceback(None)
 
-    def load(self) -> None:
-        """Load the default device's predictor; a failure is kept in `failure` and logged."""
+    def load(self, before: Callable[[], None] = lambda: None) -> None:
+        """Load the default device's predictor; a failure is kept in `failure` and logged.
+
+        Parameters
+        ----------
+        before
+            Called first; its failure counts as well.
+        """
         try:
+            before()
             self._serving = self.on("auto")
         except HippoViewError as error:
             self._failure = error
@@ -165,22 +173,56 @@ class Predictors:
             device = self._device
         with self._lock:
             if device not in self._loaded:
-                self._loaded[device] = self._make(device)
+                known = self._loaded.get(_resolved(device))
+                self._keep(device, known or self._make(self._open_model, device))
             return self._loaded[device]
 
-    def _make(self, device: str) -> Predictor:
-        # PyTorch and nnU-Net take seconds to import; whoever needs no network is spared.
-        from core.predictor.torch_backend import TorchBackend, best_device
+    def swap(self, open_model: OpenModel, commit: Callable[[], None]) -> None:
+        """Serve with another model version from now on.
 
-        if device == "auto":
-            device = best_device()
-        if device in self._loaded:
-            return self._loaded[device]
-        start = time.perf_counter()
-        model = load_model(self._model_dir)
-        predictor = Predictor(model, TorchBackend(model, device), self._queue_size)
-        predictor.warm_up()
+        It is loaded and warmed beside the one that serves, which goes on meanwhile; scans
+        that are being segmented or wait end with the version that they began with.
+
+        Parameters
+        ----------
+        open_model
+            Opens the new version.
+        commit
+            Called once the new version works, before it serves. If it raises, nothing changes.
+
+        Raises
+        ------
+        DeviceError, ModelError
+            The new version cannot serve; the old one does.
+        """
+        with self._swapping:
+            with self._lock:
+                devices = {p.device for p in self._loaded.values()} or {self._device}
+            made = [self._make(open_model, device) for device in devices]
+            commit()
+            with self._lock:
+                # The old ones are not closed: scans may be in them. Their thread ends when the
+                # last scan lets go of them.
+                self._loaded.clear()
+                self._open_model = open_model
+                for predictor in made:
+                    self._keep(predictor.device, predictor)
+                self._keep(self._device, self._loaded[_resolved(self._device)])
+                self._serving = self._loaded[self._device]
+                self._failure = None
+
+    def _keep(self, device: str, predictor: Predictor) -> None:
         self._loaded[device] = predictor
+        self._loaded[predictor.device] = predictor
+
+    def _make(self, open_model: OpenModel, device: str) -> Predictor:
+        # PyTorch and nnU-Net take seconds to import; whoever needs no network is spared.
+        from core.predictor.torch_backend import TorchBackend
+
+        start = time.perf_counter()
+        with open_model() as model:
+            predictor = Predictor(model, TorchBackend(model, _resolved(device)), self._queue_size)
+        predictor.warm_up()
         logger.info(
             "Model {} loaded on {} and warmed in {:.1f} s",
             model.version, predictor.device, time.perf_counter() - start,
@@ -194,3 +236,12 @@ class Predictors:
                 predictor.close()
             self._loaded.clear()
             self._serving = None
+
+
+def _resolved(device: str) -> str:
+    """``cpu`` or ``cuda``."""
+    if device != "auto":
+        return device
+    from core.predictor.torch_backend import best_device
+
+    return best_device()

@@ -6,7 +6,9 @@ from playwright.sync_api import Browser, expect
 
 from tests.browser.user import User
 
-PAGES = ["Segment", "Cases", "Model", "About and help"]
+PAGES = [
+    "Segment", "Cases", "Model", "About and help", "Retrain", "Models", "Drift", "Operations",
+]  # fmt: skip
 LOOKS = [("dark", 1280), ("dark", 1920), ("light", 1280), ("light", 1920)]
 
 

@@ -1,6 +1,7 @@
 """What a user does, in the words of the page."""
 
 import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -41,8 +42,9 @@ class User:
         self.settle()
 
     def go(self, name: str) -> None:
-        self.page.get_by_role("link", name=name).click()
-        expect(self.page.get_by_role("heading", name=name, level=2)).to_be_visible()
+        menu = self.page.get_by_test_id("stSidebar")
+        menu.get_by_role("link", name=re.compile(rf"(^|\s){name}$")).click()
+        expect(self.page.get_by_role("heading", name=name, level=2, exact=True)).to_be_visible()
         self.settle()
 
     def settle(self) -> None:

@@ -1,5 +1,6 @@
 import io
 import json
+import os
 import zipfile
 from datetime import UTC, datetime, timedelta
 
@@ -8,7 +9,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from core.cases import Cases
-from core.database import CASES, connect
+from core.database import CASES, DATABASE_NAME, connect
 from core.errors import InputError, NotFoundError
 from core.export import Outcome, archive, report_csv, report_json, summary_csv
 from core.pipeline import analyse
@@ -110,9 +111,42 @@ def test_half_a_case_is_swept_away(cases, analysis, tmp_path):
     stray = tmp_path / "storage" / "cases" / "HV-HALF00"
     stray.mkdir()
     (stray / "image.nii.gz").write_bytes(b"half")
+    assert cases.sweep() == 0  # someone may still be at work on it
+    for path in (stray, *stray.iterdir()):
+        os.utime(path, (0, 0))
     assert cases.sweep() == 1
     assert not stray.exists()
     assert cases.mask_file(case.id)
+
+
+def test_a_lost_database_is_rebuilt_from_the_storage(cases, analysis, tmp_path, clock):
+    kept, gone = cases.add(analysis, "kept"), cases.add(analysis, "gone")
+    cases.rename(kept.id, "renamed")
+    cases.delete(gone.id)
+    (tmp_path / DATABASE_NAME).unlink()
+    again = opened(tmp_path, clock)
+    assert again.find() == []
+    assert again.adopt() == 2
+    assert again.adopt() == 0
+    assert [(r.id, r.name) for r in again.find()] == [(kept.id, "renamed")]
+    assert [r.id for r in again.find(deleted=True)] == [gone.id]
+    assert again.get(kept.id).report == kept.report
+    assert again.features() == [(again.find()[0], analysis.features)]
+
+
+def test_a_case_that_another_process_takes_in_meanwhile_is_there_once(
+    cases, analysis, tmp_path, clock, monkeypatch
+):
+    write = cases._write_record
+
+    def write_and_lose_the_race(record):
+        write(record)
+        assert opened(tmp_path, clock).adopt() == 1
+
+    monkeypatch.setattr(cases, "_write_record", write_and_lose_the_race)
+    case = cases.add(analysis, "once")
+    assert [row.id for row in cases.find()] == [case.id]
+    assert cases.mask_file(case.id) == analysis.mask_file
 
 
 @pytest.mark.parametrize("call", ["get", "delete", "restore", "mask_file", "images"])

@@ -1,5 +1,6 @@
 import gzip
 import threading
+from functools import partial
 from types import SimpleNamespace
 
 import nibabel as nib
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from core.errors import BusyError, ComputeError, DeviceError, ModelError
-from core.model import load_model
+from core.model import load_model, opened
 from core.pipeline import analyse
 from core.predictor.service import Predictor, Predictors
 from core.predictor.turns import Turns
@@ -98,11 +99,11 @@ def test_a_gpu_that_is_not_there_is_said():
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
     with pytest.raises(DeviceError):
-        Predictors(Settings().model_dir, "cpu", 1).on("cuda")
+        Predictors(partial(opened, Settings().model_dir), "cpu", 1).on("cuda")
 
 
 def test_a_model_that_cannot_load_is_a_failure_not_a_crash(tmp_path):
-    predictors = Predictors(tmp_path, "cpu", 1)
+    predictors = Predictors(partial(opened, tmp_path), "cpu", 1)
     predictors.load()
     assert isinstance(predictors.failure, ModelError)
     assert predictors.serving is None

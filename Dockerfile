@@ -1,0 +1,34 @@
+# HippoView with the embedded model, for a machine without a GPU.
+#   docker build -t hippoview .
+#   docker run -p 8501:8501 -e HIPPOVIEW_ADMIN_PASSWORD=... -v hippoview:/data hippoview
+
+FROM python:3.11-slim-bookworm AS packages
+RUN pip install --no-cache-dir uv==0.13.9 && uv venv /venv
+WORKDIR /build
+COPY requirements.txt constraints.txt ./
+# PyTorch's CPU build first: PyPI's brings 5 GB of CUDA libraries.
+RUN uv pip install --no-cache --python /venv/bin/python --torch-backend=cpu \
+        $(grep -E '^torch(vision)?==' requirements.txt) \
+    && uv pip install --no-cache --python /venv/bin/python -r requirements.txt -c constraints.txt
+
+FROM python:3.11-slim-bookworm
+RUN useradd --uid 10001 --create-home hippoview \
+    && install -d -o hippoview -g hippoview /data
+WORKDIR /hippoview
+COPY --from=packages /venv /venv
+COPY .streamlit .streamlit
+COPY models models
+COPY core core
+COPY app app
+COPY pages pages
+ENV PATH=/venv/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    HIPPOVIEW_DATA_DIR=/data \
+    HIPPOVIEW_ADDRESS=0.0.0.0
+USER 10001
+VOLUME /data
+EXPOSE 8501
+HEALTHCHECK --interval=30s --timeout=5s --start-period=120s \
+    CMD python -c "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ.get('PORT', '8501') + '/api/health', timeout=4)"
+CMD ["sh", "-c", "exec python -m app --port ${PORT:-8501}"]

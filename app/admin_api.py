@@ -1,0 +1,111 @@
+"""The administrator's part of the API: model versions, trainings, drift, operations."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Response
+from pydantic import BaseModel, Field
+
+from app.auth import require_admin
+from app.operations import drift_of_cases, status
+from app.services import services
+from core.jobs import Job
+from core.registry import Version
+from core.training.config import TrainingRequest
+
+
+class NewTraining(BaseModel):
+    """What to train."""
+
+    dataset: str
+    preset: str = "quick"
+    overrides: Annotated[list[str], Field(default_factory=list, max_length=20)]
+
+
+def router() -> APIRouter:
+    """Routes below ``/api/admin``; each asks for the administrator."""
+    made = APIRouter(prefix="/admin", tags=["admin"], dependencies=[Depends(require_admin)])
+    made.get("/versions")(versions)
+    made.post("/versions/{number}/promote")(promote)
+    made.post("/roll-back")(roll_back)
+    made.get("/jobs")(jobs)
+    made.post("/jobs", status_code=201)(train)
+    made.get("/jobs/{job_id}")(job)
+    made.get("/jobs/{job_id}/log", response_class=Response)(log)
+    made.post("/jobs/{job_id}/cancel")(cancel)
+    made.post("/jobs/{job_id}/resume")(resume)
+    made.get("/drift")(drift)
+    made.get("/status")(status)
+    return made
+
+
+def versions() -> list[dict[str, Any]]:
+    """All model versions, the newest first."""
+    return [_version(version) for version in services().registry.find()]
+
+
+def promote(number: int) -> dict[str, Any]:
+    """Put a version into service; requests go on meanwhile."""
+    services().promote(number)
+    return _version(services().registry.get(number))
+
+
+def roll_back() -> dict[str, Any]:
+    """Put the version into service that served before this one."""
+    return _version(services().registry.get(services().roll_back()))
+
+
+def jobs() -> list[dict[str, Any]]:
+    """All trainings, the newest first."""
+    return [_job(found) for found in services().jobs.find()]
+
+
+def train(asked: NewTraining) -> dict[str, Any]:
+    """Queue a training on a prepared data set."""
+    shared = services()
+    request = TrainingRequest(asked.dataset, asked.preset, asked.overrides)
+    request.config()
+    shared.datasets.get(request.dataset)
+    return _job(shared.jobs.submit(request.as_dict()))
+
+
+def job(job_id: int) -> dict[str, Any]:
+    """One training with its epochs."""
+    shared = services()
+    return _job(shared.jobs.get(job_id)) | {"epochs": shared.jobs.epochs(job_id)}
+
+
+def log(job_id: int) -> Response:
+    """The end of a training's log."""
+    return Response(services().jobs.log(job_id), media_type="text/plain; charset=utf-8")
+
+
+def cancel(job_id: int) -> dict[str, Any]:
+    """End a training now."""
+    services().jobs.cancel(job_id)
+    return _job(services().jobs.get(job_id))
+
+
+def resume(job_id: int) -> dict[str, Any]:
+    """Queue a training again; it goes on from its last epoch."""
+    services().jobs.resume(job_id)
+    return _job(services().jobs.get(job_id))
+
+
+def drift(last: int = 50) -> dict[str, Any]:
+    """The newest cases against the training of the version in service."""
+    return drift_of_cases(services(), last).drift.as_dict()
+
+
+def _version(version: Version) -> dict[str, Any]:
+    return {
+        "number": version.number,
+        "stage": version.stage,
+        "created_at": version.created_at,
+        "sha256": version.sha256,
+        "evaluations": version.evaluations,
+        "lineage": version.lineage,
+    }
+
+
+def _job(found: Job) -> dict[str, Any]:
+    return vars(found) | {"resumable": found.resumable}

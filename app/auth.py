@@ -1,0 +1,199 @@
+"""Who may see the administrator's pages: sign-in, sign-out and the gate in front of them."""
+
+import base64
+import binascii
+import html
+from urllib.parse import urlsplit
+
+import streamlit as st
+from fastapi import Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from app.services import services
+from core.errors import AccessError
+from core.limits import SESSION_HOURS
+from core.pipeline import NOTICE
+from core.settings import LOOPBACK
+
+COOKIE = "hippoview_session"
+SIGN_IN, SIGN_OUT = "/sign-in", "/sign-out"
+_PAGES = ("retrain", "models", "drift", "operations")
+_LARGEST_FORM_BYTES = 4096
+_STYLE = """
+:root { color-scheme: dark light; --text: #E4E6E9; --back: #17191C; --field: #22252A;
+  --line: #4A4F57; --accent: #4FC1A6; --on-accent: #0B0E11 }
+@media (prefers-color-scheme: light) { :root { --text: #0B0E11; --back: #FBFBFA; --field: #FFF;
+  --line: #8A8F98; --accent: #0B6B5A; --on-accent: #FFF } }
+body { margin: 0; font: 16px/1.5 system-ui, sans-serif; color: var(--text);
+  background: var(--back) }
+main { max-width: 22rem; margin: 18vh auto 0; padding: 0 1rem }
+h1 { font-size: 1.4rem; margin: 0 0 .2rem } p { margin: .4rem 0 }
+input, button { font: inherit; width: 100%; box-sizing: border-box; padding: .5rem .7rem;
+  margin: .3rem 0; border-radius: .35rem; border: 1px solid var(--line) }
+input { color: inherit; background: var(--field) }
+button { background: var(--accent); color: var(--on-accent); border: 0; cursor: pointer }
+a { color: inherit } .error { border-left: .3rem solid #D55E00; padding-left: .6rem }
+small { opacity: .85 }
+"""
+
+
+def admit() -> None:
+    """Let an administrator on; ask anyone else to sign in and end the page's run."""
+    shared = services()
+    if not shared.settings.admin_password:
+        st.warning(
+            "No administrator's password is set: whoever uses this machine can retrain and "
+            "replace the model. Set HIPPOVIEW_ADMIN_PASSWORD and start again to ask for one.",
+            icon=":material/lock_open:",
+        )
+        return
+    if is_admitted():
+        return
+    page = urlsplit(st.context.url or "").path.rstrip("/").rpartition("/")[2]
+    st.info("This page is for administrators.", icon=":material/lock:")
+    st.html(f'<a href="{SIGN_IN}?next={html.escape(page)}" target="_self">Sign in</a>')
+    st.stop()
+
+
+def is_admitted() -> bool:
+    """Whether the page's visitor may administer; for what runs without the whole page."""
+    shared = services()
+    if not shared.settings.admin_password:
+        return True
+    return shared.accounts.knows(st.context.cookies.get(COOKIE))
+
+
+def require_admin(request: Request) -> None:
+    """The same gate for the API: a signed-in browser, or the password as HTTP Basic.
+
+    Raises
+    ------
+    AccessError
+    """
+    shared = services()
+    if not shared.settings.admin_password:
+        # Only this machine can connect; a page of another site in its browser must not.
+        if not _is_local(request.headers.get("host", "")) or not _is_own(request):
+            raise AccessError(
+                "Without an administrator's password only this machine's own pages may do this",
+                "Set HIPPOVIEW_ADMIN_PASSWORD, start again and sign in.",
+                code="foreign_origin",
+            )
+        return
+    if not _is_own(request):
+        raise AccessError("The request comes from another site", code="foreign_origin")
+    if shared.accounts.knows(request.cookies.get(COOKIE)):
+        return
+    password = _basic_password(request.headers.get("authorization", ""))
+    if password is None:
+        raise AccessError(
+            "This is for administrators", "Sign in, or send: curl -u admin:PASSWORD ..."
+        )
+    shared.accounts.check(password)
+
+
+def routes() -> list[Route]:
+    """The sign-in page and what its forms send to."""
+    return [
+        Route(SIGN_IN, _show, methods=["GET"]),
+        Route(SIGN_IN, _sign_in, methods=["POST"]),
+        Route(SIGN_OUT, _sign_out, methods=["POST"]),
+    ]
+
+
+def _show(request: Request) -> Response:
+    shared = services()
+    if shared.accounts.knows(request.cookies.get(COOKIE)):
+        return _page(
+            "<p>You are signed in as administrator.</p>"
+            f'<form method="post" action="{SIGN_OUT}"><button>Sign out</button></form>'
+        )
+    if not shared.settings.admin_password:
+        return _page("<p>This server has no administrator's password: there is nothing to do.</p>")
+    return _form(_next_of(request), "")
+
+
+async def _sign_in(request: Request) -> Response:
+    shared = services()
+    follow = _next_of(request)
+    declared = request.headers.get("content-length", "")
+    if not declared.isdigit() or int(declared) > _LARGEST_FORM_BYTES or not _is_own(request):
+        return _form(follow, "That was not understood. Try again.", 400)
+    form = await request.form(max_files=0, max_fields=4)
+    try:
+        # argon2 is slow by design: not on the event loop.
+        password = str(form.get("password", ""))
+        token = await run_in_threadpool(shared.accounts.sign_in, password)
+    except AccessError as error:
+        return _form(follow, f"{error.message}. {error.hint}", 403)
+    answer = RedirectResponse(f"/{follow}", 303)
+    answer.set_cookie(
+        COOKIE, token, max_age=3600 * SESSION_HOURS, httponly=True, samesite="strict",
+        secure=_is_https(request),
+    )  # fmt: skip
+    return answer
+
+
+def _sign_out(request: Request) -> Response:
+    token = request.cookies.get(COOKIE)
+    if token and _is_own(request):
+        services().accounts.sign_out(token)
+    answer = RedirectResponse("/", 303)
+    answer.delete_cookie(COOKIE)
+    return answer
+
+
+def _form(follow: str, error: str, status: int = 200) -> Response:
+    problem = f'<p class="error" role="alert">{html.escape(error)}</p>' if error else ""
+    return _page(
+        f'{problem}<form method="post" action="{SIGN_IN}?next={html.escape(follow)}">'
+        '<label for="password">Administrator\'s password</label>'
+        '<input id="password" name="password" type="password" required autofocus '
+        'autocomplete="current-password"><button>Sign in</button></form>',
+        status,
+    )
+
+
+def _page(content: str, status: int = 200) -> Response:
+    return HTMLResponse(
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>HippoView: sign in'
+        '</title><meta name="viewport" content="width=device-width">'
+        f"<style>{_STYLE}</style></head><body><main><h1>HippoView</h1>{content}"
+        f'<p><a href="/">Back to the scans</a></p><p><small>{NOTICE}</small></p>'
+        "</main></body></html>",
+        status,
+        {"Cache-Control": "no-store", "X-Frame-Options": "DENY"},
+    )
+
+
+def _next_of(request: Request) -> str:
+    """One of our own pages: never an address from outside."""
+    wanted = request.query_params.get("next", "")
+    return wanted if wanted in _PAGES else _PAGES[0]
+
+
+def _is_own(request: Request) -> bool:
+    """Whether a browser sent it from our own page; programs send no origin."""
+    origin = request.headers.get("origin")
+    return origin is None or urlsplit(origin).netloc == request.headers.get("host")
+
+
+def _is_local(host: str) -> bool:
+    return (urlsplit(f"//{host}").hostname or "") in LOOPBACK
+
+
+def _is_https(request: Request) -> bool:
+    forwarded = request.headers.get("x-forwarded-proto", "")
+    return request.url.scheme == "https" or forwarded == "https"
+
+
+def _basic_password(header: str) -> str | None:
+    kind, _, content = header.partition(" ")
+    if kind.lower() != "basic":
+        return None
+    try:
+        return base64.b64decode(content, validate=True).decode().partition(":")[2]
+    except (binascii.Error, UnicodeDecodeError):
+        return None

@@ -1,0 +1,79 @@
+"""What the administrator's pages and routes both ask for."""
+
+import importlib.metadata
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+
+from app import metrics
+from app.services import Services, services
+from core.cases import CaseRow
+from core.drift import Drift, Values, compare
+from core.limits import MIB
+from core.training.config import FIRST_ITERATION_S, TrainingRequest, iteration_s
+
+_GIB = 1024 * MIB
+_PROGRAMS = ("streamlit", "nnunetv2", "torch", "numpy", "nibabel")
+
+
+@dataclass(frozen=True)
+class CaseDrift:
+    """The newest cases against the training of the version in service."""
+
+    drift: Drift
+    version: int
+    reference: Sequence[Values]
+    window: Sequence[Values]
+    cases: Sequence[CaseRow]
+
+
+def drift_of_cases(shared: Services, last: int) -> CaseDrift:
+    """Compare the newest ``last`` cases, in the order in which they came."""
+    found = shared.cases.features()[: max(0, last)][::-1]
+    number = shared.registry.serving().number
+    reference = shared.registry.reference_features(number)
+    window = [features for _, features in found]
+    return CaseDrift(
+        compare(reference, window), number, reference, window, [row for row, _ in found]
+    )
+
+
+def measured_iteration_s(shared: Services) -> float:
+    """Seconds of a training iteration on this machine, from the last epoch that it finished."""
+    for job in shared.jobs.find():
+        epochs = shared.jobs.epochs(job.id)
+        if epochs:
+            return iteration_s(TrainingRequest(**job.spec).config(), epochs[-1].seconds)
+    return FIRST_ITERATION_S
+
+
+def status() -> dict[str, Any]:
+    """Health, queue, disk, memory, timings: what the Operations page shows."""
+    shared = services()
+    serving = shared.predictors.serving
+    failure = shared.predictors.failure
+    disk = shutil.disk_usage(shared.settings.data_dir)
+    memory = psutil.virtual_memory()
+    return {
+        "state": "ready" if serving else ("failed" if failure else "loading"),
+        "failure": failure.message if failure else None,
+        "model_version": serving.model.version if serving else None,
+        "device": serving.device if serving else None,
+        "waiting": serving.waiting if serving else 0,
+        "queue_size": shared.settings.queue_size,
+        "jobs_active": sum(job.active for job in shared.jobs.find()),
+        "cases": len(shared.cases.find()),
+        "storage": shared.settings.storage or "local folder",
+        "disk_free_gib": round(disk.free / _GIB, 1),
+        "disk_total_gib": round(disk.total / _GIB, 1),
+        "memory_used_mib": round(psutil.Process().memory_info().rss / MIB),
+        "memory_free_gib": round(memory.available / _GIB, 1),
+        "cores": os.cpu_count(),
+        "timings_s": metrics.mean_seconds(),
+        "scans": metrics.scan_counts(),
+        "programs": {name: importlib.metadata.version(name) for name in _PROGRAMS},
+    }

@@ -1,0 +1,208 @@
+"""Parts of the Retrain page."""
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from app.auth import is_admitted
+from app.services import Services
+from app.widgets import plain, show_error
+from core.colours import LABEL_COLOURS
+from core.errors import HippoViewError
+from core.jobs import Epoch, Job
+from core.limits import MAX_ARCHIVE_MIB
+from core.settings import ROOT
+from core.training.config import TrainingRequest
+from core.training.dataset import Dataset
+from core.training.prepare import Report, TooFewCasesError, prepare
+
+_REFRESH_S = 2.0
+_LOG_LINES = 200
+_LIST_ROWS, _LIST_PX = 12, 420
+_PLOT_PX = 260
+_STATE_ICONS = {
+    "queued": ":material/schedule:", "running": ":material/play_arrow:",
+    "succeeded": ":material/check_circle:", "failed": ":material/error:",
+    "cancelled": ":material/cancel:", "lost": ":material/help:",
+}  # fmt: skip
+_LOSS_COLOURS = {"training": "#9AA0A8", "validation": "#CC79A7"}
+_CHUNK_BYTES = 4 * 1024 * 1024
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words, as exact as an estimate is."""
+    if seconds < 90:
+        return f"{max(10, round(seconds, -1)):.0f} seconds"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} minutes"
+    return f"{seconds / 3600:.0f} hours"
+
+
+def add_data_set(shared: Services) -> None:
+    """Upload a tar in the Decathlon's layout and prepare it."""
+    st.markdown(
+        "A `.tar` with `imagesTr` and `labelsTr` in the layout of the Medical Segmentation "
+        "Decathlon. Or on the server: `python -m core data prepare SRC`. Cases that cannot be "
+        "used are left out by name; a test set is frozen once and never trained on."
+    )
+    turn = st.session_state.setdefault("data-set-turn", 0)
+    file = st.file_uploader(
+        "Archive (.tar)", type="tar", max_upload_size=MAX_ARCHIVE_MIB, key=f"archive-{turn}"
+    )
+    given = st.text_input("Name", placeholder="The archive's name", key=f"name-{turn}", width=360)
+    name = given or (Path(file.name).stem if file else "")
+    if st.button("Prepare", disabled=file is None, icon=":material/cleaning_services:") and file:
+        bar = st.progress(0.0, "Unpacking")
+
+        def tell(done: int, total: int) -> None:
+            bar.progress(done / max(1, total), f"Checking the scans: {done} of {total}")
+
+        try:
+            # In a folder that is emptied at the next start, should the server be killed now.
+            with tempfile.NamedTemporaryFile(dir=shared.incoming, suffix=".tar") as archive:
+                shutil.copyfileobj(file, archive, _CHUNK_BYTES)
+                archive.flush()
+                prepare(Path(archive.name), shared.storage, name, tell)
+        except TooFewCasesError as error:
+            show_error(error)
+            _report(error.report)
+            return
+        except HippoViewError as error:
+            show_error(error)
+            return
+        st.session_state["data-set-turn"] = turn + 1
+        st.rerun()
+
+
+def data_set_summary(shared: Services, dataset: Dataset) -> None:
+    """What is in a data set and what was left out."""
+    patients = len({entry.patient for entry in dataset.cases.values()})
+    st.table(
+        {
+            "Cases": f"{len(dataset.cases)} of {patients} patients",
+            "To train on": f"{len(dataset.training)} in five folds",
+            "Frozen test set": f"{len(dataset.test)} cases",
+            "Hash": dataset.sha256[:16],
+        },
+        border="horizontal",
+    )
+    try:
+        found = shared.datasets.report(dataset.name)
+    except HippoViewError as error:
+        show_error(error)
+        return
+    _report(Report(**found))
+
+
+def _report(report: Report) -> None:
+    found = [
+        *((n, "left out", w) for n, w in sorted(report.left_out.items())),
+        *((n, "mended", w) for n, w in sorted(report.mended.items())),
+    ]
+    rows = [
+        {"File or case": plain(name), "State": state, "Why": plain(why[0].upper() + why[1:])}
+        for name, state, why in found
+    ]
+    if not rows:
+        st.caption("Every file of the source could be used.")
+        return
+    title = f"{len(report.left_out)} files or cases left out, {len(report.mended)} mended"
+    height: int | Literal["content"] = _LIST_PX if len(rows) > _LIST_ROWS else "content"
+    with st.expander(title), st.container(height=height):
+        st.table(rows, hide_index=True, border="horizontal")
+
+
+def show_job(shared: Services, job_id: int) -> None:
+    """A training: how far it is, its curves, its log, and what can be done about it."""
+    active = shared.jobs.get(job_id).active
+    st.fragment(_job, run_every=_REFRESH_S if active else None)(shared, job_id, active)
+
+
+def _job(shared: Services, job_id: int, was_active: bool) -> None:
+    if not is_admitted():
+        st.rerun()  # the sign-in has ended: the page asks again
+    job, epochs = shared.jobs.get(job_id), shared.jobs.epochs(job_id)
+    if was_active != job.active:
+        st.rerun()  # the whole page: it begins or stops refreshing, and other parts know
+    config = TrainingRequest(**job.spec).config()
+    st.markdown(
+        f"{_STATE_ICONS[job.state]} **{job.state.capitalize()}.** Data set "
+        f"{plain(job.spec['dataset'])}, preset {job.spec['preset']}, "
+        f"{config.epochs} epoch{'s' * (config.epochs > 1)}."
+    )
+    if job.message:
+        st.error(plain(job.message), icon=":material/error:")
+    if job.active:
+        left = ""
+        if epochs and len(epochs) < config.epochs:
+            seconds = (config.epochs - len(epochs)) * epochs[-1].seconds
+            left = f", about {duration(seconds)} of training left"
+        st.progress(min(1.0, len(epochs) / config.epochs), f"{job.phase}{left}")
+    with st.container(horizontal=True):
+        if job.active:
+            st.button("Cancel", on_click=_attempt, args=(shared.jobs.cancel, job_id),
+                      icon=":material/stop:", key=f"cancel-{job_id}")  # fmt: skip
+        if job.resumable:
+            st.button("Resume", on_click=_attempt, args=(shared.jobs.resume, job_id),
+                      icon=":material/replay:", key=f"resume-{job_id}",
+                      help=f"It goes on after epoch {len(epochs)}.")  # fmt: skip
+        if job.version:
+            st.page_link(
+                str(ROOT / "pages" / "models.py"),
+                label=f"Compare version {job.version} on Models",
+                icon=":material/compare:",
+            )
+    if epochs:
+        _curves(job, epochs)
+    elif job.active:
+        st.caption("The curves appear after the first epoch.")
+    with st.expander("Log"):
+        lines = shared.jobs.log(job_id).splitlines()[-_LOG_LINES:]
+        st.code("\n".join(lines) or "Nothing yet.", language=None, height=320)
+
+
+def _attempt(action: Callable[[int], None], job_id: int) -> None:
+    """Do something to a job that may have changed since the page was drawn."""
+    if not is_admitted():
+        return
+    try:
+        action(job_id)
+    except HippoViewError as error:
+        st.toast(f"{error.message}. {error.hint}")
+
+
+def _curves(job: Job, epochs: list[Epoch]) -> None:
+    numbers = [epoch.epoch + 1 for epoch in epochs]
+    dice = go.Figure()
+    dice.add_scatter(x=numbers, y=[e.dice_anterior for e in epochs], name="anterior",
+                     mode="lines+markers", line_color=LABEL_COLOURS["anterior"])  # fmt: skip
+    dice.add_scatter(x=numbers, y=[e.dice_posterior for e in epochs], name="posterior",
+                     mode="lines+markers", line_color=LABEL_COLOURS["posterior"])  # fmt: skip
+    loss = go.Figure()
+    loss.add_scatter(x=numbers, y=[e.train_loss for e in epochs], name="training",
+                     mode="lines+markers", line_color=_LOSS_COLOURS["training"])  # fmt: skip
+    loss.add_scatter(x=numbers, y=[e.val_loss for e in epochs], name="validation",
+                     mode="lines+markers", line_color=_LOSS_COLOURS["validation"])  # fmt: skip
+    columns = st.columns(2, gap="large")
+    for column, figure, title in (
+        (columns[0], dice, "Pseudo-Dice"),
+        (columns[1], loss, "Loss"),
+    ):
+        figure.update_layout(height=_PLOT_PX, margin={"l": 10, "r": 10, "t": 36, "b": 10},
+                             title=title, xaxis_title="Epoch",
+                             legend={"orientation": "h", "y": 1.15, "x": 0.4})  # fmt: skip
+        figure.update_xaxes(dtick=max(1, len(numbers) // 10))
+        with column:
+            st.plotly_chart(figure, key=f"{title}-{job.id}", config={"displayModeBar": False},
+                            alt=f"{title} by epoch")  # fmt: skip
+    last = epochs[-1]
+    st.caption(
+        f"After epoch {last.epoch + 1}: pseudo-Dice {last.dice_anterior:.3f} anterior, "
+        f"{last.dice_posterior:.3f} posterior; {last.seconds:.0f} s an epoch. Pseudo-Dice is of "
+        "patches of the held-out fold, a rough guide; the test comes at the end."
+    )

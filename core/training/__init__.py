@@ -1,0 +1,1 @@
+"""From reviewed cases to an evaluated model version: prepare, plan, train, evaluate."""

@@ -1,0 +1,90 @@
+"""``python -m core.training JOB``: the child process of a training job."""
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from loguru import logger
+
+from core import limits
+from core.database import connect
+from core.errors import HippoViewError
+from core.jobs import Jobs, Work
+from core.registry import Registry
+from core.settings import Settings
+from core.storage import open_storage
+from core.training.config import TrainingRequest
+from core.training.dataset import Datasets
+
+# The scans that people wait for come first.
+_NICE = 10
+
+
+def main(job_id: int) -> int:
+    """Do a job and leave its outcome in the database."""
+    settings = Settings.from_environment()
+    logger.remove()
+    logger.add(sys.stderr, level=settings.log_level, diagnose=False,
+               format="{time:HH:mm:ss} {level:7} {message}")  # fmt: skip
+    engine = connect(settings.data_dir)
+    jobs, work = Jobs(engine, settings.data_dir), Work(engine, job_id)
+    work.begin()
+    threading.Thread(target=_beat, args=(work,), daemon=True).start()
+    os.nice(_NICE)
+    _environment(settings)
+    try:
+        # PyTorch and nnU-Net take seconds to import; the sign of life comes before.
+        from core.training.run import run
+
+        storage = open_storage(settings)
+        version = run(
+            work,
+            _made(jobs.folder(job_id)),
+            TrainingRequest(**jobs.get(job_id).spec),
+            settings,
+            Datasets(storage),
+            Registry(engine, storage, settings.model_dir),
+        )
+    except HippoViewError as error:
+        logger.error("{}. {}", error.message, error.hint)
+        work.fail(f"{error.message}. {error.hint}")
+        return 1
+    except Exception as error:  # noqa: BLE001 - the log has it all, the page the first line
+        logger.exception("The training failed")
+        work.fail(f"{type(error).__name__}: {str(error)[:300]}. The log says more.")
+        return 1
+    work.succeed(version)
+    logger.info("Done: model version {}", version)
+    return 0
+
+
+def _environment(settings: Settings) -> None:
+    cores = os.cpu_count() or 1
+    os.environ.setdefault("nnUNet_n_proc_DA", str(max(1, min(12, cores - 1))))
+    os.environ["nnUNet_def_n_proc"] = str(min(8, cores))
+    os.environ["nnUNet_wandb_enabled"] = "0" if settings.wandb == "off" else "1"
+    os.environ["nnUNet_wandb_project"] = "hippoview"
+    if settings.wandb != "off":
+        os.environ["nnUNet_wandb_mode"] = settings.wandb
+
+
+def _beat(work: Work) -> None:
+    """Give signs of life; end everything if the job is no longer this process's."""
+    pause = threading.Event()
+    while not pause.wait(limits.HEARTBEAT_S):
+        if not work.still_mine():
+            logger.warning("The job was cancelled or given to another process")
+            if os.getpgrp() == os.getpid():
+                os.killpg(os.getpid(), signal.SIGKILL)
+            os._exit(3)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1])))

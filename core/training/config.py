@@ -1,0 +1,162 @@
+"""The configuration of a training, by Hydra: presets as files, checked against a schema."""
+
+import threading
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.errors import HydraException
+from omegaconf import MISSING, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from core.errors import TrainingError
+
+PRESETS = {
+    "quick": "Fine-tunes the version in service. A few minutes on two cores.",
+    "cpu": "A small network from nothing. About an hour on two cores.",
+    "full": "nnU-Net's own defaults from nothing. Needs a GPU.",
+}
+# One iteration of the small network on two cores with nothing else running, in seconds; the
+# first estimate until this machine has finished an epoch.
+FIRST_ITERATION_S = 0.4
+# A validation iteration has no backward pass.
+_VALIDATION_SHARE = 0.35
+# Planning, starting and registering; and evaluating a test case with two versions.
+_START_S = 45.0
+_PER_TEST_CASE_S = 3.0
+_FOLDER = Path(__file__).parent / "conf"
+# Hydra keeps its state in a global: one composition at a time.
+_LOCK = threading.Lock()
+
+
+@dataclass
+class TrainingConfig:
+    """What a training does. Every field can be set by ``name=value``.
+
+    Attributes
+    ----------
+    start : str
+        ``serving`` fine-tunes the version in service, ``scratch`` begins from nothing.
+    configuration : str
+        ``same`` as the version it starts from, or one of nnU-Net's configurations: ``3d_cpu``
+        (a small 3-D network) or ``3d_fullres``.
+    fold : int
+        Which of the five folds is held out for the pseudo-Dice; -1 trains on all of them.
+    epochs, iterations, validation_iterations : int
+        Iterations are per epoch.
+    learning_rate : float
+        Of the first epoch; it falls to zero by nnU-Net's polynomial.
+    seed : int
+    needs_gpu : bool
+    """
+
+    start: str = MISSING
+    configuration: str = MISSING
+    epochs: int = MISSING
+    iterations: int = MISSING
+    validation_iterations: int = MISSING
+    learning_rate: float = MISSING
+    fold: int = 0
+    seed: int = 0
+    needs_gpu: bool = False
+
+
+@dataclass(frozen=True)
+class TrainingRequest:
+    """What the page or the command line asks for; kept with the job.
+
+    Attributes
+    ----------
+    dataset : str
+        Name of a prepared data set.
+    preset : str
+        One of `PRESETS`.
+    overrides : list of str
+        Hydra's ``name=value``, such as ``epochs=2``.
+    """
+
+    dataset: str
+    preset: str = "quick"
+    overrides: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the job's row."""
+        return asdict(self)
+
+    def config(self) -> TrainingConfig:
+        """The configuration that it comes to.
+
+        Raises
+        ------
+        TrainingError
+            A name or a value is not known.
+        """
+        if self.preset not in PRESETS:
+            raise TrainingError(
+                f"There is no preset {self.preset!r}",
+                f"Choose one of: {', '.join(PRESETS)}.",
+                code="bad_training_config",
+            )
+        try:
+            with _LOCK, initialize_config_dir(str(_FOLDER), version_base="1.3"):
+                composed = compose("config", [f"preset={self.preset}", *self.overrides])
+            made = OmegaConf.to_object(composed)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise TrainingError(
+                f"The training's configuration is not understood: {str(error).splitlines()[0]}",
+                "Correct the name=value pairs.",
+                code="bad_training_config",
+            ) from error
+        if not isinstance(made, TrainingConfig):
+            raise TypeError(f"composed {type(made)}")
+        return _checked(made)
+
+
+def estimate_s(
+    config: TrainingConfig, test_cases: int, iteration_s: float = FIRST_ITERATION_S
+) -> float:
+    """How long a training will take on this machine, in seconds."""
+    steps = config.iterations + _VALIDATION_SHARE * config.validation_iterations
+    return _START_S + config.epochs * steps * iteration_s + _PER_TEST_CASE_S * test_cases
+
+
+def iteration_s(config: TrainingConfig, epoch_s: float) -> float:
+    """Seconds of one iteration, from those of a whole epoch."""
+    return epoch_s / (config.iterations + _VALIDATION_SHARE * config.validation_iterations)
+
+
+def _checked(config: TrainingConfig) -> TrainingConfig:
+    problems = {
+        "start": config.start in ("serving", "scratch"),
+        "configuration": config.configuration in ("same", "3d_cpu", "3d_fullres"),
+        "epochs": 1 <= config.epochs <= 10_000,
+        "iterations": 1 <= config.iterations <= 10_000,
+        "validation_iterations": 1 <= config.validation_iterations <= 10_000,
+        "learning_rate": 0 < config.learning_rate <= 1,
+        "fold": -1 <= config.fold <= 4,
+    }
+    for name, fits in problems.items():
+        if not fits:
+            raise TrainingError(
+                f"{name} is {getattr(config, name)!r}",
+                "See core/training/config.py for the values that it takes.",
+                code="bad_training_config",
+            )
+    if config.configuration == "same" and config.start == "scratch":
+        raise TrainingError(
+            "A training from nothing needs a configuration of its own",
+            "Write configuration=3d_cpu or configuration=3d_fullres.",
+            code="bad_training_config",
+        )
+    if config.configuration != "same" and config.start == "serving":
+        raise TrainingError(
+            "Fine-tuning keeps the configuration of the version that it starts from",
+            "Write configuration=same, or start=scratch.",
+            code="bad_training_config",
+        )
+    return config
+
+
+ConfigStore.instance().store("schema", TrainingConfig)

@@ -1,0 +1,233 @@
+"""A prepared data set: cleaned cases in nnU-Net's raw layout, a frozen test set, five folds.
+
+In the storage below ``datasets/<name>``: ``imagesTr``, ``labelsTr`` (to train on), ``imagesTs``,
+``labelsTs`` (the frozen test set), ``dataset.json``, ``split.json`` (who is where, with hashes)
+and ``report.json`` (what was kept, mended and left out, and why).
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from core import limits
+from core.errors import InputError, NotFoundError, TrainingError
+from core.segmentation import LABELS
+from core.storage import Storage
+
+FOLDS = 5
+NNUNET_NAME = "Dataset001_Hippocampus"
+SPLIT_NAME, REPORT_NAME, DATASET_NAME = "split.json", "report.json", "dataset.json"
+_FOLDER = "datasets"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_TEST = -1
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One case of a data set.
+
+    Attributes
+    ----------
+    patient : str
+        All cases of a patient are on the same side of the split.
+    content_sha256 : str
+        Of the image's voxels, `core.volume.Volume.content_sha256`.
+    image_sha256, label_sha256 : str
+        Of the files in the storage.
+    fold : int
+        0 to 4, or -1 for the frozen test set.
+    """
+
+    patient: str
+    content_sha256: str
+    image_sha256: str
+    label_sha256: str
+    fold: int
+
+    @property
+    def is_test(self) -> bool:
+        """Whether it belongs to the frozen test set."""
+        return self.fold == _TEST
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A prepared data set.
+
+    Attributes
+    ----------
+    sha256 : str
+        Of its split file, which names the hash of every file.
+    """
+
+    name: str
+    cases: dict[str, Entry]
+    sha256: str
+
+    @property
+    def test(self) -> list[str]:
+        """Names of the cases in the frozen test set."""
+        return [name for name, entry in self.cases.items() if entry.is_test]
+
+    @property
+    def training(self) -> list[str]:
+        """Names of all other cases."""
+        return [name for name, entry in self.cases.items() if not entry.is_test]
+
+    def splits(self) -> list[dict[str, list[str]]]:
+        """The folds as nnU-Net's ``splits_final.json`` has them."""
+        return [
+            {
+                "train": [n for n in self.training if self.cases[n].fold != fold],
+                "val": [n for n in self.training if self.cases[n].fold == fold],
+            }
+            for fold in range(FOLDS)
+        ]
+
+    @property
+    def test_key(self) -> str:
+        """Names the frozen test set by its content: figures under one key can be compared."""
+        parts = sorted(
+            entry.image_sha256 + entry.label_sha256
+            for entry in self.cases.values()
+            if entry.is_test
+        )
+        return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
+
+
+class Datasets:
+    """The prepared data sets of one installation."""
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+
+    def find(self) -> list[Dataset]:
+        """All data sets, by name."""
+        found = []
+        for name in self.storage.folders(_FOLDER):
+            try:
+                found.append(self.get(name))
+            except NotFoundError:  # its preparation never came to its end
+                continue
+        return found
+
+    def get(self, name: str) -> Dataset:
+        """One data set.
+
+        Raises
+        ------
+        NotFoundError
+        """
+        try:
+            content = self.storage.read(key_of(name, SPLIT_NAME))
+        except NotFoundError as error:
+            raise NotFoundError(
+                f"There is no data set {name!r}", "Prepare it: python -m core data prepare SRC"
+            ) from error
+        entries = {case: Entry(**entry) for case, entry in json.loads(content)["cases"].items()}
+        return Dataset(name, entries, hashlib.sha256(content).hexdigest())
+
+    def report(self, name: str) -> dict[str, Any]:
+        """What its preparation kept, mended and left out."""
+        return dict(json.loads(self.storage.read(key_of(name, REPORT_NAME))))
+
+    def verify(self, dataset: Dataset, folder: Path) -> None:
+        """Check every file of a data set against its hash.
+
+        Parameters
+        ----------
+        folder
+            The data set's files on this machine.
+
+        Raises
+        ------
+        TrainingError
+            A file is missing or has changed since it was prepared.
+        """
+        for name, entry in dataset.cases.items():
+            image, label = file_names(name, entry)
+            for path, expected in ((image, entry.image_sha256), (label, entry.label_sha256)):
+                file = folder / path
+                if not file.is_file() or _sha256(file.read_bytes()) != expected:
+                    raise TrainingError(
+                        f"Case {name} of data set {dataset.name} is missing a file or has "
+                        "changed since it was prepared",
+                        "Restore it, or prepare the data set again under another name.",
+                        code="dataset_changed",
+                    )
+
+
+def key_of(name: str, *parts: str) -> str:
+    """Key of a data set's file in the storage.
+
+    Raises
+    ------
+    InputError
+        The data set's name cannot be one.
+    """
+    if not _NAME.fullmatch(name):
+        raise InputError(
+            f"A data set cannot be called {name!r}",
+            "Use up to 64 letters, digits, - and _, a letter or digit first.",
+            code="bad_name",
+        )
+    return "/".join((_FOLDER, name, *parts))
+
+
+def file_names(case: str, entry: Entry) -> tuple[str, str]:
+    """Where a case's image and label lie within its data set, as nnU-Net names them."""
+    part = "Ts" if entry.is_test else "Tr"
+    return f"images{part}/{case}_0000.nii.gz", f"labels{part}/{case}.nii.gz"
+
+
+def assign(known: Mapping[str, int], patients: Iterable[str]) -> dict[str, int]:
+    """Put patients into the test set or a fold. Those that are known stay where they are.
+
+    The order among new ones is that of a hash of their names: it looks random and is always
+    the same.
+
+    Parameters
+    ----------
+    known
+        Patients with their fold, -1 for the test set.
+    patients
+        Known ones and new ones.
+    """
+    folds = dict(known)
+    new = sorted(set(patients) - set(known), key=lambda p: _sha256(p.encode()))
+    total = len(folds) + len(new)
+    wanted = max(limits.MIN_TEST_CASES, round(limits.TEST_SHARE * total))
+    for patient in new:
+        if sum(fold == _TEST for fold in folds.values()) < wanted:
+            folds[patient] = _TEST
+        else:
+            sizes = [sum(f == fold for f in folds.values()) for fold in range(FOLDS)]
+            folds[patient] = sizes.index(min(sizes))
+    return folds
+
+
+def split_file(cases: Mapping[str, Entry]) -> bytes:
+    """The content of ``split.json``; the same cases give the same bytes."""
+    entries = {name: asdict(cases[name]) for name in sorted(cases)}
+    return (json.dumps({"format": 1, "cases": entries}, indent=1) + "\n").encode()
+
+
+def dataset_file(cases: Mapping[str, Entry], licence: str) -> bytes:
+    """The content of nnU-Net's ``dataset.json``."""
+    content = {
+        "name": "Hippocampus",
+        "channel_names": {"0": "MRI"},
+        "labels": {"background": 0, **LABELS},
+        "numTraining": sum(not entry.is_test for entry in cases.values()),
+        "file_ending": ".nii.gz",
+        "licence": licence,
+    }
+    return (json.dumps(content, indent=1) + "\n").encode()
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,80 @@
+"""Drift: whether the scans that come in still look like those of the training."""
+
+import streamlit as st
+
+from app.auth import admit
+from app.drifting import distribution, state_badge, timeline
+from app.operations import drift_of_cases
+from app.services import services
+from app.widgets import show_error
+from core.drift import FEATURES
+from core.drift_report import STATE_WORDS, report_html
+from core.errors import HippoViewError
+from core.limits import MIN_DRIFT_CASES
+
+_WINDOWS = (20, 50, 200)
+
+admit()
+shared = services()
+last = st.segmented_control(
+    "Newest cases", list(_WINDOWS), default=_WINDOWS[0], required=True, key="window"
+)
+try:
+    found = drift_of_cases(shared, last)
+except HippoViewError as error:
+    show_error(error)
+    st.stop()
+drift = found.drift
+
+state_badge(drift.state)
+if drift.comparisons:
+    st.markdown(STATE_WORDS[drift.state])
+st.caption(
+    f"{drift.window_cases} cases against the {drift.reference_cases} that model version "
+    f"{found.version} was trained on."
+)
+if not drift.comparisons:
+    reason = drift.reasons[0]
+    st.info(
+        f"{reason[0].upper()}{reason[1:]}. Scans from the Segment page are counted; at least "
+        f"{MIN_DRIFT_CASES} are needed.",
+        icon=":material/hourglass_empty:",
+    )
+    st.stop()
+
+st.download_button(
+    "Report (.html)",
+    lambda: report_html(drift, found.reference, found.window, [case.id for case in found.cases]),
+    "hippoview-drift.html", "text/html", on_click="ignore", icon=":material/download:",
+)  # fmt: skip
+left, right = st.columns(2, gap="large")
+with left:
+    st.subheader("What moved", anchor=False)
+    for reason in drift.reasons:
+        st.markdown(f"- {reason[0].upper()}{reason[1:]}")
+with right:
+    st.subheader("The most unusual cases", anchor=False)
+    st.table(
+        [
+            {
+                "Case": f"[{found.cases[index].id}](/cases?case={found.cases[index].id})",
+                "Distance (SD)": f"{far:.1f}",
+                "In": feature,
+            }
+            for index, far, feature in drift.unusual
+        ],
+        hide_index=True,
+        border="horizontal",
+    )
+
+moved = sorted(drift.comparisons, key=lambda c: (not c.moved, -c.distance))
+keys = [c.feature.key for c in moved]
+names = {feature.key: feature.name for feature in FEATURES}
+key = st.selectbox(
+    "Feature", keys, format_func=names.__getitem__, key=f"feature-{keys[0]}", width=360
+)
+columns = st.columns(2, gap="large")
+with columns[0]:
+    distribution(found, key, names[key])
+with columns[1]:
+    timeline(found, key, names[key])

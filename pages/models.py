@@ -1,0 +1,70 @@
+"""Models: the versions, two of them compared, and which one serves."""
+
+import streamlit as st
+
+from app.auth import admit
+from app.services import services
+from app.versions import comparison, confirm_promotion, show_outcome, versions_table
+from app.widgets import show_error
+from core.errors import HippoViewError
+
+admit()
+shared = services()
+registry = shared.registry
+versions = registry.find()
+if shared.predictors.failure is not None:
+    show_error(shared.predictors.failure)
+    st.markdown("No scan can be segmented until another version is put into service below.")
+show_outcome()
+if not versions:
+    st.info("No version is registered yet: the model is still being loaded.")
+    st.stop()
+
+serving = next((v for v in versions if v.stage == "serving"), versions[-1])
+versions_table(versions)
+previous = registry.previous()
+if previous is not None and st.button(
+    f"Roll back to version {previous}", icon=":material/undo:",
+    help="Puts the version back into service that served before this one.",
+):  # fmt: skip
+    with st.spinner(f"Loading version {previous}. Scans go on meanwhile."):
+        try:
+            number = shared.roll_back()
+        except HippoViewError as error:
+            st.session_state["outcome"] = error
+        else:
+            st.session_state["outcome"] = f"Version {number} is in service again."
+    st.rerun()
+
+others = [v for v in versions if v.number != serving.number]
+if not others:
+    st.info(
+        "Only one version so far. A training on the *Retrain* page makes a candidate to compare "
+        "with it.",
+        icon=":material/compare:",
+    )
+else:
+    st.subheader("Compare", anchor=False)
+    numbers = [v.number for v in others]
+    number = st.selectbox(
+        f"Version {serving.number}, in service, against", numbers, width=360,
+        format_func=lambda n: f"Version {n}", key=f"against-{serving.number}-{numbers[0]}",
+    )  # fmt: skip
+    other = next(v for v in others if v.number == number)
+    comparison(serving, other)
+    if st.button(
+        f"Promote version {number}", type="primary", icon=":material/arrow_upward:",
+        help="Puts it into service after you have confirmed.",
+    ):  # fmt: skip
+        confirm_promotion(shared, serving, other)
+
+history = registry.history()
+with st.expander("What was in service when"):
+    st.dataframe(
+        [
+            {"When (UTC)": at[:19].replace("T", " "), "Version": number, "How": action}
+            for at, number, action in history
+        ],
+        hide_index=True,
+        alt="Versions put into service, the newest first",
+    )

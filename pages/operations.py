@@ -1,0 +1,62 @@
+"""Operations: whether the server is well."""
+
+import streamlit as st
+
+from app.auth import admit, is_admitted
+from app.operations import status
+
+_REFRESH_S = 5.0
+
+admit()
+
+
+@st.fragment(run_every=_REFRESH_S)
+def _show() -> None:
+    if not is_admitted():
+        st.rerun()
+    now = status()
+    first, second, third, fourth = st.columns(4)
+    first.metric("State", now["state"].capitalize())
+    second.metric("Waiting scans", f"{now['waiting']} of {now['queue_size']}")
+    third.metric("Disk free", f"{now['disk_free_gib']:,.1f} GiB",
+                 f"of {now['disk_total_gib']:,.1f} GiB", delta_color="off",
+                 delta_arrow="off")  # fmt: skip
+    fourth.metric("Memory in use", f"{now['memory_used_mib']:,} MiB",
+                  f"{now['memory_free_gib']:,.1f} GiB free", delta_color="off",
+                  delta_arrow="off")  # fmt: skip
+    if now["failure"]:
+        st.error(f"{now['failure']}. The Models page can put another version into service.")
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.subheader("Server", anchor=False)
+        st.table(
+            {
+                "Model version": now["model_version"] or "none",
+                "Device": now["device"] or "none",
+                "Cores": str(now["cores"]),
+                "Trainings waiting or running": str(now["jobs_active"]),
+                "Cases": f"{now['cases']:,}",
+                "Storage": now["storage"],
+                **{f"{name}": version for name, version in now["programs"].items()},
+            },
+            border="horizontal",
+        )
+    with right:
+        st.subheader("Scans since the start", anchor=False)
+        if not now["scans"]:
+            st.caption("None yet.")
+        else:
+            st.table({k.capitalize(): f"{v:,}" for k, v in now["scans"].items()},
+                     border="horizontal")  # fmt: skip
+            st.table(
+                [
+                    {"Step": step.replace("_", " "), "Scans": f"{t['count']:.0f}",
+                     "Mean time": f"{t['mean_s']:.2f} s"}
+                    for step, t in now["timings_s"].items()
+                ],
+                hide_index=True, border="horizontal",
+            )  # fmt: skip
+    st.caption("For monitoring: /api/health and /api/metrics (Prometheus).")
+
+
+_show()

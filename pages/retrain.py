@@ -1,0 +1,75 @@
+"""Retrain: a data set, a preset, the button, and how it goes."""
+
+import streamlit as st
+
+from app.auth import admit
+from app.operations import measured_iteration_s
+from app.services import services
+from app.training import add_data_set, data_set_summary, duration, show_job
+from app.widgets import show_error
+from core.errors import HippoViewError
+from core.jobs import Job
+from core.training.config import PRESETS, TrainingRequest, estimate_s
+from core.training.dataset import Dataset
+
+admit()
+shared = services()
+
+
+def _new(datasets: list[Dataset]) -> None:
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.subheader("New training", anchor=False)
+        name = st.selectbox("Data set", [d.name for d in datasets], width=360)
+        preset = st.segmented_control(
+            "Preset", list(PRESETS), default="quick", required=True, key="preset"
+        )
+        st.caption(PRESETS[preset])
+        default = TrainingRequest(name, preset).config()
+        epochs = st.number_input(
+            "Epochs", 1, 10_000, default.epochs, key=f"epochs-{preset}", width=160,
+            help=f"Of {default.iterations} iterations each.",
+        )  # fmt: skip
+        request = TrainingRequest(name, preset, [f"epochs={epochs}"])
+        chosen = next(d for d in datasets if d.name == name)
+        serving = shared.predictors.serving
+        if default.needs_gpu and (serving is None or serving.device != "cuda"):
+            st.warning("This preset needs an NVIDIA GPU and this server has none.")
+        else:
+            seconds = estimate_s(request.config(), len(chosen.test), measured_iteration_s(shared))
+            st.markdown(f"It will take about **{duration(seconds)}** on this machine.")
+            if st.button("Retrain", type="primary", icon=":material/model_training:"):
+                shared.jobs.submit(request.as_dict())
+                st.rerun()
+    with right:
+        st.subheader("Data set", anchor=False)
+        data_set_summary(shared, chosen)
+
+
+def _trainings(jobs: list[Job]) -> None:
+    st.subheader("Trainings", anchor=False)
+    made = {job.id: job.created_at[:16].replace("T", " ") for job in jobs}
+    number = st.selectbox(
+        "Training", list(made), width=360, key=f"training-{jobs[0].id}",
+        format_func=lambda n: f"Training {n}, {made[n]} UTC",
+    )  # fmt: skip
+    try:
+        show_job(shared, number)
+    except HippoViewError as error:
+        show_error(error)
+
+
+found = shared.datasets.find()
+trainings = shared.jobs.find()
+at_work = bool(trainings) and trainings[0].active
+if at_work:
+    _trainings(trainings)
+with st.expander("Add a data set", expanded=not found, icon=":material/add:"):
+    add_data_set(shared)
+if found:
+    _new(found)
+if trainings and not at_work:
+    _trainings(trainings)
+if found and not trainings:
+    st.info("No training yet. Press *Retrain*: the page may be closed meanwhile.",
+            icon=":material/model_training:")  # fmt: skip

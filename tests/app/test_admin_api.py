@@ -1,0 +1,152 @@
+import os
+import subprocess
+import sys
+
+import httpx
+import pytest
+
+from core.settings import ROOT
+from tests.server import running
+
+PASSWORD = "a long enough password"
+ROUTES = [
+    ("GET", "/versions"), ("POST", "/versions/1/promote"), ("POST", "/roll-back"),
+    ("GET", "/jobs"), ("POST", "/jobs"), ("GET", "/jobs/1"), ("GET", "/jobs/1/log"),
+    ("POST", "/jobs/1/cancel"), ("POST", "/jobs/1/resume"), ("GET", "/drift"), ("GET", "/status"),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory):
+    """A server with a password, on every address."""
+    with running(
+        tmp_path_factory.mktemp("var"), admin_password=PASSWORD, address="0.0.0.0"
+    ) as started:
+        yield started
+
+
+@pytest.fixture
+def client(guarded):
+    with httpx.Client(base_url=guarded.url, timeout=60) as made:
+        yield made
+
+
+@pytest.fixture
+def opened(server):
+    """A client of the server without a password."""
+    with httpx.Client(base_url=server.url, timeout=60) as made:
+        yield made
+
+
+def assert_error(answer, status, code):
+    assert answer.status_code == status
+    assert answer.json()["error"]["code"] == code
+    assert answer.json()["error"]["message"]
+
+
+def test_the_list_of_routes_is_complete(client):
+    paths = client.get("/api/openapi.json").json()["paths"]
+    found = {
+        (method.upper(), path.removeprefix("/admin"))
+        for path, methods in paths.items()
+        if path.startswith("/admin")
+        for method in methods
+    }
+    fill = {"{number}": "1", "{job_id}": "1"}
+    plain = set()
+    for method, path in found:
+        for name, value in fill.items():
+            path = path.replace(name, value)
+        plain.add((method, path))
+    assert plain == set(ROUTES)
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+def test_every_administrative_route_asks_for_the_administrator(method, path, client):
+    assert_error(client.request(method, f"/api/admin{path}"), 401, "not_signed_in")
+    wrong = client.request(method, f"/api/admin{path}", headers={"Authorization": "Basic zzz"})
+    assert_error(wrong, 401, "not_signed_in")
+
+
+def test_the_password_opens_them_and_a_wrong_one_does_not(client):
+    assert client.get("/api/admin/versions", auth=("admin", PASSWORD)).json()[0]["number"] == 1
+    wrong = client.get("/api/admin/versions", auth=("admin", "a wrong password"))
+    assert_error(wrong, 401, "wrong_password")
+
+
+def test_signing_in_gives_a_cookie_that_scripts_cannot_read(client):
+    answer = client.post("/sign-in?next=models", data={"password": PASSWORD})
+    assert answer.status_code == 303
+    assert answer.headers["location"] == "/models"
+    cookie = answer.headers["set-cookie"].lower()
+    assert "httponly" in cookie
+    assert "samesite=strict" in cookie
+    assert client.get("/api/admin/status").status_code == 200
+    assert "Sign out" in client.get("/sign-in").text
+    assert client.post("/sign-out").status_code == 303
+    assert_error(client.get("/api/admin/status"), 401, "not_signed_in")
+
+
+def test_a_sign_in_leads_to_our_own_pages_only(client):
+    for follow in ("//evil.example", "https://evil.example", "..", "javascript:alert(1)"):
+        answer = client.post("/sign-in", params={"next": follow}, data={"password": PASSWORD})
+        assert answer.headers["location"] == "/retrain"
+    client.cookies.clear()
+    page = client.get("/sign-in", params={"next": '"><script>alert(1)</script>'})
+    assert "<script" not in page.text
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null"])
+def test_another_site_can_do_nothing_through_a_signed_in_browser(origin, client):
+    client.post("/sign-in", data={"password": PASSWORD})
+    answer = client.post("/api/admin/roll-back", headers={"Origin": origin})
+    assert_error(answer, 401, "foreign_origin")
+    refused = client.post("/sign-in", data={"password": PASSWORD}, headers={"Origin": origin})
+    assert refused.status_code == 400
+
+
+def test_a_form_that_is_too_large_is_refused(client):
+    assert client.post("/sign-in", data={"password": "x" * 10_000}).status_code == 400
+
+
+def test_without_a_password_only_this_machine_may(opened):
+    assert opened.get("/api/admin/versions").status_code == 200
+    for headers in ({"Origin": "https://evil.example"}, {"Host": "rebound.example"}):
+        answer = opened.post("/api/admin/roll-back", headers=headers)
+        assert_error(answer, 401, "foreign_origin")
+    assert "nothing to do" in opened.get("/sign-in").text
+
+
+def test_what_cannot_be_done_says_why(opened):
+    assert_error(opened.post("/api/admin/roll-back"), 409, "conflict")
+    assert_error(opened.post("/api/admin/versions/1/promote"), 409, "conflict")
+    assert_error(opened.post("/api/admin/versions/99/promote"), 404, "not_found")
+    assert_error(opened.post("/api/admin/jobs", json={"dataset": "none"}), 404, "not_found")
+    typed = {"dataset": "none", "overrides": ["epoch=2"]}
+    assert_error(opened.post("/api/admin/jobs", json=typed), 422, "bad_training_config")
+    assert_error(opened.post("/api/admin/jobs", json={}), 422, "bad_request")
+    assert_error(opened.post("/api/admin/jobs/99/cancel"), 404, "not_found")
+    assert opened.get("/api/admin/jobs").json() == []
+    assert opened.get("/api/admin/drift").json()["state"]
+    assert opened.get("/api/admin/status").json()["state"] == "ready"
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"HIPPOVIEW_ADDRESS": "0.0.0.0"}, "HIPPOVIEW_ADMIN_PASSWORD"),
+        ({"HIPPOVIEW_STORAGE": "s3://bucket"}, "gs://bucket"),
+        ({"HIPPOVIEW_WANDB": "maybe"}, "offline"),
+    ],
+)
+def test_the_server_refuses_to_start_unsafe(settings, words, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "app"], cwd=ROOT, capture_output=True, text=True, timeout=60,
+        env={**os.environ, **settings, "HIPPOVIEW_DATA_DIR": str(tmp_path)}, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert words in done.stderr
+
+
+def test_the_password_is_in_no_log(guarded):
+    assert PASSWORD not in guarded.log.read_text()

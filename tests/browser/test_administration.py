@@ -1,0 +1,225 @@
+"""The administrator's side as one person goes through it, on a server of its own."""
+
+import os
+import re
+import signal
+import threading
+
+import httpx
+import psutil
+from playwright.sync_api import Browser, expect
+
+from core.example import example_file
+from tests.browser.user import LONG, User
+from tests.datasets import made, packed, real
+from tests.server import Server, running
+from tests.waiting import until
+
+TRAINING = 8 * LONG
+PASSWORD = "a long enough password"
+
+
+class Stream:
+    """Scans sent to the API one after the other, for as long as the flow goes on."""
+
+    def __init__(self, url: str, at_least: int) -> None:
+        self._url, self._at_least = url, at_least
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._send)
+        self.answers: list[tuple[int, str]] = []
+
+    def __enter__(self) -> "Stream":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _send(self) -> None:
+        scan = example_file()
+        with httpx.Client(timeout=120) as client:
+            while not self._stop.is_set() or len(self.answers) < self._at_least:
+                answer = client.post(f"{self._url}/api/predict", files={"image": ("a.nii", scan)})
+                version = answer.headers.get("x-model-version", "")
+                self.answers.append((answer.status_code, version))
+
+
+def prepare_on_the_page(user: User, archive, name: str) -> None:
+    user.read("Add a data set")
+    user.upload(archive)
+    user.page.get_by_label("Name").fill(name)
+    user.page.get_by_label("Name").press("Tab")
+    user.settle()
+    user.page.get_by_role("button", name="Prepare").click()
+    expect(user.page.get_by_role("heading", name="New training")).to_be_visible(timeout=LONG)
+
+
+def version_of(server: Server) -> str:
+    return str(httpx.get(f"{server.url}/api/health").json()["model"]["version"])
+
+
+def test_retrain_compare_promote_and_roll_back_while_scans_go_on(
+    browser: Browser, shared_data, tmp_path, pictures
+):
+    archive = packed(real(tmp_path / "Task04", shared_data, 30), tmp_path / "thirty.tar")
+    context = browser.new_context(viewport={"width": 1280, "height": 1000}, color_scheme="dark")
+    with running(tmp_path / "var") as server, Stream(server.url, 100) as stream:
+        user = User(context.new_page(), server.url)
+        user.open("/retrain")
+        user.read("No administrator's password is set")
+        prepare_on_the_page(user, archive, "thirty")
+        user.read("30 of 30 patients", "26 in five folds", "4 cases")
+        user.page.get_by_role("spinbutton", name="Epochs").fill("2")
+        user.page.get_by_role("spinbutton", name="Epochs").press("Tab")
+        user.read("It will take about")
+        user.settle()
+        user.page.get_by_role("button", name="Retrain", exact=True).click()
+        expect(user.page.get_by_text(re.compile("0 of 2 epochs done"))).to_be_visible(
+            timeout=TRAINING
+        )
+        user.page.close()  # it goes on without a browser
+
+        user = User(context.new_page(), server.url)
+        user.open("/retrain")
+        expect(user.page.get_by_text(re.compile("After epoch 1: pseudo-Dice"))).to_be_visible(
+            timeout=TRAINING
+        )
+        user.page.screenshot(path=pictures / "retrain-running.png", full_page=True)
+        expect(user.page.get_by_text(re.compile("After epoch 2: pseudo-Dice"))).to_be_visible(
+            timeout=TRAINING
+        )
+        expect(user.page.get_by_text("Succeeded.")).to_be_visible(timeout=TRAINING)
+        assert version_of(server) == "1"
+
+        user.page.get_by_role("link", name="Compare version 2 on Models").click()
+        expect(user.page.get_by_role("heading", name="Compare")).to_be_visible(timeout=LONG)
+        user.read("Version 1, seen in training", "Version 2, seen in training",
+                  "0.901", "0.878", "HD95 anterior", "Volume error posterior")  # fmt: skip
+        user.page.screenshot(path=pictures / "models-compare.png", full_page=True)
+        user.page.get_by_role("button", name="Promote version 2").click()
+        dialog = user.page.get_by_role("dialog")
+        expect(dialog).to_contain_text("Version 1, in service: Dice")
+        expect(dialog).to_contain_text("Version 2, candidate: Dice")
+        dialog.get_by_role("button", name="Put version 2 into service").click()
+        expect(user.page.get_by_text("Version 2 is in service.")).to_be_visible(timeout=LONG)
+        assert version_of(server) == "2"
+        user.go("Segment")
+        user.try_example()
+        user.page.get_by_text("Details of the file, the model").click()
+        user.read("version 2 (thirty-quick)")
+        user.go("Model")
+        user.read("seen in training", "one network, fold 0 of 5 held out")
+
+        user.go("Models")
+        user.page.get_by_role("button", name="Roll back to version 1").click()
+        expect(user.page.get_by_text("Version 1 is in service again.")).to_be_visible(timeout=LONG)
+        assert version_of(server) == "1"
+        before = len(stream.answers)
+        until(lambda: len(stream.answers) >= before + 2)
+        assert user.strangers == []
+    context.close()
+    assert len(stream.answers) >= 100
+    assert {status for status, _ in stream.answers} == {200}
+    served = [version for _, version in stream.answers]
+    assert served[0] == served[-1] == "1"
+    assert "2" in served
+
+
+def test_a_killed_training_is_lost_and_goes_on_from_its_last_epoch(browser, tmp_path):
+    var = tmp_path / "var"
+    archive = packed(made(tmp_path / "Task98", 12), tmp_path / "task.tar")
+    context = browser.new_context()
+    overrides = ["epochs=3", "iterations=4", "validation_iterations=1"]
+    with running(var) as server:
+        user = User(context.new_page(), server.url)
+        user.open("/retrain")
+        prepare_on_the_page(user, archive, "small")
+        asked = {"dataset": "small", "preset": "quick", "overrides": overrides}
+        httpx.post(f"{server.url}/api/admin/jobs", json=asked).raise_for_status()
+
+        def epochs():
+            return httpx.get(f"{server.url}/api/admin/jobs/1").json()["epochs"]
+
+        first = until(epochs)[0]
+        child = next(
+            p for p in psutil.process_iter(["cmdline", "environ"])
+            if "core.training" in (p.info["cmdline"] or [])
+            and (p.info["environ"] or {}).get("HIPPOVIEW_DATA_DIR") == str(var)
+        )  # fmt: skip
+        os.killpg(child.pid, signal.SIGKILL)
+        os.kill(server.pid, signal.SIGKILL)
+    with running(var) as server:
+        user = User(context.new_page(), server.url)
+        user.open("/retrain")
+        expect(user.page.get_by_text("Lost.")).to_be_visible(timeout=LONG)
+        user.read("Its process ended without a word")
+        user.page.get_by_role("button", name="Resume").click()
+        expect(user.page.get_by_text("Succeeded.")).to_be_visible(timeout=TRAINING)
+        after = httpx.get(f"{server.url}/api/admin/jobs/1").json()
+        assert [epoch["epoch"] for epoch in after["epochs"]] == [0, 1, 2]
+        assert after["epochs"][0] == first  # not done again
+        assert "Resumed after epoch" in httpx.get(f"{server.url}/api/admin/jobs/1/log").text
+
+        weights = next((var / "storage" / "models" / "2").glob("*.safetensors"))
+        weights.write_bytes(weights.read_bytes() + b"\0")
+        user.go("Models")
+        user.page.get_by_role("button", name="Promote version 2").click()
+        user.page.get_by_role("button", name="Put version 2 into service").click()
+        user.read("is not the one its card was written for")
+        assert version_of(server) == "1"
+    context.close()
+
+
+def test_twenty_plain_scans_are_quiet_and_twenty_blurred_ones_ask_to_act(
+    browser, windows, tmp_path, pictures
+):
+    context = browser.new_context(viewport={"width": 1280, "height": 1000}, color_scheme="dark")
+    with running(tmp_path / "var") as server:
+        user = User(context.new_page(), server.url)
+        user.open("/drift")
+        user.read("Not enough yet")
+        for kind, words in (("plain", "Quiet"), ("blurred", "Act")):
+            user.open("/")
+            user.upload(*sorted(windows[kind].iterdir()))
+            expect(user.page.get_by_role("heading", name="20 files")).to_be_visible(
+                timeout=TRAINING
+            )
+            user.open("/drift")
+            expect(user.page.get_by_role("heading", name=words)).to_be_visible(timeout=LONG)
+            user.settle()
+            user.page.screenshot(path=pictures / f"drift-{kind}.png", full_page=True)
+        user.read("Sharpness: the scans are blurred")
+        name, report = user.download("Report (.html)")
+        assert name == "hippoview-drift.html"
+        saved = tmp_path / name
+        saved.write_bytes(report)
+        offline = browser.new_context(offline=True).new_page()
+        offline.goto(saved.as_uri())
+        expect(offline.get_by_text("state: act.")).to_be_visible()
+        expect(offline.locator("svg").first).to_be_visible()
+        offline.context.close()
+    context.close()
+
+
+def test_with_a_password_the_pages_ask_for_it(browser, tmp_path):
+    context = browser.new_context()
+    with running(tmp_path / "var", admin_password=PASSWORD) as server:
+        user = User(context.new_page(), server.url)
+        for path in ("/retrain", "/models", "/drift", "/operations"):
+            user.open(path)
+            user.read("This page is for administrators")
+            expect(user.page.get_by_role("button", name="Prepare")).not_to_be_visible()
+        user.page.get_by_role("link", name="Sign in").click()
+        user.page.get_by_label("Administrator's password").fill("a wrong password")
+        user.page.get_by_role("button", name="Sign in").click()
+        expect(user.page.get_by_role("alert")).to_contain_text("The password is wrong")
+        user.page.get_by_label("Administrator's password").fill(PASSWORD)
+        user.page.get_by_role("button", name="Sign in").click()
+        expect(user.page.get_by_role("heading", name="Operations", level=2)).to_be_visible()
+        user.read("Waiting scans")
+        stranger = User(browser.new_context().new_page(), server.url)
+        stranger.open("/models")
+        stranger.read("This page is for administrators")
+        stranger.page.context.close()
+    context.close()

@@ -1,0 +1,194 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from core.bucket import BucketStorage
+from core.cases import Cases
+from core.database import connect
+from core.errors import NotFoundError, StorageError
+from core.model import load_model
+from core.pipeline import analyse
+from core.registry import Registry
+from core.settings import ROOT, Settings
+from core.storage import LocalStorage, open_storage
+from core.training.prepare import prepare
+from tests.buckets import BUCKET, cutting, emulator, refusing
+from tests.datasets import made
+from tests.scans import as_bytes, example, stream
+
+URL = f"gs://{BUCKET}/site-a"
+
+
+@pytest.fixture(scope="module")
+def gcs():
+    with emulator() as address:
+        yield address
+
+
+@pytest.fixture
+def bucket(gcs, monkeypatch):
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", gcs)
+    opened = BucketStorage.open(URL)
+    yield opened
+    for prefix in ("cases", "models", "datasets", "a"):
+        opened.delete_folder(prefix)
+
+
+@pytest.fixture(params=["local", "bucket"])
+def storage(request, tmp_path):
+    if request.param == "local":
+        return LocalStorage(tmp_path / "storage")
+    return request.getfixturevalue("bucket")
+
+
+def test_what_is_written_is_read(storage):
+    storage.write("a/b/one", b"1")
+    storage.write("a/b/one", b"2")
+    storage.write("a/c/two.nii.gz", bytes(range(256)) * 4000)
+    assert storage.read("a/b/one") == b"2"
+    assert storage.read("a/c/two.nii.gz") == bytes(range(256)) * 4000
+    assert storage.keys("a") == ["a/b/one", "a/c/two.nii.gz"]
+    assert storage.folders("a") == ["b", "c"]
+    assert 0 <= storage.age_s("a") < 300
+    with storage.local("a") as folder:
+        assert (folder / "b" / "one").read_bytes() == b"2"
+    storage.delete_folder("a/b")
+    storage.delete_folder("a/b")
+    assert storage.folders("a") == ["c"]
+    with pytest.raises(NotFoundError):
+        storage.read("a/b/one")
+
+
+@pytest.mark.parametrize("key", ["../x", "/x", "a//b", "a/../b", "", "a/.hidden", "a\0b"])
+def test_a_key_leads_nowhere_else(key, storage):
+    with pytest.raises(ValueError, match="storage key"):
+        storage.write(key, b"")
+    with pytest.raises(ValueError, match="storage key"):
+        storage.read(key)
+
+
+def test_one_prefix_of_a_bucket_does_not_see_another(bucket, gcs):
+    bucket.write("a/one", b"1")
+    other = BucketStorage.open(f"gs://{BUCKET}/site-b")
+    assert other.keys("a") == []
+    root = BucketStorage.open(f"gs://{BUCKET}")
+    root.write("a/two", b"2")
+    assert root.folders("a") == []
+    assert root.keys("a") == ["a/two"]
+    root.delete_folder("a")
+    assert bucket.read("a/one") == b"1"
+
+
+def test_of_two_writers_at_once_one_is_told(bucket, monkeypatch):
+    bucket.write("a/one", b"first")
+    seen = bucket._bucket.get_blob("site-a/a/one")
+    bucket.write("a/one", b"second")
+    monkeypatch.setattr(bucket._bucket, "get_blob", lambda *a, **k: seen)  # looked too early
+    with pytest.raises(StorageError, match="at the same time"):
+        bucket.write("a/one", b"third")
+    assert bucket.read("a/one") == b"second"
+
+
+@pytest.mark.parametrize("before", [None, b"old"])
+def test_a_connection_cut_in_an_upload_leaves_nothing_half_visible(
+    before, bucket, gcs, monkeypatch
+):
+    if before:
+        bucket.write("a/big", before)
+    with cutting(gcs, 100_000) as address:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", address)
+        cut = BucketStorage.open(URL, patience_s=2)
+        with pytest.raises(StorageError, match="does not answer"):
+            cut.write("a/big", os.urandom(2_000_000))
+    if before:
+        assert bucket.read("a/big") == before
+    else:
+        assert bucket.keys("a") == []
+
+
+@pytest.mark.parametrize(("status", "words"), [(401, "credentials"), (403, "credentials"),
+                                               (404, "does not exist")])  # fmt: skip
+def test_a_refusal_says_what_to_do(status, words, monkeypatch):
+    with refusing(status) as address:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", address)
+        with pytest.raises(StorageError, match=words) as caught:
+            BucketStorage.open(URL)
+    assert caught.value.hint
+
+
+def test_wrong_credentials_stop_the_server_with_a_message_not_a_traceback(tmp_path):
+    key = tmp_path / "key.json"
+    key.write_text('{"type": "service_account"}')
+    environment = {
+        **os.environ,
+        "GOOGLE_APPLICATION_CREDENTIALS": str(key),
+        "HIPPOVIEW_STORAGE": URL,
+        "HIPPOVIEW_DATA_DIR": str(tmp_path / "var"),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "app", "--port", "1"],
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "refuses the credentials" in done.stderr
+    assert "GOOGLE_APPLICATION_CREDENTIALS" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+_OPENS = """
+import sys
+from pathlib import Path
+from core.cases import Cases
+from core.database import connect
+from core.settings import Settings
+from core.storage import open_storage
+settings = Settings.from_environment()
+cases = Cases(connect(settings.data_dir), open_storage(settings))
+cases.adopt()
+row, = cases.find()
+sys.stdout.buffer.write(row.name.encode() + b"\\n" + cases.mask_file(row.id))
+"""
+
+
+def test_a_case_of_one_process_is_opened_by_a_second(bucket, gcs, predictor, tmp_path):
+    cases = Cases(connect(tmp_path / "first"), bucket)
+    analysis = analyse(stream(as_bytes(example())), predictor, tmp_path)
+    case = cases.add(analysis, "from afar")
+    environment = {
+        **os.environ,
+        "STORAGE_EMULATOR_HOST": gcs,
+        "HIPPOVIEW_STORAGE": URL,
+        "HIPPOVIEW_DATA_DIR": str(tmp_path / "second"),  # it shares nothing but the bucket
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", _OPENS], cwd=ROOT, env=environment, capture_output=True,
+        timeout=120, check=True,
+    )  # fmt: skip
+    name, _, mask = done.stdout.partition(b"\n")
+    assert name == b"from afar"
+    assert mask == analysis.mask_file == cases.mask_file(case.id)
+    again = Cases(connect(tmp_path / "third"), bucket)
+    assert again.sweep() == 0  # an empty database never empties a bucket
+    assert again.adopt() == 1
+
+
+def test_models_and_data_sets_live_in_a_bucket_too(bucket, tmp_path):
+    registry = Registry(connect(tmp_path / "first"), bucket, Settings().model_dir)
+    registry.prepare()
+    with Registry(connect(tmp_path / "first"), bucket, tmp_path).open_serving() as model:
+        assert model.sha256 == load_model(Settings().model_dir).sha256
+    other = Registry(connect(tmp_path / "second"), bucket, tmp_path / "no-such-model")
+    other.prepare()
+    assert [v.number for v in other.find()] == [1]
+    assert other.serving().sha256 == model.sha256
+    dataset, _ = prepare(made(tmp_path / "source", 10), bucket, "one")
+    with bucket.local("datasets/one") as folder:
+        assert len(list(folder.rglob("*.nii.gz"))) == 2 * len(dataset.cases)
+
+
+def test_the_setting_chooses_the_storage(gcs, monkeypatch, tmp_path):
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", gcs)
+    assert isinstance(open_storage(Settings(storage=URL)), BucketStorage)
+    assert isinstance(open_storage(Settings(data_dir=tmp_path)), LocalStorage)

@@ -1,0 +1,192 @@
+import json
+import os
+
+import psutil
+import pytest
+
+from core import jobs as module
+from core.database import JOBS, connect
+from core.errors import ConflictError, NotFoundError, TrainingError
+from core.jobs import Jobs, Work
+from core.registry import Registry
+from core.settings import Settings
+from core.storage import LocalStorage
+from core.training.config import TrainingRequest, estimate_s
+from core.training.prepare import prepare
+from tests.datasets import made
+from tests.waiting import until
+
+FAST = ["epochs=1", "iterations=2", "validation_iterations=1"]
+
+
+@pytest.fixture
+def engine(tmp_path):
+    return connect(tmp_path)
+
+
+@pytest.fixture
+def jobs(engine, tmp_path):
+    made = Jobs(engine, tmp_path)
+    yield made
+    for child in made._children.values():  # their job has ended, they are about to
+        child.wait(60)
+
+
+@pytest.fixture
+def storage(tmp_path):
+    return LocalStorage(tmp_path / "storage")
+
+
+def ended(jobs, job_id):
+    def look():
+        jobs.tick()
+        job = jobs.get(job_id)
+        return None if job.active else job
+
+    return until(look)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [(["epoch=2"], "epoch"), (["epochs=two"], "two"), (["epochs=0"], "epochs"),
+     (["start=scratch"], "configuration"), (["learning_rate=5"], "learning_rate"),
+     (["configuration=3d_cpu"], "Fine-tuning")],
+)  # fmt: skip
+def test_a_typing_error_in_a_configuration_is_an_error(overrides, words):
+    with pytest.raises(TrainingError, match=words):
+        TrainingRequest("x", "quick", overrides).config()
+    with pytest.raises(TrainingError, match="no preset"):
+        TrainingRequest("x", "quik").config()
+
+
+def test_an_estimate_grows_with_the_epochs():
+    one = TrainingRequest("x", "quick", ["epochs=1"]).config()
+    ten = TrainingRequest("x", "quick", ["epochs=10"]).config()
+    assert estimate_s(ten, 5) > estimate_s(one, 5) > 0
+
+
+def test_a_training_that_cannot_begin_fails_in_words(jobs, tmp_path):
+    job = jobs.submit(TrainingRequest("no-such-set", "quick", FAST).as_dict())
+    failed = ended(jobs, job.id)
+    assert failed.state == "failed"
+    assert "no data set 'no-such-set'" in failed.message
+    assert "no data set" in jobs.log(job.id)
+    assert str(tmp_path) not in failed.message
+
+
+def test_a_changed_file_stops_the_training_before_it_starts(jobs, engine, storage, tmp_path):
+    Registry(engine, storage, Settings().model_dir).prepare()
+    dataset, _ = prepare(made(tmp_path / "source", 10), storage, "one")
+    case = dataset.training[0]
+    (tmp_path / "storage" / "datasets" / "one" / "labelsTr" / f"{case}.nii.gz").write_bytes(b"")
+    job = jobs.submit(TrainingRequest("one", "quick", FAST).as_dict())
+    assert case in ended(jobs, job.id).message
+
+
+def test_from_nothing_and_tracked_it_becomes_an_evaluated_candidate(
+    jobs, engine, storage, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("HIPPOVIEW_WANDB", "offline")
+    registry = Registry(engine, storage, Settings().model_dir)
+    registry.prepare()
+    dataset, _ = prepare(made(tmp_path / "source", 10), storage, "one")
+    job = jobs.submit(TrainingRequest("one", "cpu", FAST).as_dict())
+    done = ended(jobs, job.id)
+    assert done.state == "succeeded", jobs.log(job.id)
+    version = registry.get(done.version)
+    assert version.stage == "candidate"
+    assert version.lineage["parent"] is None
+    # Nothing of the first version's data and licence is claimed for it.
+    assert version.card["licence"] == "not stated"
+    assert not any("Decathlon" in line for line in version.card["attribution"])
+    assert version.lineage["dataset_sha256"] == dataset.sha256
+    figures = version.evaluations[dataset.test_key]
+    assert [case["case"] for case in figures["cases"]] == dataset.test
+    assert figures["seen_in_training"] is False  # from nothing, and the test set is frozen
+    assert dataset.test_key in registry.get(1).evaluations
+    assert len(registry.reference_features(version.number)) == len(dataset.training)
+    assert "wandb" in jobs.log(job.id)
+    assert len(jobs.epochs(job.id)) == 1
+    with registry.open(version.number) as model:
+        assert model.configuration == "3d_cpu"
+
+
+def test_cancelling_ends_every_process_of_it(jobs, tmp_path):
+    job = jobs.submit(TrainingRequest("one", "quick", FAST).as_dict())
+    jobs.tick()
+    with connect(tmp_path).begin() as connection:
+        pid = connection.execute(JOBS.select()).one().pid
+    jobs.cancel(job.id)
+    until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie", 10)
+    jobs.tick()
+    assert jobs.get(job.id).state == "cancelled"
+    with pytest.raises(ConflictError):
+        jobs.cancel(job.id)
+    jobs.resume(job.id)
+    assert jobs.get(job.id).state == "queued"
+    jobs.cancel(job.id)
+
+
+def test_one_runs_the_others_wait_in_order(jobs, monkeypatch):
+    started = []
+    monkeypatch.setattr(jobs, "_start", started.append)
+    first, second = (jobs.submit({"n": n}).id for n in range(2))
+    jobs.tick()
+    jobs.tick()
+    assert started == [first]
+    assert [job.state for job in jobs.find()] == ["queued", "running"]
+    jobs.cancel(first)
+    jobs.tick()
+    assert started == [first, second]
+
+
+def test_a_silent_job_is_lost_even_if_its_process_is_on_another_machine(jobs, engine, monkeypatch):
+    monkeypatch.setattr(jobs, "_start", lambda job_id: None)
+    job = jobs.submit({})
+    jobs.tick()
+    with engine.begin() as connection:
+        connection.execute(JOBS.update().values(host="elsewhere", pid=1, pid_started=0.0))
+    jobs.tick()
+    assert jobs.get(job.id).state == "running"
+    with engine.begin() as connection:
+        connection.execute(JOBS.update().values(heartbeat_at=module.timestamp(-1000)))
+    jobs.tick()
+    assert jobs.get(job.id).state == "lost"
+
+
+def test_a_process_whose_job_was_given_to_another_hears_of_it(jobs, engine):
+    job = jobs.submit({})
+    old, new = Work(engine, job.id), Work(engine, job.id)
+    new.pid = os.getppid()
+    old.begin()
+    assert old.still_mine()
+    new.begin()
+    assert not old.still_mine()
+    old.fail("too late")
+    assert jobs.get(job.id).state == "running"
+    new.succeed(7)
+    assert (jobs.get(job.id).state, jobs.get(job.id).version) == ("succeeded", 7)
+
+
+def test_an_epoch_done_again_replaces_what_came_after_it(jobs, engine):
+    work = Work(engine, jobs.submit({}).id)
+    values = dict.fromkeys(
+        ("train_loss", "val_loss", "dice_anterior", "dice_posterior", "seconds"), 0.5
+    )
+    for epoch in (0, 1, 2, 1):
+        work.epoch(f"{epoch:064}", epoch=epoch, **values)
+    assert [epoch.epoch for epoch in jobs.epochs(work.job_id)] == [0, 1]
+    assert len(work.checkpoints()) == 2
+
+
+def test_an_unknown_job_is_not_found(jobs):
+    for call in (jobs.get, jobs.cancel, jobs.resume, jobs.log):
+        with pytest.raises(NotFoundError):
+            call(99)
+
+
+def test_the_spec_of_a_job_is_kept_as_asked(jobs):
+    request = TrainingRequest("one", "quick", ["epochs=3"])
+    kept = jobs.get(jobs.submit(request.as_dict()).id).spec
+    assert TrainingRequest(**kept) == request
+    assert json.dumps(kept)
