@@ -4,6 +4,8 @@ import contextlib
 import io
 import json
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,9 @@ with contextlib.redirect_stdout(io.StringIO()):
     from nnunetv2.experiment_planning.plan_and_preprocess_api import (
         extract_fingerprint_dataset,
         plan_experiment_dataset,
-        preprocess_dataset,
     )
+    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+    from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 
 from core.model import Model
 from core.storage import write_whole
@@ -46,17 +49,20 @@ def plan(folder: Path, config: TrainingConfig, base: Model | None) -> tuple[dict
     base
         The version that is fine-tuned: its plans are kept, or the weights would not fit.
     """
-    extract_fingerprint_dataset(_ID, num_processes=1, clean=False, show_progress_bar=False)
+    target = folder / "preprocessed" / NNUNET_NAME
     if base is not None:
+        target.mkdir(parents=True, exist_ok=True)
+        # The trainer copies a fingerprint beside its results and never reads it.
+        write_whole(target / "dataset_fingerprint.json", b"{}")
         plans = base.json("plans.json") | {"dataset_name": NNUNET_NAME}
         plans["plans_name"] = _PLANS
         configuration = base.configuration
     else:
+        extract_fingerprint_dataset(_ID, num_processes=1, clean=False, show_progress_bar=False)
         plans, _ = plan_experiment_dataset(_ID)
         plans = json.loads(json.dumps(plans))
         plans["configurations"][_SMALL] = _small(plans["configurations"]["3d_fullres"])
         configuration = config.configuration
-    target = folder / "preprocessed" / NNUNET_NAME
     write_whole(target / f"{_PLANS}.json", json.dumps(plans, indent=1).encode())
     # nnU-Net's planner would have copied it; it does not run where plans are kept.
     description = folder / "raw" / NNUNET_NAME / "dataset.json"
@@ -64,15 +70,37 @@ def plan(folder: Path, config: TrainingConfig, base: Model | None) -> tuple[dict
     return plans, configuration
 
 
-def preprocess(folder: Path, configuration: str, dataset: Dataset) -> None:
-    """Preprocess the training cases once, and write the folds for nnU-Net."""
+def preprocess(
+    folder: Path, configuration: str, dataset: Dataset, on_case: Callable[[int, int], None]
+) -> None:
+    """Preprocess the training cases once, and write the folds for nnU-Net.
+
+    nnU-Net's own loop starts processes that each import PyTorch, which takes longer than crops
+    do, and waits for ever if one of them gets stuck. Its work on one case is done here instead.
+
+    Parameters
+    ----------
+    on_case
+        Told how many cases are done, and of how many.
+    """
     target = folder / "preprocessed" / NNUNET_NAME
     done = target / _DONE
     if not done.is_file():
-        processes = min(8, os.cpu_count() or 1)
-        preprocess_dataset(
-            _ID, _PLANS, (configuration,), num_processes=(processes,), show_progress_bar=False
+        plans = PlansManager(str(target / f"{_PLANS}.json"))
+        manager = plans.get_configuration(configuration)
+        description = json.loads((target / "dataset.json").read_bytes())
+        preprocessor = manager.preprocessor_class(verbose=False)
+        files = get_filenames_of_train_images_and_targets(
+            str(folder / "raw" / NNUNET_NAME), description
         )
+        out = target / manager.data_identifier
+        shutil.rmtree(out, ignore_errors=True)  # begun by a process that was killed
+        out.mkdir(parents=True)
+        for number, (case, paths) in enumerate(files.items(), start=1):
+            preprocessor.run_case_save(
+                str(out / case), paths["images"], paths["label"], plans, manager, description
+            )
+            on_case(number, len(files))
     write_whole(target / "splits_final.json", json.dumps(dataset.splits(), indent=1).encode())
     write_whole(done, b"")
 

@@ -87,8 +87,10 @@ def run(
         planning.set_environment(folder, files)
         work.phase("Planning")
         plans, configuration = planning.plan(folder, config, m)
-        work.phase("Preprocessing the scans")
-        planning.preprocess(folder, configuration, dataset)
+        planning.preprocess(
+            folder, configuration, dataset,
+            lambda done, total: work.phase(f"Preprocessing: {done} of {total} scans"),
+        )  # fmt: skip
         trainer = _train(work, config, plans, configuration, dataset, files, m, device)
         work.phase("Describing the training scans for the drift report")
         reference = _reference(dataset, files, folder, registry, base)

@@ -16,6 +16,7 @@ from tests.server import Server, running
 from tests.waiting import until
 
 TRAINING = 8 * LONG
+_PAUSE_S = 0.5
 PASSWORD = "a long enough password"
 
 
@@ -43,6 +44,7 @@ class Stream:
                 answer = client.post(f"{self._url}/api/predict", files={"image": ("a.nii", scan)})
                 version = answer.headers.get("x-model-version", "")
                 self.answers.append((answer.status_code, version))
+                self._stop.wait(_PAUSE_S)  # a nurse's pace: the training needs the cores too
 
 
 def prepare_on_the_page(user: User, archive, name: str) -> None:
