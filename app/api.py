@@ -1,7 +1,12 @@
 """The REST API. Every error has one shape: ``{"error": {"code", "message", "hint"}}``."""
 
+import asyncio
+import functools
+import threading
+from functools import partial
 from typing import Annotated, Any, Literal
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI, File, Query, Request, Response, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -11,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import admin_api, metrics
-from app.services import services
+from app.services import Services, services
 from core.accounts import TooManyTriesError
 from core.errors import (
     AccessError,
@@ -19,6 +24,7 @@ from core.errors import (
     ComputeError,
     ConflictError,
     DeviceError,
+    GoneError,
     HippoViewError,
     InputError,
     ModelError,
@@ -28,9 +34,10 @@ from core.errors import (
     TrainingError,
 )
 from core.limits import MIB
-from core.pipeline import NOTICE
+from core.pipeline import NOTICE, Analysis, Caller
 
 _LOADING_RETRY_S = 10
+_REFUSED_AT_ONCE = 32
 # What a multipart body needs beside the file itself.
 _FORM_OVERHEAD_BYTES = 64 * 1024
 _STATUS: tuple[tuple[type[HippoViewError], int], ...] = (
@@ -46,6 +53,7 @@ _STATUS: tuple[tuple[type[HippoViewError], int], ...] = (
     (BusyError, 503),
     (ModelError, 503),
     (ComputeError, 503),
+    (GoneError, 503),
 )
 _ERROR_SCHEMA: dict[str, Any] = {
     "content": {
@@ -114,15 +122,14 @@ def health() -> Response:
             "status": "ok",
             "ready": True,
             "model": serving.model.as_dict(),
-            "device": serving.device,
-            "backend": serving.backend,
+            **serving.as_dict(),
             "waiting": serving.waiting,
             "notice": NOTICE,
         }
     )
 
 
-def predict(
+async def predict(
     request: Request,
     image: Annotated[UploadFile, File(description="One 3-D scan, .nii or .nii.gz")],
     device: Annotated[
@@ -136,7 +143,7 @@ def predict(
     shared = services()
     if shared.predictors.serving is None and shared.predictors.failure is None:
         raise _loading()
-    analysis = shared.analyse(image.file, "api", device=device)
+    analysis = await _analysis(request, shared, image, device)
     headers = {
         "X-Model-Version": analysis.segmentation.model.version,
         "X-Anterior-Mm3": f"{analysis.measures.anterior.volume_mm3:.1f}",
@@ -148,6 +155,32 @@ def predict(
         return JSONResponse(analysis.as_dict(), headers=headers)
     headers["Content-Disposition"] = 'attachment; filename="mask.nii.gz"'
     return Response(analysis.mask_file, media_type="application/gzip", headers=headers)
+
+
+async def _analysis(request: Request, shared: Services, image: UploadFile, device: str) -> Analysis:
+    """Analyse on a thread; a client that hangs up frees its place in the queue."""
+    gone = threading.Event()
+
+    async def watch() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        gone.set()
+
+    user = request.client.host if request.client else ""
+    caller = Caller(user=user, gone=gone.is_set)
+    work = partial(shared.analyse, image.file, "api", caller, device=device)
+    watcher = asyncio.create_task(watch())
+    try:
+        # Those that wait must not take the threads of the other routes.
+        return await to_thread.run_sync(work, limiter=_threads(shared.settings.queue_size))
+    finally:
+        watcher.cancel()
+
+
+@functools.cache
+def _threads(queue_size: int) -> CapacityLimiter:
+    """Enough for all that wait, and for those that are told that the queue is full."""
+    return CapacityLimiter(queue_size + _REFUSED_AT_ONCE)
 
 
 def prometheus() -> Response:

@@ -22,7 +22,7 @@ _READY = Gauge("hippoview_ready", "1 once the model can serve.", registry=_REGIS
 
 
 def count(origin: str, outcome: str) -> None:
-    """Count a scan. Outcome: segmented, refused, busy or failed."""
+    """Count a scan. Outcome: segmented, refused, busy, gone or failed."""
     _SCANS.labels(origin, outcome).inc()
 
 

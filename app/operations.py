@@ -62,7 +62,7 @@ def status() -> dict[str, Any]:
         "state": "ready" if serving else ("failed" if failure else "loading"),
         "failure": failure.message if failure else None,
         "model_version": serving.model.version if serving else None,
-        "device": serving.device if serving else None,
+        **(serving.as_dict() if serving else {"device": None}),
         "waiting": serving.waiting if serving else 0,
         "queue_size": shared.settings.queue_size,
         "jobs_active": sum(job.active for job in shared.jobs.find()),

@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,18 +14,26 @@ from core import example
 from core.accounts import Accounts
 from core.cases import Cases
 from core.database import connect
-from core.errors import BusyError, ConflictError, HippoViewError, InputError, ModelError
+from core.errors import (
+    BusyError,
+    ConflictError,
+    GoneError,
+    HippoViewError,
+    InputError,
+    ModelError,
+)
 from core.intake import Source
 from core.jobs import Jobs
 from core.limits import MIB
-from core.pipeline import Analysis, Step, analyse
-from core.predictor.service import Predictors
+from core.pipeline import Analysis, Caller, analyse
+from core.predictor.service import Predictors, Way
 from core.registry import Registry
 from core.settings import Settings
 from core.storage import Storage, open_storage
 from core.training.dataset import Datasets
 
 _TICK_S = 1.0
+_OUTCOMES = {InputError: "refused", BusyError: "busy", GoneError: "gone"}
 
 
 @dataclass(frozen=True)
@@ -47,9 +54,9 @@ class Services:
         self,
         source: Source,
         origin: str,
+        caller: Caller,
         *,
         device: str = "auto",
-        on_step: Callable[[Step], None] = lambda step: None,
     ) -> Analysis:
         """Segment and measure one file, counted and logged (never with its name).
 
@@ -69,11 +76,13 @@ class Services:
                 self.predictors.on(device),
                 self.incoming,
                 max_bytes=self.settings.max_upload_mib * MIB,
-                on_step=on_step,
+                caller=caller,
             )
         except HippoViewError as error:
-            outcome = "refused" if isinstance(error, InputError) else "failed"
-            metrics.count(origin, "busy" if isinstance(error, BusyError) else outcome)
+            outcome = next(
+                (o for kind, o in _OUTCOMES.items() if isinstance(error, kind)), "failed"
+            )
+            metrics.count(origin, outcome)
             logger.info("A scan from the {} was not segmented: {}", origin, error.code)
             raise
         metrics.count(origin, "segmented")
@@ -127,7 +136,7 @@ def services() -> Services:
     if adopted or removed:
         logger.info("{} cases of the storage taken in, {} old ones removed", adopted, removed)
     registry = Registry(engine, storage, settings.model_dir)
-    predictors = Predictors(registry.open_serving, settings.device, settings.queue_size)
+    predictors = Predictors(registry.open_serving, Way.of(settings), settings.queue_size)
     accounts = Accounts(engine)
     if settings.admin_password:
         accounts.set_password(settings.admin_password)

@@ -15,6 +15,7 @@ from core.colours import LABEL_COLOURS
 from core.errors import HippoViewError
 from core.export import Outcome, report_csv, report_json
 from core.mesh import label_surfaces, ply
+from core.pipeline import Caller
 from core.segmentation import LABELS
 from core.strip import CONVENTION_WORDS, Convention, labels_png, strip_png
 
@@ -233,7 +234,11 @@ def _details(case: Case) -> None:
         "Orientation of the file": r["input"]["orientation"],
         "Size": " x ".join(str(n) for n in r["input"]["shape"]) + " voxels",
         "Model": f"version {r['model']['version']} ({r['model']['name']})",
-        "Computed on": f"{r['device']}, {r['backend']}",
+        "Computed on": ", ".join(
+            [r["device"], r["backend"], r.get("precision", ""), f"mirroring {r['mirroring']}"]
+            if "mirroring" in r
+            else [r["device"], r["backend"]]
+        ),
         "Time": ", ".join(f"{k.replace('_', ' ')} {v:.2f} s" for k, v in r["timings_s"].items()),
     }
     with st.expander("Details of the file, the model and the time it took"):
@@ -275,7 +280,7 @@ def label_picture(shared: Services) -> None:
 
 @st.cache_data(show_spinner=False)
 def _label_picture(_shared: Services) -> bytes:
-    analysis = _shared.analyse(io.BytesIO(example_file()), "page")
+    analysis = _shared.analyse(io.BytesIO(example_file()), "page", Caller())
     segmentation = analysis.segmentation
     volume = segmentation.volume
     return labels_png(CaseImages(volume.data, segmentation.labels, volume.affine))

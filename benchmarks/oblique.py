@@ -18,7 +18,7 @@ from scipy import ndimage
 
 from core.model import opened
 from core.pipeline import analyse
-from core.predictor.service import Predictor, Predictors
+from core.predictor.service import Predictor, Predictors, Way
 from core.settings import Settings
 
 _ANGLES_DEG = (5, 10, 20, 30)
@@ -47,7 +47,7 @@ def tilted(scan: nib.Nifti1Image, angle_deg: float) -> tuple[nib.Nifti1Image, np
 def main() -> None:
     """Print the table."""
     scans = sorted(Path(sys.argv[1]).glob("hippocampus_*.nii.gz"))[:4]
-    predictor: Predictor = Predictors(partial(opened, Settings().model_dir), "cpu", 1).on("auto")
+    predictor: Predictor = Predictors(partial(opened, Settings().model_dir), Way(), 1).on("auto")
     print(f"{'degrees':>7} {'anterior Dice':>14} {'posterior Dice':>15}")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

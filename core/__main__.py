@@ -15,7 +15,7 @@ from core.database import DATABASE_NAME, connect
 from core.errors import HippoViewError, InputError
 from core.model import opened
 from core.pipeline import NOTICE, Analysis, analyse
-from core.predictor.service import OpenModel, Predictor, Predictors
+from core.predictor.service import OpenModel, Predictor, Predictors, Way
 from core.registry import Registry
 from core.settings import DEVICES, Settings
 from core.storage import open_storage, write_whole
@@ -67,10 +67,10 @@ def _add_segment(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def _segment(options: argparse.Namespace, settings: Settings) -> int:
     targets = _targets(options.inputs, options.out)
-    predictors = Predictors(_in_service(settings), options.device or settings.device, 1)
+    predictors = Predictors(_in_service(settings), Way.of(settings), 1)
     failed = 0
     try:
-        predictor = predictors.on("auto")
+        predictor = predictors.on(options.device or "auto")
         for source, target in targets:
             try:
                 analysis = _one(source, predictor, settings.max_upload_mib)

@@ -96,3 +96,9 @@ class BusyError(HippoViewError):
     def __init__(self, message: str, hint: str = "", *, retry_after_s: int) -> None:
         super().__init__(message, hint)
         self.retry_after_s = retry_after_s
+
+
+class GoneError(HippoViewError):
+    """Whoever asked does not wait for the answer any more."""
+
+    code = "gone"

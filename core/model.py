@@ -27,7 +27,7 @@ class Model:
     card : dict
         Everything that ``card.json`` says: training, data, metrics, limits, licence.
     version, name, sha256, configuration : str
-        ``sha256`` is that of the weights.
+        ``sha256`` is that of the weights; of several networks, that of their sha256 in a row.
     labels : dict of str to int
         ``anterior`` and ``posterior`` with their values in a mask.
     """
@@ -41,9 +41,9 @@ class Model:
     labels: dict[str, int]
 
     @property
-    def weights(self) -> Path:
-        """The file of the weights."""
-        return self.folder / str(self.card["weights"])
+    def weights(self) -> list[Path]:
+        """The file of the weights of each network; more than one are an ensemble of folds."""
+        return [self.folder / name for name in _weights(self.card)]
 
     def json(self, name: str) -> dict[str, Any]:
         """One of the JSON files that the card names."""
@@ -72,13 +72,12 @@ def load_model(folder: Path) -> Model:
     try:
         card = json.loads((folder / CARD_NAME).read_bytes())
         files = dict(card["files"])
-        weights = str(card["weights"])
         model = Model(
             folder=folder,
             card=card,
             version=str(card["version"]),
             name=str(card["name"]),
-            sha256=str(files[weights]),
+            sha256=sha256_of(card),
             configuration=str(card["configuration"]),
             labels={str(k): int(v) for k, v in card["labels"].items()},
         )
@@ -102,6 +101,18 @@ def load_model(folder: Path) -> Model:
 def opened(folder: Path) -> Iterator[Model]:
     """A model of a folder, verified, for as long as the block lasts."""
     yield load_model(folder)
+
+
+def sha256_of(card: dict[str, Any]) -> str:
+    """What a version's weights are known by: one file's sha256, or that of several in a row."""
+    sums = [str(card["files"][name]) for name in _weights(card)]
+    return sums[0] if len(sums) == 1 else hashlib.sha256("".join(sums).encode()).hexdigest()
+
+
+def _weights(card: dict[str, Any]) -> list[str]:
+    """Names of the weights' files: the card gives one or a list."""
+    names = card["weights"]
+    return [names] if isinstance(names, str) else [str(name) for name in names]
 
 
 def _sha256(path: Path) -> str:

@@ -19,6 +19,31 @@ STEPS: tuple[Step, ...] = ("check", "wait", "orient", "segment", "measure")
 NOTICE = "Research use only. Not for diagnosis."
 
 
+@dataclass(frozen=True)
+class Caller:
+    """Who asks for a scan, and how they are kept informed.
+
+    Attributes
+    ----------
+    user : str
+        The queue is fair between users.
+    on_step
+        Told each step as it begins.
+    on_place
+        Told the place in the queue, from 1, while it waits; if it raises, the place is free.
+    gone
+        Asked now and then whether nobody waits for the outcome any more.
+    """
+
+    user: str = ""
+    on_step: Callable[[Step], None] = lambda step: None
+    on_place: Callable[[int], None] = lambda place: None
+    gone: Callable[[], bool] = lambda: False
+
+
+_NOBODY = Caller()
+
+
 @dataclass(frozen=True, eq=False)
 class Analysis:
     """One segmented and measured scan.
@@ -67,6 +92,8 @@ class Analysis:
             "model": self.segmentation.model.as_dict(),
             "device": self.segmentation.device,
             "backend": self.segmentation.backend,
+            "precision": self.segmentation.precision,
+            "mirroring": self.segmentation.mirroring,
             "timings_s": self.timings_s,
         }
 
@@ -77,7 +104,7 @@ def analyse(
     folder: Path,
     *,
     max_bytes: int = limits.MAX_UPLOAD_MIB * limits.MIB,
-    on_step: Callable[[Step], None] = lambda step: None,
+    caller: Caller = _NOBODY,
 ) -> Analysis:
     """Check, orient, segment and measure one file.
 
@@ -89,35 +116,35 @@ def analyse(
         Its queue is waited for after the check.
     folder
         Where the private copy lies meanwhile.
-    on_step
-        Told each step as it begins.
+    caller
+        Who asks.
 
     Raises
     ------
-    InputError, BusyError, DeviceError, ModelError
+    InputError, BusyError, GoneError, ComputeError
         Nothing is kept then.
     """
     clock = time.perf_counter
     marks = [clock()]
-    on_step("check")
+    caller.on_step("check")
     with vetted(source, folder, max_bytes) as file:
         marks.append(clock())
-        on_step("wait")
-        with predictor.turn():
+        caller.on_step("wait")
+        with predictor.turn(caller.user, caller.on_place, caller.gone):
             waited_s = clock() - marks[-1]
             marks[-1] = clock()
-            on_step("orient")
+            caller.on_step("orient")
             image = volume.load(file)
             marks.append(clock())
-            on_step("segment")
-            segmentation = predictor.segment(image)
+            caller.on_step("segment")
+            segmentation = predictor.segment(image, caller.gone)
             marks.append(clock())
-        on_step("measure")
-        measures = measure(segmentation)
-        findings = image.findings + tuple(assess(segmentation, measures))
-        mask_file = segmentation.mask_file()
-        clean_file = file.path.read_bytes()
-        features = features_of(image.data, image.spacing_mm)
+            caller.on_step("measure")
+            measures = measure(segmentation)
+            findings = image.findings + tuple(assess(segmentation, measures))
+            mask_file = segmentation.mask_file()
+            clean_file = file.path.read_bytes()
+            features = features_of(image.data, image.spacing_mm)
     marks.append(clock())
     start, checked, oriented, segmented, measured = marks
     timings_s = {

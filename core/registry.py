@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine, Row, func, select
 from core.database import PROMOTIONS, VERSIONS, timestamp
 from core.drift import Values
 from core.errors import ConflictError, ModelError, NotFoundError
-from core.model import CARD_NAME, Model, load_model
+from core.model import CARD_NAME, Model, load_model, sha256_of
 from core.storage import Storage
 
 Stage = Literal["candidate", "serving", "retired"]
@@ -123,7 +123,7 @@ class Registry:
                 "number": number,
                 "stage": stage,
                 "created_at": timestamp(),
-                "sha256": hashes[str(card["weights"])],
+                "sha256": sha256_of(whole),
                 "card_sha256": hashlib.sha256(card_file).hexdigest(),
                 "card": card_file.decode(),
                 "metrics": json.dumps(evaluations),

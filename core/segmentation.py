@@ -23,8 +23,8 @@ class Segmentation:
         On the grid of ``volume.data``: 0 background, 1 anterior, 2 posterior.
     volume : Volume
     model : Model
-    device, backend : str
-        ``cpu`` or ``cuda``; ``torch``.
+    device, backend, precision, mirroring : str
+        How it was computed; see `core.predictor.networks.Network` and the setting.
     timings_s : dict of str to float
         Seconds by step.
     """
@@ -34,6 +34,8 @@ class Segmentation:
     model: Model
     device: str
     backend: str
+    precision: str
+    mirroring: str
     timings_s: dict[str, float]
 
     def mask_file(self) -> bytes:

@@ -12,8 +12,19 @@ from core.errors import SettingsError
 ROOT = Path(__file__).resolve().parent.parent
 PREFIX = "HIPPOVIEW_"
 DEVICES = ("auto", "cpu", "cuda")
+BACKENDS = ("auto", "openvino", "torch-cpu", "cuda")
+PRECISIONS = ("auto", "float32", "bfloat16")
+MIRRORINGS = ("off", "auto", "full")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 WANDB_MODES = ("off", "offline", "online")
+_WORDS = {
+    "device": DEVICES,
+    "backend": BACKENDS,
+    "precision": PRECISIONS,
+    "mirroring": MIRRORINGS,
+    "log_level": LOG_LEVELS,
+    "wandb": WANDB_MODES,
+}
 GS_PREFIX = "gs://"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 # Keys below the prefix are ours; the prefix itself is as plain.
@@ -27,6 +38,9 @@ class Settings:
     data_dir: Path = ROOT / "var"
     model_dir: Path = ROOT / "models" / "hippocampus-3d-16"
     device: str = "auto"
+    backend: str = "auto"
+    precision: str = "auto"
+    mirroring: str = "auto"
     address: str = "127.0.0.1"
     port: int = 8501
     max_upload_mib: int = limits.MAX_UPLOAD_MIB
@@ -37,19 +51,15 @@ class Settings:
     wandb: str = "off"
 
     def __post_init__(self) -> None:
-        if self.device not in DEVICES:
-            raise _refused("device", self.device, f"one of {', '.join(DEVICES)}")
-        if self.log_level not in LOG_LEVELS:
-            raise _refused("log_level", self.log_level, f"one of {', '.join(LOG_LEVELS)}")
+        for name, words in _WORDS.items():
+            if getattr(self, name) not in words:
+                raise _refused(name, getattr(self, name), f"one of {', '.join(words)}")
         if not 0 < self.port < 65536:
             raise _refused("port", self.port, "a number from 1 to 65535")
         if not 0 < self.max_upload_mib <= 2048:
             raise _refused("max_upload_mib", self.max_upload_mib, "a number from 1 to 2048")
         if not 0 < self.queue_size <= 1000:
             raise _refused("queue_size", self.queue_size, "a number from 1 to 1000")
-
-        if self.wandb not in WANDB_MODES:
-            raise _refused("wandb", self.wandb, f"one of {', '.join(WANDB_MODES)}")
         if self.storage and not _BUCKET.fullmatch(self.storage):
             raise _refused("storage", self.storage, "gs://bucket or gs://bucket/prefix")
 

@@ -27,8 +27,8 @@ with left:
             "Version": serving.model.version,
             "Name": serving.model.name,
             "Configuration": serving.model.configuration,
-            "Device": serving.device,
-            "Backend": serving.backend,
+            "Backend": f"{serving.network.backend}, in {serving.network.precision}",
+            "Mirroring": f"{serving.mirroring}, predictions averaged: {serving.passes}",
         },
         border="horizontal",
     )

@@ -33,7 +33,7 @@ def _new(datasets: list[Dataset]) -> None:
         request = TrainingRequest(name, preset, [f"epochs={epochs}"])
         chosen = next(d for d in datasets if d.name == name)
         serving = shared.predictors.serving
-        if default.needs_gpu and (serving is None or serving.device != "cuda"):
+        if default.needs_gpu and (serving is None or serving.network.device != "cuda"):
             st.warning("This preset needs an NVIDIA GPU and this server has none.")
         else:
             seconds = estimate_s(request.config(), len(chosen.test), measured_iteration_s(shared))

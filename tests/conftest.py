@@ -11,7 +11,7 @@ import pytest
 from scipy import ndimage
 
 from core.model import opened
-from core.predictor.service import Predictor, Predictors
+from core.predictor.service import Predictor, Predictors, Way
 from core.settings import ROOT, Settings
 from tests.server import Server, running
 
@@ -40,7 +40,7 @@ def task04(shared_data: Path) -> list[Path]:
 @pytest.fixture(scope="session")
 def predictor() -> Iterator[Predictor]:
     """The embedded model, loaded once for all tests."""
-    predictors = Predictors(partial(opened, Settings().model_dir), "cpu", 16)
+    predictors = Predictors(partial(opened, Settings().model_dir), Way(), 16)
     yield predictors.on("auto")
     predictors.close()
 

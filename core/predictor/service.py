@@ -1,119 +1,232 @@
-"""The loaded predictors of a process, one for each device in use."""
+"""The loaded predictors of a process, one for each backend in use."""
 
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import numpy as np
 from loguru import logger
+from numpy.typing import NDArray
 
-from core.errors import ComputeError, HippoViewError, ModelError
+from core.errors import ComputeError, GoneError, HippoViewError, ModelError
 from core.model import Model
+from core.predictor import window
+from core.predictor.networks import Network, backend_for, networks_of
+from core.predictor.prepare import prepare, restore
+from core.predictor.recipe import Recipe, recipe_of
 from core.predictor.turns import Turns
 from core.segmentation import Segmentation
+from core.settings import Settings
 from core.volume import Volume
 
-if TYPE_CHECKING:
-    from core.predictor.torch_backend import TorchBackend
-
+# One scan is read or measured while the network works on another.
+_WIDTH = 2
 _WARM_SHAPE = (35, 50, 35)
 OpenModel = Callable[[], AbstractContextManager[Model]]
 
 
+@dataclass(frozen=True)
+class Way:
+    """How a predictor computes; the settings of the same names.
+
+    Attributes
+    ----------
+    device, backend, precision, mirroring : str
+    """
+
+    device: str = "auto"
+    backend: str = "auto"
+    precision: str = "auto"
+    mirroring: str = "auto"
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Way":
+        """The way that the settings ask for."""
+        return cls(settings.device, settings.backend, settings.precision, settings.mirroring)
+
+
 class Predictor:
-    """One model on one device, loaded and warmed, with the queue in front of it.
+    """One model with one backend, loaded and warmed, with the queue in front of it.
 
     The network runs on one thread of its own: PyTorch keeps a team of threads for every
     thread that calls it, so that calls from many would cost memory and speed.
+
+    Attributes
+    ----------
+    model : Model
+    network : Network
+    mirroring : str
+        ``off``, ``auto`` or ``full``.
+    remark : str
+        Why it is not the backend that was asked for; else empty.
     """
 
-    def __init__(self, model: Model, backend: "TorchBackend", queue_size: int) -> None:
+    def __init__(
+        self,
+        model: Model,
+        recipe: Recipe,
+        network: Network,
+        mirroring: str,
+        queue_size: int,
+        remark: str = "",
+    ) -> None:
         self.model = model
-        self._backend = backend
-        self._turns = Turns(queue_size, time.monotonic)
-        self._runner = ThreadPoolExecutor(1, thread_name_prefix=f"network-{self.device}")
-
-    @property
-    def device(self) -> str:
-        """``cpu`` or ``cuda``."""
-        return str(self._backend.device.type)
-
-    @property
-    def backend(self) -> str:
-        """What computes: ``torch``."""
-        return self._backend.name
+        self.network = network
+        self.mirroring = mirroring
+        self.remark = remark
+        self._recipe = recipe
+        self._mirrors = window.mirrors_of(recipe.mirror_axes, mirroring)
+        self._turns = Turns(queue_size, _WIDTH, time.monotonic)
+        self._runner = ThreadPoolExecutor(1, thread_name_prefix=f"network-{network.backend}")
 
     @property
     def waiting(self) -> int:
         """Scans that wait for their turn."""
         return self._turns.waiting
 
+    @property
+    def passes(self) -> int:
+        """How many mirrored predictions of each patch, of each network, are averaged."""
+        return len(self._mirrors)
+
+    def as_dict(self) -> dict[str, str]:
+        """How it computes."""
+        return {
+            "device": self.network.device,
+            "backend": self.network.backend,
+            "precision": self.network.precision,
+            "mirroring": self.mirroring,
+            "remark": self.remark,
+        }
+
     @contextmanager
-    def turn(self) -> Iterator[None]:
-        """Wait in the queue; inside, this caller alone may read a volume and segment it.
+    def turn(
+        self,
+        user: str = "",
+        on_place: Callable[[int], None] = lambda place: None,
+        gone: Callable[[], bool] = lambda: False,
+    ) -> Iterator[None]:
+        """Wait in the queue; inside, the caller may hold a volume and segment it.
+
+        See `core.predictor.turns.Turns.take`.
 
         Raises
         ------
-        BusyError
-            The queue is full.
+        BusyError, GoneError
         """
-        with self._turns.take():
+        with self._turns.take(user, on_place, gone):
             yield
 
-    def segment(self, volume: Volume) -> Segmentation:
-        """Segment a volume; the caller holds the turn.
+    def segment(self, volume: Volume, gone: Callable[[], bool] = lambda: False) -> Segmentation:
+        """Segment a volume; the caller holds a turn.
+
+        Parameters
+        ----------
+        gone
+            Asked before each patch whether nobody waits for the outcome any more.
 
         Raises
         ------
         ComputeError
             The network failed on it. The next volume is not affected.
+        GoneError
         """
         timings_s: dict[str, float] = {}
-        work = self._runner.submit(
-            self._backend.segment, volume.data, volume.spacing_mm, timings_s.__setitem__
-        )
         try:
-            labels = work.result()
-        except Exception as error:  # whatever PyTorch raises, the server and the batch go on
+            labels = self._labels(volume.data, volume.spacing_mm, timings_s, gone)
+        except GoneError:
+            raise
+        except Exception as error:  # whatever a backend raises, the server and the batch go on
             logger.opt(exception=error).error("The network failed on a scan")
             raise ComputeError(
                 "The network failed on this scan",
                 "Try again; if it fails again, the server may be short of memory.",
             ) from error
-        return Segmentation(labels, volume, self.model, self.device, self.backend, timings_s)
+        return Segmentation(
+            labels, volume, self.model, self.network.device, self.network.backend,
+            self.network.precision, self.mirroring, timings_s,
+        )  # fmt: skip
 
     def warm_up(self) -> None:
         """Run once on noise, so that the first scan is as fast as the tenth."""
         noise = np.random.default_rng(0).random(_WARM_SHAPE, np.float32)
         with self.turn():
-            self._runner.submit(
-                self._backend.segment, noise, (1.0, 1.0, 1.0), lambda step, seconds: None
-            ).result()
+            self._labels(noise, (1.0, 1.0, 1.0), {}, lambda: False)
 
     def close(self) -> None:
         """End the network's thread once it is idle."""
         self._runner.shutdown(wait=True)
 
+    def _labels(
+        self,
+        data: NDArray[np.float32],
+        spacing_mm: tuple[float, float, float],
+        timings_s: dict[str, float],
+        gone: Callable[[], bool],
+    ) -> NDArray[np.uint8]:
+        def work() -> NDArray[np.float32]:
+            began.append(time.perf_counter())
+            return window.predict(
+                prepared.data, self.network, self._recipe.patch, self._mirrors, stop_if_gone
+            )
+
+        def stop_if_gone() -> None:
+            if gone():
+                raise GoneError("Nobody waits for this scan any more")
+
+        began: list[float] = []
+        marks = [time.perf_counter()]
+        prepared = prepare(data, spacing_mm, self._recipe)
+        marks.append(time.perf_counter())
+        logits = self._runner.submit(work).result()
+        marks.append(time.perf_counter())
+        labels = restore(logits, prepared, self._recipe)
+        timings_s["prepare"] = marks[1] - marks[0]
+        timings_s["network_wait"] = began[0] - marks[1]
+        timings_s["network"] = marks[2] - began[0]
+        timings_s["restore"] = time.perf_counter() - marks[2]
+        return labels
+
+
+def loaded(model: Model, way: Way, backend: str = "", queue_size: int = 1) -> Predictor:
+    """A predictor, not yet warmed.
+
+    Parameters
+    ----------
+    backend
+        Another than that of ``auto`` requests.
+
+    Raises
+    ------
+    DeviceError, ModelError
+    """
+    backend = backend or backend_for(way.device, way.backend)
+    recipe = recipe_of(model)
+    network, remark = networks_of(
+        model, recipe, backend, way.precision, may_fall_back=way.backend != backend
+    )
+    return Predictor(model, recipe, network, way.mirroring, queue_size, remark)
+
 
 class Predictors:
-    """Makes a predictor for a device when it is first asked for, and keeps it.
+    """Makes a predictor for a backend when it is first asked for, and keeps it.
 
     Parameters
     ----------
     open_model
         Opens the model version that serves, verified.
-    device
-        What ``auto`` requests get and what is loaded first: ``auto``, ``cpu`` or ``cuda``.
+    way
+        How to compute; its device and backend are what ``auto`` requests get.
     queue_size
-        Scans that may wait for one device.
+        Scans that may wait for one backend.
     """
 
-    def __init__(self, open_model: OpenModel, device: str, queue_size: int) -> None:
+    def __init__(self, open_model: OpenModel, way: Way, queue_size: int) -> None:
         self._open_model = open_model
-        self._device = device
+        self._way = way
         self._queue_size = queue_size
         self._lock = threading.Lock()
         self._swapping = threading.Lock()
@@ -123,7 +236,7 @@ class Predictors:
 
     @property
     def serving(self) -> Predictor | None:
-        """The predictor of the default device, once it is loaded and warmed."""
+        """The predictor of ``auto`` requests, once it is loaded and warmed."""
         return self._serving
 
     @property
@@ -138,7 +251,7 @@ class Predictors:
             raise self._failure.with_traceback(None)
 
     def load(self, before: Callable[[], None] = lambda: None) -> None:
-        """Load the default device's predictor; a failure is kept in `failure` and logged.
+        """Load the predictor of ``auto`` requests; a failure is kept in `failure` and logged.
 
         Parameters
         ----------
@@ -169,13 +282,11 @@ class Predictors:
         ------
         DeviceError, ModelError
         """
-        if device == "auto":
-            device = self._device
+        backend = self._backend_for(device)
         with self._lock:
-            if device not in self._loaded:
-                known = self._loaded.get(_resolved(device))
-                self._keep(device, known or self._make(self._open_model, device))
-            return self._loaded[device]
+            if backend not in self._loaded:
+                self._loaded[backend] = self._make(self._open_model, backend)
+            return self._loaded[backend]
 
     def swap(self, open_model: OpenModel, commit: Callable[[], None]) -> None:
         """Serve with another model version from now on.
@@ -197,51 +308,36 @@ class Predictors:
         """
         with self._swapping:
             with self._lock:
-                devices = {p.device for p in self._loaded.values()} or {self._device}
-            made = [self._make(open_model, device) for device in devices]
+                backends = set(self._loaded) | {self._backend_for("auto")}
+            made = {backend: self._make(open_model, backend) for backend in backends}
             commit()
             with self._lock:
                 # The old ones are not closed: scans may be in them. Their thread ends when the
                 # last scan lets go of them.
-                self._loaded.clear()
+                self._loaded = made
                 self._open_model = open_model
-                for predictor in made:
-                    self._keep(predictor.device, predictor)
-                self._keep(self._device, self._loaded[_resolved(self._device)])
-                self._serving = self._loaded[self._device]
+                self._serving = made[self._backend_for("auto")]
                 self._failure = None
 
-    def _keep(self, device: str, predictor: Predictor) -> None:
-        self._loaded[device] = predictor
-        self._loaded[predictor.device] = predictor
+    def _backend_for(self, device: str) -> str:
+        return backend_for(self._way.device if device == "auto" else device, self._way.backend)
 
-    def _make(self, open_model: OpenModel, device: str) -> Predictor:
-        # PyTorch and nnU-Net take seconds to import; whoever needs no network is spared.
-        from core.predictor.torch_backend import TorchBackend
-
+    def _make(self, open_model: OpenModel, backend: str) -> Predictor:
         start = time.perf_counter()
         with open_model() as model:
-            predictor = Predictor(model, TorchBackend(model, _resolved(device)), self._queue_size)
+            predictor = loaded(model, self._way, backend, self._queue_size)
         predictor.warm_up()
         logger.info(
-            "Model {} loaded on {} and warmed in {:.1f} s",
-            model.version, predictor.device, time.perf_counter() - start,
+            "Model {} loaded and warmed in {:.1f} s: {}, {}, mirroring {}",
+            model.version, time.perf_counter() - start, predictor.network.backend,
+            predictor.network.precision, predictor.mirroring,
         )  # fmt: skip
         return predictor
 
     def close(self) -> None:
         """End all threads."""
         with self._lock:
-            for predictor in set(self._loaded.values()):
+            for predictor in self._loaded.values():
                 predictor.close()
             self._loaded.clear()
             self._serving = None
-
-
-def _resolved(device: str) -> str:
-    """``cpu`` or ``cuda``."""
-    if device != "auto":
-        return device
-    from core.predictor.torch_backend import best_device
-
-    return best_device()

@@ -1,70 +1,137 @@
-"""A bounded queue in front of a device: first come, first served, full means refused."""
+"""A bounded queue in front of a device: first come, first served, fair between users."""
 
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
-from core.errors import BusyError
+from core.errors import BusyError, GoneError
 
-_FIRST_GUESS_S = 2.0
+_FIRST_GUESS_S = 1.0
+# How long a waiting caller goes without being asked whether it is still there.
+_LOOK_S = 0.5
+
+
+@dataclass(frozen=True, order=True)
+class _Ticket:
+    """Its place in the order: by round, then by time."""
+
+    round: int
+    number: int
+    user: str = field(compare=False)
 
 
 class Turns:
-    """Hands out one turn at a time, in the order of asking.
+    """Hands out turns in a fair order.
+
+    Each user's scans take a round each; the scans of one round go in the order of asking. So
+    somebody with one scan waits for one scan of each of the others, not for all fifty of them.
 
     Parameters
     ----------
     size
-        How many may wait beside the one whose turn it is.
+        How many may wait.
+    width
+        How many may have a turn at the same time.
     clock
         Seconds, monotonic.
     """
 
-    def __init__(self, size: int, clock: Callable[[], float]) -> None:
+    def __init__(self, size: int, width: int, clock: Callable[[], float]) -> None:
         self._size = size
+        self._width = width
         self._clock = clock
         self._changed = threading.Condition()
-        self._line: deque[object] = deque()
+        self._waiting: list[_Ticket] = []
+        self._running: list[_Ticket] = []
+        self._round = 0
+        self._count = 0
         self._usual_s = _FIRST_GUESS_S
 
     @property
     def waiting(self) -> int:
-        """How many wait, beside the one whose turn it is."""
+        """How many wait."""
         with self._changed:
-            return max(0, len(self._line) - 1)
+            return len(self._waiting)
 
     @contextmanager
-    def take(self) -> Iterator[None]:
+    def take(
+        self,
+        user: str = "",
+        on_place: Callable[[int], None] = lambda place: None,
+        gone: Callable[[], bool] = lambda: False,
+    ) -> Iterator[None]:
         """Wait for a turn and hold it.
+
+        Parameters
+        ----------
+        user
+            Between whom to be fair.
+        on_place
+            Told the place in the queue, from 1, at once and every half a second. If it raises,
+            the place is given up.
+        gone
+            Asked every half a second whether nobody waits for the outcome any more.
 
         Raises
         ------
         BusyError
             The queue is full.
+        GoneError
+            ``gone`` said so.
         """
-        ticket = object()
-        with self._changed:
-            if len(self._line) > self._size:
-                raise BusyError(
-                    f"{self._size} scans are waiting already",
-                    "Send it again in a moment.",
-                    retry_after_s=max(1, round(len(self._line) * self._usual_s)),
-                )
-            self._line.append(ticket)
-            try:
-                self._changed.wait_for(lambda: self._line[0] is ticket)
-            except BaseException:
-                self._leave(ticket)
-                raise
+        ticket = self._queue_up(user)
+        self._wait(ticket, on_place, gone)
         started = self._clock()
         try:
             yield
         finally:
             with self._changed:
                 self._usual_s += 0.2 * (self._clock() - started - self._usual_s)
-                self._leave(ticket)
+                self._running.remove(ticket)
+                self._changed.notify_all()
 
-    def _leave(self, ticket: object) -> None:
-        self._line.remove(ticket)
-        self._changed.notify_all()
+    def _queue_up(self, user: str) -> _Ticket:
+        with self._changed:
+            if len(self._waiting) >= self._size + max(0, self._width - len(self._running)):
+                after_s = (len(self._waiting) + len(self._running)) * self._usual_s / self._width
+                raise BusyError(
+                    f"{self._size} scans are waiting already",
+                    "Send it again in a moment.",
+                    retry_after_s=max(1, round(after_s)),
+                )
+            own = [t.round for t in (*self._waiting, *self._running) if t.user == user]
+            self._count += 1
+            ticket = _Ticket(max(own, default=self._round - 1) + 1, self._count, user)
+            self._waiting.append(ticket)
+            self._waiting.sort()
+            return ticket
+
+    def _wait(
+        self, ticket: _Ticket, on_place: Callable[[int], None], gone: Callable[[], bool]
+    ) -> None:
+        try:
+            while True:
+                with self._changed:
+                    if self._is_next(ticket):
+                        self._waiting.remove(ticket)
+                        self._running.append(ticket)
+                        self._round = ticket.round
+                        self._changed.notify_all()
+                        return
+                    place = self._waiting.index(ticket) + 1
+                # Outside the lock: the page and the network connection take their time.
+                on_place(place)
+                if gone():
+                    raise GoneError("Nobody waits for this scan any more")
+                with self._changed:
+                    if not self._is_next(ticket):
+                        self._changed.wait(_LOOK_S)
+        except BaseException:
+            with self._changed:
+                self._waiting.remove(ticket)
+                self._changed.notify_all()
+            raise
+
+    def _is_next(self, ticket: _Ticket) -> bool:
+        return len(self._running) < self._width and self._waiting[0] == ticket

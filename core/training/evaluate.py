@@ -14,7 +14,7 @@ from scipy import ndimage
 from core import nifti, volume
 from core.intake import vetted
 from core.model import Model
-from core.predictor.torch_backend import TorchBackend
+from core.predictor.service import Way, loaded
 from core.segmentation import LABELS
 from core.training.dataset import Dataset, file_names
 
@@ -24,7 +24,7 @@ def evaluate(
     dataset: Dataset,
     folder: Path,
     scratch: Path,
-    device: str,
+    way: Way,
     seen: Collection[str],
     on_case: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
@@ -36,6 +36,8 @@ def evaluate(
         The data set's files.
     scratch
         For private copies.
+    way
+        How the masks are computed.
     seen
         ``content_sha256`` of every case that the version, or one that it was made from, was
         trained on.
@@ -47,28 +49,29 @@ def evaluate(
         ``dice``: mean, standard deviation and worst of each label; ``hd95_mm`` and
         ``volume_error_percent``: means; ``seen_in_training``: of any case.
     """
-    backend = TorchBackend(model, device)
+    predictor = loaded(model, way)
     rows: list[dict[str, Any]] = []
     for number, name in enumerate(dataset.test):
         on_case(number, len(dataset.test))
         entry = dataset.cases[name]
-        image, label = (folder / part for part in file_names(name, entry))
-        with image.open("rb") as stream, vetted(stream, scratch) as file:
-            loaded = volume.load(file)
+        scan, label = (folder / part for part in file_names(name, entry))
+        with scan.open("rb") as stream, vetted(stream, scratch) as file:
+            image = volume.load(file)
         with label.open("rb") as stream, vetted(stream, scratch) as file:
             stored = nifti.values_of(file.path.read_bytes(), file.header)
             truth = volume.to_ras(stored, file.header).astype(np.uint8)
-        mask = backend.segment(loaded.data, loaded.spacing_mm, lambda step, seconds: None)
+        mask = predictor.segment(image).labels
         rows.append(
             {
                 "case": name,
                 "seen": entry.content_sha256 in seen,
                 **{
-                    part: compare(mask == value, truth == value, loaded.spacing_mm)
+                    part: compare(mask == value, truth == value, image.spacing_mm)
                     for part, value in LABELS.items()
                 },
             }
         )
+    predictor.close()
     on_case(len(dataset.test), len(dataset.test))
     return {
         "dataset": dataset.name,

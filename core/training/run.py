@@ -20,7 +20,7 @@ from core.errors import TrainingError
 from core.intake import vetted
 from core.jobs import Work
 from core.model import Model
-from core.predictor.torch_backend import best_device
+from core.predictor.service import Way
 from core.registry import REFERENCE_NAME, Registry, Version
 from core.segmentation import LABELS
 from core.settings import ROOT, Settings
@@ -71,7 +71,9 @@ def run(
         if version.lineage.get("job") == work.job_id:  # it was killed after it registered
             return version.number
     config = request.config()
-    device = best_device() if settings.device == "auto" else settings.device
+    device, way = settings.device, Way.of(settings)
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     if config.needs_gpu and device != "cuda":
         raise TrainingError(
             "This preset needs an NVIDIA GPU and there is none",
@@ -101,12 +103,12 @@ def run(
             "dataset.json": (files / "dataset.json").read_bytes(),
             REFERENCE_NAME: json.dumps({"cases": reference}).encode(),
         }
-        figures = _evaluate_new(work, card, parts, dataset, files, folder, device, reference)
-        _evaluate_serving(work, registry, dataset, files, folder, device)
+        figures = _evaluate_new(work, card, parts, dataset, files, folder, way, reference)
+        _evaluate_serving(work, registry, dataset, files, folder, way)
     card["metrics"] = {
         "cases": len(figures["cases"]),
         "seen_in_training": figures["seen_in_training"],
-        "settings": f"the frozen test set of {dataset.name}, with mirroring",
+        "settings": f"the frozen test set of {dataset.name}, mirroring {way.mirroring}",
         "dice": figures["dice"],
     }
     lineage = {
@@ -176,7 +178,7 @@ def _train(
     if trainer.resume(known):
         logger.info("Resumed after epoch {}", trainer.current_epoch)
     elif base is not None:
-        trainer.begin_from(base.weights)
+        trainer.begin_from(base.weights[0])  # of an ensemble the first
         logger.info("Begun from the weights of version {}", base.version)
     work.phase(f"Training: {trainer.current_epoch} of {config.epochs} epochs done")
     trainer.run_training()
@@ -238,7 +240,6 @@ def _card(
             f"{count / 1e6:.1f} million parameters",
             "Patch": f"{patch} voxels",
             "Normalisation": "z-score of the crop",
-            "At prediction": "the mean of 8 mirrored predictions",
         },
         "training": {
             "Data": f"data set {dataset.name}: {len(dataset.training)} cases to train on, "
@@ -264,7 +265,7 @@ def _evaluate_new(
     dataset: Dataset,
     files: Path,
     folder: Path,
-    device: str,
+    way: Way,
     reference: list[dict[str, Any]],
 ) -> dict[str, Any]:
     """Figures of the new version, by the very files that will be registered."""
@@ -274,7 +275,7 @@ def _evaluate_new(
         (made / name).write_bytes(content)
     model = Model(made, card, "new", card["name"], "", card["configuration"], LABELS)
     figures = evaluate(
-        model, dataset, files, folder, device,
+        model, dataset, files, folder, way,
         {case["content_sha256"] for case in reference},
         lambda done, total: work.phase(f"Testing the new version: {done} of {total} cases"),
     )  # fmt: skip
@@ -283,7 +284,7 @@ def _evaluate_new(
 
 
 def _evaluate_serving(
-    work: Work, registry: Registry, dataset: Dataset, files: Path, folder: Path, device: str
+    work: Work, registry: Registry, dataset: Dataset, files: Path, folder: Path, way: Way
 ) -> None:
     """Figures of the version in service on the same cases, to compare with."""
     serving = registry.serving()
@@ -292,7 +293,7 @@ def _evaluate_serving(
     seen = {case["content_sha256"] for case in registry.reference(serving.number)}
     with registry.open(serving.number) as model:
         figures = evaluate(
-            model, dataset, files, folder, device, seen,
+            model, dataset, files, folder, way, seen,
             lambda done, total: work.phase(
                 f"Testing version {serving.number}, in service: {done} of {total} cases"
             ),

@@ -50,7 +50,7 @@ def test_health_says_what_serves(client):
     assert body["model"]["configuration"] == "3d_cpu"
     assert body["model"]["labels"] == {"anterior": 1, "posterior": 2}
     assert body["device"] in ("cpu", "cuda")
-    assert body["backend"] == "torch"
+    assert body["backend"] == "openvino"
 
 
 def test_predict_gives_the_mask_with_its_measures_in_the_headers(client, predictor, tmp_path):

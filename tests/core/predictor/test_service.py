@@ -1,17 +1,15 @@
 import gzip
-import threading
 from functools import partial
-from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
 import pytest
 
-from core.errors import BusyError, ComputeError, DeviceError, ModelError
+from core.errors import ComputeError, DeviceError, GoneError, ModelError
 from core.model import load_model, opened
-from core.pipeline import analyse
-from core.predictor.service import Predictor, Predictors
-from core.predictor.turns import Turns
+from core.pipeline import Caller, analyse
+from core.predictor.recipe import recipe_of
+from core.predictor.service import Predictor, Predictors, Way
 from core.settings import Settings
 from tests.scans import as_bytes, example, image, stream
 
@@ -57,24 +55,6 @@ def test_real_cases_are_segmented_as_by_the_experts(task04, predictor, tmp_path)
         assert dice(mask, truth, 2) > 0.8
 
 
-def test_the_mask_equals_that_of_nnunets_own_predictor(task04, predictor, tmp_path):
-    """The oracle: nnU-Net's reader, preprocessing and export, from its own checkpoint."""
-    from core.predictor import torch_backend  # its import sets nnU-Net up quietly
-
-    shared_model = task04[0].parents[3] / "models" / "hippocampus-3d-16"
-    if not shared_model.is_dir():
-        pytest.skip("the original checkpoint is not here")
-    import torch
-    from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
-
-    oracle = torch_backend.nnUNetPredictor(device=torch.device("cpu"), allow_tqdm=False)
-    oracle.initialize_from_trained_model_folder(str(shared_model), ("all",), "checkpoint_final.pth")
-    for path in task04[5:8]:
-        data, properties = SimpleITKIO().read_images([str(path)])
-        expected = oracle.predict_single_npy_array(data, properties).transpose(2, 1, 0)
-        assert np.array_equal(labels(mask_file(path.read_bytes(), predictor, tmp_path)), expected)
-
-
 def test_thick_slices_and_fine_voxels_are_resampled(predictor, tmp_path):
     """The same crop with 2 mm slices, and with half the voxel size, gives about its volume."""
     scan = example()
@@ -99,11 +79,11 @@ def test_a_gpu_that_is_not_there_is_said():
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
     with pytest.raises(DeviceError):
-        Predictors(partial(opened, Settings().model_dir), "cpu", 1).on("cuda")
+        Predictors(partial(opened, Settings().model_dir), Way(), 1).on("cuda")
 
 
 def test_a_model_that_cannot_load_is_a_failure_not_a_crash(tmp_path):
-    predictors = Predictors(partial(opened, tmp_path), "cpu", 1)
+    predictors = Predictors(partial(opened, tmp_path), Way(), 1)
     predictors.load()
     assert isinstance(predictors.failure, ModelError)
     assert predictors.serving is None
@@ -114,21 +94,27 @@ def test_a_model_that_cannot_load_is_a_failure_not_a_crash(tmp_path):
 
 
 class FailsOnce:
-    """A backend that runs out of memory on its first scan."""
+    """A network that runs out of memory on its first scan."""
 
-    name = "torch"
-    device = SimpleNamespace(type="cpu")
+    backend, device, precision, batch = "openvino", "cpu", "float32", 1
     calls = 0
 
-    def segment(self, data, spacing_mm, on_step):
+    def logits(self, patches):
         self.calls += 1
         if self.calls == 1:
-            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
-        return np.ones(data.shape, np.uint8)
+            raise self.error
+        return np.stack([np.stack([p * 0, p * 0 + 1, p * 0]) for p in patches])
+
+    def __init__(self, error):
+        self.error = error
 
 
-def test_a_scan_that_the_network_fails_on_does_not_stop_the_next(tmp_path):
-    failing = Predictor(load_model(Settings().model_dir), FailsOnce(), 1)
+@pytest.mark.parametrize(
+    "error", [RuntimeError("DefaultCPUAllocator: can't allocate memory"), MemoryError()]
+)
+def test_a_scan_that_the_network_fails_on_does_not_stop_the_next(error, tmp_path):
+    model = load_model(Settings().model_dir)
+    failing = Predictor(model, recipe_of(model), FailsOnce(error), "off", 1)
     with pytest.raises(ComputeError):
         analyse(stream(as_bytes(example())), failing, tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -137,59 +123,17 @@ def test_a_scan_that_the_network_fails_on_does_not_stop_the_next(tmp_path):
     failing.close()
 
 
-def test_turns_are_given_in_the_order_of_asking():
-    turns = Turns(10, clock=lambda: 0.0)
-    order: list[int] = []
-    threads = []
+def test_a_caller_that_goes_away_ends_the_work_between_two_patches(predictor, tmp_path):
+    asked = []
 
-    def work(number: int) -> None:
-        with turns.take():
-            order.append(number)
+    def gone() -> bool:
+        asked.append(1)
+        return len(asked) > 3
 
-    with turns.take():
-        for number in range(10):
-            threads.append(threading.Thread(target=work, args=(number,)))
-            threads[-1].start()
-            while turns.waiting < number + 1:
-                pass
-    for thread in threads:
-        thread.join()
-    assert order == list(range(10))
-
-
-def test_a_full_queue_refuses_with_a_time_to_come_back():
-    turns = Turns(1, clock=lambda: 0.0)
-    release = threading.Event()
-    inside = threading.Event()
-
-    def hold() -> None:
-        with turns.take():
-            inside.set()
-            release.wait()
-
-    def wait() -> None:
-        with turns.take():
-            pass
-
-    threads = [threading.Thread(target=hold), threading.Thread(target=wait)]
-    threads[0].start()
-    inside.wait()
-    threads[1].start()
-    while turns.waiting < 1:
-        pass
-    with pytest.raises(BusyError) as refused, turns.take():
-        pass
-    assert refused.value.retry_after_s >= 1
-    release.set()
-    for thread in threads:
-        thread.join()
-    with turns.take():
-        assert turns.waiting == 0
-
-
-def test_a_turn_that_fails_is_given_on():
-    turns = Turns(1, clock=lambda: 0.0)
-    with pytest.raises(RuntimeError), turns.take():
-        raise RuntimeError("no luck")
-    with turns.take():
-        assert turns.waiting == 0
+    scan = example()
+    wide = np.tile(np.asarray(scan.dataobj), (2, 1, 2))
+    with pytest.raises(GoneError):
+        analyse(stream(as_bytes(image(wide, scan.affine))), predictor, tmp_path,
+                caller=Caller(gone=gone))  # fmt: skip
+    assert len(asked) == 4
+    assert analyse(stream(as_bytes(scan)), predictor, tmp_path).measures.total.voxels > 0

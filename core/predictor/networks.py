@@ -1,0 +1,161 @@
+"""The one interface of the backends, and which of them a machine gets."""
+
+import importlib.util
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from loguru import logger
+from numpy.typing import NDArray
+
+from core.errors import DeviceError, HippoViewError, ModelError
+from core.model import Model
+from core.predictor.recipe import Recipe
+
+_CUDA, _OPENVINO, _TORCH = "cuda", "openvino", "torch-cpu"
+
+
+class Network(Protocol):
+    """Patches in, logits out. Not for two threads at once.
+
+    Attributes
+    ----------
+    backend : str
+        ``openvino``, ``torch-cpu`` or ``cuda``.
+    device : str
+        ``cpu`` or ``cuda``.
+    precision : str
+        What it computes in: ``float32``, ``bfloat16``, or ``float16`` mixed with float32.
+    batch : int
+        How many patches it is best given at once.
+    """
+
+    @property
+    def backend(self) -> str: ...  # noqa: D102 - said above
+    @property
+    def device(self) -> str: ...  # noqa: D102
+    @property
+    def precision(self) -> str: ...  # noqa: D102
+    @property
+    def batch(self) -> int: ...  # noqa: D102
+
+    def logits(self, patches: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Logits of patches, shape (N, A, B, C) to (N, classes, A, B, C), all of them new."""
+        ...
+
+
+class Ensemble:
+    """Several networks as one: their logits averaged, as nnU-Net does with folds."""
+
+    def __init__(self, members: Sequence[Network]) -> None:
+        self._members = members
+        first = members[0]
+        self.backend, self.device = first.backend, first.device
+        self.precision, self.batch = first.precision, first.batch
+
+    def logits(self, patches: NDArray[np.float32]) -> NDArray[np.float32]:
+        """See `Network`."""
+        total = self._members[0].logits(patches)
+        for member in self._members[1:]:
+            total += member.logits(patches)
+        total /= len(self._members)
+        return total
+
+
+def backend_for(device: str, backend: str) -> str:
+    """Which backend computes.
+
+    Parameters
+    ----------
+    device
+        What a request or the setting asks for: ``auto``, ``cpu`` or ``cuda``.
+    backend
+        The setting: ``auto``, or the one that the requests with device ``auto`` get.
+    """
+    if device == "auto":
+        device = "cuda" if backend == _CUDA or (backend == "auto" and _has_gpu()) else "cpu"
+    if device == "cuda":
+        return _CUDA
+    if backend in (_OPENVINO, _TORCH):
+        return backend
+    return _OPENVINO if _is_installed("openvino") else _TORCH
+
+
+def networks_of(
+    model: Model, recipe: Recipe, backend: str, precision: str, *, may_fall_back: bool
+) -> tuple[Network, str]:
+    """A model's networks, loaded.
+
+    Parameters
+    ----------
+    precision
+        The setting: ``auto``, ``float32`` or ``bfloat16``.
+    may_fall_back
+        Whether PyTorch may take the place of an OpenVINO that fails.
+
+    Returns
+    -------
+    network : Network
+    remark : str
+        Why it is not the backend that was asked for; else empty.
+
+    Raises
+    ------
+    DeviceError, ModelError
+    """
+    try:
+        return _loaded(model, recipe, backend, precision), ""
+    except Exception as error:
+        if backend != _OPENVINO or not may_fall_back or not _is_installed("torch"):
+            if isinstance(error, HippoViewError):
+                raise
+            raise ModelError(
+                f"The model could not be loaded with {backend}", "The log says why."
+            ) from error
+        why = error.message if isinstance(error, HippoViewError) else type(error).__name__
+        logger.opt(exception=error).warning("OpenVINO cannot run this model, PyTorch does")
+        remark = f"OpenVINO cannot run this model ({why}): PyTorch does, more slowly"
+        return _loaded(model, recipe, _TORCH, precision), remark
+
+
+def _loaded(model: Model, recipe: Recipe, backend: str, precision: str) -> Network:
+    # PyTorch and OpenVINO take seconds to import: only the one that is used is.
+    members: list[Network]
+    if backend == _OPENVINO:
+        _needs("openvino", "openvino")
+        from core.predictor.openvino_network import OpenVINONetwork
+
+        chosen = "float32" if precision == "auto" else precision
+        members = [OpenVINONetwork(recipe, path, chosen) for path in model.weights]
+    else:
+        _needs("torch", backend)
+        from core.predictor.torch_network import TorchNetwork
+
+        device = "cuda" if backend == _CUDA else "cpu"
+        members = [TorchNetwork(recipe, path, device) for path in model.weights]
+    return members[0] if len(members) == 1 else Ensemble(members)
+
+
+def _needs(package: str, backend: str) -> None:
+    if not _is_installed(package):
+        raise DeviceError(
+            f"{backend} needs {package}, which is not installed",
+            "Ask for another device, or install requirements.txt.",
+        )
+
+
+def _is_installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
+
+
+def _has_gpu() -> bool:
+    """Whether PyTorch may be worth its import: it alone can say for sure."""
+    if not _is_installed("torch"):
+        return False
+    if not Path("/dev/nvidiactl").exists() and shutil.which("nvidia-smi") is None:
+        return False
+    import torch
+
+    return torch.cuda.is_available()
