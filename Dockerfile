@@ -1,15 +1,19 @@
 # HippoView with the embedded model, for a machine without a GPU.
 #   docker build -t hippoview .
+#   (or with --build-arg REQUIREMENTS=requirements-serve.txt: it cannot retrain, and is small)
 #   docker run -p 8501:8501 -e HIPPOVIEW_ADMIN_PASSWORD=... -v hippoview:/data hippoview
 
 FROM python:3.11-slim-bookworm AS packages
 RUN pip install --no-cache-dir uv==0.13.9 && uv venv /venv
 WORKDIR /build
-COPY requirements.txt constraints.txt ./
+COPY requirements.txt requirements-serve.txt constraints.txt ./
+ARG REQUIREMENTS=requirements.txt
 # PyTorch's CPU build first: PyPI's brings 5 GB of CUDA libraries.
-RUN uv pip install --no-cache --python /venv/bin/python --torch-backend=cpu \
-        $(grep -E '^torch(vision)?==' requirements.txt) \
-    && uv pip install --no-cache --python /venv/bin/python -r requirements.txt -c constraints.txt
+RUN pins=$(grep -E '^torch(vision)?==' "$REQUIREMENTS") || true; \
+    [ -z "$pins" ] || uv pip install --no-cache --python /venv/bin/python --torch-backend=cpu $pins
+# Compiled here: the container may not write, and starts in half the time.
+RUN uv pip install --no-cache --python /venv/bin/python --compile-bytecode \
+        -r "$REQUIREMENTS" -c constraints.txt
 
 FROM python:3.11-slim-bookworm
 RUN useradd --uid 10001 --create-home hippoview \

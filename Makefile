@@ -1,9 +1,15 @@
 # One command for everything. `make run` and `make test` work on a machine with Python 3.11+.
 PY := .venv/bin/python
 
-.PHONY: run test lint clean
+.PHONY: run serve install test lint clean
 run: .venv/installed
 	@$(PY) -m app
+
+# Without PyTorch: everything but retraining, in a fifth of the space.
+serve: .venv/installed-serve
+	@$(PY) -m app
+
+install: .venv/installed
 
 test: .venv/installed-dev
 	@sh scripts/install-chromium
@@ -18,7 +24,11 @@ lint: .venv/installed-dev
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 
-.venv/installed: requirements.txt constraints.txt scripts/install
+.venv/installed-serve: requirements-serve.txt constraints.txt scripts/install
+	sh scripts/install requirements-serve.txt
+	@touch $@
+
+.venv/installed: requirements.txt requirements-serve.txt constraints.txt scripts/install
 	sh scripts/install requirements.txt
 	@touch $@
 

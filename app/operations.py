@@ -17,7 +17,14 @@ from core.limits import MIB
 from core.training.config import FIRST_ITERATION_S, TrainingRequest, iteration_s
 
 _GIB = 1024 * MIB
-_PROGRAMS = ("streamlit", "nnunetv2", "torch", "numpy", "nibabel")
+_PROGRAMS = ("streamlit", "openvino", "nnunetv2", "torch", "numpy", "nibabel")
+
+
+def _version(program: str) -> str:
+    try:
+        return importlib.metadata.version(program)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
 
 
 @dataclass(frozen=True)
@@ -75,5 +82,5 @@ def status() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "timings_s": metrics.mean_seconds(),
         "scans": metrics.scan_counts(),
-        "programs": {name: importlib.metadata.version(name) for name in _PROGRAMS},
+        "programs": {name: _version(name) for name in _PROGRAMS},
     }

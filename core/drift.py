@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, stats
+from scipy import ndimage
 
 from core import limits
 
@@ -204,6 +204,9 @@ def compare(reference: Sequence[Values], window: Sequence[Values]) -> Drift:
         which, count = ("window", counts[1]) if counts[1] < least else ("reference", counts[0])
         reason = f"{count} of the {least} cases that the {which} needs are there"
         return Drift("not enough yet", (reason,), *counts, (), ())
+    # It takes longer to import than the server to start.
+    from scipy import stats
+
     before, after = _table(reference), _table(window)
     tests = [stats.ks_2samp(before[:, i], after[:, i]) for i in range(len(FEATURES))]
     q_values = stats.false_discovery_control([test.pvalue for test in tests], method="bh")

@@ -9,11 +9,16 @@ from app.training import add_data_set, data_set_summary, duration, show_job
 from app.widgets import show_error
 from core.errors import HippoViewError
 from core.jobs import Job
-from core.training.config import PRESETS, TrainingRequest, estimate_s
+from core.training.config import PRESETS, TrainingRequest, check_installed, estimate_s
 from core.training.dataset import Dataset
 
 admit()
 shared = services()
+try:
+    check_installed()
+except HippoViewError as error:
+    show_error(error)
+    st.stop()
 
 
 def _new(datasets: list[Dataset]) -> None:

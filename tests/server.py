@@ -36,7 +36,14 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(data_dir: Path, *, wait_ready: bool = True, **settings: str) -> Iterator[Server]:
+def running(
+    data_dir: Path,
+    *,
+    wait_ready: bool = True,
+    python: str = sys.executable,
+    root: Path = ROOT,
+    **settings: str,
+) -> Iterator[Server]:
     """Start ``python -m app`` and stop it as a service manager does."""
     port = free_port()
     environment = {
@@ -48,8 +55,8 @@ def running(data_dir: Path, *, wait_ready: bool = True, **settings: str) -> Iter
     data_dir.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "app", "--port", str(port)],
-            cwd=ROOT, env=environment, stdout=out, stderr=out,
+            [python, "-m", "app", "--port", str(port)],
+            cwd=root, env=environment, stdout=out, stderr=out,
         )  # fmt: skip
     url = f"http://127.0.0.1:{port}"
     try:

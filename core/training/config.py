@@ -1,15 +1,10 @@
 """The configuration of a training, by Hydra: presets as files, checked against a schema."""
 
+import importlib.util
 import threading
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
-
-from hydra import compose, initialize_config_dir
-from hydra.core.config_store import ConfigStore
-from hydra.errors import HydraException
-from omegaconf import MISSING, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from core.errors import TrainingError
 
@@ -26,6 +21,9 @@ _VALIDATION_SHARE = 0.35
 # Planning, starting and registering; and evaluating a test case with two versions.
 _START_S = 45.0
 _PER_TEST_CASE_S = 3.0
+# Hydra's mark of a value that a preset must give; Hydra itself takes half a second to import.
+_MISSING: Any = "???"
+_PACKAGES = ("torch", "nnunetv2", "hydra")
 _FOLDER = Path(__file__).parent / "conf"
 # Hydra keeps its state in a global: one composition at a time.
 _LOCK = threading.Lock()
@@ -52,12 +50,12 @@ class TrainingConfig:
     needs_gpu : bool
     """
 
-    start: str = MISSING
-    configuration: str = MISSING
-    epochs: int = MISSING
-    iterations: int = MISSING
-    validation_iterations: int = MISSING
-    learning_rate: float = MISSING
+    start: str = _MISSING
+    configuration: str = _MISSING
+    epochs: int = _MISSING
+    iterations: int = _MISSING
+    validation_iterations: int = _MISSING
+    learning_rate: float = _MISSING
     fold: int = 0
     seed: int = 0
     needs_gpu: bool = False
@@ -93,12 +91,20 @@ class TrainingRequest:
         TrainingError
             A name or a value is not known.
         """
+        check_installed()
         if self.preset not in PRESETS:
             raise TrainingError(
                 f"There is no preset {self.preset!r}",
                 f"Choose one of: {', '.join(PRESETS)}.",
                 code="bad_training_config",
             )
+        from hydra import compose, initialize_config_dir
+        from hydra.core.config_store import ConfigStore
+        from hydra.errors import HydraException
+        from omegaconf import OmegaConf
+        from omegaconf.errors import OmegaConfBaseException
+
+        ConfigStore.instance().store("schema", TrainingConfig)
         try:
             with _LOCK, initialize_config_dir(str(_FOLDER), version_base="1.3"):
                 composed = compose("config", [f"preset={self.preset}", *self.overrides])
@@ -112,6 +118,17 @@ class TrainingRequest:
         if not isinstance(made, TrainingConfig):
             raise TypeError(f"composed {type(made)}")
         return _checked(made)
+
+
+def check_installed() -> None:
+    """Raise a `TrainingError` where the packages that training needs were left out."""
+    missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise TrainingError(
+            f"This installation can serve but not train: {', '.join(missing)} not installed",
+            "Run make install in HippoView's folder (about 7 GB with CUDA), then start it again.",
+            code="serving_only",
+        )
 
 
 def estimate_s(
@@ -157,6 +174,3 @@ def _checked(config: TrainingConfig) -> TrainingConfig:
             code="bad_training_config",
         )
     return config
-
-
-ConfigStore.instance().store("schema", TrainingConfig)
