@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from loguru import logger
+
 from core import limits, volume
 from core.drift import Values, features_of
+from core.errors import ComputeError
 from core.findings import Finding
 from core.intake import Source, vetted
 from core.measure import Measures, assess, measure
@@ -124,6 +127,19 @@ def analyse(
     InputError, BusyError, GoneError, ComputeError
         Nothing is kept then.
     """
+    try:
+        return _analysis(source, predictor, folder, max_bytes, caller)
+    except MemoryError as error:
+        logger.error("The memory was not enough for a scan")
+        raise ComputeError(
+            "This scan needs more memory than the server has free",
+            "Try again later, or crop the scan around the hippocampus.",
+        ) from error
+
+
+def _analysis(
+    source: Source, predictor: Predictor, folder: Path, max_bytes: int, caller: Caller
+) -> Analysis:
     clock = time.perf_counter
     marks = [clock()]
     caller.on_step("check")

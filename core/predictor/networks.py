@@ -99,14 +99,14 @@ def networks_of(
     -------
     network : Network
     remark : str
-        Why it is not the backend that was asked for; else empty.
+        Why it is not the backend or the precision that was asked for; else empty.
 
     Raises
     ------
     DeviceError, ModelError
     """
     try:
-        return _loaded(model, recipe, backend, precision), ""
+        network = _loaded(model, recipe, backend, precision)
     except Exception as error:
         if backend != _OPENVINO or not may_fall_back or not _is_installed("torch"):
             if isinstance(error, HippoViewError):
@@ -118,6 +118,9 @@ def networks_of(
         logger.opt(exception=error).warning("OpenVINO cannot run this model, PyTorch does")
         remark = f"OpenVINO cannot run this model ({why}): PyTorch does, more slowly"
         return _loaded(model, recipe, _TORCH, precision), remark
+    if precision in ("auto", network.precision):
+        return network, ""
+    return network, f"{precision} was asked for; this machine computes in {network.precision}"
 
 
 def _loaded(model: Model, recipe: Recipe, backend: str, precision: str) -> Network:

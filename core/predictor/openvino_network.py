@@ -24,7 +24,7 @@ from openvino import opset15 as op
 from core.errors import ModelError
 from core.predictor.recipe import Recipe
 
-_HINTS = {"float32": "f32", "bfloat16": "bf16"}
+_TYPES = {"float32": ov.Type.f32, "bfloat16": ov.Type.bf16}
 _KNOWN = {
     "conv_op": "torch.nn.modules.conv.Conv3d",
     "norm_op": "torch.nn.modules.instancenorm.InstanceNorm3d",
@@ -48,7 +48,8 @@ class OpenVINONetwork:
     Parameters
     ----------
     precision
-        ``float32`` or ``bfloat16``.
+        ``float32`` or ``bfloat16``; where the CPU has no bfloat16 it is float32 all the same, and
+        the attribute says so.
 
     Raises
     ------
@@ -63,7 +64,6 @@ class OpenVINONetwork:
     batch = 1
 
     def __init__(self, recipe: Recipe, weights: Path, precision: str) -> None:
-        self.precision = precision
         try:
             network = _built(recipe, load_file(weights))
         except (OSError, KeyError, SafetensorError, RuntimeError) as error:
@@ -74,23 +74,20 @@ class OpenVINONetwork:
         compiled = ov.Core().compile_model(
             network,
             "CPU",
-            {"INFERENCE_PRECISION_HINT": _HINTS[precision], "PERFORMANCE_HINT": "LATENCY"},
+            {"INFERENCE_PRECISION_HINT": _TYPES[precision], "PERFORMANCE_HINT": "LATENCY"},
         )
+        used = compiled.get_property("INFERENCE_PRECISION_HINT")
+        self.precision = next(name for name, kind in _TYPES.items() if kind == used)
         self._request = compiled.create_infer_request()
 
     def logits(self, patches: NDArray[np.float32]) -> NDArray[np.float32]:
         """See `core.predictor.networks.Network`."""
-        return np.stack([self._one(patch) for patch in patches])
-
-    def _one(self, patch: NDArray[np.float32]) -> NDArray[np.float32]:
-        self._request.infer({0: patch[None, None]}, share_inputs=True)
-        logits: NDArray[np.float32] = self._request.get_output_tensor().data[0]
-        return logits
-
-
-def has_bfloat16() -> bool:
-    """Whether this CPU computes in bfloat16 itself."""
-    return "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        found = []
+        for patch in patches:
+            self._request.infer({0: patch[None, None]}, share_inputs=True)
+            # OpenVINO writes the next patch's logits to the same place.
+            found.append(self._request.get_output_tensor().data[0].copy())
+        return np.stack(found) if len(found) > 1 else found[0][None]
 
 
 def _built(recipe: Recipe, weights: dict[str, NDArray[np.float32]]) -> ov.Model:

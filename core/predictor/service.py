@@ -61,7 +61,7 @@ class Predictor:
     mirroring : str
         ``off``, ``auto`` or ``full``.
     remark : str
-        Why it is not the backend that was asked for; else empty.
+        Why it is not the backend or the precision that was asked for; else empty.
     """
 
     def __init__(
