@@ -45,6 +45,14 @@ class Model:
         """The file of the weights of each network; more than one are an ensemble of folds."""
         return [self.folder / name for name in _weights(self.card)]
 
+    def int8_ranges(self) -> list[dict[str, list[float]]]:
+        """For each network what int8 needs to know; empty where it was not proven harmless."""
+        proof = self.card.get("int8")
+        if proof is None:
+            return []
+        ranges: list[dict[str, list[float]]] = self.json(str(proof["ranges"]))["networks"]
+        return ranges
+
     def json(self, name: str) -> dict[str, Any]:
         """One of the JSON files that the card names."""
         content: dict[str, Any] = json.loads((self.folder / name).read_bytes())

@@ -32,6 +32,9 @@ class Volume:
     data : ndarray of float32, shape (X, Y, Z)
         Axes point right, anterior and superior, as nearly as the scan's own axes allow:
         axes are swapped and flipped, never interpolated.
+    unit : ndarray of float32, shape (X, Y, Z)
+        ``data`` from 0 to 1: what the network is given. Scaled before it is rounded, so that
+        the numbers are the same whatever type, slope and offset the file stores them with.
     affine : ndarray, shape (4, 4)
         Indices of ``data`` to mm, RAS+.
     header : Header
@@ -41,6 +44,7 @@ class Volume:
     """
 
     data: NDArray[np.float32]
+    unit: NDArray[np.float32]
     affine: NDArray[np.float64]
     header: Header
     findings: tuple[Finding, ...]
@@ -73,11 +77,25 @@ def load(file: VettedFile) -> Volume:
 def from_values(values: NDArray[np.float64], header: Header) -> Volume:
     """A volume of values that lie along the axes of ``header``, shape (X, Y, Z)."""
     values, value_findings = _checked(values)
-    data = np.ascontiguousarray(to_ras(values, header), np.float32)
+    values = to_ras(values, header)
+    data, unit = np.ascontiguousarray(values, np.float32), unit_range(values)
     affine = ras_affine(header)
     extent_mm = np.array(data.shape) * voxel_sizes(affine)
     findings = [*header.findings, *value_findings, *_grid_findings(header)]
-    return Volume(data, affine, header, (*findings, *_extent_findings(extent_mm)))
+    return Volume(data, unit, affine, header, (*findings, *_extent_findings(extent_mm)))
+
+
+def unit_range(values: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Values from 0 to 1, so that scaling and offset of a file change nothing.
+
+    nnU-Net's z-score is invariant already; its cropping to what is not zero and its smallest
+    standard deviation of 1e-8 are not, and int8 may turn a difference in the last digit into
+    another voxel.
+    """
+    exact = values.astype(np.float64)
+    exact -= exact.min()
+    exact /= exact.max()
+    return np.ascontiguousarray(exact, np.float32)
 
 
 def to_ras(array: NDArray[Any], header: Header) -> NDArray[Any]:

@@ -27,7 +27,8 @@ class Network(Protocol):
     device : str
         ``cpu`` or ``cuda``.
     precision : str
-        What it computes in: ``float32``, ``bfloat16``, or ``float16`` mixed with float32.
+        What it computes in: ``float32``, ``bfloat16``, ``int8`` or ``float16``; the last two
+        mixed with float32.
     batch : int
         How many patches it is best given at once.
     """
@@ -91,7 +92,8 @@ def networks_of(
     Parameters
     ----------
     precision
-        The setting: ``auto``, ``float32`` or ``bfloat16``.
+        The setting: ``float32``, ``bfloat16``, ``int8``, or ``auto``: int8 where the model's card
+        has the proof that it costs nothing, else float32.
     may_fall_back
         Whether PyTorch may take the place of an OpenVINO that fails.
 
@@ -130,8 +132,15 @@ def _loaded(model: Model, recipe: Recipe, backend: str, precision: str) -> Netwo
         _needs("openvino", "openvino")
         from core.predictor.openvino_network import OpenVINONetwork
 
-        chosen = "float32" if precision == "auto" else precision
-        members = [OpenVINONetwork(recipe, path, chosen) for path in model.weights]
+        ranges = model.int8_ranges() if precision in ("auto", "int8") else []
+        if ranges:
+            members = [
+                OpenVINONetwork(recipe, path, "int8", own)
+                for path, own in zip(model.weights, ranges, strict=True)
+            ]
+        else:
+            chosen = "bfloat16" if precision == "bfloat16" else "float32"
+            members = [OpenVINONetwork(recipe, path, chosen) for path in model.weights]
     else:
         _needs("torch", backend)
         from core.predictor.torch_network import TorchNetwork

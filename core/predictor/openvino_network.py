@@ -5,7 +5,7 @@ not needed, and there is no intermediate file to go stale.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ from openvino import opset15 as op
 from core.errors import ModelError
 from core.predictor.recipe import Recipe
 
+Ranges = Mapping[str, Sequence[float]]
+_NO_RANGES: Ranges = {}
 _TYPES = {"float32": ov.Type.f32, "bfloat16": ov.Type.bf16}
 _KNOWN = {
     "conv_op": "torch.nn.modules.conv.Conv3d",
@@ -48,8 +50,10 @@ class OpenVINONetwork:
     Parameters
     ----------
     precision
-        ``float32`` or ``bfloat16``; where the CPU has no bfloat16 it is float32 all the same, and
-        the attribute says so.
+        ``float32``, ``bfloat16`` or ``int8``; where the CPU has no bfloat16 it is float32 all the
+        same, and the attribute says so.
+    ranges
+        For int8: see `ranges_of`.
 
     Raises
     ------
@@ -63,9 +67,11 @@ class OpenVINONetwork:
     device = "cpu"
     batch = 1
 
-    def __init__(self, recipe: Recipe, weights: Path, precision: str) -> None:
+    def __init__(
+        self, recipe: Recipe, weights: Path, precision: str, ranges: Ranges = _NO_RANGES
+    ) -> None:
         try:
-            network = _built(recipe, load_file(weights))
+            network = _Graph(recipe, load_file(weights), ranges).model()
         except (OSError, KeyError, SafetensorError, RuntimeError) as error:
             raise ModelError(
                 "The model's weights do not fit its plans", "Restore the model's folder."
@@ -74,10 +80,14 @@ class OpenVINONetwork:
         compiled = ov.Core().compile_model(
             network,
             "CPU",
-            {"INFERENCE_PRECISION_HINT": _TYPES[precision], "PERFORMANCE_HINT": "LATENCY"},
+            {
+                "INFERENCE_PRECISION_HINT": _TYPES.get(precision, ov.Type.f32),
+                "PERFORMANCE_HINT": "LATENCY",
+            },
         )
         used = compiled.get_property("INFERENCE_PRECISION_HINT")
-        self.precision = next(name for name, kind in _TYPES.items() if kind == used)
+        names = {kind: name for name, kind in _TYPES.items()}
+        self.precision = "int8" if ranges else names[used]
         self._request = compiled.create_infer_request()
 
     def logits(self, patches: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -90,50 +100,96 @@ class OpenVINONetwork:
         return np.stack(found) if len(found) > 1 else found[0][None]
 
 
-def _built(recipe: Recipe, weights: dict[str, NDArray[np.float32]]) -> ov.Model:
-    """The graph of a ``PlainConvUNet``, without deep supervision."""
-    arguments = recipe.architecture["arch_kwargs"]
-    _check(recipe, arguments, weights)
-    epsilon = float(arguments["norm_op_kwargs"]["eps"])
-    stages, kernels = int(arguments["n_stages"]), arguments["kernel_sizes"]
-    strides = arguments["strides"]
+class _Graph:
+    """Builds a ``PlainConvUNet``, without deep supervision.
 
-    def block(x: ov.Output, key: str, stride: Sequence[int], kernel: Sequence[int]) -> ov.Output:
+    Parameters
+    ----------
+    ranges
+        Of every tensor that is computed in int8, by its name; none for floating point.
+
+    Attributes
+    ----------
+    tensors : dict
+        The outputs of blocks and of transposed convolutions, by name.
+    """
+
+    def __init__(
+        self, recipe: Recipe, weights: dict[str, NDArray[np.float32]], ranges: Ranges
+    ) -> None:
+        self._recipe, self._weights, self._ranges = recipe, weights, ranges
+        self._arguments = recipe.architecture["arch_kwargs"]
+        _check(recipe, self._arguments, weights)
+        self._epsilon = float(self._arguments["norm_op_kwargs"]["eps"])
+        self.tensors: dict[str, ov.Output] = {}
+
+    def model(self, outputs: Callable[["_Graph"], list[ov.Output]] | None = None) -> ov.Model:
+        """The graph; with other outputs than the logits for calibration."""
+        arguments, recipe = self._arguments, self._recipe
+        stages, kernels = int(arguments["n_stages"]), arguments["kernel_sizes"]
+        strides = arguments["strides"]
+        image = x = op.parameter([1, recipe.channels, *recipe.patch], np.float32, name="image")
+        skips: list[ov.Output] = []
+        for stage in range(stages):
+            for i in range(int(arguments["n_conv_per_stage"][stage])):
+                key = f"encoder.stages.{stage}.0.convs.{i}"
+                x = self._block(x, key, strides[stage] if i == 0 else [1, 1, 1], kernels[stage])
+            skips.append(x)
+        for level, stage in enumerate(reversed(range(1, stages))):
+            key = f"decoder.transpconvs.{level}"
+            x = self._upsampled(x, key, strides[stage])
+            x = op.concat([x, skips[stage - 1]], 1)
+            for i in range(int(arguments["n_conv_per_stage_decoder"][level])):
+                key = f"decoder.stages.{level}.convs.{i}"
+                x = self._block(x, key, [1, 1, 1], kernels[stage - 1])
+        key = f"decoder.seg_layers.{stages - 2}"
+        x = self._convolution(x, key, [1, 1, 1], [0, 0, 0])
+        x = op.add(x, _by_channel(self._weights[f"{key}.bias"]))
+        return ov.Model(outputs(self) if outputs else [x], [image], "unet")
+
+    def _block(
+        self, x: ov.Output, key: str, stride: Sequence[int], kernel: Sequence[int]
+    ) -> ov.Output:
         # The convolution's bias is the same everywhere, so the normalisation takes it out again.
-        x = _convolution(x, weights[f"{key}.conv.weight"], stride, [k // 2 for k in kernel])
-        x = op.mvn(x, np.array([2, 3, 4]), True, epsilon, "INSIDE_SQRT")
-        x = op.multiply(x, _by_channel(weights[f"{key}.norm.weight"]))
-        x = op.add(x, _by_channel(weights[f"{key}.norm.bias"]))
-        return op.prelu(x, np.array([_NEGATIVE_SLOPE], np.float32))
+        x = self._convolution(x, f"{key}.conv", stride, [k // 2 for k in kernel])
+        x = op.mvn(x, np.array([2, 3, 4]), True, self._epsilon, "INSIDE_SQRT")
+        x = op.multiply(x, _by_channel(self._weights[f"{key}.norm.weight"]))
+        x = op.add(x, _by_channel(self._weights[f"{key}.norm.bias"]))
+        return self._noted(op.prelu(x, np.array([_NEGATIVE_SLOPE], np.float32)), key)
 
-    image = x = op.parameter([1, recipe.channels, *recipe.patch], np.float32, name="image")
-    skips: list[ov.Output] = []
-    for stage in range(stages):
-        for i in range(int(arguments["n_conv_per_stage"][stage])):
-            key = f"encoder.stages.{stage}.0.convs.{i}"
-            x = block(x, key, strides[stage] if i == 0 else [1, 1, 1], kernels[stage])
-        skips.append(x)
-    for level, stage in enumerate(reversed(range(1, stages))):
-        key = f"decoder.transpconvs.{level}"
+    def _convolution(
+        self, x: ov.Output, key: str, stride: Sequence[int], pad: Sequence[int]
+    ) -> ov.Output:
+        weight = self._weight(x, key, axis=0)
+        return op.convolution(x, weight, stride, pad, pad, [1, 1, 1])
+
+    def _upsampled(self, x: ov.Output, key: str, stride: Sequence[int]) -> ov.Output:
         x = op.convolution_backprop_data(
-            x, weights[f"{key}.weight"], strides[stage],
+            x, self._weight(x, key, axis=1), stride,
             pads_begin=[0, 0, 0], pads_end=[0, 0, 0], dilations=[1, 1, 1],
         )  # fmt: skip
-        x = op.add(x, _by_channel(weights[f"{key}.bias"]))
-        x = op.concat([x, skips[stage - 1]], 1)
-        for i in range(int(arguments["n_conv_per_stage_decoder"][level])):
-            key = f"decoder.stages.{level}.convs.{i}"
-            x = block(x, key, [1, 1, 1], kernels[stage - 1])
-    key = f"decoder.seg_layers.{stages - 2}"
-    x = _convolution(x, weights[f"{key}.weight"], [1, 1, 1], [0, 0, 0])
-    x = op.add(x, _by_channel(weights[f"{key}.bias"]))
-    return ov.Model([x], [image], "unet")
+        return self._noted(op.add(x, _by_channel(self._weights[f"{key}.bias"])), key)
 
+    def _noted(self, x: ov.Output, key: str) -> ov.Output:
+        """Note a tensor, rounded to 8 bits if it has a range."""
+        self.tensors[key] = x
+        if key not in self._ranges:
+            return x
+        low, high = (np.float32(edge) for edge in self._ranges[key])
+        return op.fake_quantize(x, low, high, low, high, 256)
 
-def _convolution(
-    x: ov.Output, weight: NDArray[np.float32], stride: Sequence[int], pad: Sequence[int]
-) -> ov.Output:
-    return op.convolution(x, weight, stride, pad, pad, [1, 1, 1])
+    def _weight(self, x: ov.Output, key: str, axis: int) -> Any:
+        """Weights; rounded to 8 bits by output channel if what they meet is."""
+        weight = self._weights[f"{key}.weight"]
+        meets = x.get_type_name()
+        inputs = (
+            [i.get_source_output().get_node() for i in x.inputs()] if meets == "Concat" else [x]
+        )
+        if not all(node.get_type_name() == "FakeQuantize" for node in inputs):
+            return weight
+        others = tuple(i for i in range(weight.ndim) if i != axis)
+        edge = np.abs(weight).max(others, keepdims=True)
+        return op.fake_quantize(op.constant(weight), -edge, edge, -edge, edge, 255)
 
 
 def _by_channel(values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -153,3 +209,59 @@ def _check(
     classes = len(weights[f"decoder.seg_layers.{int(arguments['n_stages']) - 2}.weight"])
     if classes != recipe.classes:
         raise ModelError(f"The weights are of {classes} classes, the plans of {recipe.classes}")
+
+
+def ranges_of(
+    recipe: Recipe, weights: Path, patches: Iterable[NDArray[np.float32]]
+) -> dict[str, list[float]]:
+    """What values the tensors inside the network take: what int8 needs to know.
+
+    The first convolution and the last two stay in floating point: rounding there costs the most
+    (``docs/performance.md``).
+
+    Parameters
+    ----------
+    patches : ndarray, shape (A, B, C)
+        Of the training, prepared.
+
+    Returns
+    -------
+    dict
+        For each tensor in int8 the mean of the lowest and of the highest values, with 0 on
+        the grid of the 256 steps between.
+    """
+    graph = _Graph(recipe, load_file(weights), _NO_RANGES)
+    axes = np.arange(5)
+
+    def extremes(built: _Graph) -> list[ov.Output]:
+        return [
+            extreme(x, axes, False)
+            for x in built.tensors.values()
+            for extreme in (op.reduce_min, op.reduce_max)
+        ]
+
+    compiled = ov.Core().compile_model(
+        graph.model(extremes), "CPU", {"INFERENCE_PRECISION_HINT": _TYPES["float32"]}
+    )
+    found = [list(compiled([patch[None, None]]).values()) for patch in patches]
+    means = np.array(found, np.float64).reshape(len(found), -1, 2).mean(0)
+    names = list(graph.tensors)
+    ranges = dict(zip(names, means, strict=True))
+    stages = int(recipe.architecture["arch_kwargs"]["n_stages"])
+    per_stage = recipe.architecture["arch_kwargs"]["n_conv_per_stage"]
+    for level, stage in enumerate(reversed(range(1, stages))):
+        # What is concatenated shares one range.
+        skip = f"encoder.stages.{stage - 1}.0.convs.{int(per_stage[stage - 1]) - 1}"
+        pair = [ranges[f"decoder.transpconvs.{level}"], ranges[skip]]
+        both = np.array([min(p[0] for p in pair), max(p[1] for p in pair)])
+        ranges[f"decoder.transpconvs.{level}"] = ranges[skip] = both
+    for name in names[-2:]:
+        del ranges[name]
+    return {name: _with_zero(*edges) for name, edges in ranges.items()}
+
+
+def _with_zero(low: float, high: float) -> list[float]:
+    low, high = min(low, 0.0), max(high, 0.0)
+    step = (high - low) / 255
+    zero = round(-low / step)
+    return [float(-zero * step), float((255 - zero) * step)]

@@ -46,12 +46,12 @@ def prepare(
     Parameters
     ----------
     data : ndarray, shape (X, Y, Z)
-        RAS+, not constant.
+        RAS+, not constant, from 0 upwards: `core.volume.Volume.unit`.
     spacing_mm
         Along the same axes.
     """
     # nnU-Net's own order is that of SimpleITK: z first.
-    image = _to_unit_range(data).transpose(2, 1, 0).transpose(recipe.forward)
+    image = data.transpose(2, 1, 0).transpose(recipe.forward)
     spacing = tuple(spacing_mm[::-1][axis] for axis in recipe.forward)
     box = _box_of(image != 0)
     cropped = np.ascontiguousarray(image[box])
@@ -90,15 +90,3 @@ def _box_of(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
         places = np.flatnonzero(mask.any(others))
         box.append(slice(int(places[0]), int(places[-1]) + 1))
     return tuple(box)
-
-
-def _to_unit_range(data: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Values from 0 to 1, so that scaling and offset of the file change nothing.
-
-    nnU-Net's z-score is invariant already; its cropping to what is not zero, and its
-    smallest standard deviation of 1e-8, are not.
-    """
-    values = data.astype(np.float64)
-    values -= values.min()
-    values /= values.max()
-    return values.astype(np.float32)

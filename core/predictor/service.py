@@ -136,7 +136,7 @@ class Predictor:
         """
         timings_s: dict[str, float] = {}
         try:
-            labels = self._labels(volume.data, volume.spacing_mm, timings_s, gone)
+            labels = self._labels(volume.unit, volume.spacing_mm, timings_s, gone)
         except GoneError:
             raise
         except Exception as error:  # whatever a backend raises, the server and the batch go on

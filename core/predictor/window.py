@@ -44,10 +44,7 @@ def predict(
     -------
     ndarray, shape (classes, A, B, C)
     """
-    missing = [max(0, p - n) for p, n in zip(patch, image.shape, strict=True)]
-    before = [m // 2 for m in missing]
-    padded = np.pad(image, [(b, m - b) for b, m in zip(before, missing, strict=True)])
-    original = tuple(slice(b, b + n) for b, n in zip(before, image.shape, strict=True))
+    padded, original = _padded(image, patch)
     if padded.shape == patch:
         on_patch()
         return _mirrored(padded, network, mirrors)[:, *original]
@@ -69,6 +66,12 @@ def predict(
     return result[:, *original]
 
 
+def first_patch(image: NDArray[np.float32], patch: tuple[int, int, int]) -> NDArray[np.float32]:
+    """What the network sees first of an image, of the patch's shape."""
+    padded, _ = _padded(image, patch)
+    return padded[next(_places(padded.shape, patch))]
+
+
 def mirrors_of(axes: Sequence[int], mirroring: str) -> list[Mirror]:
     """Sets of axes to flip along, in nnU-Net's order, the image as it is first.
 
@@ -84,6 +87,16 @@ def mirrors_of(axes: Sequence[int], mirroring: str) -> list[Mirror]:
     every = [c for n in range(len(axes) + 1) for c in itertools.combinations(axes, n)]
     even = [c for c in every if len(c) % 2 == 0]
     return {"off": every[:1], "auto": even, "full": every}[mirroring]
+
+
+def _padded(
+    image: NDArray[np.float32], patch: Sequence[int]
+) -> tuple[NDArray[np.float32], tuple[slice, ...]]:
+    """An image with zeros around it, at least as large as a patch, and where it lies in it."""
+    missing = [max(0, p - n) for p, n in zip(patch, image.shape, strict=True)]
+    before = [m // 2 for m in missing]
+    padded = np.pad(image, [(b, m - b) for b, m in zip(before, missing, strict=True)])
+    return padded, tuple(slice(b, b + n) for b, n in zip(before, image.shape, strict=True))
 
 
 def _mirrored(

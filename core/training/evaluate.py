@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from core import nifti, volume
-from core.intake import vetted
 from core.model import Model
+from core.predictor.calibrate import read_labelled
 from core.predictor.service import Way, loaded
 from core.segmentation import LABELS
 from core.training.dataset import Dataset, file_names
@@ -55,18 +54,15 @@ def evaluate(
         on_case(number, len(dataset.test))
         entry = dataset.cases[name]
         scan, label = (folder / part for part in file_names(name, entry))
-        with scan.open("rb") as stream, vetted(stream, scratch) as file:
-            image = volume.load(file)
-        with label.open("rb") as stream, vetted(stream, scratch) as file:
-            stored = nifti.values_of(file.path.read_bytes(), file.header)
-            truth = volume.to_ras(stored, file.header).astype(np.uint8)
-        mask = predictor.segment(image).labels
+        case = read_labelled(scan, label, scratch)
+        truth, spacing_mm = case.truth, case.scan.spacing_mm
+        mask = predictor.segment(case.scan).labels
         rows.append(
             {
                 "case": name,
                 "seen": entry.content_sha256 in seen,
                 **{
-                    part: compare(mask == value, truth == value, image.spacing_mm)
+                    part: compare(mask == value, truth == value, spacing_mm)
                     for part, value in LABELS.items()
                 },
             }

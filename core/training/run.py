@@ -16,10 +16,18 @@ from loguru import logger
 
 from core import volume
 from core.drift import features_of
-from core.errors import TrainingError
+from core.errors import HippoViewError, TrainingError
 from core.intake import vetted
 from core.jobs import Work
 from core.model import Model
+from core.predictor.calibrate import (
+    CALIBRATION_CASES,
+    RANGES_NAME,
+    Labelled,
+    proof,
+    ranges_file,
+    read_labelled,
+)
 from core.predictor.service import Way
 from core.registry import REFERENCE_NAME, Registry, Version
 from core.segmentation import LABELS
@@ -103,6 +111,8 @@ def run(
             "dataset.json": (files / "dataset.json").read_bytes(),
             REFERENCE_NAME: json.dumps({"cases": reference}).encode(),
         }
+        work.phase("Trying int8 on the frozen test set")
+        _try_int8(card, parts, dataset, files, folder, reference)
         figures = _evaluate_new(work, card, parts, dataset, files, folder, way, reference)
         _evaluate_serving(work, registry, dataset, files, folder, way)
     card["metrics"] = {
@@ -269,18 +279,60 @@ def _evaluate_new(
     reference: list[dict[str, Any]],
 ) -> dict[str, Any]:
     """Figures of the new version, by the very files that will be registered."""
+    with _candidate(card, parts, folder) as model:
+        return evaluate(
+            model, dataset, files, folder, way,
+            {case["content_sha256"] for case in reference},
+            lambda done, total: work.phase(f"Testing the new version: {done} of {total} cases"),
+        )  # fmt: skip
+
+
+def _try_int8(
+    card: dict[str, Any],
+    parts: dict[str, bytes],
+    dataset: Dataset,
+    files: Path,
+    folder: Path,
+    reference: list[dict[str, Any]],
+) -> None:
+    """Add int8 to the new version if it costs nothing on the frozen test set."""
+
+    def read(name: str) -> Labelled:
+        image, label = (files / part for part in file_names(name, dataset.cases[name]))
+        return read_labelled(image, label, folder)
+
+    seen = {case["content_sha256"] for case in reference}
+    every = max(1, len(dataset.training) // CALIBRATION_CASES)
+    try:
+        with _candidate(card, parts, folder) as model:
+            found = ranges_file(model, [read(n).scan for n in dataset.training[::every]])
+        asked = card | {"int8": {"ranges": RANGES_NAME}}
+        with _candidate(asked, parts | {RANGES_NAME: found}, folder) as model:
+            shown = proof(
+                model, [read(name) for name in dataset.test],
+                seen=any(dataset.cases[name].content_sha256 in seen for name in dataset.test),
+            )  # fmt: skip
+    except HippoViewError as error:
+        logger.info("No int8 for this version: {}", error.message)
+        return
+    if shown is None:
+        logger.info("No int8 for this version: it costs more than it may")
+        return
+    card["int8"] = shown
+    parts[RANGES_NAME] = found
+
+
+@contextmanager
+def _candidate(card: dict[str, Any], parts: dict[str, bytes], folder: Path) -> Iterator[Model]:
+    """The new version as a model of files, for as long as the block lasts."""
     made = folder / "candidate"
     made.mkdir(exist_ok=True)
     for name, content in parts.items():
         (made / name).write_bytes(content)
-    model = Model(made, card, "new", card["name"], "", card["configuration"], LABELS)
-    figures = evaluate(
-        model, dataset, files, folder, way,
-        {case["content_sha256"] for case in reference},
-        lambda done, total: work.phase(f"Testing the new version: {done} of {total} cases"),
-    )  # fmt: skip
-    shutil.rmtree(made)
-    return figures
+    try:
+        yield Model(made, card, "new", card["name"], "", card["configuration"], LABELS)
+    finally:
+        shutil.rmtree(made)
 
 
 def _evaluate_serving(

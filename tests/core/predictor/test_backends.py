@@ -14,8 +14,17 @@ from dynamic_network_architectures.architectures.unet import (
     ResidualEncoderUNet,
 )
 
+from core import volume
 from core.errors import DeviceError, ModelError
+from core.intake import vetted
 from core.model import Model, load_model, opened, sha256_of
+from core.predictor.calibrate import (
+    LARGEST_DICE_LOSS,
+    SMALLEST_AGREEMENT,
+    Labelled,
+    proof,
+    ranges_file,
+)
 from core.predictor.checkpoint import weights_file
 from core.predictor.networks import backend_for
 from core.predictor.openvino_network import OpenVINONetwork
@@ -23,6 +32,7 @@ from core.predictor.recipe import recipe_of
 from core.predictor.service import Predictors, Way, loaded
 from core.predictor.torch_network import TorchNetwork
 from core.settings import ROOT, Settings
+from tests.scans import as_bytes, example, stream
 
 EMBEDDED = load_model(Settings().model_dir)
 SHAPE = (16, 24, 8)
@@ -68,6 +78,7 @@ def made(folder: Path, kind=PlainConvUNet, seeds=(0,), **changes) -> Model:
         names.append(f"weights-{seed}.safetensors")
         (folder / names[-1]).write_bytes(weights_file(network.state_dict()))
     card = {**EMBEDDED.card, "weights": names if len(names) > 1 else names[0], "files": {}}
+    card.pop("int8", None)
     card["files"] = {p.name: _sha256(p) for p in sorted(folder.iterdir())}
     (folder / "card.json").write_text(json.dumps(card))
     return load_model(folder)
@@ -129,6 +140,50 @@ def test_which_backend_computes(device, backend, expected):
     assert backend_for(device, backend) == expected
 
 
+def labelled(folder: Path, precision: str) -> list[Labelled]:
+    """The example with the mask of the embedded model."""
+    with vetted(stream(as_bytes(example())), folder) as file:
+        made = volume.load(file)
+    predictor = loaded(EMBEDDED, Way(device="cpu", precision=precision))
+    truth = predictor.segment(made).labels
+    predictor.close()
+    return [Labelled(made, truth)]
+
+
+def test_int8_is_the_default_where_the_card_proves_it_and_agrees_with_float32(tmp_path):
+    shown = EMBEDDED.card["int8"]
+    assert min(shown["dice_change"].values()) >= -LARGEST_DICE_LOSS
+    assert shown["agreement"] >= SMALLEST_AGREEMENT
+    [case] = labelled(tmp_path, "float32")
+    predictor = loaded(EMBEDDED, Way(device="cpu"))
+    assert predictor.network.precision == "int8"
+    mask = predictor.segment(case.scan).labels
+    assert (mask == case.truth).mean() >= SMALLEST_AGREEMENT
+    assert (mask != case.truth).any()  # it does compute in another way
+    predictor.close()
+    without = made(tmp_path / "model", **VARIANTS["two stages"])
+    asked = loaded(without, Way(device="cpu", precision="int8"))
+    assert asked.network.precision == "float32"
+    assert asked.remark
+    asked.close()
+
+
+def test_int8_is_calibrated_from_scans_and_kept_only_if_it_costs_nothing(tmp_path):
+    cases = labelled(tmp_path, "int8")
+    folder = tmp_path / "model"
+    shutil.copytree(EMBEDDED.folder, folder)
+    ranges = json.loads(ranges_file(EMBEDDED, [case.scan for case in cases]))
+    for ruined, expected in ((1.0, True), (0.02, False)):
+        for network in ranges["networks"]:
+            for name, (low, high) in network.items():
+                network[name] = [low * ruined, high * ruined]
+        (folder / "int8.json").write_text(json.dumps(ranges))
+        card = {**EMBEDDED.card, "files": {**EMBEDDED.card["files"]}}
+        card["files"]["int8.json"] = _sha256(folder / "int8.json")
+        (folder / "card.json").write_text(json.dumps(card))
+        assert (proof(load_model(folder), cases, seen=True) is not None) == expected
+
+
 def test_a_precision_that_the_cpu_lacks_is_not_claimed():
     import openvino as ov
 
@@ -137,9 +192,6 @@ def test_a_precision_that_the_cpu_lacks_is_not_claimed():
     assert predictor.network.precision == ("bfloat16" if can else "float32")
     assert bool(predictor.remark) != can
     predictor.close()
-    plain = loaded(EMBEDDED, Way(device="cpu"))
-    assert (plain.network.precision, plain.remark) == ("float32", "")
-    plain.close()
 
 
 def test_a_gpu_that_is_not_there_is_said():

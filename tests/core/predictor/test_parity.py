@@ -15,6 +15,7 @@ from core.predictor.recipe import Resampling, recipe_of
 from core.predictor.resample import new_shape, resample
 from core.predictor.service import Way, loaded
 from core.settings import Settings
+from core.volume import unit_range
 from tests.scans import example
 
 with contextlib.redirect_stdout(io.StringIO()):
@@ -81,7 +82,8 @@ def test_five_real_cases_get_the_masks_of_nnunet(task04, oracle, ours, mirroring
     differ = []
     for path in task04[5::40][:5]:
         data, properties = SimpleITKIO().read_images([str(path)])
-        mine = labels_of(ours[mirroring], data[0].transpose(2, 1, 0), properties["spacing"][::-1])
+        scan = unit_range(data[0].transpose(2, 1, 0))
+        mine = labels_of(ours[mirroring], scan, properties["spacing"][::-1])
         oracle.use_mirroring = mirroring == "full"
         theirs = oracle.predict_single_npy_array(data, properties).transpose(2, 1, 0)
         differ.append(agrees(mine, theirs))
@@ -112,8 +114,7 @@ def scans():
 @pytest.mark.parametrize("mirroring", MIRRORINGS)
 def test_unusual_inputs_get_the_masks_of_nnunet(name, mirroring, oracle, ours):
     data, spacing_mm = scans()[name]
-    # The smallest value is 0 on both sides: see `core.predictor.prepare`.
-    data = data - data.min()
+    data = unit_range(data)
     theirs = oracles_labels(oracle, data, spacing_mm, mirroring)
     agrees(labels_of(ours[mirroring], data, spacing_mm), theirs)
 
@@ -121,7 +122,7 @@ def test_unusual_inputs_get_the_masks_of_nnunet(name, mirroring, oracle, ours):
 @pytest.mark.parametrize("name", list(scans()))
 def test_the_network_gets_what_nnunet_would_give_it(name, oracle):
     data, spacing_mm = scans()[name]
-    data = data - data.min()
+    data = unit_range(data)
     theirs, _, properties = DefaultPreprocessor(verbose=False).run_case_npy(
         data.transpose(2, 1, 0)[None], None, {"spacing": list(spacing_mm[::-1])},
         oracle.plans_manager, oracle.configuration_manager, oracle.dataset_json,
