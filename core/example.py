@@ -1,5 +1,9 @@
 """The example: an averaged brain, cropped around its left hippocampus."""
 
+import importlib.util
+from pathlib import Path
+from typing import Any
+
 import nibabel as nib
 import numpy as np
 
@@ -9,6 +13,7 @@ NAME = "Example (MNI152 average brain)"
 # Task04 (-2.3), where the mask would touch the crop's lower face.
 _HIPPOCAMPUS_MM = np.array((-25.7, -22.0, -14.3))
 _OFFSET_MM = np.array((-2.4, 1.3, -1.3))
+_TEMPLATE = "mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz"
 _SIZE_VOXELS = np.array((35, 50, 35))
 
 
@@ -17,14 +22,19 @@ def example_file() -> bytes:
 
     Fonov et al., Unbiased nonlinear average age-appropriate brain templates, 2009.
     """
-    # nilearn brings scikit-learn along, seconds of import that only the example needs.
-    from nilearn.datasets import load_mni152_template
-
-    template = load_mni152_template(resolution=1)
+    template: Any = nib.load(_template())
     to_voxels = np.linalg.inv(template.affine)
     centre = nib.affines.apply_affine(to_voxels, _HIPPOCAMPUS_MM - _OFFSET_MM)
     start = np.round(centre - (_SIZE_VOXELS - 1) / 2).astype(int)
     stop = start + _SIZE_VOXELS
     crop = template.slicer[start[0] : stop[0], start[1] : stop[1], start[2] : stop[2]]
-    image = nib.Nifti1Image(crop.get_fdata().astype(np.float32), crop.affine)
-    return bytes(image.to_bytes())
+    values = np.asarray(crop.dataobj).astype(np.float32) / np.float32(template.dataobj[:].max())
+    return bytes(nib.Nifti1Image(values, crop.affine).to_bytes())
+
+
+def _template() -> Path:
+    """nilearn's file, without nilearn: it brings scikit-learn, seconds of import, along."""
+    found = importlib.util.find_spec("nilearn")
+    if found is None or not found.submodule_search_locations:
+        raise ModuleNotFoundError("nilearn")
+    return Path(found.submodule_search_locations[0]) / "datasets" / "data" / _TEMPLATE

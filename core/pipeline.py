@@ -63,8 +63,6 @@ class Analysis:
         The mask as ``.nii.gz``.
     timings_s : dict of str to float
         Seconds by step, with their ``total``.
-    features : dict of str to float
-        For the drift report: `core.drift.FEATURES` of the scan.
     """
 
     segmentation: Segmentation
@@ -75,7 +73,12 @@ class Analysis:
     clean_file: bytes
     mask_file: bytes
     timings_s: dict[str, float]
-    features: Values
+
+    @property
+    def features(self) -> Values:
+        """For the drift report: `core.drift.FEATURES` of the scan, computed now."""
+        volume = self.segmentation.volume
+        return features_of(volume.data, volume.spacing_mm)
 
     def as_dict(self) -> dict[str, Any]:
         """The record of an analysis, as the exports and the API give it."""
@@ -160,7 +163,6 @@ def _analysis(
             findings = image.findings + tuple(assess(segmentation, measures))
             mask_file = segmentation.mask_file()
             clean_file = file.path.read_bytes()
-            features = features_of(image.data, image.spacing_mm)
     marks.append(clock())
     start, checked, oriented, segmented, measured = marks
     timings_s = {
@@ -174,5 +176,5 @@ def _analysis(
     }
     return Analysis(
         segmentation, measures, findings, file.sha256, file.size_bytes,
-        clean_file, mask_file, {k: round(v, 4) for k, v in timings_s.items()}, features,
+        clean_file, mask_file, {k: round(v, 4) for k, v in timings_s.items()},
     )  # fmt: skip

@@ -1,6 +1,7 @@
 """The one interface of the backends, and which of them a machine gets."""
 
 import importlib.util
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -85,7 +86,13 @@ def backend_for(device: str, backend: str) -> str:
 
 
 def networks_of(
-    model: Model, recipe: Recipe, backend: str, precision: str, *, may_fall_back: bool
+    model: Model,
+    recipe: Recipe,
+    backend: str,
+    precision: str,
+    passes: int,
+    *,
+    may_fall_back: bool,
 ) -> tuple[Network, str]:
     """A model's networks, loaded.
 
@@ -94,6 +101,8 @@ def networks_of(
     precision
         The setting: ``float32``, ``bfloat16``, ``int8``, or ``auto``: int8 where the model's card
         has the proof that it costs nothing, else float32.
+    passes
+        Mirrored predictions of each patch: they can be computed at once.
     may_fall_back
         Whether PyTorch may take the place of an OpenVINO that fails.
 
@@ -108,7 +117,7 @@ def networks_of(
     DeviceError, ModelError
     """
     try:
-        network = _loaded(model, recipe, backend, precision)
+        network = _loaded(model, recipe, backend, precision, passes)
     except Exception as error:
         if backend != _OPENVINO or not may_fall_back or not _is_installed("torch"):
             if isinstance(error, HippoViewError):
@@ -119,28 +128,32 @@ def networks_of(
         why = error.message if isinstance(error, HippoViewError) else type(error).__name__
         logger.opt(exception=error).warning("OpenVINO cannot run this model, PyTorch does")
         remark = f"OpenVINO cannot run this model ({why}): PyTorch does, more slowly"
-        return _loaded(model, recipe, _TORCH, precision), remark
+        return _loaded(model, recipe, _TORCH, precision, passes), remark
     if precision in ("auto", network.precision):
         return network, ""
     return network, f"{precision} was asked for; this machine computes in {network.precision}"
 
 
-def _loaded(model: Model, recipe: Recipe, backend: str, precision: str) -> Network:
+def _loaded(model: Model, recipe: Recipe, backend: str, precision: str, passes: int) -> Network:
     # PyTorch and OpenVINO take seconds to import: only the one that is used is.
     members: list[Network]
     if backend == _OPENVINO:
         _needs("openvino", "openvino")
         from core.predictor.openvino_network import OpenVINONetwork
 
+        cores = os.cpu_count() or 1
+        at_once = max(n for n in range(1, passes + 1) if passes % n == 0 and n <= cores)
         ranges = model.int8_ranges() if precision in ("auto", "int8") else []
         if ranges:
             members = [
-                OpenVINONetwork(recipe, path, "int8", own)
+                OpenVINONetwork(recipe, path, "int8", own, at_once)
                 for path, own in zip(model.weights, ranges, strict=True)
             ]
         else:
             chosen = "bfloat16" if precision == "bfloat16" else "float32"
-            members = [OpenVINONetwork(recipe, path, chosen) for path in model.weights]
+            members = [
+                OpenVINONetwork(recipe, path, chosen, at_once=at_once) for path in model.weights
+            ]
     else:
         _needs("torch", backend)
         from core.predictor.torch_network import TorchNetwork

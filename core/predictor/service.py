@@ -205,8 +205,9 @@ def loaded(model: Model, way: Way, backend: str = "", queue_size: int = 1) -> Pr
     """
     backend = backend or backend_for(way.device, way.backend)
     recipe = recipe_of(model)
+    passes = len(window.mirrors_of(recipe.mirror_axes, way.mirroring))
     network, remark = networks_of(
-        model, recipe, backend, way.precision, may_fall_back=way.backend != backend
+        model, recipe, backend, way.precision, passes, may_fall_back=way.backend != backend
     )
     return Predictor(model, recipe, network, way.mirroring, queue_size, remark)
 
