@@ -1,5 +1,8 @@
 """Prometheus metrics of this process."""
 
+import resource
+import sys
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.process_collector import ProcessCollector
 
@@ -18,6 +21,9 @@ _STEP_SECONDS = Histogram(
     buckets=_SECONDS, registry=_REGISTRY,
 )  # fmt: skip
 _WAITING = Gauge("hippoview_queue_waiting", "Scans that wait for their turn.", registry=_REGISTRY)
+_PEAK = Gauge(
+    "hippoview_peak_memory_bytes", "Most resident memory so far in bytes.", registry=_REGISTRY
+)
 _READY = Gauge("hippoview_ready", "1 once the model can serve.", registry=_REGISTRY)
 
 
@@ -35,7 +41,14 @@ def time_steps(timings_s: dict[str, float]) -> None:
 def watch(predictors: Predictors) -> None:
     """Read queue and readiness from here on."""
     _WAITING.set_function(lambda: predictors.serving.waiting if predictors.serving else 0)
+    _PEAK.set_function(peak_memory_bytes)
     _READY.set_function(lambda: predictors.serving is not None)
+
+
+def peak_memory_bytes() -> float:
+    """Most resident memory that this process had so far."""
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return float(most if sys.platform == "darwin" else most * 1024)
 
 
 def text() -> bytes:

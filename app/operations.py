@@ -1,10 +1,12 @@
 """What the administrator's pages and routes both ask for."""
 
 import importlib.metadata
+import json
 import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -17,6 +19,9 @@ from core.limits import MIB
 from core.training.config import FIRST_ITERATION_S, TrainingRequest, iteration_s
 
 _GIB = 1024 * MIB
+# Written by hand from what ``python -m benchmarks.start`` printed.
+_MEASURED = Path(__file__).parent / "measured.json"
+MEMORY_WORDS = "Measured on two cores, over twenty scans: docs/performance.md."
 _PROGRAMS = ("streamlit", "openvino", "nnunetv2", "torch", "numpy", "nibabel")
 
 
@@ -25,6 +30,19 @@ def _version(program: str) -> str:
         return importlib.metadata.version(program)
     except importlib.metadata.PackageNotFoundError:
         return "not installed"
+
+
+def memory_rows() -> list[dict[str, str]]:
+    """Resident memory of this server now and at most, beside what was measured elsewhere."""
+    now = psutil.Process().memory_info().rss / MIB
+    rows = [{"Server": "This one, now", "At rest (MiB)": f"{now:,.0f}",
+             "Peak (MiB)": f"{metrics.peak_memory_bytes() / MIB:,.0f}"}]  # fmt: skip
+    measured = json.loads(_MEASURED.read_bytes())["memory_mib"]
+    return rows + [
+        {"Server": f"{name}, measured", "At rest (MiB)": f"{own['rest']:,.0f}",
+         "Peak (MiB)": f"{own['peak']:,.0f}"}
+        for name, own in measured.items()
+    ]  # fmt: skip
 
 
 @dataclass(frozen=True)

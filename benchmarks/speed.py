@@ -2,8 +2,8 @@
 
 ``python -m benchmarks.speed CHECKPOINT FOLDER [ROUNDS]``: nnU-Net's model folder, and a folder
 of scans of which twenty are taken. (a) is ``nnUNetv2_predict`` as a process for each scan (one
-scan a round), (b) the stock ``nnUNetPredictor`` kept in memory, (c) ONNX Runtime under our own preprocessing (left out
-where ``onnxruntime``, ``onnx`` and ``onnxscript`` are not installed).
+scan a round), (b) the stock ``nnUNetPredictor`` kept in memory, (c) ONNX Runtime under our own
+preprocessing (left out where ``onnxruntime``, ``onnx`` and ``onnxscript`` are not installed).
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""What sleeping OpenMP threads cost on an idle machine, and save on a busy one.
+"""What sleeping OpenMP threads cost PyTorch on an idle machine, and save on a busy one.
 
 ``python -m benchmarks.waiting`` runs the embedded model in child processes, alternating, on an
 idle machine, with another process that keeps one core busy, and with one of higher priority
@@ -15,13 +15,15 @@ _CHILD = """
 import time
 import numpy as np
 from core.model import load_model
-from core.predictor.torch_backend import TorchBackend
+from core.predictor.recipe import recipe_of
+from core.predictor.torch_network import TorchNetwork
 from core.settings import Settings
-backend = TorchBackend(load_model(Settings().model_dir), "cpu")
-noise = np.random.default_rng(0).random((35, 50, 35), np.float32)
+model = load_model(Settings().model_dir)
+network = TorchNetwork(recipe_of(model), model.weights[0], "cpu")
+noise = np.random.default_rng(0).random((8, 40, 56, 40), np.float32)
 for _ in range(4):
     start = time.perf_counter()
-    backend.segment(noise, (1.0, 1.0, 1.0), lambda step, seconds: None)
+    network.logits(noise)
 print(time.perf_counter() - start)
 """
 

@@ -94,16 +94,16 @@ class Cases:
         name = _clean_name(name) or case_id
         known = {"case_id": case_id, "created_at": created_at}
         report = json.loads(json.dumps(known | analysis.as_dict()))
-        features = json.dumps(analysis.features)
+        features = analysis.features
         folder = f"{_FOLDER}/{case_id}"
         try:
             image = gzip.compress(analysis.clean_file, compresslevel=1, mtime=0)
             self._storage.write(f"{folder}/{_IMAGE}", image)
             self._storage.write(f"{folder}/{_MASK}", analysis.mask_file)
             row = _row(name, report)
-            self._write_record(row | {"features": analysis.features})
+            self._write_record(row | {"features": features})
             with self._engine.begin() as connection:
-                _insert(connection, row, features)
+                _insert(connection, row, json.dumps(features))
         except BaseException:
             self._storage.delete_folder(folder)
             raise

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from app.operations import MEMORY_WORDS, memory_rows
 from app.services import services, wait_for_model
 from app.widgets import show_error
 from core.errors import HippoViewError
@@ -32,6 +33,16 @@ with left:
         },
         border="horizontal",
     )
+    if serving.remark:
+        st.warning(serving.remark, icon=":material/info:")
+    if "int8" in card:
+        change = card["int8"]["dice_change"]
+        seen = "seen" if card["int8"]["seen_in_training"] else "not seen"
+        st.caption(
+            f"int8 against float32 on {card['int8']['cases']} cases {seen} in training: Dice "
+            f"{change['anterior']:+.4f} anterior, {change['posterior']:+.4f} posterior; "
+            f"{card['int8']['agreement']:.2%} of the voxels are the same."
+        )
     st.caption("sha256 of the weights")
     st.code(serving.model.sha256, language=None, wrap_lines=True)
     st.subheader("How well it does", anchor=False)
@@ -55,6 +66,9 @@ with left:
         f"On {metrics['cases']} cases {which}, {metrics['settings']}. "
         "Dice: overlap with an expert's mask, 0 none, 1 the same."
     )
+    st.subheader("Memory", anchor=False)
+    st.table(memory_rows(), hide_index=True, border="horizontal")
+    st.caption(MEMORY_WORDS)
 with right:
     st.subheader("Known limits", anchor=False)
     for limit in card["limits"]:

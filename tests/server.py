@@ -1,5 +1,6 @@
 """A real server in a process of its own."""
 
+import http.client
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ from pathlib import Path
 from core.settings import ROOT
 
 _START_TIMEOUT_S = 240
+_BOUNDARY = "----scan"
 
 
 @dataclass(frozen=True)
@@ -88,3 +90,15 @@ def wait_for_health(
             pass
         time.sleep(0.2)  # between two looks at a process that starts
     raise AssertionError(f"the server did not become ready:\n{log.read_text()[-3000:]}")
+
+
+def hang_up(server: Server, scan: bytes) -> http.client.HTTPConnection:
+    """Send a whole request and do not wait for its answer."""
+    head = (
+        f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="image"; filename="a.nii"\r\n\r\n'
+    )
+    body = head.encode() + scan + f"\r\n--{_BOUNDARY}--\r\n".encode()
+    connection = http.client.HTTPConnection(server.url.removeprefix("http://"))
+    kind = f"multipart/form-data; boundary={_BOUNDARY}"
+    connection.request("POST", "/api/predict", body, {"Content-Type": kind})
+    return connection

@@ -1,6 +1,5 @@
 """Many clients at once on a real server: nothing is lost, swapped or stuck."""
 
-import http.client
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,11 +10,10 @@ import pytest
 
 from core.pipeline import analyse
 from tests.scans import as_bytes, example, image, stream
-from tests.server import Server, running
+from tests.server import Server, hang_up, running
 from tests.waiting import until
 
 CLIENTS, EACH, QUEUE = 16, 3, 6
-BOUNDARY = "----scan"
 
 
 @pytest.fixture(scope="module")
@@ -74,16 +72,6 @@ def test_sixteen_clients_get_the_mask_of_their_own_scan(small, predictor, tmp_pa
     assert refused > 0
     assert served > QUEUE
     until(lambda: waiting(small) == 0)
-
-
-def hang_up(server: Server, scan: bytes) -> http.client.HTTPConnection:
-    """Send a whole request and do not wait for its answer."""
-    head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="image"; filename="a.nii"\r\n\r\n'
-    body = head.encode() + scan + f"\r\n--{BOUNDARY}--\r\n".encode()
-    connection = http.client.HTTPConnection(server.url.removeprefix("http://"))
-    kind = f"multipart/form-data; boundary={BOUNDARY}"
-    connection.request("POST", "/api/predict", body, {"Content-Type": kind})
-    return connection
 
 
 def test_clients_that_go_away_free_their_places(small):
