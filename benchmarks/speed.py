@@ -1,14 +1,16 @@
 """One scan, by HippoView and by every other way to run the same network on the same machine.
 
 ``python -m benchmarks.speed CHECKPOINT FOLDER [ROUNDS]``: nnU-Net's model folder, and a folder
-of scans of which twenty are taken. (a) is ``nnUNetv2_predict`` as a process for each scan (one
-scan a round), (b) the stock ``nnUNetPredictor`` kept in memory, (c) ONNX Runtime under our own
-preprocessing (left out where ``onnxruntime``, ``onnx`` and ``onnxscript`` are not installed).
+of scans of which twenty are taken, ten a round. (a) is ``nnUNetv2_predict`` as a process for each
+scan (one scan a round), (b) the stock ``nnUNetPredictor`` kept in memory, (c) ONNX Runtime under
+our own preprocessing (left out where ``onnxruntime``, ``onnx`` and ``onnxscript`` are not
+installed).
 """
 
 import contextlib
 import importlib.util
 import io
+import itertools
 import subprocess
 import sys
 import tempfile
@@ -61,23 +63,34 @@ class OnnxNetwork:
         return found
 
 
-def ours(paths: list[Path], predictor: Predictor, scratch: Path) -> int:
+Halves = Iterator[list[Path]]
+
+
+def halves(paths: list[Path]) -> Halves:
+    """One half of the scans and the other, again and again: a round takes one."""
+    return itertools.cycle([paths[::2], paths[1::2]])
+
+
+def ours(parts: Halves, predictor: Predictor, scratch: Path) -> int:
     """In process, from file to mask and measures."""
+    paths = next(parts)
     for path in paths:
         with path.open("rb") as file:
             analyse(file, predictor, scratch)
     return len(paths)
 
 
-def over_http(paths: list[Path], client: httpx.Client) -> int:
+def over_http(parts: Halves, client: httpx.Client) -> int:
     """Over the API."""
+    paths = next(parts)
     for path in paths:
         client.post("/predict", files={"image": path.read_bytes()}).raise_for_status()
     return len(paths)
 
 
-def stock(paths: list[Path], predictor: Any, mirroring: bool) -> int:
+def stock(parts: Halves, predictor: Any, mirroring: bool) -> int:
     """(b)"""
+    paths = next(parts)
     predictor.use_mirroring = mirroring
     reader = SimpleITKIO()
     for path in paths:
@@ -113,7 +126,7 @@ def served(folder: Path, mirroring: str, precision: str) -> Iterator[httpx.Clien
 def main() -> None:
     """Print the tables."""
     checkpoint, folder = Path(sys.argv[1]), Path(sys.argv[2])
-    rounds = int(sys.argv[3]) if len(sys.argv) > 3 else 7
+    rounds = int(sys.argv[3]) if len(sys.argv) > 3 else 8
     paths = sorted(folder.glob("[!.]*.nii.gz"))
     paths = paths[:: max(1, len(paths) // _CASES)][:_CASES]
     oracle = nnUNetPredictor(device=torch.device("cpu"), allow_tqdm=False)
@@ -126,19 +139,21 @@ def main() -> None:
                 "(a) nnUNetv2_predict, a process": partial(
                     process, paths[0], checkpoint, mirroring
                 ),
-                "(b) nnUNetPredictor in memory": partial(stock, paths, oracle, mirroring),
+                "(b) nnUNetPredictor in memory": partial(stock, halves(paths), oracle, mirroring),
             }
             if importlib.util.find_spec("onnxruntime"):
                 other = Predictor(MODEL, recipe_of(MODEL), OnnxNetwork(scratch), mode, 1)
-                sides["(c) ONNX Runtime"] = partial(ours, paths, other, scratch)
+                sides["(c) ONNX Runtime"] = partial(ours, halves(paths), other, scratch)
             for precision in ("float32", "int8"):
                 predictor = loaded(MODEL, Way(device="cpu", precision=precision, mirroring=mode))
                 predictor.warm_up()
                 sides[f"HippoView, {precision}, in process"] = partial(
-                    ours, paths, predictor, scratch
+                    ours, halves(paths), predictor, scratch
                 )
                 client = stack.enter_context(served(scratch / precision, mode, precision))
-                sides[f"HippoView, {precision}, over HTTP"] = partial(over_http, paths, client)
+                sides[f"HippoView, {precision}, over HTTP"] = partial(
+                    over_http, halves(paths), client
+                )
             title = f"{'With' if mirroring else 'Without'} mirroring, one scan of {len(paths)}"
             times = alternate(sides, rounds)
             figures[mode] = {

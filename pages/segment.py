@@ -25,7 +25,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     example = st.button("Try an example", icon=":material/play_circle:")
 
 if shared.predictors.serving is None:
-    with st.spinner("Loading the model. This takes up to half a minute after a start."):
+    with st.spinner("Loading the model. This takes some seconds after a start."):
         try:
             wait_for_model(shared.predictors, _MODEL_WAIT_S)
         except HippoViewError as error:

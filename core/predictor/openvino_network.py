@@ -4,6 +4,7 @@ The network is built from the plans and the weights themselves: nothing is conve
 not needed, and there is no intermediate file to go stale.
 """
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -99,16 +100,22 @@ class OpenVINONetwork:
 
     def logits(self, patches: NDArray[np.float32]) -> NDArray[np.float32]:
         """See `core.predictor.networks.Network`."""
-        found = []
-        for start in range(0, len(patches), self.batch):
-            chosen = patches[start : start + self.batch]
-            pairs = list(zip(self._requests, chosen, strict=False))
-            for request, patch in pairs:
-                request.start_async({0: patch[None, None]}, share_inputs=True)
-            for request, _ in pairs:
-                request.wait()
-                # OpenVINO writes the next patch's logits to the same place.
-                found.append(request.get_output_tensor().data[0].copy())
+        found: list[NDArray[np.float32]] = []
+        try:
+            for start in range(0, len(patches), self.batch):
+                chosen = patches[start : start + self.batch]
+                pairs = list(zip(self._requests, chosen, strict=False))
+                for request, patch in pairs:
+                    request.start_async({0: patch[None, None]}, share_inputs=True)
+                for request, _ in pairs:
+                    request.wait()
+                    # OpenVINO writes the next patch's logits to the same place.
+                    found.append(request.get_output_tensor().data[0].copy())
+        except BaseException:
+            for request in self._requests:  # none may be busy when the next scan comes
+                with contextlib.suppress(RuntimeError):
+                    request.wait()
+            raise
         return np.stack(found) if len(found) > 1 else found[0][None]
 
 

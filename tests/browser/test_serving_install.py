@@ -76,7 +76,7 @@ def test_api_and_pages_work_and_retraining_says_what_to_install(
         assert answer.status_code == 200
         assert answer.content == expected
         health = httpx.get(f"{server.url}/api/health").json()
-        assert (health["backend"], health["precision"]) == ("openvino", "float32")
+        assert (health["backend"], health["precision"]) == ("openvino", "int8")
         loaded = Path(f"/proc/{server.pid}/maps").read_text()
         assert "openvino" in loaded
         assert "libtorch" not in loaded
