@@ -1,8 +1,11 @@
 import gzip
+import os
 import re
+import shutil
 
 from playwright.sync_api import expect
 
+from core.settings import Settings
 from tests.browser.user import LONG, User
 from tests.scans import as_bytes, example
 from tests.server import running
@@ -73,10 +76,20 @@ def test_a_restart_of_the_server_loses_nothing(browser, tmp_path):
 
 
 def test_a_page_that_opens_while_the_model_loads_waits_with_words(browser, tmp_path):
+    """A file of the model is a pipe: it can be read when the test says so."""
+    model = tmp_path / "model"
+    shutil.copytree(Settings().model_dir, model)
+    real = (model / "dataset.json").rename(tmp_path / "dataset.json")
+    os.mkfifo(model / "dataset.json")
+
     context = browser.new_context()
-    with running(tmp_path, wait_ready=False) as started:
+    with running(tmp_path / "var", wait_ready=False, model_dir=str(model)) as started:
         page = context.new_page()
         page.goto(started.url)
         expect(page.get_by_text("Loading the model")).to_be_visible(timeout=LONG)
+        with (model / "dataset.json").open("wb") as pipe:
+            content = real.read_bytes()
+            real.replace(model / "dataset.json")  # who reads it again finds the file
+            pipe.write(content)
         expect(page.get_by_text("Nothing here yet")).to_be_visible(timeout=LONG)
     context.close()

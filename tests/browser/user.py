@@ -70,9 +70,9 @@ class User:
         expect(self.page.get_by_role("heading", name="Measures")).to_be_visible(timeout=LONG)
         # While the script runs, what the run before it drew may stand there a second time.
         surfaces = self.page.get_by_role("heading", name="Surfaces")
-        expect(surfaces).to_have_count(1, timeout=LONG)
-        expect(surfaces).to_be_visible(timeout=LONG)
+        expect(surfaces.first).to_be_visible(timeout=LONG)
         self.settle()
+        expect(surfaces).to_have_count(1, timeout=LONG)
 
     @property
     def viewer(self) -> FrameLocator:

@@ -15,7 +15,9 @@ MODEL = load_model(Settings().model_dir)
 def segmentation(labels: np.ndarray, affine, folder) -> Segmentation:
     with vetted(stream(as_bytes(image(noise(labels.shape), affine))), folder) as file:
         volume = load(file)
-    return Segmentation(labels.astype(np.uint8), volume, MODEL, "cpu", "torch", {})
+    return Segmentation(
+        labels.astype(np.uint8), volume, MODEL, "cpu", "openvino", "float32", "off", {}
+    )
 
 
 def box(shape=(35, 50, 35), anterior=(10, 10, 10), posterior=(10, 20, 10)) -> np.ndarray:
