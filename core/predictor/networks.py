@@ -156,6 +156,11 @@ def _loaded(model: Model, recipe: Recipe, backend: str, precision: str, passes: 
             ]
     else:
         _needs("torch", backend)
+        if backend == _CUDA and not _has_gpu():
+            raise DeviceError(
+                "This server has no NVIDIA GPU that PyTorch can use",
+                "Ask for device=cpu or device=auto.",
+            )
         from core.predictor.torch_network import TorchNetwork
 
         device = "cuda" if backend == _CUDA else "cpu"
@@ -176,7 +181,7 @@ def _is_installed(package: str) -> bool:
 
 
 def _has_gpu() -> bool:
-    """Whether PyTorch may be worth its import: it alone can say for sure."""
+    """Whether PyTorch finds a GPU; it is not imported where there cannot be one."""
     if not _is_installed("torch"):
         return False
     if not Path("/dev/nvidiactl").exists() and shutil.which("nvidia-smi") is None:

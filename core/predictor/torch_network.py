@@ -15,7 +15,7 @@ import safetensors.torch
 import torch
 from numpy.typing import NDArray
 
-from core.errors import DeviceError, ModelError
+from core.errors import ModelError
 from core.predictor.recipe import Recipe
 
 _PACKAGE = "dynamic_network_architectures."
@@ -34,18 +34,11 @@ class TorchNetwork:
 
     Raises
     ------
-    DeviceError
-        CUDA was asked for and there is none.
     ModelError
         The weights do not fit the plans.
     """
 
     def __init__(self, recipe: Recipe, weights: Path, device: str) -> None:
-        if device == "cuda" and not torch.cuda.is_available():
-            raise DeviceError(
-                "This server has no NVIDIA GPU that PyTorch can use",
-                "Ask for device=cpu or device=auto.",
-            )
         self.device = device
         self.backend = "cuda" if device == "cuda" else "torch-cpu"
         self.precision = "float16" if device == "cuda" else "float32"
