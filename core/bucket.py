@@ -6,7 +6,7 @@ names the generation that it replaces, so that of two writers at once one is tol
 
 import posixpath
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -104,7 +104,7 @@ class BucketStorage:
                     continue
 
     @contextmanager
-    def local(self, prefix: str) -> Iterator[Path]:
+    def local(self, prefix: str, on_file: Callable[[], None] = lambda: None) -> Iterator[Path]:
         """See `core.storage.Storage.local`; fetched for the length of the block."""
         with tempfile.TemporaryDirectory(prefix="hippoview-") as folder:
             root = Path(folder)
@@ -112,6 +112,7 @@ class BucketStorage:
                 path = root / posixpath.relpath(key, prefix)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(self.read(key))
+                on_file()
             yield root
 
     def _blobs(self, prefix: str, **options: object) -> Any:  # Google's iterator has no types

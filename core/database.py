@@ -91,6 +91,7 @@ JOBS = Table(
     Column("phase", String, nullable=False, default=""),
     Column("message", Text, nullable=False, default=""),
     Column("version", Integer),
+    Column("restarts", Integer, nullable=False, default=0),
 )
 
 # One finished epoch of a training, and the checkpoint that it left.

@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,6 +31,9 @@ RESUMABLE: tuple[JobState, ...] = ("failed", "cancelled", "lost")
 _ACTIVE: tuple[JobState, ...] = ("queued", "running")
 _LOG_TAIL_BYTES = 64 * 1024
 _LOST = "Its process ended without a word: it was killed, or the machine was restarted."
+_STALLED = "It stood still, or broke off at once, again and again. Its log says where."
+# How a process ends that stood still; see `core.training.__main__`.
+STALLED_EXIT = 1
 
 
 @dataclass(frozen=True)
@@ -180,20 +184,22 @@ class Jobs:
             if not job.resumable:
                 raise ConflictError(f"Job {job_id} is {job.state}: there is nothing to resume")
             _set(connection, job_id, state="queued", message="", ended_at=None, pid=None,
-                 phase="Waiting for its turn")  # fmt: skip
+                 restarts=0, phase="Waiting for its turn")  # fmt: skip
         logger.info("Job {} is queued again", job_id)
 
     def tick(self) -> None:
         """Find jobs whose process died, and start the next one if none runs."""
+        stalled = set()
         for job_id, child in list(self._children.items()):
             if child.poll() is not None:
                 del self._children[job_id]
+                if child.returncode == STALLED_EXIT:
+                    stalled.add(job_id)
         with self._engine.begin() as connection:
             running = connection.execute(select(JOBS).where(JOBS.c.state == "running")).all()
             lost = [row for row in running if _is_dead(row)]
             for row in lost:
-                _end(connection, row.id, "lost", _LOST)
-                logger.warning("Job {} is lost: {}", row.id, _LOST)
+                _lose(connection, row, stood_still=row.id in stalled)
             following = None
             if len(lost) == len(running):
                 queued = select(func.min(JOBS.c.id)).where(JOBS.c.state == "queued")
@@ -231,11 +237,16 @@ class Work:
     ----------
     engine
     job_id
+    on_step
+        Called at each step forward, however small; a sign of life is none.
     """
 
-    def __init__(self, engine: Engine, job_id: int) -> None:
+    def __init__(
+        self, engine: Engine, job_id: int, on_step: Callable[[], None] = lambda: None
+    ) -> None:
         self._engine = engine
         self.job_id = job_id
+        self.on_step = on_step
         self.pid = os.getpid()
 
     def begin(self) -> None:
@@ -251,6 +262,7 @@ class Work:
 
     def phase(self, words: str) -> None:
         """Say what is being done."""
+        self.on_step()
         self._update(phase=words, heartbeat_at=timestamp())
 
     def epoch(self, checkpoint_sha256: str, **values: Any) -> None:
@@ -312,6 +324,18 @@ def _set(connection: Connection, job_id: int, **values: Any) -> None:
 
 def _end(connection: Connection, job_id: int, state: JobState, message: str) -> None:
     _set(connection, job_id, state=state, message=message, ended_at=timestamp(), phase="")
+
+
+def _lose(connection: Connection, row: Row[Any], *, stood_still: bool) -> None:
+    """Give up a running job whose process is gone, or queue it again if that stood still."""
+    if stood_still and row.restarts < limits.MAX_RESTARTS:
+        _set(connection, row.id, state="queued", pid=None, restarts=row.restarts + 1,
+             phase="It stood still and waits to go on from its last epoch")  # fmt: skip
+        logger.warning("Job {} stood still while {!r}: it is started again", row.id, row.phase)
+        return
+    message = _STALLED if stood_still else _LOST
+    _end(connection, row.id, "lost", message)
+    logger.warning("Job {} is lost: {}", row.id, message)
 
 
 def _is_dead(row: Row[Any]) -> bool:

@@ -83,6 +83,10 @@ MAX_WRONG_PASSWORDS = 10
 # A training says every few seconds that it lives; silent for longer than this, it is lost.
 HEARTBEAT_S = 5.0
 LOST_AFTER_S = 120.0
+# Without a step forward for so long it stands still, although it lives: the longest step, an
+# iteration on a busy CPU or one file from a bucket, takes seconds. It is started again this often.
+STALLED_AFTER_S = 300.0
+MAX_RESTARTS = 2
 
 # Cases of a data set below which no test set and folds can be made.
 MIN_DATASET_CASES = 10

@@ -5,7 +5,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -47,8 +47,17 @@ class Storage(Protocol):
     def delete_folder(self, prefix: str) -> None:
         """Delete everything below a prefix; nothing there is no error."""
 
-    def local(self, prefix: str) -> AbstractContextManager[Path]:
-        """Everything below a prefix as a folder of this machine, to be read only."""
+    def local(
+        self, prefix: str, on_file: Callable[[], None] = lambda: None
+    ) -> AbstractContextManager[Path]:
+        """Everything below a prefix as a folder of this machine, to be read only.
+
+        Parameters
+        ----------
+        prefix
+        on_file
+            Called for each file that had to be fetched.
+        """
 
 
 def open_storage(settings: Settings) -> Storage:
@@ -129,7 +138,7 @@ class LocalStorage:
         shutil.rmtree(self._path(prefix), ignore_errors=True)
 
     @contextmanager
-    def local(self, prefix: str) -> Iterator[Path]:
+    def local(self, prefix: str, on_file: Callable[[], None] = lambda: None) -> Iterator[Path]:
         """See `Storage.local`."""
         yield self._path(prefix)
 

@@ -19,6 +19,7 @@ from core.settings import ROOT
 
 _START_TIMEOUT_S = 240
 _BOUNDARY = "----scan"
+_TAIL_LINES = 40
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,11 @@ def running(
     try:
         wait_for_health(url, process, log, ready=wait_ready)
         yield Server(url, data_dir, log, process.pid)
+    except BaseException as error:
+        for written in [log, *data_dir.glob("jobs/*/log.txt")]:
+            tail = "".join(written.read_text(errors="replace").splitlines(True)[-_TAIL_LINES:])
+            error.add_note(f"--- the end of {written.relative_to(data_dir)}:\n{tail}")
+        raise
     finally:
         process.send_signal(signal.SIGTERM)
         try:

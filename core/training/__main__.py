@@ -1,5 +1,6 @@
 """``python -m core.training JOB``: the child process of a training job."""
 
+import faulthandler
 import os
 import signal
 import sys
@@ -21,6 +22,7 @@ from core.training.dataset import Datasets
 # The scans that people wait for come first; but with 10 a training got 7 % of one core beside
 # three busy threads on two cores, and stood still.
 _NICE = 5
+_FAILED = 2  # 1 is `core.jobs.STALLED_EXIT`
 
 
 def main(job_id: int) -> int:
@@ -30,7 +32,8 @@ def main(job_id: int) -> int:
     logger.add(sys.stderr, level=settings.log_level, diagnose=False,
                format="{time:HH:mm:ss} {level:7} {message}")  # fmt: skip
     engine = connect(settings.data_dir)
-    jobs, work = Jobs(engine, settings.data_dir), Work(engine, job_id)
+    jobs, work = Jobs(engine, settings.data_dir), Work(engine, job_id, watch)
+    watch()
     work.begin()
     threading.Thread(target=_beat, args=(work,), daemon=True).start()
     os.nice(_NICE)
@@ -51,14 +54,23 @@ def main(job_id: int) -> int:
     except HippoViewError as error:
         logger.error("{}. {}", error.message, error.hint)
         work.fail(f"{error.message}. {error.hint}")
-        return 1
+        return _FAILED
     except Exception as error:  # noqa: BLE001 - the log has it all, the page the first line
         logger.exception("The training failed")
         work.fail(f"{type(error).__name__}: {str(error)[:300]}. The log says more.")
-        return 1
+        return _FAILED
     work.succeed(version)
     logger.info("Done: model version {}", version)
     return 0
+
+
+def watch() -> None:
+    """End the process if it is not called again in time, and write to the log where it stood.
+
+    By C and a thread of its own, so that it works whoever holds Python's lock. The exit status
+    is `core.jobs.STALLED_EXIT`.
+    """
+    faulthandler.dump_traceback_later(limits.STALLED_AFTER_S, exit=True)
 
 
 def _environment(settings: Settings) -> None:

@@ -8,7 +8,7 @@ and ``report.json`` (what was kept, mended and left out, and why).
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,9 @@ from core.storage import Storage
 FOLDS = 5
 NNUNET_NAME = "Dataset001_Hippocampus"
 SPLIT_NAME, REPORT_NAME, DATASET_NAME = "split.json", "report.json", "dataset.json"
+# nnU-Net's reader. Its default, SimpleITK, reads the same values and may hang, as a training did
+# on its first scan (github.com/SimpleITK/SimpleITK/pull/2713 shows one such hang).
+READER = "NibabelIO"
 _FOLDER = "datasets"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _TEST = -1
@@ -135,13 +138,17 @@ class Datasets:
         """What its preparation kept, mended and left out."""
         return dict(json.loads(self.storage.read(key_of(name, REPORT_NAME))))
 
-    def verify(self, dataset: Dataset, folder: Path) -> None:
+    def verify(
+        self, dataset: Dataset, folder: Path, on_case: Callable[[], None] = lambda: None
+    ) -> None:
         """Check every file of a data set against its hash.
 
         Parameters
         ----------
         folder
             The data set's files on this machine.
+        on_case
+            Called before each case.
 
         Raises
         ------
@@ -149,6 +156,7 @@ class Datasets:
             A file is missing or has changed since it was prepared.
         """
         for name, entry in dataset.cases.items():
+            on_case()
             image, label = file_names(name, entry)
             for path, expected in ((image, entry.image_sha256), (label, entry.label_sha256)):
                 file = folder / path
@@ -224,6 +232,7 @@ def dataset_file(cases: Mapping[str, Entry], licence: str) -> bytes:
         "labels": {"background": 0, **LABELS},
         "numTraining": sum(not entry.is_test for entry in cases.values()),
         "file_ending": ".nii.gz",
+        "overwrite_image_reader_writer": READER,
         "licence": licence,
     }
     return (json.dumps(content, indent=1) + "\n").encode()

@@ -20,7 +20,7 @@ with contextlib.redirect_stdout(io.StringIO()):
 from core.model import Model
 from core.storage import write_whole
 from core.training.config import TrainingConfig
-from core.training.dataset import NNUNET_NAME, Dataset
+from core.training.dataset import NNUNET_NAME, READER, Dataset
 
 _ID = 1
 _PLANS = "nnUNetPlans"
@@ -56,6 +56,7 @@ def plan(folder: Path, config: TrainingConfig, base: Model | None) -> tuple[dict
         write_whole(target / "dataset_fingerprint.json", b"{}")
         plans = base.json("plans.json") | {"dataset_name": NNUNET_NAME}
         plans["plans_name"] = _PLANS
+        plans["image_reader_writer"] = READER
         configuration = base.configuration
     else:
         extract_fingerprint_dataset(_ID, num_processes=1, clean=False, show_progress_bar=False)

@@ -91,9 +91,10 @@ def run(
     dataset = datasets.get(request.dataset)
     base = _base(folder, registry) if config.start == "serving" else None
     logger.info("Training on {} cases of {}: {}", len(dataset.training), dataset.name, config)
-    with datasets.storage.local(f"datasets/{dataset.name}") as files, _opened(base, registry) as m:
+    local = datasets.storage.local(f"datasets/{dataset.name}", work.on_step)
+    with local as files, _opened(base, registry) as m:
         work.phase("Checking the data set's files")
-        datasets.verify(dataset, files)
+        datasets.verify(dataset, files, work.on_step)
         planning.set_environment(folder, files)
         work.phase("Planning")
         plans, configuration = planning.plan(folder, config, m)
@@ -183,7 +184,7 @@ def _train(
         done = values["epoch"] + 1
         work.phase(f"Training: {done} of {config.epochs} epochs done")
 
-    trainer.configure(config, tell)
+    trainer.configure(config, tell, work.on_step)
     trainer.initialize()
     if trainer.resume(known):
         logger.info("Resumed after epoch {}", trainer.current_epoch)

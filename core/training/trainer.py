@@ -41,14 +41,17 @@ class Trainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net has no types
         super().__init__(plans, configuration, fold, dataset_json, device)
         self.save_every = 1
         self.on_epoch: OnEpoch = lambda sha256, values: None
+        self.on_step: Callable[[], None] = lambda: None
 
-    def configure(self, config: TrainingConfig, on_epoch: OnEpoch) -> None:
-        """Set lengths and learning rate; before `initialize`."""
+    def configure(
+        self, config: TrainingConfig, on_epoch: OnEpoch, on_step: Callable[[], None]
+    ) -> None:
+        """Set lengths and learning rate, and who hears of epochs and steps; before `initialize`."""
         self.num_epochs = config.epochs
         self.num_iterations_per_epoch = config.iterations
         self.num_val_iterations_per_epoch = config.validation_iterations
         self.initial_lr = config.learning_rate
-        self.on_epoch = on_epoch
+        self.on_epoch, self.on_step = on_epoch, on_step
 
     def begin_from(self, weights: Path) -> None:
         """Take the weights of another version with the same plans."""
@@ -60,6 +63,16 @@ class Trainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net has no types
         if self.device.type == "cpu":
             torch.set_flush_denormal(True)
             self.network.to(memory_format=torch.channels_last_3d)
+
+    def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """One iteration."""
+        self.on_step()
+        return cast(dict[str, Any], super().train_step(batch))
+
+    def validation_step(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """One iteration of the validation."""
+        self.on_step()
+        return cast(dict[str, Any], super().validation_step(batch))
 
     def save_checkpoint(self, filename: str) -> None:
         """Write the latest or the final checkpoint whole; nnU-Net's "best" is not used."""

@@ -6,11 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 
 from core.settings import ROOT
-from tests.browser.user import User
+from tests.browser.user import LONG, User
 from tests.server import Server
+
+# Two cores draw, serve and test: what a user would see at once may take its time here.
+expect.set_options(timeout=LONG)
 
 # Software rendering, and none of the browser's own traffic.
 _FLAGS = [

@@ -1,17 +1,24 @@
+import contextlib
+import io
 import json
 import os
+import subprocess
+import sys
 
+import numpy as np
 import psutil
 import pytest
 
 from core import jobs as module
+from core import limits
 from core.database import JOBS, connect
 from core.errors import ConflictError, NotFoundError, TrainingError
 from core.jobs import Jobs, Work
 from core.registry import Registry
-from core.settings import Settings
+from core.settings import ROOT, Settings
 from core.storage import LocalStorage
 from core.training.config import TrainingRequest, estimate_s
+from core.training.dataset import READER
 from core.training.prepare import prepare
 from tests.datasets import made
 from tests.waiting import until
@@ -190,3 +197,61 @@ def test_the_spec_of_a_job_is_kept_as_asked(jobs):
     kept = jobs.get(jobs.submit(request.as_dict()).id).spec
     assert TrainingRequest(**kept) == request
     assert json.dumps(kept)
+
+
+def test_a_training_that_stands_still_ends_and_says_where(tmp_path):
+    script = (
+        "import threading; from core import limits; from core.training.__main__ import watch\n"
+        "limits.STALLED_AFTER_S = 0.5\n"
+        "def standing_still(): threading.Event().wait()\n"
+        "watch(); standing_still()"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60,
+        check=False,
+    )  # fmt: skip
+    assert ended.returncode == module.STALLED_EXIT
+    assert "standing_still" in ended.stderr
+
+
+def test_a_training_that_stood_still_is_started_again_but_not_for_ever(jobs, engine, monkeypatch):
+    def start_one_that_ends_so(job_id):
+        child = subprocess.Popen([sys.executable, "-c", f"raise SystemExit({module.STALLED_EXIT})"])
+        jobs._children[job_id] = child
+        child.wait()
+        with engine.begin() as connection:
+            connection.execute(
+                JOBS.update().values(pid=child.pid, pid_started=0.0, phase="Planning")
+            )
+        started.append(job_id)
+
+    started = []
+    monkeypatch.setattr(jobs, "_start", start_one_that_ends_so)
+    job = jobs.submit({})
+    for _ in range(limits.MAX_RESTARTS + 3):
+        jobs.tick()
+    assert len(started) == 1 + limits.MAX_RESTARTS
+    assert jobs.get(job.id).state == "lost"
+    assert "stood still" in jobs.get(job.id).message
+    jobs.resume(job.id)
+    jobs.tick()
+    jobs.tick()
+    assert len(started) == 3 + limits.MAX_RESTARTS  # a person's resume allows as many again
+
+
+def test_both_of_nnunets_readers_give_the_training_the_same(task04, tmp_path):
+    with contextlib.redirect_stdout(io.StringIO()):
+        from nnunetv2.imageio.reader_writer_registry import recursive_find_reader_writer_by_name
+    for path in task04[:3]:
+        label = path.parent.parent / "labelsTr" / path.name
+        (ours, about), (theirs, their_about) = (
+            recursive_find_reader_writer_by_name(name)().read_images([str(path)])
+            for name in (READER, "SimpleITKIO")
+        )
+        assert np.array_equal(ours, theirs)
+        assert np.allclose(about["spacing"], their_about["spacing"])
+        ours, theirs = (
+            recursive_find_reader_writer_by_name(name)().read_seg(str(label))[0]
+            for name in (READER, "SimpleITKIO")
+        )
+        assert np.array_equal(ours, theirs)
