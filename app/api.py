@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import admin_api, metrics
 from app.services import Services, services
+from app.viewer import images
 from core.accounts import TooManyTriesError
 from core.errors import (
     AccessError,
@@ -100,6 +101,7 @@ def make_api(max_upload_mib: int) -> FastAPI:
         },
     )(predict)
     api.include_router(admin_api.router())
+    api.include_router(images.router())
     return api
 
 

@@ -8,11 +8,13 @@ from typing import Any
 
 import streamlit as st
 from loguru import logger
+from starlette.middleware import Middleware
 from starlette.routing import Mount
 
 from app import auth
 from app.api import make_api
 from app.services import services
+from app.visitor import VisitorCookie
 from core.limits import SHORT_PASSWORD_CHARS
 from core.settings import Settings
 from core.storage import open_storage
@@ -33,6 +35,7 @@ def build(settings: Settings) -> st.App:
         ROOT / "app" / "main.py",
         lifespan=lifespan,
         routes=[Mount("/api", app=make_api(settings.max_upload_mib)), *auth.routes()],
+        middleware=[Middleware(VisitorCookie)],
         on_script_error=_log_script_error,
     )
 

@@ -1,5 +1,6 @@
 """What every page and every API call shares: one set of services for the process."""
 
+import secrets
 import threading
 import time
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import streamlit as st
 from loguru import logger
 
 from app import metrics
+from app.viewer.files import ViewerFiles
 from core import example
 from core.accounts import Accounts
 from core.cases import Cases
@@ -49,6 +51,8 @@ class Services:
     datasets: Datasets
     accounts: Accounts
     incoming: Path
+    link_secret: bytes
+    viewer_files: ViewerFiles
 
     def analyse(
         self,
@@ -143,8 +147,9 @@ def services() -> Services:
     jobs = Jobs(engine, settings.data_dir)
     metrics.watch(predictors)
     shared = Services(
-        settings, predictors, cases, storage, registry, jobs, Datasets(storage), accounts, incoming
-    )
+        settings, predictors, cases, storage, registry, jobs, Datasets(storage), accounts, incoming,
+        link_secret=secrets.token_bytes(32), viewer_files=ViewerFiles(cases),
+    )  # fmt: skip
     threading.Thread(target=_warm_up, args=(shared,), name="warm-up", daemon=True).start()
     threading.Thread(target=_supervise, args=(jobs,), name="jobs", daemon=True).start()
     return shared

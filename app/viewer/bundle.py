@@ -1,0 +1,15 @@
+"""Where the viewer's script lies once it is built. Needs nothing but Python."""
+
+import hashlib
+from pathlib import Path
+
+FRONTEND = Path(__file__).parent / "frontend"
+BUILT = Path(__file__).parent / "built"
+
+
+def bundle() -> Path:
+    """The script made of the sources as they are now; it may not have been built yet."""
+    digest = hashlib.sha256()
+    for source in sorted(FRONTEND.iterdir()):
+        digest.update(source.read_bytes())
+    return BUILT / f"viewer-{digest.hexdigest()[:16]}.js"

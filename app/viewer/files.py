@@ -1,0 +1,74 @@
+"""The scan and the mask of a case as the viewer gets them, the latest kept in memory."""
+
+import functools
+import gzip
+import hashlib
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import nibabel as nib
+import numpy as np
+
+from core.cases import CaseImages, Cases
+from core.colours import LABEL_RGB
+from core.landmarks import landmarks
+from core.pipeline import NOTICE
+from core.segmentation import LABELS
+from core.strip import CONVENTION_WORDS
+
+Part = Literal["scan", "mask"]
+# Letters in a colour that stands out on black, grey and white.
+LETTER_RGB = (219, 26, 158)
+_KEPT_CASES = 20
+# Percentiles of the scan's values that are drawn black and white.
+_WINDOWS = {"2 to 98 %": (2, 98), "all values": (0, 100), "soft, 0.5 to 90 %": (0.5, 90)}
+_SMALLEST_WINDOW = 1e-6
+
+
+@dataclass(frozen=True)
+class ViewerFile:
+    """One file for the browser, ``.nii.gz``, and the hash of its content."""
+
+    content: bytes
+    sha256: str
+
+
+class ViewerFiles:
+    """Files of cases for the viewer.
+
+    They are turned to RAS+, so that a voxel's numbers are the same in the viewer, on the page and
+    in the measures. A case's scan and mask never change, so what is kept stays true; whether a
+    case still exists is for the caller to ask.
+    """
+
+    def __init__(self, cases: Cases) -> None:
+        self.images = functools.lru_cache(_KEPT_CASES)(cases.images)
+        self.file = functools.lru_cache(2 * _KEPT_CASES)(self._file)
+        self.about = functools.lru_cache(2 * _KEPT_CASES)(self._about)
+
+    def _file(self, case_id: str, part: Part) -> ViewerFile:
+        images: CaseImages = self.images(case_id)
+        values = images.values if part == "scan" else images.labels.astype(np.uint8)
+        made = nib.Nifti1Image(values, images.affine)
+        made.header.set_xyzt_units("mm")
+        content = gzip.compress(bytes(made.to_bytes()), compresslevel=1, mtime=0)
+        return ViewerFile(content, hashlib.sha256(content).hexdigest())
+
+    def _about(self, case_id: str) -> dict[str, Any]:
+        """What the viewer needs to know of a case beside its files."""
+        images: CaseImages = self.images(case_id)
+        windows = []
+        for name, percents in _WINDOWS.items():
+            low, high = (float(v) for v in np.percentile(images.values, percents))
+            windows.append({"name": name, "low": low, "high": max(high, low + _SMALLEST_WINDOW)})
+        return {
+            "labels": [
+                {"name": name, "value": value, "rgb": list(LABEL_RGB[name])}
+                for name, value in LABELS.items()
+            ],
+            "letters": [round(c / 255, 3) for c in LETTER_RGB] + [1],
+            "conventions": CONVENTION_WORDS,
+            "notice": NOTICE,
+            "windows": windows,
+            "findings": [place.as_dict() for place in landmarks(images.labels)],
+        }

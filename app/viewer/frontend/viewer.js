@@ -1,0 +1,538 @@
+// Slices of one scan with its labels over them, drawn by NiiVue. What is asked for here (scrolling,
+// windows, rulers, pictures) happens in the browser alone; what comes from the page is compared with
+// what came before, so that nothing is loaded or moved that stayed the same.
+
+import {
+  DRAG_MODE, MULTIPLANAR_TYPE, Niivue, SHOW_RENDER, SLICE_TYPE,
+} from "@niivue/niivue"
+import STYLE from "./viewer.css"
+
+const VIEWS = {
+  All: SLICE_TYPE.MULTIPLANAR,
+  Axial: SLICE_TYPE.AXIAL,
+  Coronal: SLICE_TYPE.CORONAL,
+  Sagittal: SLICE_TYPE.SAGITTAL,
+  "3-D": SLICE_TYPE.RENDER,
+}
+const VIEW_KEY = "hippoview-view" // kept by the browser; what hides a label is not
+const PLANES = ["Sagittal", "Coronal", "Axial"] // by the axis (R, A, S) that they cut
+const ENDS = [["L", "R"], ["P", "A"], ["I", "S"]]
+const PLAY_MS = 120
+const FAR_SLICES = 5
+const OPACITY_PERCENT = 50
+const ZOOM = 1.25
+const LARGEST_ZOOM = 8
+const CROSSHAIR_MM = 0.15
+const BANNER_PX = 34
+const FONT_PX = 20
+
+const KEYS = [
+  ["↑ ↓ or ← →", "next and previous slice"],
+  ["Page Up, Page Down", "five slices"],
+  ["A C S", "axial, coronal, sagittal"],
+  ["N", "next finding"],
+  ["1 2", "show or hide a label"],
+  ["V", "next view"],
+  ["O", "labels as outline or filled"],
+  ["M", "ruler"],
+  ["+ −", "zoom"],
+  ["R", "reset view and window"],
+  ["P", "play the slices"],
+  ["I", "picture as PNG"],
+  ["F", "full screen"],
+  ["?", "this list"],
+]
+const MOUSE = [
+  ["Wheel", "next slice of the pane"],
+  ["Click or drag", "move the crosshair"],
+  ["Right drag", "window: up and down, left and right"],
+  ["Shift + drag", "pan"],
+]
+
+const viewers = new WeakMap()
+
+/** Draw into a root, or bring what is drawn there up to date. */
+export function show(root, props) {
+  let viewer = viewers.get(root)
+  if (!viewer) {
+    viewer = new Viewer(root)
+    viewers.set(root, viewer)
+  }
+  viewer.ask(props)
+}
+
+/** Give back what a root holds. */
+export function leave(root) {
+  viewers.get(root)?.close()
+  viewers.delete(root)
+}
+
+function element(tag, properties = {}, ...children) {
+  const made = document.createElement(tag)
+  for (const [name, value] of Object.entries(properties)) {
+    if (name in made) made[name] = value
+    else made.setAttribute(name, value)
+  }
+  made.append(...children)
+  return made
+}
+
+class Viewer {
+  constructor(root) {
+    this.props = null
+    this.work = Promise.resolve()
+    this.axis = 2
+    const kept = localStorage.getItem(VIEW_KEY)
+    this.view = kept in VIEWS ? kept : "All"
+    this.outlined = false
+    this.finding = -1
+    this.build(root)
+  }
+
+  /** One change after the other: the newest wins when several wait. */
+  ask(props) {
+    this.asked = props
+    this.work = this.work.then(async () => {
+      if (this.asked !== props || this.closed) return
+      const before = this.props
+      this.props = props
+      try {
+        if (before?.case !== props.case) await this.load()
+        else this.apply(before)
+      } catch (error) {
+        console.error(error)
+        this.props = null
+        this.say("The slices could not be loaded. Reload the page; if it fails again, tell the "
+          + "administrator the time.", "failed")
+      }
+    })
+  }
+
+  close() {
+    this.closed = true
+    clearInterval(this.playing)
+    this.watcher?.disconnect()
+    this.nv?.cleanup()
+    // Browsers allow few WebGL contexts at once.
+    this.nv?.gl?.getExtension("WEBGL_lose_context")?.loseContext()
+    this.box.remove()
+  }
+
+  // The frame
+
+  build(root) {
+    this.canvas = element("canvas", { role: "img", tabIndex: -1 })
+    this.slider = element("input", { type: "range", min: 0, step: 1, ariaLabel: "Slice" })
+    this.slider.oninput = () => this.goTo(Number(this.slider.value))
+    this.where = element("output", { className: "where" })
+    this.reading = element("output", { className: "reading" })
+    this.message = element("div", { className: "message", role: "status" })
+    this.windows = element("select", { ariaLabel: "Window" })
+    this.windows.onchange = () => this.setWindow(Number(this.windows.value))
+    const button = (words, title, action) => {
+      const made = element("button", { type: "button", textContent: words, title })
+      made.onclick = action
+      return made
+    }
+    this.buttons = {
+      play: button("Play", "Play the slices (P)", () => this.play()),
+      outline: button("Outline", "Labels as outline or filled (O)", () => this.toggleOutline()),
+      ruler: button("Ruler", "Measure in mm: drag (M)", () => this.toggleRuler()),
+      next: button("Next finding", "Largest sections, fragments (N)", () => this.nextFinding()),
+      out: button("−", "Zoom out (−)", () => this.zoom(1 / ZOOM)),
+      in: button("+", "Zoom in (+)", () => this.zoom(ZOOM)),
+      reset: button("Reset", "View and window as at first (R)", () => this.reset()),
+      picture: button("Picture", "What is shown, as PNG (I)", () => this.picture()),
+      full: button("Full screen", "Full screen (F)", () => this.fullScreen()),
+      help: button("?", "Keys and mouse (?)", () => this.toggleHelp()),
+    }
+    this.buttons.out.ariaLabel = "Zoom out"
+    this.buttons.in.ariaLabel = "Zoom in"
+    this.buttons.help.ariaLabel = "Keys and mouse"
+    const group = `view-${Math.random()}` // radios of one name are one choice
+    this.views = Object.keys(VIEWS).map((name) => {
+      const input = element("input", { type: "radio", name: group, checked: name === this.view })
+      input.onchange = () => this.setView(name)
+      return element("label", { className: "view" }, input, element("span", { textContent: name }))
+    })
+    this.shows = element("span", { className: "shows" })
+    this.opacity = element("input", { type: "range", min: 0, max: 100, step: 5,
+      value: OPACITY_PERCENT, ariaLabel: "Opacity" })
+    this.opacity.oninput = () => this.setOpacity()
+    this.percent = element("output", { className: "percent" })
+    for (const name of ["play", "outline", "ruler"]) this.buttons[name].ariaPressed = "false"
+    const row = ([key, words]) => element("tr", {}, element("th", { textContent: key }),
+      element("td", { textContent: words }))
+    this.help = element("div", { className: "help", hidden: true },
+      element("table", {}, ...KEYS.map(row), ...MOUSE.map(row)))
+    this.stage = element("div", { className: "stage" }, this.canvas, this.message, this.help)
+    const { play, ...others } = this.buttons
+    this.box = element("div", { className: "viewer", tabIndex: 0, role: "group",
+      ariaLabel: "Slices. Arrow keys scroll, question mark lists the keys." },
+      element("div", { className: "row" },
+        element("span", { className: "views", role: "radiogroup", ariaLabel: "View" },
+          ...this.views),
+        this.shows,
+        element("span", { className: "opacity" }, "Opacity ", this.opacity, this.percent)),
+      this.stage,
+      element("div", { className: "row" }, this.slider, this.where, play),
+      element("div", { className: "row" }, this.windows, ...Object.values(others)),
+      this.reading)
+    this.box.onkeydown = (event) => this.key(event)
+    root.append(element("style", { textContent: STYLE }), this.box)
+  }
+
+  say(words, state) {
+    this.message.textContent = words
+    this.message.hidden = !words
+    this.box.dataset.state = state
+  }
+
+  // Loading, and what the page asks for
+
+  async load() {
+    const { files, height } = this.props
+    this.stage.style.height = `${height}px`
+    this.say("Loading the slices", "loading")
+    const answer = await fetch(`${files}/about.json`)
+    if (!answer.ok) throw new Error(`about.json: ${answer.status}`)
+    this.about = await answer.json()
+    if (!this.nv) await this.attach()
+    if (!this.nv) return
+    clearInterval(this.playing)
+    this.volumes = null
+    const { windows } = this.about
+    this.windows.replaceChildren(...windows.map(({ name }, i) =>
+      element("option", { value: i, textContent: `Window: ${name}` })))
+    await this.nv.loadVolumes([
+      { url: `${files}/scan.nii.gz`, name: "scan.nii.gz", colormap: "gray", trustCalMinMax: false,
+        cal_min: windows[0].low, cal_max: windows[0].high },
+      { url: `${files}/mask.nii.gz`, name: "mask.nii.gz" },
+    ])
+    if (this.closed) return
+    this.volumes = this.nv.volumes
+    this.labels = Uint8Array.from(this.volumes[1].img)
+    this.shows.replaceChildren(...this.about.labels.map(({ name, rgb }) => {
+      const input = element("input", { type: "checkbox", checked: true, value: name })
+      input.onchange = () => this.paint()
+      const swatch = element("span", { className: "swatch" })
+      swatch.style.background = `rgb(${rgb.join(",")})`
+      return element("label", {}, input, name[0].toUpperCase() + name.slice(1), swatch)
+    }))
+    this.colour()
+    this.finding = -1
+    this.opacity.value = OPACITY_PERCENT
+    this.setOpacity()
+    this.apply(null)
+    this.setView(this.view)
+    this.nextFinding()
+    this.say("", "ready")
+  }
+
+  async attach() {
+    if (!document.createElement("canvas").getContext("webgl2")) {
+      this.say("This browser cannot draw the slices: it has no WebGL 2. The slice strip below "
+        + "shows them; another browser, or hardware acceleration in its settings, helps.", "failed")
+      return
+    }
+    await new Promise((sized) => {
+      this.watcher = new ResizeObserver(() => {
+        if (!this.stage.clientWidth) return
+        if (this.nv) this.nv.resizeListener()
+        sized()
+      })
+      this.watcher.observe(this.stage)
+    })
+    const { letters } = this.about
+    const nv = new Niivue({
+      backColor: [0, 0, 0, 1], fontColor: letters, fontMinPx: FONT_PX,
+      showAllOrientationMarkers: true, isOrientCube: false,
+      crosshairColor: [1, 1, 1, 0.7], crosshairWidth: CROSSHAIR_MM, crosshairWidthUnit: "mm",
+      crosshairGap: 2, show3Dcrosshair: false,
+      isForceMouseClickToVoxelCenters: true,
+      isNearestInterpolation: true, dragAndDropEnabled: false, logLevel: "error",
+      loadingText: "", multiplanarLayout: MULTIPLANAR_TYPE.GRID,
+      multiplanarShowRender: SHOW_RENDER.ALWAYS, multiplanarPadPixels: 10, tileMargin: 0,
+      viewModeHotKey: "", clipPlaneHotKey: "", cycleClipPlaneHotKey: "",
+      dragMode: DRAG_MODE.windowing, rulerWidth: 2, renderOverlayBlend: 1,
+    })
+    await nv.attachToCanvas(this.canvas)
+    nv.setMouseEventConfig({
+      leftButton: { primary: DRAG_MODE.crosshair, withShift: DRAG_MODE.pan },
+      rightButton: DRAG_MODE.windowing, centerButton: DRAG_MODE.pan,
+    })
+    nv.onLocationChange = (location) => this.moved(location)
+    this.canvas.addEventListener("pointermove", (event) => this.hover(event))
+    this.nv = nv
+  }
+
+  apply(before) {
+    const { nv, props } = this
+    if (!this.volumes) return
+    const changed = (name) => JSON.stringify(before?.[name]) !== JSON.stringify(props[name])
+    if (changed("height")) this.stage.style.height = `${props.height}px`
+    if (changed("convention")) {
+      this.canvas.ariaLabel = this.words
+      nv.setRadiologicalConvention(props.convention === "radiological")
+    }
+  }
+
+  setView(name) {
+    this.view = name
+    localStorage.setItem(VIEW_KEY, name)
+    if (!this.volumes) return
+    this.nv.setSliceType(VIEWS[name])
+    const axis = PLANES.indexOf(name)
+    if (axis >= 0) this.axis = axis
+    this.slider.disabled = this.buttons.play.disabled = name === "3-D"
+    this.paint()
+    this.place()
+  }
+
+  setOpacity() {
+    this.percent.textContent = `${this.opacity.value} %`
+    if (this.volumes) this.nv.setOpacity(1, this.opacity.value / 100)
+  }
+
+  get words() {
+    return this.about.conventions[this.props.convention]
+  }
+
+  colour() {
+    const { labels } = this.about
+    const of = (channel) => [0, ...labels.map((label) => label.rgb[channel])]
+    this.volumes[1].setColormapLabel({
+      R: of(0), G: of(1), B: of(2), A: [0, ...labels.map(() => 255)],
+      I: [0, ...labels.map(({ value }) => value)],
+      labels: ["", ...labels.map(({ name }) => name)],
+    })
+  }
+
+  /** Put the labels that are shown into the picture, whole or as their borders. */
+  paint() {
+    const visible = new Uint8Array(256)
+    const boxes = this.shows.querySelectorAll("input")
+    this.about.labels.forEach(({ value }, i) => { visible[value] = boxes[i].checked ? value : 0 })
+    const [nx, ny, nz] = this.dims
+    const strides = [1, nx, nx * ny]
+    const cut = PLANES.indexOf(this.view) // a border within the one plane, or in space
+    const across = [0, 1, 2].filter((axis) => axis !== cut)
+    const picture = this.volumes[1].img
+    const all = this.labels
+    let i = 0
+    for (let z = 0; z < nz; z++) for (let y = 0; y < ny; y++) for (let x = 0; x < nx; x++, i++) {
+      const value = visible[all[i]]
+      const at = [x, y, z]
+      picture[i] = value && this.outlined && across.every((axis) =>
+        at[axis] > 0 && at[axis] < this.dims[axis] - 1
+        && all[i - strides[axis]] === value && all[i + strides[axis]] === value) ? 0 : value
+    }
+    this.nv.updateGLVolume()
+  }
+
+  labelAt([x, y, z]) {
+    const [nx, ny] = this.dims
+    const value = this.labels[x + nx * (y + ny * z)]
+    return this.about.labels.find((label) => label.value === value)
+  }
+
+  // Where the crosshair is
+
+  get dims() {
+    return this.volumes[0].dimsRAS.slice(1, 4)
+  }
+
+  get voxel() {
+    return Array.from(this.nv.frac2vox(this.nv.scene.crosshairPos), Math.round)
+  }
+
+  goTo(slice) {
+    if (!this.volumes) return
+    const steps = [0, 0, 0]
+    steps[this.axis] = slice - this.voxel[this.axis]
+    if (steps[this.axis]) this.nv.moveCrosshairInVox(...steps)
+  }
+
+  jump(voxel) {
+    const steps = voxel.map((v, axis) => v - this.voxel[axis])
+    this.nv.moveCrosshairInVox(...steps)
+    this.place()
+  }
+
+  step(count) {
+    if (!this.volumes) return
+    const last = this.dims[this.axis] - 1
+    this.goTo(Math.min(last, Math.max(0, this.voxel[this.axis] + count)))
+  }
+
+  moved(location) {
+    if (!this.volumes) return
+    this.place()
+    const value = location.values?.[0]?.value
+    const label = this.labelAt(this.voxel)
+    const mm = Array.from(location.mm).slice(0, 3)
+    const point = mm.map((v, axis) => `${ENDS[axis][v < 0 ? 0 : 1]} ${Math.abs(v).toFixed(1)}`)
+    this.reading.textContent = `${point.join("  ")} mm · voxel ${this.voxel.join(", ")} · value `
+      + `${Number(value).toPrecision(4).replace(/\.?0+$/, "")} · ${label ? label.name : "no label"}`
+    this.box.dataset.voxel = this.voxel.join(",")
+    this.box.dataset.label = label ? label.name : ""
+  }
+
+  place() {
+    const { axis } = this
+    const at = this.voxel[axis]
+    const mm = this.nv.frac2mm(this.nv.scene.crosshairPos)[axis]
+    this.slider.max = this.dims[axis] - 1
+    this.slider.value = at
+    const place = `${ENDS[axis][mm < 0 ? 0 : 1]} ${Math.abs(mm).toFixed(1)} mm`
+    this.where.textContent = `${PLANES[axis]} slice ${at + 1} of ${this.dims[axis]}, ${place}`
+    this.slider.ariaValueText = this.where.textContent
+  }
+
+  /** With all planes shown, the keys and the slider follow the pane under the pointer. */
+  hover(event) {
+    if (!this.volumes || this.view !== "All") return
+    const scale = this.canvas.width / this.canvas.clientWidth
+    const tile = this.nv.tileIndex(event.offsetX * scale, event.offsetY * scale)
+    const kind = this.nv.screenSlices[tile]?.axCorSag
+    const axis = [2, 1, 0][kind]
+    if (axis !== undefined && axis !== this.axis) {
+      this.axis = axis
+      this.place()
+    }
+  }
+
+  // Tools
+
+  setWindow(index) {
+    const { low, high } = this.about.windows[index]
+    this.volumes[0].cal_min = low
+    this.volumes[0].cal_max = high
+    this.nv.updateGLVolume()
+  }
+
+  toggleOutline() {
+    this.outlined = !this.outlined
+    this.buttons.outline.ariaPressed = String(this.outlined)
+    if (this.volumes) this.paint()
+  }
+
+  toggleRuler() {
+    this.measuring = !this.measuring
+    this.buttons.ruler.ariaPressed = String(this.measuring)
+    this.nv.setMouseEventConfig({
+      leftButton: {
+        primary: this.measuring ? DRAG_MODE.measurement : DRAG_MODE.crosshair,
+        withShift: DRAG_MODE.pan,
+      },
+      rightButton: DRAG_MODE.windowing, centerButton: DRAG_MODE.pan,
+    })
+    if (!this.measuring) {
+      this.nv.clearAllMeasurements?.()
+      this.nv.drawScene()
+    }
+  }
+
+  nextFinding() {
+    const { findings } = this.about
+    if (!this.volumes || !findings.length) return
+    this.finding = (this.finding + 1) % findings.length
+    const { words, voxel, axis } = findings[this.finding]
+    if (this.view === "All") this.axis = axis
+    this.jump(voxel)
+    this.buttons.next.title = `${words} (N)`
+    this.box.dataset.finding = words
+  }
+
+  zoom(factor) {
+    if (!this.volumes) return
+    const [x, y, z, scale] = this.nv.scene.pan2Dxyzmm
+    const next = Math.min(LARGEST_ZOOM, Math.max(1, scale * factor))
+    this.nv.setPan2Dxyzmm(next === 1 ? [0, 0, 0, 1] : [x, y, z, next])
+  }
+
+  reset() {
+    if (!this.volumes) return
+    this.nv.setPan2Dxyzmm([0, 0, 0, 1])
+    this.windows.value = 0
+    this.setWindow(0)
+    this.finding = -1
+    this.nextFinding()
+  }
+
+  play() {
+    const on = !this.playing
+    clearInterval(this.playing)
+    this.playing = on ? setInterval(() => {
+      const last = this.dims[this.axis] - 1
+      const at = this.voxel[this.axis]
+      this.goTo(at >= last ? 0 : at + 1)
+    }, PLAY_MS) : null
+    this.buttons.play.ariaPressed = String(on)
+    this.buttons.play.textContent = on ? "Stop" : "Play"
+  }
+
+  picture() {
+    if (!this.volumes) return
+    const { width, height } = this.canvas
+    const scale = width / this.canvas.clientWidth
+    const band = BANNER_PX * scale
+    const out = element("canvas", { width, height: height + band })
+    const pen = out.getContext("2d")
+    this.nv.drawScene() // WebGL forgets what it drew once it is shown
+    pen.drawImage(this.canvas, 0, 0)
+    pen.fillStyle = "#fff"
+    pen.font = `${13 * scale}px sans-serif`
+    pen.textBaseline = "middle"
+    const text = `${this.props.case} · ${this.where.textContent} · ${this.words} · `
+      + this.about.notice
+    pen.fillText(text, 8 * scale, height + band / 2, width - 16 * scale)
+    const link = element("a", { download: `${this.props.case}_view.png`,
+      href: out.toDataURL("image/png") })
+    link.click()
+  }
+
+  fullScreen() {
+    if (document.fullscreenElement) document.exitFullscreen()
+    else this.box.requestFullscreen()
+  }
+
+  toggleHelp() {
+    this.help.hidden = !this.help.hidden
+  }
+
+  key(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return
+    const typing = event.composedPath()[0]
+    if (typing instanceof HTMLSelectElement) return
+    const look = (axis) => {
+      if (this.view !== "All") return pick(PLANES[axis])
+      this.axis = axis
+      this.place()
+    }
+    const pick = (name) => this.views[Object.keys(VIEWS).indexOf(name)].click()
+    const nextView = () => {
+      const names = Object.keys(VIEWS)
+      pick(names[(names.indexOf(this.view) + 1) % names.length])
+    }
+    const show = (index) => this.shows.querySelectorAll("label")[index]?.click()
+    const actions = {
+      ArrowUp: () => this.step(1), ArrowDown: () => this.step(-1),
+      ArrowRight: () => this.step(1), ArrowLeft: () => this.step(-1),
+      PageUp: () => this.step(FAR_SLICES), PageDown: () => this.step(-FAR_SLICES),
+      a: () => look(2), c: () => look(1), s: () => look(0),
+      1: () => show(0), 2: () => show(1), v: nextView,
+      n: () => this.nextFinding(), o: () => this.toggleOutline(), m: () => this.toggleRuler(),
+      "+": () => this.zoom(ZOOM), "=": () => this.zoom(ZOOM), "-": () => this.zoom(1 / ZOOM),
+      r: () => this.reset(), p: () => this.play(), i: () => this.picture(),
+      f: () => this.fullScreen(), "?": () => this.toggleHelp(),
+    }
+    const action = actions[event.key] ?? actions[event.key.toLowerCase()]
+    if (!action || !this.volumes) return
+    const moves = typing instanceof HTMLInputElement && typing.type !== "checkbox"
+    if (event.key.length > 1 && moves) return // a slider or a choice that moves by itself
+    event.preventDefault()
+    event.stopPropagation()
+    action()
+  }
+}

@@ -1,0 +1,234 @@
+"""The viewer: where things are drawn, what the crosshair says, what it costs."""
+
+import gzip
+
+import httpx
+import nibabel as nib
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import expect
+
+from tests.browser.user import LONG, User
+from tests.scans import all_orientations, as_bytes, example, image, reoriented
+
+_BRIGHT = 200
+
+
+def marked() -> nib.Nifti1Image:
+    """The example with a bright block in the patient's left-anterior-superior corner."""
+    scan = nib.as_closest_canonical(example())
+    data = np.asarray(scan.dataobj, np.float32) * 0.3
+    n = [size // 3 for size in data.shape]
+    data[: n[0], -n[1] :, -n[2] :] = data.max() * 4
+    return image(data, scan.affine)
+
+
+def tilted() -> nib.Nifti1Image:
+    scan = marked()
+    a, b = np.radians(12), np.radians(9)
+    about_s = np.array([[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0], [0, 0, 1]])
+    about_r = np.array([[1, 0, 0], [0, np.cos(b), -np.sin(b)], [0, np.sin(b), np.cos(b)]])
+    affine = scan.affine.copy()
+    affine[:3, :3] = about_s @ about_r @ affine[:3, :3]
+    return image(np.asarray(scan.dataobj), affine)
+
+
+ORIENTATIONS = {
+    **{f"order {n}": reoriented(marked(), all_orientations()[n]) for n in (0, 11, 22, 29, 38, 47)},
+    "oblique": tilted(),
+}
+
+
+def slide(user: User, plane: str, key: str) -> None:
+    """To the first slice (Home) or the last one (End) of a plane."""
+    user.choose(plane)
+    expect(user.viewer.locator(".where")).to_contain_text(f"{plane} slice")
+    user.viewer.get_by_role("slider", name="Slice").press(key)
+
+
+def bright_corner(user: User) -> tuple[bool, bool]:
+    """Where the one bright corner of the picture is: (on its right, at its top)."""
+    where: list[tuple[bool, bool]] = []
+
+    def found(pixels) -> bool:
+        bright = pixels.min(axis=-1) > _BRIGHT
+        drawn = np.argwhere(pixels.max(axis=-1) > 0)
+        (top, left), (bottom, right) = drawn.min(axis=0), drawn.max(axis=0)
+        inner = bright[top : bottom + 1, left : right + 1]
+        h, w = inner.shape
+        shares = {
+            (x, y): inner[(h // 5 if y else 4 * h // 5), (4 * w // 5 if x else w // 5)]
+            for x in (False, True) for y in (False, True)
+        }  # fmt: skip
+        where[:] = [corner for corner, is_bright in shares.items() if is_bright]
+        return len(where) == 1
+
+    user.pixels(found)
+    return where[0]
+
+
+@pytest.mark.parametrize("name", ORIENTATIONS)
+def test_a_marker_appears_on_its_side_whatever_the_files_axes(user, name):
+    user.upload((f"{name}.nii", as_bytes(ORIENTATIONS[name])))
+    user.see_result(name)
+    for convention, left_is_right in (("Radiological", True), ("Neurological", False)):
+        user.choose(convention)
+        slide(user, "Coronal", "End")  # the most anterior
+        assert bright_corner(user) == (left_is_right, True)
+        slide(user, "Axial", "End")  # the most superior; anterior is up
+        assert bright_corner(user) == (left_is_right, True)
+        slide(user, "Sagittal", "Home")  # the most left; anterior is right in both conventions
+        assert bright_corner(user) == (True, True)
+
+
+def test_the_crosshair_names_the_masks_label_at_fifty_points(user, server):
+    turned = reoriented(example(), all_orientations()[13])
+    scan = gzip.compress(as_bytes(turned))
+    user.upload(("points.nii.gz", scan))
+    user.see_result("points")
+    answer = httpx.post(f"{server.url}/api/predict", files={"image": scan}, timeout=60)
+    mask = nib.Nifti1Image.from_bytes(gzip.decompress(answer.content))
+    ras = np.asarray(nib.as_closest_canonical(mask).dataobj)
+    affine = nib.as_closest_canonical(mask).affine
+    words = {0: "no label", 1: "anterior", 2: "posterior"}
+    random = np.random.default_rng(5)
+    seen = set()
+    for view in ("Coronal", "Sagittal"):
+        user.choose(view)
+        user.viewer.focus()
+        user.page.keyboard.press("n")  # to the largest section of the other label
+        expect(user.viewer.locator(".where")).to_contain_text(f"{view} slice")
+        box = user.canvas.bounding_box()
+        side = min(box["width"], box["height"])
+        for _ in range(25):
+            x, y = (random.random(2) - 0.5) * side * 0.9
+            user.canvas.click(position={"x": box["width"] / 2 + x, "y": box["height"] / 2 + y})
+            voxel = tuple(int(n) for n in user.viewer.get_attribute("data-voxel").split(","))
+            said = user.viewer.locator(".reading").inner_text()
+            label = words[int(ras[voxel])]
+            assert said.endswith(label)
+            mm = nib.affines.apply_affine(affine, voxel)
+            for letters, value in zip(("LR", "PA", "IS"), mm, strict=True):
+                assert f"{letters[int(value >= 0)]} {abs(value):.1f}" in said
+            seen.add(label)
+    assert seen == set(words.values())
+
+
+def test_controls_load_nothing_and_leave_the_crosshair(user):
+    frames = []
+
+    def watch(socket):
+        socket.on("framesent", lambda frame: frames.append(frame))
+        socket.on("framereceived", lambda frame: frames.append(frame))
+
+    user.page.on("websocket", watch)
+    user.open("/")  # with a socket that is watched
+    user.try_example()
+    user.choose("Coronal")
+    user.viewer.focus()
+    for _ in range(4):
+        user.page.keyboard.press("ArrowUp")
+    expect(user.viewer.locator(".where")).to_contain_text("slice 39 of 50")
+    voxel = user.viewer.get_attribute("data-voxel")
+    loaded = user.page.evaluate("performance.getEntriesByType('resource').length")
+    assert frames
+    frames.clear()
+    for _ in range(2):
+        user.switch("Anterior")
+        user.choose("Sagittal")
+        user.switch("Posterior")
+        user.choose("3-D")
+        user.choose("Coronal")
+    assert frames == []  # niivue-streamlit sent the whole volume each time
+    assert user.viewer.get_attribute("data-voxel") == voxel
+    assert user.page.evaluate("performance.getEntriesByType('resource').length") == loaded
+
+
+def test_the_keyboard_scrolls_jumps_outlines_and_explains(user):
+    user.try_example()
+    user.choose("Coronal")
+    user.viewer.focus()
+    where = user.viewer.locator(".where")
+    expect(where).to_have_text("Coronal slice 35 of 50, P 14.0 mm")
+    user.page.keyboard.press("ArrowUp")
+    expect(where).to_have_text("Coronal slice 36 of 50, P 13.0 mm")
+    user.page.keyboard.press("PageDown")
+    expect(where).to_have_text("Coronal slice 31 of 50, P 18.0 mm")
+    user.page.keyboard.press("n")
+    expect(user.viewer).to_have_attribute("data-finding", "Largest section of posterior")
+    expect(user.viewer).to_have_attribute("data-label", "posterior")
+    filled = user.pixels()
+    user.page.keyboard.press("o")
+    user.pixels(lambda p: (filled != p).any(axis=-1).mean() > 0.01)
+    user.page.keyboard.press("?")
+    expect(user.viewer.get_by_text("labels as outline or filled")).to_be_visible()
+    user.page.keyboard.press("?")
+    expect(user.viewer.get_by_text("labels as outline or filled")).not_to_be_visible()
+
+
+def test_a_picture_carries_the_case_the_sides_and_the_notice(user, pictures):
+    user.try_example()
+    user.choose("Coronal")
+    user.pixels()
+    with user.page.expect_download() as begun:
+        user.viewer.get_by_role("button", name="Picture").click()
+    name = begun.value.suggested_filename
+    assert name.startswith("HV-")
+    begun.value.save_as(pictures / "viewer-picture.png")
+    picture = np.asarray(Image.open(pictures / "viewer-picture.png").convert("L"))
+    width, height = user.canvas.evaluate("canvas => [canvas.width, canvas.height]")
+    assert picture.shape == (height + 34, width)
+    assert picture[:height].std() > 20
+    assert picture[height:].max() == 255
+
+
+def test_without_webgl_the_page_says_so_and_goes_on(browser, server):
+    context = browser.new_context()
+    context.add_init_script(
+        "const whole = HTMLCanvasElement.prototype.getContext;"
+        "HTMLCanvasElement.prototype.getContext = function (kind, ...rest) {"
+        "  return kind.startsWith('webgl') ? null : whole.call(this, kind, ...rest) }"
+    )
+    user = User(context.new_page(), server.url)
+    user.open()
+    user.try_example()
+    expect(user.page.get_by_text("This browser cannot draw the slices")).to_be_visible(timeout=LONG)
+    expect(user.page.get_by_role("button", name="Slice strip")).to_be_visible()
+    context.close()
+
+
+def test_a_link_works_in_its_own_browser_only_and_in_parts(user, browser, server):
+    user.try_example()
+    user.pixels()
+    links = user.page.evaluate("performance.getEntriesByType('resource').map(r => r.name)")
+    link = next(name for name in links if name.endswith("scan.nii.gz"))
+    cookies = {c["name"]: c["value"] for c in user.page.context.cookies()}
+    whole = httpx.get(link, cookies=cookies)
+    assert whole.status_code == 200
+    assert whole.headers["cache-control"].startswith("private")
+    scan = nib.Nifti1Image.from_bytes(gzip.decompress(whole.content))
+    assert nib.aff2axcodes(scan.affine) == ("R", "A", "S")
+
+    again = httpx.get(link, cookies=cookies, headers={"If-None-Match": whole.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    part = httpx.get(link, cookies=cookies, headers={"Range": "bytes=10-19"})
+    assert (part.status_code, part.content) == (206, whole.content[10:20])
+    assert part.headers["content-range"] == f"bytes 10-19/{len(whole.content)}"
+    rest = httpx.get(link, cookies=cookies, headers={"Range": "bytes=10-"})
+    assert rest.content == whole.content[10:]
+    beyond = httpx.get(link, cookies=cookies, headers={"Range": "bytes=99999999-"})
+    assert beyond.status_code == 416
+
+    assert httpx.get(link).status_code == 404
+    stranger = browser.new_context()
+    person = User(stranger.new_page(), server.url)
+    person.open()
+    assert stranger.request.get(link).status == 404  # with a cookie of its own
+    stranger.close()
+
+    case_id = link.split("/")[-3]
+    user.open(f"/cases?case={case_id}")
+    user.page.get_by_role("button", name="Delete", exact=True).click()
+    expect(user.page.get_by_text(f"Case {case_id} was deleted.")).to_be_visible()
+    assert httpx.get(link, cookies=cookies).status_code == 404
