@@ -22,9 +22,10 @@ const FAR_SLICES = 5
 const OPACITY_PERCENT = 50
 const ZOOM = 1.25
 const LARGEST_ZOOM = 8
-const CROSSHAIR_MM = 0.15
+const CROSSHAIR_PX = 1.4
 const BANNER_PX = 34
 const FONT_PX = 20
+const INSET_PX = 6
 
 const KEYS = [
   ["↑ ↓ or ← →", "next and previous slice"],
@@ -238,7 +239,10 @@ class Viewer {
     await new Promise((sized) => {
       this.watcher = new ResizeObserver(() => {
         if (!this.stage.clientWidth) return
-        if (this.nv) this.nv.resizeListener()
+        if (this.nv) {
+          this.nv.resizeListener()
+          this.thin()
+        }
         sized()
       })
       this.watcher.observe(this.stage)
@@ -247,7 +251,7 @@ class Viewer {
     const nv = new Niivue({
       backColor: [0, 0, 0, 1], fontColor: letters, fontMinPx: FONT_PX,
       showAllOrientationMarkers: true, isOrientCube: false,
-      crosshairColor: [1, 1, 1, 0.7], crosshairWidth: CROSSHAIR_MM, crosshairWidthUnit: "mm",
+      crosshairColor: [1, 1, 1, 0.7], crosshairWidth: 1, crosshairWidthUnit: "mm",
       crosshairGap: 2, show3Dcrosshair: false,
       isForceMouseClickToVoxelCenters: true,
       isNearestInterpolation: true, dragAndDropEnabled: false, logLevel: "error",
@@ -261,6 +265,11 @@ class Viewer {
       leftButton: { primary: DRAG_MODE.crosshair, withShift: DRAG_MODE.pan },
       rightButton: DRAG_MODE.windowing, centerButton: DRAG_MODE.pan,
     })
+    // NiiVue draws the letters on the right and below so far out that their edge is cut off.
+    const { drawTextLeft, drawTextAbove } = nv
+    const inset = INSET_PX * window.devicePixelRatio
+    nv.drawTextLeft = ([x, y], ...more) => drawTextLeft.call(nv, [x - inset, y], ...more)
+    nv.drawTextAbove = ([x, y], ...more) => drawTextAbove.call(nv, [x, y - inset], ...more)
     nv.onLocationChange = (location) => this.moved(location)
     this.canvas.addEventListener("pointermove", (event) => this.hover(event))
     this.nv = nv
@@ -282,11 +291,23 @@ class Viewer {
     localStorage.setItem(VIEW_KEY, name)
     if (!this.volumes) return
     this.nv.setSliceType(VIEWS[name])
+    this.thin()
     const axis = PLANES.indexOf(name)
     if (axis >= 0) this.axis = axis
     this.slider.disabled = this.buttons.play.disabled = name === "3-D"
     this.paint()
     this.place()
+  }
+
+  /** The crosshair as thin as a line on the screen, whatever the view shows. */
+  thin() {
+    if (!this.volumes) return
+    const spacing = this.volumes[0].pixDimsRAS.slice(1, 4)
+    const [r, a, s] = this.dims.map((n, axis) => n * spacing[axis])
+    const [w, h] = { Axial: [r, a], Coronal: [r, s], Sagittal: [a, s] }[this.view] ?? [r + a, s + a]
+    const { width, height, clientWidth } = this.canvas
+    const mmPerPixel = Math.max(w / width, h / height) / this.nv.scene.pan2Dxyzmm[3]
+    this.nv.setCrosshairWidth(CROSSHAIR_PX * (width / clientWidth) * mmPerPixel)
   }
 
   setOpacity() {
@@ -449,11 +470,13 @@ class Viewer {
     const [x, y, z, scale] = this.nv.scene.pan2Dxyzmm
     const next = Math.min(LARGEST_ZOOM, Math.max(1, scale * factor))
     this.nv.setPan2Dxyzmm(next === 1 ? [0, 0, 0, 1] : [x, y, z, next])
+    this.thin()
   }
 
   reset() {
     if (!this.volumes) return
     this.nv.setPan2Dxyzmm([0, 0, 0, 1])
+    this.thin()
     this.windows.value = 0
     this.setWindow(0)
     this.finding = -1
