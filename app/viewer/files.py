@@ -14,7 +14,8 @@ from core.colours import LABEL_RGB
 from core.landmarks import landmarks
 from core.pipeline import NOTICE
 from core.segmentation import LABELS
-from core.strip import CONVENTION_WORDS
+from core.slice_picture import slice_png
+from core.strip import CONVENTION_WORDS, Convention
 
 Part = Literal["scan", "mask"]
 # Letters in a colour that stands out on black, grey and white.
@@ -46,6 +47,16 @@ class ViewerFiles:
         self.file = functools.lru_cache(2 * _KEPT_CASES)(self._file)
         self.about = functools.lru_cache(2 * _KEPT_CASES)(self._about)
 
+    def picture(
+        self, case_id: str, axis: int, index: int, convention: Convention, opacity: float
+    ) -> bytes:
+        """One slice as PNG, in the first window."""
+        window = self.about(case_id)["windows"][0]
+        return slice_png(
+            self.images(case_id), axis, index, convention=convention, opacity=opacity,
+            window=(window["low"], window["high"]), letter_rgb=LETTER_RGB,
+        )  # fmt: skip
+
     def _file(self, case_id: str, part: Part) -> ViewerFile:
         images: CaseImages = self.images(case_id)
         values = images.values if part == "scan" else images.labels.astype(np.uint8)
@@ -67,6 +78,8 @@ class ViewerFiles:
                 for name, value in LABELS.items()
             ],
             "letters": [round(c / 255, 3) for c in LETTER_RGB] + [1],
+            "shape": list(images.values.shape),
+            "affine": images.affine.tolist(),
             "conventions": CONVENTION_WORDS,
             "notice": NOTICE,
             "windows": windows,

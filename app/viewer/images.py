@@ -7,7 +7,7 @@ import re
 from typing import Annotated, Any
 
 import streamlit as st
-from fastapi import APIRouter, Header, Request
+from fastapi import APIRouter, Header, Path, Query, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from app import visitor
@@ -15,6 +15,7 @@ from app.services import Services, services
 from app.viewer.bundle import bundle
 from app.viewer.files import Part
 from core.errors import NotFoundError
+from core.strip import Convention
 
 PREFIX = "/viewer"
 _FOR_EVER = "public, max-age=31536000, immutable"
@@ -28,6 +29,7 @@ def router() -> APIRouter:
     made.get("/{name}.js")(_script)
     made.get("/cases/{case_id}/{token}/about.json")(_about)
     made.get("/cases/{case_id}/{token}/{part}.nii.gz")(_image)
+    made.get("/cases/{case_id}/{token}/slices/{axis}/{index}.png")(_slice)
     return made
 
 
@@ -53,6 +55,23 @@ def _script(name: str) -> Response:
 def _about(request: Request, case_id: str, token: str) -> JSONResponse:
     about = _admitted(request, case_id, token).viewer_files.about(case_id)
     return JSONResponse(about, headers={"Cache-Control": _FOR_THIS_BROWSER})
+
+
+def _slice(
+    request: Request,
+    case_id: str,
+    token: str,
+    axis: Annotated[int, Path(ge=0, le=2)],
+    index: Annotated[int, Path(ge=0)],
+    convention: Convention = "radiological",
+    opacity: Annotated[int, Query(ge=0, le=100)] = 50,
+) -> Response:
+    """For browsers that cannot draw it themselves. The opacity is in percent."""
+    files = _admitted(request, case_id, token).viewer_files
+    if index >= files.about(case_id)["shape"][axis]:
+        raise NotFoundError("There is no such slice", "Open the case on its page.")
+    picture = files.picture(case_id, axis, index, convention, opacity / 100)
+    return Response(picture, 200, {"Cache-Control": _FOR_THIS_BROWSER}, "image/png")
 
 
 def _admitted(request: Request, case_id: str, token: str) -> Services:

@@ -1,6 +1,7 @@
 """The viewer: where things are drawn, what the crosshair says, what it costs."""
 
 import gzip
+import re
 
 import httpx
 import nibabel as nib
@@ -9,8 +10,9 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
-from tests.browser.user import LONG, User
+from tests.browser.user import User
 from tests.scans import all_orientations, as_bytes, example, image, reoriented
+from tests.waiting import until
 
 _BRIGHT = 200
 
@@ -183,8 +185,8 @@ def test_a_picture_carries_the_case_the_sides_and_the_notice(user, pictures):
     assert picture[height:].max() == 255
 
 
-def test_without_webgl_the_page_says_so_and_goes_on(browser, server):
-    context = browser.new_context()
+def test_without_webgl_the_server_draws_the_slices(browser, server, pictures):
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="dark")
     context.add_init_script(
         "const whole = HTMLCanvasElement.prototype.getContext;"
         "HTMLCanvasElement.prototype.getContext = function (kind, ...rest) {"
@@ -193,8 +195,23 @@ def test_without_webgl_the_page_says_so_and_goes_on(browser, server):
     user = User(context.new_page(), server.url)
     user.open()
     user.try_example()
-    expect(user.page.get_by_text("This browser cannot draw the slices")).to_be_visible(timeout=LONG)
-    expect(user.page.get_by_role("button", name="Slice strip")).to_be_visible()
+    user.read("This browser has no WebGL 2")
+    picture = user.viewer.locator("img")
+    where = user.viewer.locator(".where")
+    expect(where).to_have_text("Coronal slice 35 of 50, P 14.0 mm")
+    expect(picture).to_have_attribute("alt", re.compile("Coronal slice 35.*right is on the left"))
+    user.viewer.focus()
+    user.page.keyboard.press("ArrowUp")
+    expect(where).to_have_text("Coronal slice 36 of 50, P 13.0 mm")
+    user.choose("Sagittal")
+    expect(where).to_contain_text("Sagittal slice 15 of 35")
+    slider = user.viewer.get_by_role("slider", name="Slice")
+    slider.press("End")
+    expect(where).to_contain_text("Sagittal slice 35 of 35")
+    user.choose("Neurological")
+    expect(picture).to_have_attribute("alt", re.compile("left is on the left"))
+    until(lambda: picture.evaluate("image => image.complete && image.naturalWidth > 0"))
+    user.page.screenshot(path=pictures / "viewer-without-webgl.png")
     context.close()
 
 

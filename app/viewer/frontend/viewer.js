@@ -5,6 +5,10 @@
 import {
   DRAG_MODE, MULTIPLANAR_TYPE, Niivue, SHOW_RENDER, SLICE_TYPE,
 } from "@niivue/niivue"
+import {
+  FAR_SLICES, OPACITY_PERCENT, PLANES, aboutOf, choices, element, place, slicePlace,
+} from "./common.js"
+import { FlatViewer } from "./flat.js"
 import STYLE from "./viewer.css"
 
 const VIEWS = {
@@ -15,11 +19,7 @@ const VIEWS = {
   "3-D": SLICE_TYPE.RENDER,
 }
 const VIEW_KEY = "hippoview-view" // kept by the browser; what hides a label is not
-const PLANES = ["Sagittal", "Coronal", "Axial"] // by the axis (R, A, S) that they cut
-const ENDS = [["L", "R"], ["P", "A"], ["I", "S"]]
 const PLAY_MS = 120
-const FAR_SLICES = 5
-const OPACITY_PERCENT = 50
 const ZOOM = 1.25
 const LARGEST_ZOOM = 8
 const CROSSHAIR_PX = 1.4
@@ -56,7 +56,8 @@ const viewers = new WeakMap()
 export function show(root, props) {
   let viewer = viewers.get(root)
   if (!viewer) {
-    viewer = new Viewer(root)
+    const canDraw = document.createElement("canvas").getContext("webgl2")
+    viewer = canDraw ? new Viewer(root) : new FlatViewer(root, STYLE)
     viewers.set(root, viewer)
   }
   viewer.ask(props)
@@ -66,16 +67,6 @@ export function show(root, props) {
 export function leave(root) {
   viewers.get(root)?.close()
   viewers.delete(root)
-}
-
-function element(tag, properties = {}, ...children) {
-  const made = document.createElement(tag)
-  for (const [name, value] of Object.entries(properties)) {
-    if (name in made) made[name] = value
-    else made.setAttribute(name, value)
-  }
-  made.append(...children)
-  return made
 }
 
 class Viewer {
@@ -150,12 +141,7 @@ class Viewer {
     this.buttons.out.ariaLabel = "Zoom out"
     this.buttons.in.ariaLabel = "Zoom in"
     this.buttons.help.ariaLabel = "Keys and mouse"
-    const group = `view-${Math.random()}` // radios of one name are one choice
-    this.views = Object.keys(VIEWS).map((name) => {
-      const input = element("input", { type: "radio", name: group, checked: name === this.view })
-      input.onchange = () => this.setView(name)
-      return element("label", { className: "view" }, input, element("span", { textContent: name }))
-    })
+    this.views = choices("View", Object.keys(VIEWS), this.view, (name) => this.setView(name))
     this.shows = element("span", { className: "shows" })
     this.opacity = element("input", { type: "range", min: 0, max: 100, step: 5,
       value: OPACITY_PERCENT, ariaLabel: "Opacity" })
@@ -171,9 +157,7 @@ class Viewer {
     this.box = element("div", { className: "viewer", tabIndex: 0, role: "group",
       ariaLabel: "Slices. Arrow keys scroll, question mark lists the keys." },
       element("div", { className: "row" },
-        element("span", { className: "views", role: "radiogroup", ariaLabel: "View" },
-          ...this.views),
-        this.shows,
+        this.views, this.shows,
         element("span", { className: "opacity" }, "Opacity ", this.opacity, this.percent)),
       this.stage,
       element("div", { className: "row" }, this.slider, this.where, play),
@@ -195,11 +179,8 @@ class Viewer {
     const { files, height } = this.props
     this.stage.style.height = `${height}px`
     this.say("Loading the slices", "loading")
-    const answer = await fetch(`${files}/about.json`)
-    if (!answer.ok) throw new Error(`about.json: ${answer.status}`)
-    this.about = await answer.json()
+    this.about = await aboutOf(files)
     if (!this.nv) await this.attach()
-    if (!this.nv) return
     clearInterval(this.playing)
     this.volumes = null
     const { windows } = this.about
@@ -231,11 +212,6 @@ class Viewer {
   }
 
   async attach() {
-    if (!document.createElement("canvas").getContext("webgl2")) {
-      this.say("This browser cannot draw the slices: it has no WebGL 2. The slice strip below "
-        + "shows them; another browser, or hardware acceleration in its settings, helps.", "failed")
-      return
-    }
     await new Promise((sized) => {
       this.watcher = new ResizeObserver(() => {
         if (!this.stage.clientWidth) return
@@ -392,7 +368,7 @@ class Viewer {
     const value = location.values?.[0]?.value
     const label = this.labelAt(this.voxel)
     const mm = Array.from(location.mm).slice(0, 3)
-    const point = mm.map((v, axis) => `${ENDS[axis][v < 0 ? 0 : 1]} ${Math.abs(v).toFixed(1)}`)
+    const point = mm.map((v, axis) => place(axis, v))
     this.reading.textContent = `${point.join("  ")} mm · voxel ${this.voxel.join(", ")} · value `
       + `${Number(value).toPrecision(4).replace(/\.?0+$/, "")} · ${label ? label.name : "no label"}`
     this.box.dataset.voxel = this.voxel.join(",")
@@ -405,8 +381,7 @@ class Viewer {
     const mm = this.nv.frac2mm(this.nv.scene.crosshairPos)[axis]
     this.slider.max = this.dims[axis] - 1
     this.slider.value = at
-    const place = `${ENDS[axis][mm < 0 ? 0 : 1]} ${Math.abs(mm).toFixed(1)} mm`
-    this.where.textContent = `${PLANES[axis]} slice ${at + 1} of ${this.dims[axis]}, ${place}`
+    this.where.textContent = slicePlace(axis, at, this.dims[axis], mm)
     this.slider.ariaValueText = this.where.textContent
   }
 
@@ -533,7 +508,7 @@ class Viewer {
       this.axis = axis
       this.place()
     }
-    const pick = (name) => this.views[Object.keys(VIEWS).indexOf(name)].click()
+    const pick = (name) => this.views.children[Object.keys(VIEWS).indexOf(name)].click()
     const nextView = () => {
       const names = Object.keys(VIEWS)
       pick(names[(names.indexOf(this.view) + 1) % names.length])

@@ -1,0 +1,43 @@
+// What both viewers share: the planes, their ends, and how a place is said.
+
+export const PLANES = ["Sagittal", "Coronal", "Axial"] // by the axis (R, A, S) that they cut
+export const ENDS = [["L", "R"], ["P", "A"], ["I", "S"]]
+export const FAR_SLICES = 5
+export const OPACITY_PERCENT = 50
+
+/** "P 14.0 mm" for -14 along the second axis. */
+export function place(axis, mm) {
+  return `${ENDS[axis][mm < 0 ? 0 : 1]} ${Math.abs(mm).toFixed(1)}`
+}
+
+/** "Coronal slice 35 of 50, P 14.0 mm" */
+export function slicePlace(axis, index, count, mm) {
+  return `${PLANES[axis]} slice ${index + 1} of ${count}, ${place(axis, mm)} mm`
+}
+
+export function element(tag, properties = {}, ...children) {
+  const made = document.createElement(tag)
+  for (const [name, value] of Object.entries(properties)) {
+    if (name in made) made[name] = value
+    else made.setAttribute(name, value)
+  }
+  made.append(...children)
+  return made
+}
+
+/** One of several names, as buttons in a row. */
+export function choices(name, names, chosen, onChange) {
+  const group = `${name}-${Math.random()}` // radios of one name are one choice
+  const labels = names.map((words) => {
+    const input = element("input", { type: "radio", name: group, checked: words === chosen })
+    input.onchange = () => onChange(words)
+    return element("label", { className: "view" }, input, element("span", { textContent: words }))
+  })
+  return element("span", { className: "views", role: "radiogroup", ariaLabel: name }, ...labels)
+}
+
+export async function aboutOf(files) {
+  const answer = await fetch(`${files}/about.json`)
+  if (!answer.ok) throw new Error(`about.json: ${answer.status}`)
+  return answer.json()
+}
