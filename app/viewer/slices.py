@@ -32,7 +32,7 @@ def show_slices(shared: Services, case: Case, *, convention: Convention, height_
         st.error("**The viewer is not built.** Run make install in HippoView's folder.")
         return
     _component()(
-        key=f"slices-{case.id}",
+        key="slices",  # one for all cases: browsers allow few WebGL contexts
         data={
             "script": script_url(),
             "files": files_url(shared, case.id),

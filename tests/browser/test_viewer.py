@@ -249,3 +249,18 @@ def test_a_link_works_in_its_own_browser_only_and_in_parts(user, browser, server
     user.page.get_by_role("button", name="Delete", exact=True).click()
     expect(user.page.get_by_text(f"Case {case_id} was deleted.")).to_be_visible()
     assert httpx.get(link, cookies=cookies).status_code == 404
+
+
+def test_another_case_takes_the_place_of_the_first(user):
+    user.upload(("one.nii", as_bytes(example())))
+    user.see_result("one")
+    first = user.viewer.get_attribute("data-case")
+    before = user.pixels()
+    user.upload(("two.nii", as_bytes(marked())))
+    user.see_result("two")
+    expect(user.viewer).not_to_have_attribute("data-case", first)
+    user.pixels(lambda p: (before != p).any(axis=-1).mean() > 0.3)
+    user.pick_row(0, then=user.page.get_by_role("heading", name="one"))
+    expect(user.viewer).to_have_attribute("data-case", first)
+    user.settle()
+    expect(user.page.locator("canvas[role=img]")).to_have_count(1)

@@ -61,7 +61,10 @@ export class FlatViewer {
   draw() {
     const { axis, at, about, props } = this
     const asked = new URLSearchParams({ convention: props.convention, opacity: this.opacity.value })
-    this.picture.onload = () => { this.box.dataset.state = "ready" }
+    this.picture.onload = () => {
+      this.box.dataset.case = props.case
+      this.box.dataset.state = "ready"
+    }
     this.picture.src = `${props.files}/slices/${axis}/${at[axis]}.png?${asked}`
     const row = about.affine[axis]
     const mm = row[3] + at.reduce((sum, voxel, i) => sum + row[i] * voxel, 0)

@@ -178,6 +178,7 @@ class Viewer {
   async load() {
     const { files, height } = this.props
     this.stage.style.height = `${height}px`
+    const begun = performance.now()
     this.say("Loading the slices", "loading")
     this.about = await aboutOf(files)
     if (!this.nv) await this.attach()
@@ -208,6 +209,9 @@ class Viewer {
     this.apply(null)
     this.setView(this.view)
     this.nextFinding()
+    this.nv.gl.finish()
+    this.box.dataset.case = this.props.case
+    this.box.dataset.loadMs = Math.round(performance.now() - begun)
     this.say("", "ready")
   }
 
