@@ -94,8 +94,8 @@ class Viewer {
       } catch (error) {
         console.error(error)
         this.props = null
-        this.say("The slices could not be loaded. Reload the page; if it fails again, tell the "
-          + "administrator the time.", "failed")
+        this.say("The slices could not be loaded. Allow cookies for this address and reload the "
+          + "page; if it fails again, tell the administrator the time.", "failed")
       }
     })
   }
