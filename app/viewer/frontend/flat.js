@@ -42,7 +42,13 @@ export class FlatViewer {
     if (isNew) {
       this.about = null
       this.box.dataset.state = "loading"
-      this.about = await aboutOf(props.files)
+      try {
+        this.about = await aboutOf(props.files)
+      } catch (error) {
+        console.error(error)
+        this.where.textContent = "The slices could not be loaded. Reload the page."
+        return
+      }
       const first = this.about.findings[0]?.voxel
       this.at = first ?? this.about.shape.map((count) => Math.floor(count / 2))
     }
