@@ -169,6 +169,42 @@ def test_the_keyboard_scrolls_jumps_outlines_and_explains(user):
     expect(user.viewer.get_by_text("labels as outline or filled")).not_to_be_visible()
 
 
+def test_zoom_ruler_and_play_do_as_they_say_and_leave_no_trace(user):
+    user.try_example()
+    user.choose("Coronal")
+    user.viewer.focus()
+    at_first = user.pixels()
+
+    def differs(pixels) -> bool:
+        return bool((pixels != at_first).any(axis=-1).mean() > 0.005)
+
+    def as_at_first(pixels) -> bool:
+        return not differs(pixels)
+
+    user.page.keyboard.press("+")
+    user.pixels(differs)
+    user.page.keyboard.press("r")
+    user.pixels(as_at_first)
+
+    user.page.keyboard.press("m")
+    box = user.canvas.bounding_box()
+    x, y = box["x"] + box["width"] / 4, box["y"] + box["height"] / 4
+    user.page.mouse.move(x, y)
+    user.page.mouse.down()
+    user.page.mouse.move(x + box["width"] / 2, y, steps=5)
+    user.page.mouse.up()
+    user.pixels(differs)
+    user.page.keyboard.press("m")
+    user.pixels(as_at_first)
+
+    where = user.viewer.locator(".where")
+    before = where.inner_text()
+    user.page.keyboard.press("p")
+    expect(where).not_to_have_text(before)
+    user.page.keyboard.press("p")
+    expect(user.viewer.get_by_role("button", name="Play")).to_be_visible()
+
+
 def test_a_picture_carries_the_case_the_sides_and_the_notice(user, pictures):
     user.try_example()
     user.choose("Coronal")

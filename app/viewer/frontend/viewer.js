@@ -51,13 +51,22 @@ const MOUSE = [
 ]
 
 const viewers = new WeakMap()
+let hasWebGL // asked once: browsers allow few contexts at a time
+
+function canDraw() {
+  if (hasWebGL === undefined) {
+    const gl = document.createElement("canvas").getContext("webgl2")
+    hasWebGL = Boolean(gl)
+    gl?.getExtension("WEBGL_lose_context")?.loseContext()
+  }
+  return hasWebGL
+}
 
 /** Draw into a root, or bring what is drawn there up to date. */
 export function show(root, props) {
   let viewer = viewers.get(root)
   if (!viewer) {
-    const canDraw = document.createElement("canvas").getContext("webgl2")
-    viewer = canDraw ? new Viewer(root) : new FlatViewer(root, STYLE)
+    viewer = canDraw() ? new Viewer(root) : new FlatViewer(root, STYLE)
     viewers.set(root, viewer)
   }
   viewer.ask(props)
@@ -102,7 +111,7 @@ class Viewer {
 
   close() {
     this.closed = true
-    clearInterval(this.playing)
+    this.stop()
     this.watcher?.disconnect()
     this.nv?.cleanup()
     // Browsers allow few WebGL contexts at once.
@@ -182,7 +191,7 @@ class Viewer {
     this.say("Loading the slices", "loading")
     this.about = await aboutOf(files)
     if (!this.nv) await this.attach()
-    clearInterval(this.playing)
+    this.stop()
     this.volumes = null
     const { windows } = this.about
     this.windows.replaceChildren(...windows.map(({ name }, i) =>
@@ -275,6 +284,7 @@ class Viewer {
     const axis = PLANES.indexOf(name)
     if (axis >= 0) this.axis = axis
     this.slider.disabled = this.buttons.play.disabled = name === "3-D"
+    if (name === "3-D") this.stop()
     this.paint()
     this.place()
   }
@@ -463,15 +473,21 @@ class Viewer {
   }
 
   play() {
-    const on = !this.playing
-    clearInterval(this.playing)
-    this.playing = on ? setInterval(() => {
+    if (this.playing) return this.stop()
+    this.playing = setInterval(() => {
       const last = this.dims[this.axis] - 1
       const at = this.voxel[this.axis]
       this.goTo(at >= last ? 0 : at + 1)
-    }, PLAY_MS) : null
-    this.buttons.play.ariaPressed = String(on)
-    this.buttons.play.textContent = on ? "Stop" : "Play"
+    }, PLAY_MS)
+    this.buttons.play.ariaPressed = "true"
+    this.buttons.play.textContent = "Stop"
+  }
+
+  stop() {
+    clearInterval(this.playing)
+    this.playing = null
+    this.buttons.play.ariaPressed = "false"
+    this.buttons.play.textContent = "Play"
   }
 
   picture() {
