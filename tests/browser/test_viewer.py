@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
-from tests.browser.user import User
+from tests.browser.user import User, tinted
 from tests.scans import all_orientations, as_bytes, example, image, reoriented
 from tests.waiting import until
 
@@ -203,6 +203,19 @@ def test_zoom_ruler_and_play_do_as_they_say_and_leave_no_trace(user):
     expect(where).not_to_have_text(before)
     user.page.keyboard.press("p")
     expect(user.viewer.get_by_role("button", name="Play")).to_be_visible()
+
+
+def test_in_space_the_scan_is_cut_open_and_the_labels_stand(user):
+    user.try_example()
+    user.choose("3-D")
+    expect(user.viewer.locator(".where")).to_have_text("Slide to cut the scan open")
+    whole = tinted(user.pixels(), "anterior") + tinted(user.pixels(), "posterior")
+    user.viewer.get_by_role("slider", name="Slice").fill("60")
+    expect(user.viewer.locator(".where")).to_contain_text("cut open from the left, 60 %")
+    # Nothing lies in front of the labels any more: their colours are stronger.
+    user.pixels(lambda p: tinted(p, "anterior") + tinted(p, "posterior") > 1.2 * whole)
+    user.choose("Coronal")
+    expect(user.viewer.locator(".where")).to_contain_text("Coronal slice 35 of 50")
 
 
 def test_a_picture_carries_the_case_the_sides_and_the_notice(user, pictures):

@@ -20,6 +20,8 @@ const VIEWS = {
 }
 const VIEW_KEY = "hippoview-view" // kept by the browser; what hides a label is not
 const PLAY_MS = 120
+const FROM_LEFT = [270, 0] // azimuth and elevation of the plane that cuts the scan open in 3-D
+const NO_CUT = [2, 0, 0]
 const ZOOM = 1.25
 const LARGEST_ZOOM = 8
 const CROSSHAIR_PX = 1.4
@@ -86,6 +88,7 @@ class Viewer {
     const kept = localStorage.getItem(VIEW_KEY)
     this.view = kept in VIEWS ? kept : "All"
     this.outlined = false
+    this.cutPercent = 0
     this.finding = -1
     this.build(root)
   }
@@ -124,7 +127,11 @@ class Viewer {
   build(root) {
     this.canvas = element("canvas", { role: "img", tabIndex: -1 })
     this.slider = element("input", { type: "range", min: 0, step: 1, ariaLabel: "Slice" })
-    this.slider.oninput = () => this.goTo(Number(this.slider.value))
+    this.slider.oninput = () => {
+      const value = Number(this.slider.value)
+      if (this.view === "3-D") this.cut(value)
+      else this.goTo(value)
+    }
     this.where = element("output", { className: "where" })
     this.reading = element("output", { className: "reading" })
     this.message = element("div", { className: "message", role: "status" })
@@ -215,6 +222,7 @@ class Viewer {
     this.finding = -1
     this.opacity.value = OPACITY_PERCENT
     this.setOpacity()
+    this.cut(0)
     this.apply(null)
     this.setView(this.view)
     this.nextFinding()
@@ -283,7 +291,7 @@ class Viewer {
     this.thin()
     const axis = PLANES.indexOf(name)
     if (axis >= 0) this.axis = axis
-    this.slider.disabled = this.buttons.play.disabled = name === "3-D"
+    this.buttons.play.disabled = name === "3-D"
     if (name === "3-D") this.stop()
     this.paint()
     this.place()
@@ -370,8 +378,16 @@ class Viewer {
     this.place()
   }
 
+  /** Take the scan away from the left, and leave the labels standing. */
+  cut(percent) {
+    this.cutPercent = Math.min(100, Math.max(0, percent))
+    this.nv.setClipPlane(this.cutPercent ? [0.5 - this.cutPercent / 100, ...FROM_LEFT] : NO_CUT)
+    this.place()
+  }
+
   step(count) {
     if (!this.volumes) return
+    if (this.view === "3-D") return this.cut(this.cutPercent + count)
     const last = this.dims[this.axis] - 1
     this.goTo(Math.min(last, Math.max(0, this.voxel[this.axis] + count)))
   }
@@ -391,6 +407,15 @@ class Viewer {
 
   place() {
     const { axis } = this
+    if (this.view === "3-D") {
+      this.slider.max = 100
+      this.slider.value = this.cutPercent
+      this.where.textContent = this.cutPercent
+        ? `The scan cut open from the left, ${this.cutPercent} %`
+        : "Slide to cut the scan open"
+      this.slider.ariaValueText = this.where.textContent
+      return
+    }
     const at = this.voxel[axis]
     const mm = this.nv.frac2mm(this.nv.scene.crosshairPos)[axis]
     this.slider.max = this.dims[axis] - 1
@@ -468,6 +493,7 @@ class Viewer {
     this.thin()
     this.windows.value = 0
     this.setWindow(0)
+    this.cut(0)
     this.finding = -1
     this.nextFinding()
   }
