@@ -314,3 +314,34 @@ def test_another_case_takes_the_place_of_the_first(user):
     expect(user.viewer.locator(".reading")).to_have_text(reading)
     user.settle()
     expect(user.page.locator("canvas[role=img]")).to_have_count(1)
+
+
+def ruler_pixels(pixels) -> int:
+    return int((pixels == (255, 0, 0)).all(axis=-1).sum())
+
+
+def test_a_measurement_and_a_zoom_belong_to_their_case(user):
+    scan = as_bytes(example())
+    user.upload(("one.nii", scan), ("two.nii", scan))
+    user.see_result("two")
+    first = user.viewer.get_attribute("data-case")
+    user.choose("Coronal")
+    at_first = user.pixels()
+    user.viewer.focus()
+    user.page.keyboard.press("m")
+    box = user.canvas.bounding_box()
+    x, y = box["x"] + box["width"] / 4, box["y"] + box["height"] / 4
+    user.page.mouse.move(x, y)
+    user.page.mouse.down()
+    user.page.mouse.move(x + box["width"] / 2, y, steps=5)
+    user.page.mouse.up()
+    user.pixels(lambda p: ruler_pixels(p) > 100)
+    user.page.keyboard.press("+")
+    # The other one opens on the very same slice.
+    user.pick_row(0, then=user.page.get_by_role("heading", name="one"))
+    expect(user.viewer).not_to_have_attribute("data-case", first)
+    expect(user.viewer.locator(".where")).to_have_text("Coronal slice 35 of 50, P 14.0 mm")
+    now = user.pixels(lambda p: ruler_pixels(p) == 0)
+    same = tuple(min(a, b) for a, b in zip(now.shape, at_first.shape, strict=True))
+    a, b = (picture[: same[0], : same[1]] for picture in (now, at_first))
+    assert np.abs(a - b).mean() < 5

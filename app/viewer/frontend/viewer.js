@@ -223,6 +223,9 @@ class Viewer {
     this.opacity.value = OPACITY_PERCENT
     this.setOpacity()
     this.cut(0)
+    // NiiVue keeps both when it loads other volumes; they belong to the case before.
+    this.nv.clearAllMeasurements()
+    this.nv.setPan2Dxyzmm([0, 0, 0, 1])
     this.apply(null)
     this.setView(this.view)
     this.nextFinding()
@@ -258,10 +261,6 @@ class Viewer {
       dragMode: DRAG_MODE.windowing, rulerWidth: 2, renderOverlayBlend: 1,
     })
     await nv.attachToCanvas(this.canvas)
-    nv.setMouseEventConfig({
-      leftButton: { primary: DRAG_MODE.crosshair, withShift: DRAG_MODE.pan },
-      rightButton: DRAG_MODE.windowing, centerButton: DRAG_MODE.pan,
-    })
     // NiiVue draws the letters on the right and below so far out that their edge is cut off.
     const { drawTextLeft, drawTextAbove } = nv
     const inset = INSET_PX * window.devicePixelRatio
@@ -270,6 +269,17 @@ class Viewer {
     nv.onLocationChange = (location) => this.moved(location)
     this.canvas.addEventListener("pointermove", (event) => this.hover(event))
     this.nv = nv
+    this.setMouse()
+  }
+
+  setMouse() {
+    this.nv.setMouseEventConfig({
+      leftButton: {
+        primary: this.measuring ? DRAG_MODE.measurement : DRAG_MODE.crosshair,
+        withShift: DRAG_MODE.pan,
+      },
+      rightButton: DRAG_MODE.windowing, centerButton: DRAG_MODE.pan,
+    })
   }
 
   apply(before) {
@@ -453,19 +463,11 @@ class Viewer {
   }
 
   toggleRuler() {
+    if (!this.volumes) return
     this.measuring = !this.measuring
     this.buttons.ruler.ariaPressed = String(this.measuring)
-    this.nv.setMouseEventConfig({
-      leftButton: {
-        primary: this.measuring ? DRAG_MODE.measurement : DRAG_MODE.crosshair,
-        withShift: DRAG_MODE.pan,
-      },
-      rightButton: DRAG_MODE.windowing, centerButton: DRAG_MODE.pan,
-    })
-    if (!this.measuring) {
-      this.nv.clearAllMeasurements?.()
-      this.nv.drawScene()
-    }
+    this.setMouse()
+    if (!this.measuring) this.nv.clearAllMeasurements()
   }
 
   nextFinding() {
