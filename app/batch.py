@@ -12,7 +12,7 @@ from typing import BinaryIO
 import streamlit as st
 
 from app.services import Services
-from app.widgets import plain
+from app.words import plain
 from core.errors import BusyError, GoneError, HippoViewError, NotFoundError
 from core.export import Outcome, archive
 from core.pipeline import STEPS, Caller, Step
@@ -90,16 +90,24 @@ def process(shared: Services, batch: Batch, uploads: list[Upload]) -> None:
             _keep(batch, zip(todo, futures, strict=False))
 
 
-def zip_of(shared: Services, outcomes: list[Outcome], with_names: bool) -> bytes:
-    """All masks, records and the summary; a case deleted meanwhile is named as such."""
-    present, masks = [], []
+def current(shared: Services, outcomes: list[Outcome]) -> list[Outcome]:
+    """The outcomes with their cases as they are now: corrected, renamed, or deleted."""
+    found = []
     for outcome in outcomes:
         if outcome.case is not None:
+            case_id = outcome.case.id
             try:
-                masks.append((outcome.case.id, shared.cases.mask_file(outcome.case.id)))
+                outcome = Outcome(outcome.name, shared.cases.get(case_id))
             except NotFoundError:
-                outcome = Outcome(outcome.name, None, f"{outcome.case.id} was deleted.")
-        present.append(outcome)
+                outcome = Outcome(outcome.name, None, f"{case_id} was deleted.")
+        found.append(outcome)
+    return found
+
+
+def zip_of(shared: Services, outcomes: list[Outcome], with_names: bool) -> bytes:
+    """All masks, records and the summary; a case deleted meanwhile is named as such."""
+    present = current(shared, outcomes)
+    masks = [(o.case.id, shared.cases.mask_file(o.case.id)) for o in present if o.case is not None]
     return archive(present, masks, with_names=with_names)
 
 

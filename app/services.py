@@ -15,6 +15,7 @@ from app.viewer.files import ViewerFiles
 from core import example
 from core.accounts import Accounts
 from core.cases import Cases
+from core.corrections import Corrections
 from core.database import connect
 from core.errors import (
     BusyError,
@@ -45,6 +46,7 @@ class Services:
     settings: Settings
     predictors: Predictors
     cases: Cases
+    corrections: Corrections
     storage: Storage
     registry: Registry
     jobs: Jobs
@@ -147,7 +149,8 @@ def services() -> Services:
     jobs = Jobs(engine, settings.data_dir)
     metrics.watch(predictors)
     shared = Services(
-        settings, predictors, cases, storage, registry, jobs, Datasets(storage), accounts, incoming,
+        settings, predictors, cases, Corrections(engine, storage, cases), storage, registry, jobs,
+        Datasets(storage), accounts, incoming,
         link_secret=secrets.token_bytes(32), viewer_files=ViewerFiles(cases),
     )  # fmt: skip
     threading.Thread(target=_warm_up, args=(shared,), name="warm-up", daemon=True).start()

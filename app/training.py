@@ -11,15 +11,16 @@ import streamlit as st
 
 from app.auth import is_admitted
 from app.services import Services
-from app.widgets import plain, show_error
+from app.words import plain, show_error
 from core.colours import LABEL_COLOURS
 from core.errors import HippoViewError
 from core.jobs import Epoch, Job
-from core.limits import MAX_ARCHIVE_MIB
+from core.limits import MAX_ARCHIVE_MIB, MIN_DATASET_CASES
 from core.settings import ROOT
 from core.training.config import TrainingRequest
 from core.training.dataset import Dataset
 from core.training.prepare import Report, TooFewCasesError, prepare
+from core.training.reviewed import REVIEWED_NAME, usable, write_reviewed
 
 _REFRESH_S = 2.0
 _LOG_LINES = 200
@@ -57,26 +58,47 @@ def add_data_set(shared: Services) -> None:
     given = st.text_input("Name", placeholder="The archive's name", key=f"name-{turn}", width=360)
     name = given or (Path(file.name).stem if file else "")
     if st.button("Prepare", disabled=file is None, icon=":material/cleaning_services:") and file:
-        bar = st.progress(0.0, "Unpacking")
+        # In a folder that is emptied at the next start, should the server be killed now.
+        with tempfile.NamedTemporaryFile(dir=shared.incoming, suffix=".tar") as archive:
+            shutil.copyfileobj(file, archive, _CHUNK_BYTES)
+            archive.flush()
+            _prepare(shared, Path(archive.name), name)
+    _from_reviews(shared)
 
-        def tell(done: int, total: int) -> None:
-            bar.progress(done / max(1, total), f"Checking the scans: {done} of {total}")
 
-        try:
-            # In a folder that is emptied at the next start, should the server be killed now.
-            with tempfile.NamedTemporaryFile(dir=shared.incoming, suffix=".tar") as archive:
-                shutil.copyfileobj(file, archive, _CHUNK_BYTES)
-                archive.flush()
-                prepare(Path(archive.name), shared.storage, name, tell)
-        except TooFewCasesError as error:
-            show_error(error)
-            _report(error.report)
-            return
-        except HippoViewError as error:
-            show_error(error)
-            return
-        st.session_state["data-set-turn"] = turn + 1
-        st.rerun()
+def _from_reviews(shared: Services) -> None:
+    """A data set of the cases that people accepted or corrected here."""
+    count = len(usable(shared.cases))
+    st.markdown(
+        f"Or from the cases of this server: **{count} accepted or corrected**, of which at least "
+        f"{MIN_DATASET_CASES} are needed. Prepared again, new ones are added."
+    )
+    if st.button(
+        "Prepare from reviewed cases", disabled=count < MIN_DATASET_CASES,
+        icon=":material/fact_check:",
+    ):  # fmt: skip
+        with tempfile.TemporaryDirectory() as folder:
+            write_reviewed(shared.cases, Path(folder))
+            _prepare(shared, Path(folder), REVIEWED_NAME)
+
+
+def _prepare(shared: Services, source: Path, name: str) -> None:
+    bar = st.progress(0.0, "Unpacking")
+
+    def tell(done: int, total: int) -> None:
+        bar.progress(done / max(1, total), f"Checking the scans: {done} of {total}")
+
+    try:
+        prepare(source, shared.storage, name, tell)
+    except TooFewCasesError as error:
+        show_error(error)
+        _report(error.report)
+        return
+    except HippoViewError as error:
+        show_error(error)
+        return
+    st.session_state["data-set-turn"] += 1
+    st.rerun()
 
 
 def data_set_summary(shared: Services, dataset: Dataset) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import streamlit as st
 
 from app.services import Services
-from app.widgets import show_error
+from app.words import show_error
 from core.errors import HippoViewError
 from core.registry import Version
 from core.segmentation import LABELS

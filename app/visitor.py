@@ -10,6 +10,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 COOKIE = "hippoview_visitor"
 _BYTES = 32
+# What was drawn and not saved is found again by it.
+_KEPT_S = 30 * 24 * 3600
 
 
 class VisitorCookie:
@@ -59,6 +61,7 @@ def _cookie(scope: Scope) -> str:
     cookie[COOKIE] = secrets.token_urlsafe(_BYTES)
     crumb = cookie[COOKIE]
     crumb["path"], crumb["httponly"], crumb["samesite"] = "/", True, "Lax"
+    crumb["max-age"] = _KEPT_S
     if scope["scheme"] == "https" or Headers(scope=scope).get("x-forwarded-proto") == "https":
         crumb["secure"] = True
     return crumb.OutputString()

@@ -1,14 +1,16 @@
 """Parts that two pages share."""
 
 import io
-import re
+from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
 
+from app.reviewing import mask_choice, mask_table, review_bar, reviewer
 from app.services import Services, example_file
 from app.viewer.slices import show_slices
 from app.viewer.surfaces import surface_figure
+from app.words import plain, show_error
 from core.cases import Case, CaseImages
 from core.colours import LABEL_COLOURS
 from core.errors import HippoViewError
@@ -19,16 +21,6 @@ from core.strip import CONVENTION_WORDS, Convention, labels_png, strip_png
 
 _VIEWER_PX = 600
 _SURFACE_PX = 420
-
-
-def plain(text: str) -> str:
-    """A user's text for a place that reads Markdown: shown as it is, no links, no pictures."""
-    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
-
-
-def show_error(error: HippoViewError) -> None:
-    """What was found, and what to do."""
-    st.error(f"**{error.message}.** {error.hint}", icon=":material/block:")
 
 
 def outcome_table(outcomes: list[Outcome], key: str) -> Outcome:
@@ -71,10 +63,17 @@ def _headlines(case: Case | None) -> str:
     return "; ".join(w["message"].split(". ")[0] for w in found if w["level"] == "warning")
 
 
-def show_case(shared: Services, case: Case) -> None:
-    """Everything about one case: slices, measures, warnings, downloads, strip, surfaces."""
+def show_case(shared: Services, case_id: str, on_next: Callable[[], None] | None = None) -> None:
+    """Everything about one case: slices, review, measures, warnings, downloads, strip, surfaces.
+
+    Parameters
+    ----------
+    on_next
+        Opens the next case that nobody has reviewed; None where there is no list.
+    """
     try:
-        images = shared.viewer_files.images(case.id)
+        case = shared.cases.get(case_id)
+        images = shared.viewer_files.images(case.id, case.mask_version)
         mask = shared.cases.mask_file(case.id)
     except HippoViewError as error:
         show_error(error)
@@ -88,16 +87,20 @@ def show_case(shared: Services, case: Case) -> None:
     with left:
         _viewer(shared, case)
     with right:
+        review_bar(shared, case, on_next)
         _measures(case)
         _warnings(case)
         _downloads(case, images, mask)
+    mask_table(shared, case)
     _strip(case, images)
     _surfaces(case, images)
     _details(case)
 
 
 @st.cache_data(show_spinner="Drawing the slices", max_entries=40)
-def _strip_file(_case: Case, _images: CaseImages, case_id: str, convention: Convention) -> bytes:
+def _strip_file(
+    _case: Case, _images: CaseImages, case_id: str, version: int, convention: Convention
+) -> bytes:
     return strip_png(_case, _images, convention)
 
 
@@ -107,7 +110,17 @@ def _convention() -> Convention:
 
 
 def _viewer(shared: Services, case: Case) -> None:
-    show_slices(shared, case, convention=_convention(), height_px=_VIEWER_PX)
+    place = st.container()
+    version, beside = mask_choice(shared, case)
+    with place:
+        show_slices(
+            shared, case, version, beside=beside, author=reviewer(), convention=_convention(),
+            height_px=_VIEWER_PX,
+        )  # fmt: skip
+        _legend()
+
+
+def _legend() -> None:
     st.caption(
         f"**{CONVENTION_WORDS[_convention()]}.** Wheel: next slice. Click: move the crosshair. "
         "Right-drag: window. Question mark: all keys. "
@@ -134,6 +147,8 @@ def _measures(case: Case) -> None:
             "length mm": length,
         })  # fmt: skip
     st.subheader("Measures", anchor=False)
+    if drawn := case.report.get("mask"):
+        st.caption(f"Of mask version {drawn['version']}, drawn by {plain(drawn['author'])}.")
     st.table(rows, hide_index=True, border="horizontal")
     share = measures["anterior_share_percent"]
     share_text = "" if share is None else f"Anterior share **{share:.0f} %**. "
@@ -165,7 +180,7 @@ def _downloads(case: Case, images: CaseImages, mask: bytes) -> None:
 
 
 def _strip(case: Case, images: CaseImages) -> None:
-    picture = _strip_file(case, images, case.id, _convention())
+    picture = _strip_file(case, images, case.id, case.mask_version, _convention())
     with st.container(horizontal=True, horizontal_alignment="distribute"):
         st.subheader("Slice strip", anchor=False, width="content")
         st.download_button(
@@ -185,7 +200,7 @@ def _surfaces(case: Case, images: CaseImages) -> None:
         st.caption("The mask is empty: there is no surface.")
         return
     st.plotly_chart(
-        surface_figure(surfaces, _SURFACE_PX), key=f"surfaces-{case.id}",
+        surface_figure(surfaces, _SURFACE_PX), key=f"surfaces-{case.id}-{case.mask_version}",
         config={"displaylogo": False}, alt="Surfaces of the anterior and posterior hippocampus",
     )  # fmt: skip
     st.caption("Drag to turn. Smoothed for the eye; the volumes are counted from the voxels.")

@@ -4,18 +4,18 @@ import gzip
 import json
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 from loguru import logger
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Engine, Row, select
+from sqlalchemy import Connection, Engine, Row, and_, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from core import limits, nifti
-from core.database import CASES, FEATURES
+from core.database import CASES, FEATURES, MASK_VERSIONS
 from core.drift import Values
 from core.errors import HippoViewError, InputError, NotFoundError
 from core.nifti_header import LARGEST_HEADER_BYTES, parse_header
@@ -27,7 +27,30 @@ from core.volume import ras_affine, to_ras
 _ID_LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _ID_LENGTH = 6
 _FOLDER = "cases"
+# Number of the mask that the model made; those that people draw count from 1.
+MODEL_MASK = 0
+REVIEW_STATES = ("new", "accepted", "corrected", "rejected")
 _IMAGE, _MASK, _RECORD = "image.nii.gz", "mask.nii.gz", "record.json"
+_DRAWN = "masks"
+
+
+@dataclass(frozen=True)
+class Review:
+    """What a person said of a case's mask.
+
+    Attributes
+    ----------
+    state : str
+        One of `REVIEW_STATES`.
+    reviewer, reason : str
+    at : str or None
+        ISO 8601, UTC.
+    """
+
+    state: str = "new"
+    reviewer: str = ""
+    at: str | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -43,13 +66,19 @@ class Case:
     created_at : str
         ISO 8601, UTC.
     report : dict
-        `Analysis.as_dict` with the case's id and time.
+        `Analysis.as_dict` with the case's id and time. If somebody drew a newer mask, measures
+        and warnings are those of that mask, and ``mask`` says whose it is.
+    mask_version : int
+        The mask that holds now; 0 is the model's own.
+    review : Review
     """
 
     id: str
     name: str
     created_at: str
     report: dict[str, Any]
+    mask_version: int = MODEL_MASK
+    review: Review = field(default_factory=Review)
 
 
 @dataclass(frozen=True)
@@ -63,6 +92,15 @@ class CaseRow:
     anterior_mm3: float
     posterior_mm3: float
     warning_count: int
+    mask_version: int
+    review: str
+    reviewer: str
+    reason: str
+
+    @property
+    def total_mm3(self) -> float:
+        """Of both labels."""
+        return self.anterior_mm3 + self.posterior_mm3
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,13 +164,27 @@ class Cases:
             try:
                 record = json.loads(self._storage.read(f"{_FOLDER}/{case_id}/{_RECORD}"))
                 features = json.dumps(record.pop("features"))
+                drawn = self._drawn(case_id)
+                for version in drawn:  # a kill may have left the record behind its masks
+                    if version["version"]["number"] > record.get("mask_version", MODEL_MASK):
+                        record |= version["case"]
                 with self._engine.begin() as connection:
-                    _insert(connection, record, features)
+                    if _insert(connection, record, features):
+                        for version in drawn:
+                            connection.execute(MASK_VERSIONS.insert().values(**version["version"]))
             except (NotFoundError, ValueError, KeyError, SQLAlchemyError) as error:
                 logger.warning("A case in the storage was left alone: {}", type(error).__name__)
                 continue
             adopted += 1
         return adopted
+
+    def _drawn(self, case_id: str) -> list[dict[str, Any]]:
+        """The records of the masks that people drew, in their order."""
+        keys = [
+            k for k in self._storage.keys(f"{_FOLDER}/{case_id}/{_DRAWN}") if k.endswith(".json")
+        ]
+        records = [json.loads(self._storage.read(key)) for key in keys]
+        return sorted(records, key=lambda record: int(record["version"]["number"]))
 
     def features(self) -> list[tuple[CaseRow, Values]]:
         """The drift features of every case on the list, the newest first."""
@@ -168,28 +220,57 @@ class Cases:
         NotFoundError
             It does not exist, or is deleted.
         """
+        drawn = and_(
+            MASK_VERSIONS.c.case_id == CASES.c.id, MASK_VERSIONS.c.number == CASES.c.mask_version
+        )
+        query = select(CASES, MASK_VERSIONS.c.author, MASK_VERSIONS.c.content)
+        query = query.outerjoin(MASK_VERSIONS, drawn).where(CASES.c.id == case_id, _is_there())
         with self._engine.begin() as connection:
-            row = connection.execute(
-                select(CASES).where(CASES.c.id == case_id, _is_there())
-            ).one_or_none()
+            row = connection.execute(query).one_or_none()
         if row is None:
-            raise _unknown()
+            raise unknown_case()
         return _case(row)
 
-    def mask_file(self, case_id: str) -> bytes:
-        """The mask as it was written, ``.nii.gz``."""
-        return self._storage.read(f"{_FOLDER}/{self.get(case_id).id}/{_MASK}")
+    def mask_file(self, case_id: str, version: int | None = None) -> bytes:
+        """A mask as it was written, ``.nii.gz``; the one that holds now, or one by its number."""
+        case = self.get(case_id)
+        return self._storage.read(
+            mask_key(case.id, case.mask_version if version is None else version)
+        )
 
-    def images(self, case_id: str) -> CaseImages:
+    def images(self, case_id: str, version: int | None = None) -> CaseImages:
         """Scan and labels of a case, for pictures and surfaces."""
-        folder = f"{_FOLDER}/{self.get(case_id).id}"
-        raw = gzip.decompress(self._storage.read(f"{folder}/{_IMAGE}"))
+        mask = self.mask_file(case_id, version)
+        raw = gzip.decompress(self._storage.read(f"{_FOLDER}/{case_id}/{_IMAGE}"))
         header = parse_header(raw[:LARGEST_HEADER_BYTES])
         values = to_ras(nifti.values_of(raw, header), header).astype(np.float32)
-        labels = to_ras(nifti.read_mask(self._storage.read(f"{folder}/{_MASK}")), header)
+        labels = to_ras(nifti.read_mask(mask), header)
         finite = np.isfinite(values)
         values = np.where(finite, values, values[finite].min())
         return CaseImages(values, labels, ras_affine(header))
+
+    def image_file(self, case_id: str) -> bytes:
+        """The scan as ``.nii.gz``, on the file's own grid, without free text."""
+        return self._storage.read(f"{_FOLDER}/{self.get(case_id).id}/{_IMAGE}")
+
+    def review(self, case_id: str, state: str, reviewer: str, reason: str = "") -> None:
+        """Note what a person says of a case's mask.
+
+        Raises
+        ------
+        InputError
+            A rejection without its reason.
+        NotFoundError
+        """
+        if state not in REVIEW_STATES:
+            raise ValueError(f"review {state!r}, expected one of {REVIEW_STATES}")
+        reviewer, reason = clean_text(reviewer), clean_text(reason, limits.MAX_COMMENT_CHARS)
+        if state == "rejected" and not reason:
+            raise InputError("The reason is empty", "Say what is wrong.", code="no_reason")
+        at = None if state == "new" else self._timestamp()
+        self._update(
+            case_id, _is_there(), review=state, reviewer=reviewer, reviewed_at=at, reason=reason
+        )
 
     def rename(self, case_id: str, name: str) -> None:
         """Give a case another name.
@@ -253,7 +334,11 @@ class Cases:
                 CASES.update().where(CASES.c.id == case_id, condition).values(**values)
             )
         if not result.rowcount:
-            raise _unknown()
+            raise unknown_case()
+        self.mirror(case_id, values)
+
+    def mirror(self, case_id: str, values: dict[str, Any]) -> None:
+        """Bring a case's record in the storage up to date with its row."""
         try:
             key = f"{_FOLDER}/{case_id}/{_RECORD}"
             self._write_record(json.loads(self._storage.read(key)) | values)
@@ -278,33 +363,51 @@ def _row(name: str, report: dict[str, Any]) -> dict[str, Any]:
         "model_version": report["model"]["version"],
         "anterior_mm3": measures["anterior"]["volume_mm3"],
         "posterior_mm3": measures["posterior"]["volume_mm3"],
-        "warning_count": _warnings(report),
+        "warning_count": warning_count(report),
         "report": json.dumps(report),
     }
 
 
-def _insert(connection: Connection, row: dict[str, Any], features: str) -> None:
+def _insert(connection: Connection, row: dict[str, Any], features: str) -> bool:
     if connection.scalar(select(CASES.c.id).where(CASES.c.id == row["id"])):
-        return  # another process took it in from the storage at this very moment
+        return False  # another process took it in from the storage at this very moment
     connection.execute(CASES.insert().values(**row))
     connection.execute(FEATURES.insert().values(case_id=row["id"], content=features))
+    return True
 
 
 def _case(row: Row[Any]) -> Case:
-    return Case(row.id, row.name, row.created_at, json.loads(row.report))
+    report = json.loads(row.report)
+    if row.content is not None:
+        report |= json.loads(row.content)["report"]
+    review = Review(row.review, row.reviewer, row.reviewed_at, row.reason)
+    return Case(row.id, row.name, row.created_at, report, row.mask_version, review)
 
 
-def _unknown() -> NotFoundError:
+def mask_key(case_id: str, version: int) -> str:
+    """Where a mask lies in the storage."""
+    folder = f"{_FOLDER}/{case_id}"
+    return f"{folder}/{_MASK}" if version == MODEL_MASK else f"{folder}/{_DRAWN}/{version}.nii.gz"
+
+
+def unknown_case() -> NotFoundError:
+    """Nobody knows this case, or it was deleted."""
     return NotFoundError("There is no such case", "It may have been deleted: see the Cases page.")
 
 
-def _warnings(report: dict[str, Any]) -> int:
+def warning_count(report: dict[str, Any]) -> int:
+    """How many warnings a report holds."""
     return sum(w["level"] == "warning" for w in report["warnings"])
+
+
+def clean_text(text: str, most_chars: int = limits.MAX_NAME_CHARS) -> str:
+    """One line of a user's text, without control characters, not too long."""
+    printable = "".join(c if c.isprintable() else " " for c in text)
+    return " ".join(printable.split())[:most_chars].strip()
 
 
 def _clean_name(name: str) -> str:
     """Without control characters, without a NIfTI suffix, not too long."""
-    printable = "".join(c if c.isprintable() else " " for c in name)
     for suffix in (".gz", ".nii"):
-        printable = printable.removesuffix(suffix)
-    return " ".join(printable.split())[: limits.MAX_NAME_CHARS].strip()
+        name = name.removesuffix(suffix)
+    return clean_text(name)

@@ -11,14 +11,17 @@ from sqlalchemy import (
     Float,
     ForeignKey,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
     Text,
     create_engine,
     event,
+    inspect,
     select,
 )
+from sqlalchemy.schema import CreateColumn
 
 DATABASE_NAME = "hippoview.sqlite"
 METADATA = MetaData()
@@ -41,6 +44,35 @@ CASES = Table(
     Column("posterior_mm3", Float, nullable=False),
     Column("warning_count", Integer, nullable=False),
     Column("report", Text, nullable=False),
+    # The mask that holds now: 0 is the model's own, see MASK_VERSIONS.
+    Column("mask_version", Integer, nullable=False, server_default="0"),
+    Column("review", String(16), nullable=False, server_default="new"),
+    Column("reviewer", String, nullable=False, server_default=""),
+    Column("reviewed_at", String(32)),
+    Column("reason", Text, nullable=False, server_default=""),
+)
+
+# Masks that people drew, from 1 for each case; the files lie in the storage. ``content`` is JSON.
+MASK_VERSIONS = Table(
+    "mask_versions",
+    METADATA,
+    Column("case_id", ForeignKey("cases.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("created_at", String(32), nullable=False),
+    Column("author", String, nullable=False),
+    Column("comment", Text, nullable=False),
+    Column("content", Text, nullable=False),
+)
+
+# What a browser drew and did not save yet: labels in RAS+, gzip, and the version under it.
+DRAFTS = Table(
+    "drafts",
+    METADATA,
+    Column("case_id", ForeignKey("cases.id", ondelete="CASCADE"), primary_key=True),
+    Column("visitor", String(64), primary_key=True),
+    Column("base", Integer, nullable=False),
+    Column("at", String(32), nullable=False),
+    Column("labels", LargeBinary, nullable=False),
 )
 
 # Features of a case's scan for the drift report: one JSON object.
@@ -144,9 +176,20 @@ def _administration(connection: Connection) -> None:
         table.create(connection)
 
 
+def _reviews(connection: Connection) -> None:
+    # A new database has the columns already: its first step made the table as it is now.
+    there = {column["name"] for column in inspect(connection).get_columns(CASES.name)}
+    for column in CASES.columns:
+        if column.name not in there:
+            kind = CreateColumn(column).compile(connection)
+            connection.exec_driver_sql(f"ALTER TABLE {CASES.name} ADD COLUMN {kind}")
+    for table in (MASK_VERSIONS, DRAFTS):
+        table.create(connection)
+
+
 # Each step runs once, in one transaction with the record that it ran. Never edit one that
 # was released: add another.
-_STEPS = [_first_tables, _administration]
+_STEPS = [_first_tables, _administration, _reviews]
 
 
 def connect(data_dir: Path) -> Engine:

@@ -37,7 +37,7 @@ def report_csv(case: Case) -> bytes:
     ]
     for label in ("anterior", "posterior", "total"):
         m = r["measures"][label]
-        box = m["bounding_box_mm"] or ("", "", "")
+        box = m["bounding_box_mm"] or (None, None, None)
         rows += [
             ("volume", label, _fixed(m["volume_mm3"], 1), "mm3"),
             ("volume", label, _fixed(m["volume_ml"], 4), "ml"),
@@ -61,6 +61,9 @@ def report_csv(case: Case) -> bytes:
         ("model_version", "", r["model"]["version"], ""),
         ("model_sha256", "", r["model"]["sha256"], ""),
         ("device", "", r["device"], ""),
+        ("mask_version", "", case.mask_version, ""),
+        ("mask_author", "", r["mask"]["author"] if "mask" in r else "the model", ""),
+        ("review", "", case.review.state, ""),
         *((w["level"], w["code"], w["message"], "") for w in r["warnings"]),
         *(("time", step, seconds, "s") for step, seconds in r["timings_s"].items()),
     ]
@@ -70,7 +73,7 @@ def report_csv(case: Case) -> bytes:
 SUMMARY_COLUMNS = (
     "case_id", "state", "anterior_mm3", "posterior_mm3", "total_mm3", "total_ml",
     "anterior_share_percent", "long_axis_mm", "spacing_mm", "orientation", "side", "warnings",
-    "error", "model_version", "model_sha256", "input_sha256", "notice",
+    "error", "mask_version", "review", "model_version", "model_sha256", "input_sha256", "notice",
 )  # fmt: skip
 
 
@@ -87,7 +90,7 @@ def summary_csv(outcomes: Sequence[Outcome], *, with_names: bool = False) -> byt
 def _summary_row(outcome: Outcome) -> tuple[Any, ...]:
     case = outcome.case
     if case is None:
-        return ("", "refused", *[""] * 10, outcome.error, "", "", "", NOTICE)
+        return ("", "refused", *[""] * 10, outcome.error, *[""] * 5, NOTICE)
     r, m = case.report, case.report["measures"]
     return (
         case.id,
@@ -103,6 +106,8 @@ def _summary_row(outcome: Outcome) -> tuple[Any, ...]:
         m["side"],
         "; ".join(w["code"] for w in r["warnings"] if w["level"] == "warning"),
         "",
+        case.mask_version,
+        case.review.state,
         r["model"]["version"],
         r["model"]["sha256"],
         r["input"]["sha256"],

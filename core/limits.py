@@ -67,6 +67,9 @@ TRASH_DAYS = 7
 # Characters of a case's name.
 MAX_NAME_CHARS = 120
 
+# Characters of what a reviewer writes about a mask: a few sentences.
+MAX_COMMENT_CHARS = 1000
+
 # Hours after which files of a case that never got its record are taken for a broken write.
 STRAY_HOURS = 24
 

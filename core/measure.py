@@ -9,9 +9,14 @@ from scipy import ndimage
 
 from core import limits
 from core.findings import Finding
-from core.segmentation import LABELS, Segmentation
+from core.segmentation import LABELS
 
 SIDE_ON_A_CROP = "side unknown on a crop"
+# Findings about a mask; all others are about the scan and hold for every mask of it.
+MASK_CODES = frozenset((
+    "mask_empty", "volume_small", "volume_large", "touches_border",
+    *(f"{name}_{what}" for name in LABELS for what in ("missing", "fragmented")),
+))  # fmt: skip
 _CORNERS = ndimage.generate_binary_structure(3, 3)
 
 
@@ -53,9 +58,16 @@ class Measures:
         return asdict(self)
 
 
-def measure(segmentation: Segmentation) -> Measures:
-    """Measure both labels and the whole hippocampus."""
-    labels, affine = segmentation.labels, segmentation.volume.affine
+def measure(labels: NDArray[np.uint8], affine: NDArray[np.float64]) -> Measures:
+    """Measure both labels and the whole hippocampus.
+
+    Parameters
+    ----------
+    labels
+        Shape (X, Y, Z), RAS+.
+    affine
+        Indices of ``labels`` to mm.
+    """
     parts = {name: _measure(labels == value, affine) for name, value in LABELS.items()}
     total = _measure(labels > 0, affine)
     share = 100 * parts["anterior"].voxels / total.voxels if total.voxels else None
@@ -69,10 +81,10 @@ def measure(segmentation: Segmentation) -> Measures:
     )
 
 
-def assess(segmentation: Segmentation, measures: Measures) -> list[Finding]:
-    """What about the mask asks for a look before it is used."""
+def assess(labels: NDArray[np.uint8], measures: Measures) -> list[Finding]:
+    """What about the mask asks for a look before it is used; its codes are `MASK_CODES`."""
     checks = (_missing, _fragments, _implausible, _border)
-    return [f for check in checks for f in check(segmentation, measures)]
+    return [f for check in checks for f in check(labels, measures)]
 
 
 def _measure(inside: NDArray[np.bool_], affine: NDArray[np.float64]) -> LabelMeasures:
@@ -98,7 +110,7 @@ def _measure(inside: NDArray[np.bool_], affine: NDArray[np.float64]) -> LabelMea
     )
 
 
-def _missing(segmentation: Segmentation, measures: Measures) -> list[Finding]:
+def _missing(labels: NDArray[np.uint8], measures: Measures) -> list[Finding]:
     if not measures.total.voxels:
         return [Finding(
             "warning", "mask_empty",
@@ -111,14 +123,14 @@ def _missing(segmentation: Segmentation, measures: Measures) -> list[Finding]:
             f"No {name} part was found. The crop may cut it off.",
         )
         for name, value in LABELS.items()
-        if not (segmentation.labels == value).any()
+        if not (labels == value).any()
     ]  # fmt: skip
 
 
-def _fragments(segmentation: Segmentation, measures: Measures) -> list[Finding]:
+def _fragments(labels: NDArray[np.uint8], measures: Measures) -> list[Finding]:
     findings = []
     for name, value in LABELS.items():
-        pieces, count = ndimage.label(segmentation.labels == value, structure=_CORNERS)
+        pieces, count = ndimage.label(labels == value, structure=_CORNERS)
         sizes = np.sort(np.bincount(pieces.ravel())[1:])[::-1]
         large = int((sizes[1:] > limits.FRAGMENT_SHARE * sizes.sum()).sum()) if count else 0
         if large:
@@ -130,7 +142,7 @@ def _fragments(segmentation: Segmentation, measures: Measures) -> list[Finding]:
     return findings
 
 
-def _implausible(segmentation: Segmentation, measures: Measures) -> list[Finding]:
+def _implausible(labels: NDArray[np.uint8], measures: Measures) -> list[Finding]:
     low, high = limits.PLAUSIBLE_TOTAL_MM3
     volume = measures.total.volume_mm3
     if not volume or low <= volume <= high:
@@ -144,8 +156,8 @@ def _implausible(segmentation: Segmentation, measures: Measures) -> list[Finding
     )]  # fmt: skip
 
 
-def _border(segmentation: Segmentation, measures: Measures) -> list[Finding]:
-    inside = segmentation.labels > 0
+def _border(labels: NDArray[np.uint8], measures: Measures) -> list[Finding]:
+    inside = labels > 0
     faces = [inside.take(end, axis) for axis in range(3) for end in (0, -1)]
     if not any(face.any() for face in faces):
         return []

@@ -3,10 +3,12 @@
 import streamlit as st
 
 from app.services import services
-from app.widgets import show_case, show_error
+from app.widgets import show_case
+from app.words import show_error
 from core import limits
 from core.cases import Cases
 from core.errors import HippoViewError
+from core.worklist import ANY, KINDS, ORDERS, Filter, next_new, reviewed
 
 _TABLE_PX = 290
 
@@ -28,47 +30,91 @@ def _restore(case_id: str) -> None:
     st.session_state.pop("deleted", None)
 
 
-search = st.text_input("Search by name or case id", placeholder="All cases", width=360)
-rows = cases.find(search)
+with st.container(horizontal=True, vertical_alignment="bottom"):
+    search = st.text_input("Search by name or case id", placeholder="All cases", width=300)
+    kind = st.segmented_control(
+        "Show", KINDS, default=ANY, required=True, format_func=str.capitalize, key="kind"
+    )
+    with st.popover("Date, volume, order", icon=":material/filter_list:"):
+        days = st.date_input("Segmented (UTC), from and to", value=(), key="days")
+        least = st.number_input("Total volume from (mm³)", 0, value=None, step=100)
+        most = st.number_input("Total volume to (mm³)", 0, value=None, step=100)
+        order = st.selectbox("Order", list(ORDERS), format_func=str.capitalize)
+first_day, last_day = (*(day.isoformat() for day in days), "", "")[:2]
+found = cases.find(search)
+chosen = Filter(kind, first_day, last_day, least, most)
+rows = sorted((row for row in found if chosen.admits(row)), key=ORDERS[order])
 
 if deleted := st.session_state.get("deleted"):
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"Case {deleted} was deleted.")
         st.button("Undo", on_click=_restore, args=(deleted,), icon=":material/undo:")
 
+
+def _open() -> None:
+    """The row that was chosen."""
+    picked = st.session_state[table]["selection"]["rows"]
+    if picked:
+        _select(rows[picked[0]].id)
+
+
+def _open_next() -> None:
+    case_id = next_new(rows, st.query_params.get("case", ""))
+    if case_id is None:
+        st.toast("No other case waits for a review.", icon=":material/done_all:")
+    else:
+        _select(case_id)
+
+
 if not rows:
     st.info(
         f"No case matches “{search}”." if search else
+        "No case is shown: choose All above, or clear the dates and volumes." if found else
         "No cases yet. What is segmented on the Segment page is kept here.",
         icon=":material/folder_open:",
     )  # fmt: skip
 else:
+    is_open = st.query_params.get("case")
+    table = f"cases-{search}-{chosen}-{order}-{len(rows)}"
     number = st.column_config.NumberColumn(format="localized")
-    event = st.dataframe(
+    st.dataframe(
         [
             {
+                "": "▸" if r.id == is_open else "",
                 "Name": r.name,
                 "Case": r.id,
                 "Segmented (UTC)": r.created_at[:16].replace("T", " "),
+                "Review": r.review.capitalize(),
                 "Anterior (mm³)": round(r.anterior_mm3),
                 "Posterior (mm³)": round(r.posterior_mm3),
-                "Total (mm³)": round(r.anterior_mm3 + r.posterior_mm3),
+                "Total (mm³)": round(r.total_mm3),
                 "Warnings": r.warning_count,
+                "Mask": f"version {r.mask_version}" if r.mask_version else "model",
                 "Model": r.model_version,
             }
             for r in rows
         ],
         hide_index=True,
-        key=f"cases-{search}-{len(rows)}",
+        key=table,
         height=_TABLE_PX if len(rows) > 6 else "auto",
-        on_select="rerun",
+        on_select=_open,
         selection_mode="single-row",
-        column_config=dict.fromkeys(("Anterior (mm³)", "Posterior (mm³)", "Total (mm³)"), number),
-        alt="Cases with their volumes and warnings",
+        column_config={
+            **dict.fromkeys(("Anterior (mm³)", "Posterior (mm³)", "Total (mm³)"), number),
+            "": st.column_config.Column(width=30),
+        },
+        alt="Cases with their review, volumes and warnings",
     )
-    st.caption(f"{len(rows)} case{'s' * (len(rows) > 1)}. Choose a row to open it.")
-    if event["selection"]["rows"]:
-        _select(rows[event["selection"]["rows"][0]].id)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(
+            f"{len(rows)} case{'s' * (len(rows) > 1)}. **{reviewed(rows)} of {len(rows)} "
+            "reviewed.** Choose a row to open it.",
+            width="content",
+        )
+        if next_new(rows, "") and not is_open:
+            st.button(
+                "Start reviewing", icon=":material/play_arrow:", shortcut="J", on_click=_open_next
+            )
 
 if case_id := st.query_params.get("case"):
     try:
@@ -94,7 +140,7 @@ if case_id := st.query_params.get("case"):
                 show_error(error)
             else:
                 st.rerun()
-        show_case(services(), case)
+        show_case(services(), case.id, _open_next)
 
 trash = cases.find(deleted=True)
 if trash:

@@ -6,7 +6,7 @@ from app.auth import admit
 from app.drifting import distribution, state_badge, timeline
 from app.operations import drift_of_cases
 from app.services import services
-from app.widgets import show_error
+from app.words import show_error
 from core.drift import FEATURES
 from core.drift_report import STATE_WORDS, report_html
 from core.errors import HippoViewError

@@ -4,7 +4,7 @@ import streamlit as st
 
 from app.operations import MEMORY_WORDS, memory_rows
 from app.services import services, wait_for_model
-from app.widgets import show_error
+from app.words import show_error
 from core.errors import HippoViewError
 
 predictors = services().predictors

@@ -5,7 +5,7 @@ import streamlit as st
 from app.auth import admit
 from app.services import services
 from app.versions import comparison, confirm_promotion, show_outcome, versions_table
-from app.widgets import show_error
+from app.words import show_error
 from core.errors import HippoViewError
 
 admit()

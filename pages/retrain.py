@@ -6,7 +6,7 @@ from app.auth import admit
 from app.operations import measured_iteration_s
 from app.services import services
 from app.training import add_data_set, data_set_summary, duration, show_job
-from app.widgets import show_error
+from app.words import show_error
 from core.errors import HippoViewError
 from core.jobs import Job
 from core.training.config import PRESETS, TrainingRequest, check_installed, estimate_s

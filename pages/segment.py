@@ -4,9 +4,10 @@ import io
 
 import streamlit as st
 
-from app.batch import Batch, Upload, process, zip_of
+from app.batch import Batch, Upload, current, process, zip_of
 from app.services import example_file, services, wait_for_model
-from app.widgets import outcome_table, plain, show_case, show_error
+from app.widgets import outcome_table, show_case
+from app.words import plain, show_error
 from core.errors import HippoViewError
 from core.example import NAME
 
@@ -48,10 +49,11 @@ if not batch.outcomes:
     )
     st.stop()
 
-chosen = batch.outcomes[-1]
+outcomes = current(shared, batch.outcomes)
+chosen = outcomes[-1]
 if len(batch.outcomes) > 1:
     st.subheader(f"{len(batch.outcomes)} files", anchor=False)
-    chosen = outcome_table(batch.outcomes, key=f"table-{batch.round}-{len(batch.outcomes)}")
+    chosen = outcome_table(outcomes, key=f"table-{batch.round}-{len(batch.outcomes)}")
     with st.container(horizontal=True, vertical_alignment="center"):
         with_names = st.toggle(
             "My file names in the summary",
@@ -59,7 +61,7 @@ if len(batch.outcomes) > 1:
         )
         st.download_button(
             f"Download all{' with names' * with_names} (.zip)",
-            lambda: zip_of(shared, batch.outcomes, with_names),
+            lambda: zip_of(shared, outcomes, with_names),
             "hippoview.zip",
             "application/zip",
             on_click="ignore",
@@ -70,6 +72,6 @@ if len(batch.outcomes) > 1:
             st.rerun()
 
 if chosen.case is not None:
-    show_case(shared, chosen.case)
+    show_case(shared, chosen.case.id)
 else:
     st.error(f"**{plain(chosen.name)}**: {chosen.error}", icon=":material/block:")

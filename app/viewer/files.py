@@ -4,12 +4,13 @@ import functools
 import gzip
 import hashlib
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import nibabel as nib
 import numpy as np
+from numpy.typing import NDArray
 
-from core.cases import CaseImages, Cases
+from core.cases import MODEL_MASK, CaseImages, Cases
 from core.colours import LABEL_RGB
 from core.landmarks import landmarks
 from core.pipeline import NOTICE
@@ -17,7 +18,6 @@ from core.segmentation import LABELS
 from core.slice_picture import slice_png
 from core.strip import CONVENTION_WORDS, Convention
 
-Part = Literal["scan", "mask"]
 # Letters in a colour that stands out on black, grey and white.
 LETTER_RGB = (219, 26, 158)
 # A whole head takes 40 MiB here, a crop 0.3.
@@ -39,36 +39,43 @@ class ViewerFiles:
     """Files of cases for the viewer.
 
     They are turned to RAS+, so that a voxel's numbers are the same in the viewer, on the page and
-    in the measures. A case's scan and mask never change, so what is kept stays true; whether a
-    case still exists is for the caller to ask.
+    in the measures. A case's scan and the versions of its mask never change, so what is kept stays
+    true; whether a case still exists is for the caller to ask.
     """
 
     def __init__(self, cases: Cases) -> None:
         self.images = functools.lru_cache(_KEPT_CASES)(cases.images)
-        self.file = functools.lru_cache(2 * _KEPT_CASES)(self._file)
+        self.scan = functools.lru_cache(_KEPT_CASES)(self._scan)
+        self.mask = functools.lru_cache(2 * _KEPT_CASES)(self._mask)
         self.about = functools.lru_cache(2 * _KEPT_CASES)(self._about)
 
     def picture(
-        self, case_id: str, axis: int, index: int, convention: Convention, opacity: float
+        self,
+        case_id: str,
+        version: int,
+        axis: int,
+        index: int,
+        convention: Convention,
+        opacity: float,
     ) -> bytes:
         """One slice as PNG, in the first window."""
-        window = self.about(case_id)["windows"][0]
+        window = self.about(case_id, version)["windows"][0]
         return slice_png(
-            self.images(case_id), axis, index, convention=convention, opacity=opacity,
+            self.images(case_id, version), axis, index, convention=convention, opacity=opacity,
             window=(window["low"], window["high"]), letter_rgb=LETTER_RGB,
         )  # fmt: skip
 
-    def _file(self, case_id: str, part: Part) -> ViewerFile:
-        images: CaseImages = self.images(case_id)
-        values = images.values if part == "scan" else images.labels.astype(np.uint8)
-        made = nib.Nifti1Image(values, images.affine)
-        made.header.set_xyzt_units("mm")
-        content = gzip.compress(bytes(made.to_bytes()), compresslevel=1, mtime=0)
-        return ViewerFile(content, hashlib.sha256(content).hexdigest())
+    def _scan(self, case_id: str) -> ViewerFile:
+        images: CaseImages = self.images(case_id, MODEL_MASK)
+        return _file(images.values, images.affine)
 
-    def _about(self, case_id: str) -> dict[str, Any]:
-        """What the viewer needs to know of a case beside its files."""
-        images: CaseImages = self.images(case_id)
+    def _mask(self, case_id: str, version: int) -> ViewerFile:
+        images: CaseImages = self.images(case_id, version)
+        return _file(images.labels.astype(np.uint8), images.affine)
+
+    def _about(self, case_id: str, version: int) -> dict[str, Any]:
+        """What the viewer needs to know of a case and a version of its mask beside the files."""
+        images: CaseImages = self.images(case_id, version)
         windows = []
         for name, percents in _WINDOWS.items():
             low, high = (float(v) for v in np.percentile(images.values, percents))
@@ -86,3 +93,10 @@ class ViewerFiles:
             "windows": windows,
             "findings": [place.as_dict() for place in landmarks(images.labels)],
         }
+
+
+def _file(values: NDArray[Any], affine: NDArray[np.float64]) -> ViewerFile:
+    made = nib.Nifti1Image(values, affine)
+    made.header.set_xyzt_units("mm")
+    content = gzip.compress(bytes(made.to_bytes()), compresslevel=1, mtime=0)
+    return ViewerFile(content, hashlib.sha256(content).hexdigest())

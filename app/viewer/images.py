@@ -1,35 +1,44 @@
-"""What the viewer fetches: its script, and the scan and the mask of a case, each by a link.
+"""What the viewer fetches and sends: its script, the scan and the masks of a case, drafts, saves.
 
 The links to a case hold for one browser (`app.visitor`).
 """
 
+import hashlib
 import re
 from typing import Annotated, Any
 
 import streamlit as st
-from fastapi import APIRouter, Header, Path, Query, Request
+from fastapi import APIRouter, Body, File, Form, Header, Path, Query, Request, UploadFile
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from app import visitor
 from app.services import Services, services
 from app.viewer.bundle import bundle
-from app.viewer.files import Part
+from app.viewer.files import ViewerFile
 from core.errors import NotFoundError
 from core.strip import Convention
 
 PREFIX = "/viewer"
 _FOR_EVER = "public, max-age=31536000, immutable"
 _FOR_THIS_BROWSER = "private, max-age=3600"
+_NEVER_KEPT = {"Cache-Control": "no-store"}
+Version = Annotated[int, Path(ge=0)]
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 
 
 def router() -> APIRouter:
     """The routes, to be included in the API."""
     made = APIRouter(prefix=PREFIX, include_in_schema=False)
+    case = "/cases/{case_id}/{token}"
     made.get("/{name}.js")(_script)
-    made.get("/cases/{case_id}/{token}/about.json")(_about)
-    made.get("/cases/{case_id}/{token}/{part}.nii.gz")(_image)
-    made.get("/cases/{case_id}/{token}/slices/{axis}/{index}.png")(_slice)
+    made.get(f"{case}/scan.nii.gz")(_scan)
+    made.get(f"{case}/masks/{{version}}.nii.gz")(_mask)
+    made.get(f"{case}/about/{{version}}.json")(_about)
+    made.get(f"{case}/slices/{{version}}/{{axis}}/{{index}}.png")(_slice)
+    made.post(f"{case}/masks")(_save)
+    made.get(f"{case}/draft")(_draft)
+    made.put(f"{case}/draft", status_code=204)(_keep_draft)
+    made.delete(f"{case}/draft", status_code=204)(_drop_draft)
     return made
 
 
@@ -52,8 +61,8 @@ def _script(name: str) -> Response:
     return FileResponse(built, media_type="text/javascript", headers={"Cache-Control": _FOR_EVER})
 
 
-def _about(request: Request, case_id: str, token: str) -> JSONResponse:
-    about = _admitted(request, case_id, token).viewer_files.about(case_id)
+def _about(request: Request, case_id: str, token: str, version: Version) -> JSONResponse:
+    about = _admitted(request, case_id, token).viewer_files.about(case_id, version)
     return JSONResponse(about, headers={"Cache-Control": _FOR_THIS_BROWSER})
 
 
@@ -61,6 +70,7 @@ def _slice(
     request: Request,
     case_id: str,
     token: str,
+    version: Version,
     axis: Annotated[int, Path(ge=0, le=2)],
     index: Annotated[int, Path(ge=0)],
     convention: Convention = "radiological",
@@ -68,10 +78,57 @@ def _slice(
 ) -> Response:
     """For browsers that cannot draw it themselves. The opacity is in percent."""
     files = _admitted(request, case_id, token).viewer_files
-    if index >= files.about(case_id)["shape"][axis]:
+    if index >= files.about(case_id, version)["shape"][axis]:
         raise NotFoundError("There is no such slice", "Open the case on its page.")
-    picture = files.picture(case_id, axis, index, convention, opacity / 100)
+    picture = files.picture(case_id, version, axis, index, convention, opacity / 100)
     return Response(picture, 200, {"Cache-Control": _FOR_THIS_BROWSER}, "image/png")
+
+
+def _save(
+    request: Request,
+    case_id: str,
+    token: str,
+    labels: Annotated[UploadFile, File()],
+    base: Annotated[int, Form(ge=0)],
+    author: Annotated[str, Form()],
+    comment: Annotated[str, Form()] = "",
+) -> JSONResponse:
+    """A drawn mask becomes the newest version."""
+    shared = _admitted(request, case_id, token)
+    saved = shared.corrections.save(
+        case_id, labels.file.read(), base=base, author=author, comment=comment,
+        visitor=_who(request),
+    )  # fmt: skip
+    return JSONResponse({"version": saved.number}, 201)
+
+
+def _draft(request: Request, case_id: str, token: str) -> Response:
+    """What this browser drew and did not save, with the version under it in ``X-Base``."""
+    draft = _admitted(request, case_id, token).corrections.draft(case_id, _who(request))
+    if draft is None:
+        return Response(status_code=204, headers=_NEVER_KEPT)
+    headers = _NEVER_KEPT | {"X-Base": str(draft.base), "X-At": draft.at}
+    return Response(draft.labels, headers=headers, media_type="application/gzip")
+
+
+def _keep_draft(
+    request: Request,
+    case_id: str,
+    token: str,
+    labels: Annotated[bytes, Body(media_type="application/gzip")],
+    base: Annotated[int, Query(ge=0)],
+) -> None:
+    corrections = _admitted(request, case_id, token).corrections
+    corrections.keep_draft(case_id, _who(request), labels, base)
+
+
+def _drop_draft(request: Request, case_id: str, token: str) -> None:
+    _admitted(request, case_id, token).corrections.drop_draft(case_id, _who(request))
+
+
+def _who(request: Request) -> str:
+    """The browser, as drafts are kept by it: not its cookie, which opens links."""
+    return hashlib.sha256(request.cookies[visitor.COOKIE].encode()).hexdigest()
 
 
 def _admitted(request: Request, case_id: str, token: str) -> Services:
@@ -84,15 +141,30 @@ def _admitted(request: Request, case_id: str, token: str) -> Services:
     return shared
 
 
-def _image(
+def _scan(
     request: Request,
     case_id: str,
     token: str,
-    part: Part,
     if_none_match: Annotated[str, Header()] = "",
     wanted: Annotated[str, Header(alias="range")] = "",
 ) -> Response:
-    file = _admitted(request, case_id, token).viewer_files.file(case_id, part)
+    file = _admitted(request, case_id, token).viewer_files.scan(case_id)
+    return _sent(file, if_none_match, wanted)
+
+
+def _mask(
+    request: Request,
+    case_id: str,
+    token: str,
+    version: Version,
+    if_none_match: Annotated[str, Header()] = "",
+    wanted: Annotated[str, Header(alias="range")] = "",
+) -> Response:
+    file = _admitted(request, case_id, token).viewer_files.mask(case_id, version)
+    return _sent(file, if_none_match, wanted)
+
+
+def _sent(file: ViewerFile, if_none_match: str, wanted: str) -> Response:
     etag = f'"{file.sha256}"'
     headers = {"ETag": etag, "Cache-Control": _FOR_THIS_BROWSER, "Accept-Ranges": "bytes"}
     if etag in if_none_match:

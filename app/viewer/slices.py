@@ -5,6 +5,7 @@ page sends what is below `show_slices`, a few hundred bytes.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
@@ -18,29 +19,69 @@ from core.strip import Convention
 # Streamlit runs this from a blob. The viewer itself comes by its own address, and stays in the
 # browser's cache.
 _LOADER = """
-export default function ({ parentElement, data }) {
+export default function ({ parentElement, data, setTriggerValue }) {
   const script = import(new URL(data.script, document.baseURI).href);
-  script.then((viewer) => viewer.show(parentElement, data));
+  script.then((viewer) => viewer.show(parentElement, data, setTriggerValue));
   return () => script.then((viewer) => viewer.leave(parentElement));
 }
 """
 
 
-def show_slices(shared: Services, case: Case, *, convention: Convention, height_px: int) -> None:
-    """Draw the viewer. Its own controls act in the browser alone."""
+@dataclass(frozen=True)
+class Beside:
+    """Another mask, or another case, to be shown beside the first, linked by place in mm."""
+
+    case_id: str
+    version: int
+    words: str
+
+
+def show_slices(
+    shared: Services,
+    case: Case,
+    version: int,
+    *,
+    beside: Beside | None,
+    author: str,
+    convention: Convention,
+    height_px: int,
+) -> None:
+    """Draw the viewer. Its own controls act in the browser alone, but for a save.
+
+    Parameters
+    ----------
+    version
+        Of the case's mask, to look at and to draw on.
+    author
+        Whose name a save is offered.
+    """
     if not bundle().is_file():
         st.error("**The viewer is not built.** Run make install in HippoView's folder.")
         return
-    _component()(
-        key="slices",  # one for all cases: browsers allow few WebGL contexts
-        data={
-            "script": script_url(),
-            "files": files_url(shared, case.id),
-            "case": case.id,
-            "convention": convention,
-            "height": height_px,
-        },
-    )
+    data = {
+        "script": script_url(),
+        "files": files_url(shared, case.id),
+        "case": case.id,
+        "version": version,
+        "newest": case.mask_version,
+        "author": author,
+        "convention": convention,
+        "height": height_px,
+        "beside": None,
+    }
+    if beside is not None:
+        data["beside"] = {
+            "files": files_url(shared, beside.case_id),
+            "case": beside.case_id,
+            "version": beside.version,
+            "words": beside.words,
+        }
+    # One for all cases: browsers allow few WebGL contexts. A save runs the page again.
+    _component()(key="slices", data=data, on_saved_change=_on_saved)
+
+
+def _on_saved() -> None:
+    """The page shows the newest version from now on."""
 
 
 @st.cache_resource(show_spinner=False)

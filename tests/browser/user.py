@@ -98,6 +98,38 @@ class User:
             self.page.wait_for_timeout(200)
         raise AssertionError("the viewer's picture never became what it should")
 
+    def voxel_at(self, x: float, y: float) -> tuple[int, int, int]:
+        """The voxel at a place of the picture, in shares of its width and height."""
+        self._press(x, y)
+        i, j, k = (int(n) for n in str(self.viewer.get_attribute("data-voxel")).split(","))
+        return i, j, k
+
+    def draw(self, *places: tuple[float, float]) -> None:
+        """A line through places of the picture, in shares of its width and height."""
+        self._press(*places)
+
+    def _press(self, *places: Any) -> None:
+        box = self.canvas.bounding_box()
+        if box is None:
+            raise AssertionError("the picture is not visible")
+        points = places if isinstance(places[0], tuple) else (places,)
+        for number, (x, y) in enumerate(points):
+            self.page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"], steps=5)
+            if not number:
+                self.page.mouse.down()
+        self.page.mouse.up()
+
+    def kept(self, words: str) -> None:
+        """Wait until the viewer says this of what is drawn."""
+        expect(self.viewer.locator(".kept")).to_contain_text(words)
+
+    def save_version(self, author: str) -> None:
+        self.viewer.focus()
+        self.page.keyboard.press("Control+s")
+        form = self.viewer.locator("form")
+        form.get_by_label("Your name").fill(author)
+        self.page.keyboard.press("Enter")
+
     def switch(self, label: str) -> None:
         self.page.locator("label").filter(has_text=label).first.click()
         self.settle()
@@ -105,6 +137,14 @@ class User:
     def choose(self, option: str) -> None:
         """One of several options in a row, such as the views."""
         self.page.get_by_role("radio", name=option, exact=True).click()
+        self.settle()
+
+    def pick(self, label: str, option: str) -> None:
+        """One of a drop-down list."""
+        box = self.page.get_by_role("combobox", name=label, exact=True)
+        box.click()
+        box.press("ArrowDown")
+        self.page.get_by_role("option", name=option, exact=True).click()
         self.settle()
 
     def search(self, words: str) -> None:

@@ -1,7 +1,9 @@
 import io
 import json
 import os
+import sqlite3
 import zipfile
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -219,3 +221,38 @@ def test_a_summary_can_be_read_by_a_spreadsheet(cases, analysis):
     table = pd.read_csv(io.BytesIO(summary_csv([Outcome("a", case), Outcome("b", None, "no")])))
     assert table["total_mm3"][0] == pytest.approx(analysis.measures.total.volume_mm3)
     assert list(table["state"]) == ["segmented", "refused"]
+
+
+def test_a_review_is_kept_signed_and_can_be_undone(cases, analysis, clock, tmp_path):
+    case = cases.add(analysis, "x")
+    assert case.review.state == "new"
+    cases.review(case.id, "rejected", " Dr  A ", "cut\noff")
+    again = opened(tmp_path, clock).get(case.id).review
+    assert (again.state, again.reviewer, again.reason) == ("rejected", "Dr A", "cut off")
+    assert again.at == clock.now.isoformat(timespec="milliseconds")
+    cases.review(case.id, "accepted", "B")
+    assert cases.find()[0].review == "accepted"
+    cases.review(case.id, "new", "")
+    assert cases.get(case.id).review == case.review
+
+
+def test_a_rejection_needs_its_reason(cases, analysis):
+    case = cases.add(analysis, "x")
+    with pytest.raises(InputError, match="reason is empty"):
+        cases.review(case.id, "rejected", "A", " ")
+    assert cases.get(case.id).review.state == "new"
+
+
+def test_a_database_from_before_the_reviews_is_brought_up_to_date(tmp_path, analysis, clock):
+    case = opened(tmp_path, clock).add(analysis, "old")
+    file = tmp_path / DATABASE_NAME
+    with closing(sqlite3.connect(file)) as database, database:
+        for column in ("mask_version", "review", "reviewer", "reviewed_at", "reason"):
+            database.execute(f"ALTER TABLE cases DROP COLUMN {column}")
+        database.execute("DROP TABLE mask_versions")
+        database.execute("DROP TABLE drafts")
+        database.execute("DELETE FROM migrations WHERE number = 2")
+    again = opened(tmp_path, clock)
+    assert again.get(case.id) == case
+    again.review(case.id, "accepted", "A")
+    assert again.find()[0].review == "accepted"

@@ -25,6 +25,13 @@ export function element(tag, properties = {}, ...children) {
   return made
 }
 
+/** A square of a colour. */
+export function swatch(rgb) {
+  const made = element("span", { className: "swatch" })
+  made.style.background = `rgb(${rgb.join(",")})`
+  return made
+}
+
 /** One of several names, as buttons in a row. */
 export function choices(name, names, chosen, onChange) {
   const group = `${name}-${Math.random()}` // radios of one name are one choice
@@ -36,8 +43,8 @@ export function choices(name, names, chosen, onChange) {
   return element("span", { className: "views", role: "radiogroup", ariaLabel: name }, ...labels)
 }
 
-export async function aboutOf(files) {
-  const answer = await fetch(`${files}/about.json`)
-  if (!answer.ok) throw new Error(`about.json: ${answer.status}`)
+export async function aboutOf({ files, version }) {
+  const answer = await fetch(`${files}/about/${version}.json`)
+  if (!answer.ok) throw new Error(`about/${version}.json: ${answer.status}`)
   return answer.json()
 }

@@ -36,14 +36,14 @@ export class FlatViewer {
   }
 
   async ask(props) {
-    const isNew = this.props?.case !== props.case
+    const isNew = this.props?.case !== props.case || this.props.version !== props.version
     this.props = props
     this.stage.style.height = `${props.height}px`
     if (isNew) {
       this.about = null
       this.box.dataset.state = "loading"
       try {
-        this.about = await aboutOf(props.files)
+        this.about = await aboutOf(props)
       } catch (error) {
         console.error(error)
         this.where.textContent = "The slices could not be loaded. Reload the page."
@@ -71,7 +71,7 @@ export class FlatViewer {
       this.box.dataset.case = props.case
       this.box.dataset.state = "ready"
     }
-    this.picture.src = `${props.files}/slices/${axis}/${at[axis]}.png?${asked}`
+    this.picture.src = `${props.files}/slices/${this.props.version}/${axis}/${at[axis]}.png?${asked}`
     const row = about.affine[axis]
     const mm = row[3] + at.reduce((sum, voxel, i) => sum + row[i] * voxel, 0)
     this.where.textContent = slicePlace(axis, at[axis], about.shape[axis], mm)

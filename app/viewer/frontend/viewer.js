@@ -6,9 +6,12 @@ import {
   DRAG_MODE, MULTIPLANAR_TYPE, Niivue, SHOW_RENDER, SLICE_TYPE,
 } from "@niivue/niivue"
 import {
-  FAR_SLICES, OPACITY_PERCENT, PLANES, aboutOf, choices, element, place, slicePlace,
+  FAR_SLICES, OPACITY_PERCENT, PLANES, aboutOf, choices, element, place, slicePlace, swatch,
 } from "./common.js"
+import { Beside } from "./beside.js"
+import { Correcting, DRAWING_KEYS } from "./correcting.js"
 import { FlatViewer } from "./flat.js"
+import { Labels, unpack } from "./labels.js"
 import STYLE from "./viewer.css"
 
 const VIEWS = {
@@ -25,6 +28,11 @@ const NO_CUT = [2, 0, 0]
 const ZOOM = 1.25
 const LARGEST_ZOOM = 8
 const CROSSHAIR_PX = 1.4
+const DIFFERENCES = [ // values of the picture alone: never in a mask
+  { value: 8, name: "only in this mask", rgb: [240, 228, 66] },
+  { value: 9, name: "only in the other", rgb: [204, 121, 167] },
+]
+const MOST_DIFFERENCES = 5
 const BANNER_PX = 34
 const FONT_PX = 20
 const INSET_PX = 6
@@ -34,6 +42,7 @@ const KEYS = [
   ["Page Up, Page Down", "five slices"],
   ["A C S", "axial, coronal, sagittal"],
   ["N", "next finding"],
+  ["D", "where two masks differ"],
   ["1 2", "show or hide a label"],
   ["V", "next view"],
   ["O", "labels as outline or filled"],
@@ -65,12 +74,13 @@ function canDraw() {
 }
 
 /** Draw into a root, or bring what is drawn there up to date. */
-export function show(root, props) {
+export function show(root, props, trigger) {
   let viewer = viewers.get(root)
   if (!viewer) {
     viewer = canDraw() ? new Viewer(root) : new FlatViewer(root, STYLE)
     viewers.set(root, viewer)
   }
+  viewer.trigger = trigger
   viewer.ask(props)
 }
 
@@ -90,6 +100,7 @@ class Viewer {
     this.outlined = false
     this.cutPercent = 0
     this.finding = -1
+    this.correcting = new Correcting(this)
     this.build(root)
   }
 
@@ -102,7 +113,10 @@ class Viewer {
       this.props = props
       try {
         if (before?.case !== props.case) await this.load()
-        else this.apply(before)
+        else {
+          if (before.version !== props.version) await this.switchMask()
+          await this.apply(before)
+        }
       } catch (error) {
         console.error(error)
         this.props = null
@@ -115,6 +129,9 @@ class Viewer {
   close() {
     this.closed = true
     this.stop()
+    this.correcting.flush()
+    cancelAnimationFrame(this.painting)
+    this.beside?.close()
     this.watcher?.disconnect()
     this.nv?.cleanup()
     // Browsers allow few WebGL contexts at once.
@@ -151,6 +168,8 @@ class Viewer {
       in: button("+", "Zoom in (+)", () => this.zoom(ZOOM)),
       reset: button("Reset", "View and window as at first (R)", () => this.reset()),
       picture: button("Picture", "What is shown, as PNG (I)", () => this.picture()),
+      differ: button("Differences", "Where the two masks differ (D)",
+        () => this.toggleDifferences()),
       full: button("Full screen", "Full screen (F)", () => this.fullScreen()),
       help: button("?", "Keys and mouse (?)", () => this.toggleHelp()),
     }
@@ -163,21 +182,29 @@ class Viewer {
       value: OPACITY_PERCENT, ariaLabel: "Opacity" })
     this.opacity.oninput = () => this.setOpacity()
     this.percent = element("output", { className: "percent" })
-    for (const name of ["play", "outline", "ruler"]) this.buttons[name].ariaPressed = "false"
+    this.buttons.differ.hidden = true
+    for (const name of ["play", "outline", "ruler", "differ"]) this.buttons[name].ariaPressed = "false"
     const row = ([key, words]) => element("tr", {}, element("th", { textContent: key }),
       element("td", { textContent: words }))
     this.help = element("div", { className: "help", hidden: true },
-      element("table", {}, ...KEYS.map(row), ...MOUSE.map(row)))
-    this.stage = element("div", { className: "stage" }, this.canvas, this.message, this.help)
+      element("table", {}, ...KEYS.map(row), ...DRAWING_KEYS.map(row), ...MOUSE.map(row)))
+    this.caption = element("div", { className: "caption", hidden: true })
+    this.legend = element("span", { className: "legend", hidden: true },
+      ...DIFFERENCES.flatMap(({ name, rgb }) => [swatch(rgb), ` ${name} `]))
+    this.stage = element("div", { className: "stage" },
+      this.canvas, this.caption, this.message, this.help)
+    this.stages = element("div", { className: "stages" }, this.stage)
+    this.correcting.listen(this.stage)
     const { play, ...others } = this.buttons
     this.box = element("div", { className: "viewer", tabIndex: 0, role: "group",
       ariaLabel: "Slices. Arrow keys scroll, question mark lists the keys." },
       element("div", { className: "row" },
         this.views, this.shows,
         element("span", { className: "opacity" }, "Opacity ", this.opacity, this.percent)),
-      this.stage,
+      this.stages, ...this.correcting.rows,
       element("div", { className: "row" }, this.slider, this.where, play),
-      element("div", { className: "row" }, this.windows, ...Object.values(others)),
+      element("div", { className: "row" },
+        this.windows, this.correcting.toggle, ...Object.values(others)),
       this.reading)
     this.box.onkeydown = (event) => this.key(event)
     root.append(element("style", { textContent: STYLE }), this.box)
@@ -192,11 +219,12 @@ class Viewer {
   // Loading, and what the page asks for
 
   async load() {
-    const { files, height } = this.props
-    this.stage.style.height = `${height}px`
+    const { files, height, version } = this.props
+    this.stages.style.height = `${height}px`
     const begun = performance.now()
+    this.correcting.flush()
     this.say("Loading the slices", "loading")
-    this.about = await aboutOf(files)
+    this.about = await aboutOf(this.props)
     if (!this.nv) await this.attach()
     this.stop()
     this.volumes = null
@@ -206,19 +234,19 @@ class Viewer {
     await this.nv.loadVolumes([
       { url: `${files}/scan.nii.gz`, name: "scan.nii.gz", colormap: "gray", trustCalMinMax: false,
         cal_min: windows[0].low, cal_max: windows[0].high },
-      { url: `${files}/mask.nii.gz`, name: "mask.nii.gz" },
+      { url: `${files}/masks/${version}.nii.gz`, name: "mask.nii.gz" },
     ])
     if (this.closed) return
     this.volumes = this.nv.volumes
-    this.labels = Uint8Array.from(this.volumes[1].img)
+    const values = Uint8Array.from(this.volumes[1].img)
+    this.labels = new Labels(values, this.dims, this.volumes[0].pixDimsRAS.slice(1, 4))
     this.shows.replaceChildren(...this.about.labels.map(({ name, rgb }) => {
       const input = element("input", { type: "checkbox", checked: true, value: name })
       input.onchange = () => this.paint()
-      const swatch = element("span", { className: "swatch" })
-      swatch.style.background = `rgb(${rgb.join(",")})`
-      return element("label", {}, input, name[0].toUpperCase() + name.slice(1), swatch)
+      return element("label", {}, input, name[0].toUpperCase() + name.slice(1), swatch(rgb))
     }))
     this.colour()
+    this.findings = this.about.findings
     this.finding = -1
     this.opacity.value = OPACITY_PERCENT
     this.setOpacity()
@@ -226,11 +254,14 @@ class Viewer {
     // NiiVue keeps both when it loads other volumes; they belong to the case before.
     this.nv.clearAllMeasurements()
     this.nv.setPan2Dxyzmm([0, 0, 0, 1])
-    this.apply(null)
+    await this.correcting.open()
+    await this.apply(null)
+    if (this.closed) return
     this.setView(this.view)
     this.nextFinding()
     this.nv.gl.finish()
     this.box.dataset.case = this.props.case
+    this.box.dataset.version = version
     this.box.dataset.loadMs = Math.round(performance.now() - begun)
     this.say("", "ready")
   }
@@ -247,6 +278,15 @@ class Viewer {
       })
       this.watcher.observe(this.stage)
     })
+    const nv = await this.niivue(this.canvas)
+    nv.onLocationChange = (location) => this.moved(location)
+    this.canvas.addEventListener("pointermove", (event) => this.hover(event))
+    this.nv = nv
+    this.setMouse()
+  }
+
+  /** NiiVue in a canvas, as both viewers have it. */
+  async niivue(canvas) {
     const { letters } = this.about
     const nv = new Niivue({
       backColor: [0, 0, 0, 1], fontColor: letters, fontMinPx: FONT_PX,
@@ -260,16 +300,13 @@ class Viewer {
       viewModeHotKey: "", clipPlaneHotKey: "", cycleClipPlaneHotKey: "",
       dragMode: DRAG_MODE.windowing, rulerWidth: 2, renderOverlayBlend: 1,
     })
-    await nv.attachToCanvas(this.canvas)
+    await nv.attachToCanvas(canvas)
     // NiiVue draws the letters on the right and below so far out that their edge is cut off.
     const { drawTextLeft, drawTextAbove } = nv
     const inset = INSET_PX * window.devicePixelRatio
     nv.drawTextLeft = ([x, y], ...more) => drawTextLeft.call(nv, [x - inset, y], ...more)
     nv.drawTextAbove = ([x, y], ...more) => drawTextAbove.call(nv, [x, y - inset], ...more)
-    nv.onLocationChange = (location) => this.moved(location)
-    this.canvas.addEventListener("pointermove", (event) => this.hover(event))
-    this.nv = nv
-    this.setMouse()
+    return nv
   }
 
   setMouse() {
@@ -282,15 +319,69 @@ class Viewer {
     })
   }
 
-  apply(before) {
+  async apply(before) {
     const { nv, props } = this
     if (!this.volumes) return
     const changed = (name) => JSON.stringify(before?.[name]) !== JSON.stringify(props[name])
-    if (changed("height")) this.stage.style.height = `${props.height}px`
+    if (changed("height")) this.stages.style.height = `${props.height}px`
     if (changed("convention")) {
       this.canvas.ariaLabel = this.words
       nv.setRadiologicalConvention(props.convention === "radiological")
     }
+    if (before) this.correcting.heard(props)
+    if (changed("beside") || changed("version")) await this.compare()
+    else this.beside?.follow()
+  }
+
+  /** Another version of the mask: the scan, the place and the view stay. */
+  async switchMask() {
+    const { props } = this
+    if (this.correcting.isDrawn) return // what is drawn stays, whatever the page shows
+    this.about = await aboutOf(props)
+    const answer = await fetch(`${props.files}/masks/${props.version}.nii.gz`)
+    if (!answer.ok) throw new Error(`mask: ${answer.status}`)
+    const file = await unpack(new Uint8Array(await answer.arrayBuffer()))
+    const values = file.slice(-this.labels.values.length)
+    if (values.some((value, i) => value !== this.labels.values[i])) {
+      this.labels.values.set(values)
+      this.labels.forget()
+      this.correcting.start()
+    }
+    this.findings = this.about.findings
+    this.finding = -1
+    this.box.dataset.version = props.version
+    this.paint()
+  }
+
+  /** Show what the page wants beside the first, or nothing. */
+  async compare() {
+    const { beside, case: own, version } = this.props
+    this.beside?.close()
+    this.beside = null
+    this.findings = this.about.findings
+    this.caption.hidden = !beside
+    this.caption.replaceChildren(version ? `Version ${version}` : "The model's mask", this.legend)
+    if (beside) {
+      const other = new Beside(this)
+      this.beside = other
+      this.stages.append(other.stage)
+      await other.load(beside, await aboutOf(beside), (canvas) => this.niivue(canvas))
+    }
+    const comparable = beside?.case === own && Boolean(this.beside?.labels)
+    this.buttons.differ.hidden = !comparable
+    if (comparable) {
+      const { values } = this.labels
+      const other = this.beside.labels
+      const pieces = this.labels.pieces((i) => values[i] !== other[i], true)
+      pieces.sort((a, b) => b.length - a.length)
+      const places = pieces.slice(0, MOST_DIFFERENCES).map((piece) => ({
+        words: `The masks differ in ${piece.length} voxel${piece.length > 1 ? "s" : ""}`,
+        voxel: this.labels.voxel(piece[piece.length >> 1]), axis: 1,
+      }))
+      this.findings = [...places, ...this.about.findings]
+    } else if (this.differing) this.toggleDifferences()
+    this.finding = -1
+    this.box.dataset.beside = this.beside ? `${beside.case} ${beside.version}` : ""
   }
 
   setView(name) {
@@ -299,6 +390,7 @@ class Viewer {
     if (!this.volumes) return
     this.nv.setSliceType(VIEWS[name])
     this.thin()
+    this.beside?.follow()
     const axis = PLANES.indexOf(name)
     if (axis >= 0) this.axis = axis
     this.buttons.play.disabled = name === "3-D"
@@ -321,6 +413,7 @@ class Viewer {
   setOpacity() {
     this.percent.textContent = `${this.opacity.value} %`
     if (this.volumes) this.nv.setOpacity(1, this.opacity.value / 100)
+    this.beside?.follow()
   }
 
   get words() {
@@ -328,13 +421,17 @@ class Viewer {
   }
 
   colour() {
-    const { labels } = this.about
-    const of = (channel) => [0, ...labels.map((label) => label.rgb[channel])]
-    this.volumes[1].setColormapLabel({
-      R: of(0), G: of(1), B: of(2), A: [0, ...labels.map(() => 255)],
-      I: [0, ...labels.map(({ value }) => value)],
-      labels: ["", ...labels.map(({ name }) => name)],
-    })
+    this.volumes[1].setColormapLabel(this.labelColours())
+  }
+
+  labelColours() {
+    const colours = [...this.about.labels, ...DIFFERENCES]
+    const of = (channel) => [0, ...colours.map(({ rgb }) => rgb[channel])]
+    return {
+      R: of(0), G: of(1), B: of(2), A: [0, ...colours.map(() => 255)],
+      I: [0, ...colours.map(({ value }) => value)],
+      labels: ["", ...colours.map(({ name }) => name)],
+    }
   }
 
   /** Put the labels that are shown into the picture, whole or as their borders. */
@@ -347,21 +444,37 @@ class Viewer {
     const cut = PLANES.indexOf(this.view) // a border within the one plane, or in space
     const across = [0, 1, 2].filter((axis) => axis !== cut)
     const picture = this.volumes[1].img
-    const all = this.labels
+    const all = this.labels.values
+    const other = this.differing ? this.beside?.labels : null
     let i = 0
     for (let z = 0; z < nz; z++) for (let y = 0; y < ny; y++) for (let x = 0; x < nx; x++, i++) {
+      if (other && other[i] !== all[i]) {
+        picture[i] = DIFFERENCES[all[i] ? 0 : 1].value
+        continue
+      }
       const value = visible[all[i]]
+      if (!value) {
+        picture[i] = 0
+        continue
+      }
       const at = [x, y, z]
-      picture[i] = value && this.outlined && across.every((axis) =>
+      picture[i] = this.outlined && across.every((axis) =>
         at[axis] > 0 && at[axis] < this.dims[axis] - 1
         && all[i - strides[axis]] === value && all[i + strides[axis]] === value) ? 0 : value
     }
     this.nv.updateGLVolume()
   }
 
-  labelAt([x, y, z]) {
-    const [nx, ny] = this.dims
-    const value = this.labels[x + nx * (y + ny * z)]
+  /** Paint soon, once for all changes until then. */
+  repaint() {
+    cancelAnimationFrame(this.painting)
+    this.painting = requestAnimationFrame(() => {
+      if (this.volumes) this.paint()
+    })
+  }
+
+  labelAt(voxel) {
+    const value = this.labels.values[this.labels.index(voxel)]
     return this.about.labels.find((label) => label.value === value)
   }
 
@@ -413,6 +526,7 @@ class Viewer {
       + `${Number(value).toPrecision(4).replace(/\.?0+$/, "")} · ${label ? label.name : "no label"}`
     this.box.dataset.voxel = this.voxel.join(",")
     this.box.dataset.label = label ? label.name : ""
+    this.beside?.follow()
   }
 
   place() {
@@ -470,8 +584,15 @@ class Viewer {
     if (!this.measuring) this.nv.clearAllMeasurements()
   }
 
+  toggleDifferences() {
+    this.differing = !this.differing
+    this.buttons.differ.ariaPressed = String(this.differing)
+    this.legend.hidden = !this.differing
+    if (this.volumes) this.paint()
+  }
+
   nextFinding() {
-    const { findings } = this.about
+    const { findings } = this
     if (!this.volumes || !findings.length) return
     this.finding = (this.finding + 1) % findings.length
     const { words, voxel, axis } = findings[this.finding]
@@ -548,9 +669,14 @@ class Viewer {
   }
 
   key(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey) return
     const typing = event.composedPath()[0]
-    if (typing instanceof HTMLSelectElement) return
+    if (event.altKey || typing instanceof HTMLSelectElement || !this.volumes) return
+    if (this.correcting.key(event)) {
+      event.preventDefault()
+      event.stopPropagation()
+      return
+    }
+    if (event.ctrlKey || event.metaKey) return
     const look = (axis) => {
       if (this.view !== "All") return pick(PLANES[axis])
       this.axis = axis
@@ -568,13 +694,13 @@ class Viewer {
       PageUp: () => this.step(FAR_SLICES), PageDown: () => this.step(-FAR_SLICES),
       a: () => look(2), c: () => look(1), s: () => look(0),
       1: () => show(0), 2: () => show(1), v: nextView,
-      n: () => this.nextFinding(), o: () => this.toggleOutline(), m: () => this.toggleRuler(),
+      n: () => this.nextFinding(), d: () => this.buttons.differ.hidden || this.toggleDifferences(), o: () => this.toggleOutline(), m: () => this.toggleRuler(),
       "+": () => this.zoom(ZOOM), "=": () => this.zoom(ZOOM), "-": () => this.zoom(1 / ZOOM),
       r: () => this.reset(), p: () => this.play(), i: () => this.picture(),
       f: () => this.fullScreen(), "?": () => this.toggleHelp(),
     }
     const action = actions[event.key] ?? actions[event.key.toLowerCase()]
-    if (!action || !this.volumes) return
+    if (!action) return
     const moves = typing instanceof HTMLInputElement && typing.type !== "checkbox"
     if (event.key.length > 1 && moves) return // a slider or a choice that moves by itself
     event.preventDefault()

@@ -1,0 +1,159 @@
+"""Parts for judging a mask: the review of a case, the versions of its mask, what lies beside it."""
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from app.services import Services
+from app.viewer.slices import Beside
+from app.words import plain
+from core.cases import MODEL_MASK, Case
+from core.corrections import MaskVersion
+from core.errors import HippoViewError
+from core.limits import MAX_COMMENT_CHARS, MAX_NAME_CHARS
+from core.segmentation import LABELS
+
+REVIEW_WORDS = {
+    "new": ":material/radio_button_unchecked: Not reviewed",
+    "accepted": ":material/check_circle: Accepted",
+    "corrected": ":material/edit: Corrected",
+    "rejected": ":material/cancel: Rejected",
+}
+_NAME_KEY = "reviewer"
+_MOST_OTHERS = 200
+
+
+def reviewer() -> str:
+    """The name that this visitor typed."""
+    return str(st.session_state.get(_NAME_KEY, ""))
+
+
+def review_bar(shared: Services, case: Case, on_next: Callable[[], None] | None = None) -> None:
+    """What was said of a case's mask, and the buttons to say it.
+
+    Parameters
+    ----------
+    on_next
+        Opens the next case that nobody has reviewed; None where there is no list.
+    """
+    review = case.review
+    who = f" by {review.reviewer}" if review.reviewer else ""
+    when = f", {review.at[:16].replace('T', ' ')} UTC" if review.at else ""
+    st.text_input(
+        "Your name", key=_NAME_KEY, max_chars=MAX_NAME_CHARS, width=260,
+        placeholder="Signs reviews and corrections", persist_state="session",
+    )  # fmt: skip
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.button(
+            "Accept", icon=":material/check:", shortcut="Y", on_click=_review,
+            args=(shared, case, "accepted"), disabled=review.state == "accepted",
+        )  # fmt: skip
+        if st.button("Reject", icon=":material/close:", shortcut="X"):
+            _ask_why(shared, case)
+        if review.state != "new":
+            st.button(
+                "Undo the review", icon=":material/undo:", on_click=_review,
+                args=(shared, case, "new"),
+            )  # fmt: skip
+        if on_next is not None:
+            st.button(
+                "Next case", icon=":material/skip_next:", shortcut="J", on_click=on_next,
+                help="The next one that nobody has reviewed.",
+            )  # fmt: skip
+    st.markdown(f"**{REVIEW_WORDS[review.state]}**{plain(who)}{when}")
+    if review.reason:
+        st.markdown(f"Reason: {plain(review.reason)}")
+    if problem := st.session_state.pop("review-problem", ""):
+        st.warning(problem, icon=":material/edit:")
+
+
+def _review(shared: Services, case: Case, state: str, reason: str = "") -> None:
+    if not reviewer().strip() and state != "new":
+        st.session_state["review-problem"] = "Type your name first: a review is signed."
+        return
+    try:
+        shared.cases.review(case.id, state, reviewer(), reason)
+    except HippoViewError as error:
+        st.session_state["review-problem"] = f"{error.message}. {error.hint}"
+
+
+@st.dialog("Reject the mask")
+def _ask_why(shared: Services, case: Case) -> None:
+    with st.form("reject", border=False):
+        reason = st.text_input("What is wrong with it?", max_chars=MAX_COMMENT_CHARS)
+        sent = st.form_submit_button("Reject", type="primary")
+    if sent and not reason.strip():
+        st.warning("Say in a few words what is wrong.")
+    elif sent:
+        _review(shared, case, "rejected", reason)
+        st.rerun()
+
+
+def mask_choice(shared: Services, case: Case) -> tuple[int, Beside | None]:
+    """Which version of the mask is looked at, and what beside it."""
+    versions = shared.corrections.versions(case.id)
+    names = {v.number: _name(v, case) for v in versions}
+    shown = case.mask_version
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        if len(names) > 1:
+            shown = st.selectbox(
+                "Mask", list(names), format_func=names.__getitem__, width=260,
+                key=f"shown-{case.id}-{case.mask_version}",
+            )  # fmt: skip
+        others = {f"{case.id} {n}": Beside(case.id, n, names[n]) for n in names if n != shown}
+        for row in shared.cases.find()[:_MOST_OTHERS]:
+            if row.id != case.id:
+                others[row.id] = Beside(row.id, row.mask_version, f"{row.id} {row.name}")
+        chosen = st.selectbox(
+            "Beside it", [None, *others], width=260, key=f"beside-{case.id}",
+            format_func=lambda k: "Nothing" if k is None else others[k].words,
+            help="Another mask or another case, linked by place in mm.",
+        )  # fmt: skip
+        if shown != case.mask_version and st.button(
+            "Make this the newest", icon=":material/restore:",
+            help="As a version of its own: nothing is overwritten.",
+        ):  # fmt: skip
+            _restore(shared, case, shown)
+    return shown, others.get(chosen) if chosen else None
+
+
+def mask_table(shared: Services, case: Case) -> None:
+    """The versions of a case's mask, once there are several."""
+    versions = shared.corrections.versions(case.id)
+    if len(versions) > 1:
+        st.subheader("Mask versions", anchor=False)
+        st.table([_row(v) for v in versions], hide_index=True, border="horizontal")
+
+
+def _restore(shared: Services, case: Case, number: int) -> None:
+    if not reviewer().strip():
+        st.warning("Type your name first: a version is signed.", icon=":material/edit:")
+        return
+    try:
+        shared.corrections.restore(case.id, number, base=case.mask_version, author=reviewer())
+    except HippoViewError as error:
+        st.error(f"**{error.message}.** {error.hint}", icon=":material/block:")
+        return
+    st.rerun()
+
+
+def _name(version: MaskVersion, case: Case) -> str:
+    if version.number == MODEL_MASK:
+        return "The model's mask"
+    newest = ", newest" if version.number == case.mask_version else ""
+    return f"Version {version.number} by {version.author}{newest}"
+
+
+def _row(version: MaskVersion) -> dict[str, str]:
+    row = {
+        "Mask": f"Version {version.number}" if version.number else "The model's",
+        "Saved (UTC)": version.created_at[:16].replace("T", " "),
+        "By": plain(version.author) if version.number else "",
+        "Comment": plain(version.comment),
+    }
+    for name in LABELS:
+        found = version.difference.get(name)
+        dice = found["dice"] if found else None
+        row[f"{name.capitalize()}: Dice with the model's"] = "" if dice is None else f"{dice:.3f}"
+        row[f"{name.capitalize()}: change"] = f"{found['volume_mm3']:+,.0f} mm³" if found else ""
+    return row

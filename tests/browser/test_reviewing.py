@@ -1,0 +1,105 @@
+"""Reviewing: a list, its filters, and the keyboard alone."""
+
+import pytest
+from playwright.sync_api import expect
+
+from core.cases import Cases
+from core.database import connect
+from core.pipeline import analyse
+from core.storage import LocalStorage
+from tests.browser.user import User
+from tests.scans import as_bytes, example, stream
+from tests.server import running
+
+NAMES = ("one", "two", "three", "four")
+
+
+@pytest.fixture(scope="module")
+def listed(tmp_path_factory, predictor):
+    """A server that has four cases of its own, made before it starts."""
+    folder = tmp_path_factory.mktemp("listed")
+    cases = Cases(connect(folder), LocalStorage(folder / "storage"))
+    for name in NAMES:
+        cases.add(analyse(stream(as_bytes(example())), predictor, folder), name)
+    with running(folder) as server:
+        yield server, cases
+
+
+@pytest.fixture
+def person(browser, listed):
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="dark")
+    yield User(context.new_page(), listed[0].url)
+    context.close()
+
+
+def states(cases) -> dict[str, str]:
+    return {row.name: row.review for row in cases.find()}
+
+
+def see_case(person: User, name: str) -> None:
+    expect(person.page.get_by_role("heading", name=name, exact=True)).to_be_visible()
+    person.settle()
+
+
+def test_the_keyboard_alone_reviews_three_cases(person, listed, pictures):
+    person.open("/cases")
+    person.read("0 of 4 reviewed")
+    keys = person.page.keyboard
+    keys.press("j")
+    see_case(person, "four")
+    # A review is signed: the key alone says so.
+    keys.press("y")
+    person.read("Type your name first")
+    for _ in range(60):
+        keys.press("Tab")
+        focused = person.page.evaluate("document.activeElement?.getAttribute('aria-label')")
+        if focused == "Your name":
+            break
+    keys.type("Dr Keys")
+    keys.press("Enter")
+    keys.press("Tab")
+    person.settle()
+    keys.press("y")
+    person.read("Accepted by Dr Keys", "1 of 4 reviewed")
+    keys.press("j")
+    see_case(person, "three")
+    keys.press("x")
+    expect(person.page.get_by_label("What is wrong with it?")).to_be_visible()
+    for _ in range(5):
+        if person.page.evaluate("document.activeElement?.tagName") == "INPUT":
+            break
+        keys.press("Tab")
+    keys.type("The tail is cut off")
+    keys.press("Enter")
+    person.read("Rejected by Dr Keys", "Reason: The tail is cut off", "2 of 4 reviewed")
+    keys.press("j")
+    see_case(person, "two")
+    keys.press("y")
+    person.read("Accepted by Dr Keys", "3 of 4 reviewed")
+    person.page.screenshot(path=pictures / "reviewing.png")
+    assert states(listed[1]) == {
+        "one": "new", "two": "accepted", "three": "rejected", "four": "accepted",
+    }  # fmt: skip
+    person.page.get_by_role("button", name="Undo the review").click()
+    person.read("Not reviewed", "2 of 4 reviewed")
+
+
+@pytest.mark.parametrize(("kind", "count"), [("New", "2"), ("Rejected", "1"), ("Corrected", "0")])
+def test_a_filter_shows_only_its_cases(kind, count, person, listed):
+    ids = {row.name: row.id for row in listed[1].find()}
+    for name, state in zip(NAMES, ("new", "new", "rejected", "accepted"), strict=True):
+        listed[1].review(ids[name], state, "A", "wrong")
+    person.open("/cases")
+    person.read("2 of 4 reviewed")
+    person.choose(kind)
+    if count == "0":
+        person.read("No case is shown")
+    else:
+        person.read(f"{count} case")
+
+
+def test_a_row_opens_its_case_and_the_key_goes_on_from_there(person, listed):
+    person.open("/cases")
+    person.pick_row(1, then=person.page.get_by_role("heading", name="three", exact=True))
+    case_id = person.page.url.split("case=")[1]
+    assert case_id in {row.id for row in listed[1].find() if row.name == "three"}
