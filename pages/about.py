@@ -46,7 +46,9 @@ with right:
     st.subheader("Keys and mouse", anchor=False)
     st.markdown(
         "Wheel: next slice. Click: crosshair. Right-drag: brightness and contrast. In the 3-D "
-        "views drag to turn. Tab and arrow keys reach every control outside the picture."
+        "views drag to turn. Tab and arrow keys reach every control outside the picture. `?` in "
+        "the viewer lists all keys; `E` begins to correct the mask. On a case: `Y` accepts, `X` "
+        "rejects, `J` opens the next one."
     )
     st.subheader("The API", anchor=False)
     base = f"{urlsplit(st.context.url).scheme}://{urlsplit(st.context.url).netloc}/api"

@@ -151,6 +151,17 @@ class User:
         self.page.get_by_label("Search by name or case id").fill(words)
         self.page.keyboard.press("Enter")
 
+    def press_until(self, key: str, then: Locator) -> None:
+        """Press a key until it shows: Streamlit listens a moment after it has drawn the button."""
+        for _ in range(5):
+            self.page.keyboard.press(key)
+            try:
+                then.wait_for(timeout=5 * _SECOND)
+                break
+            except PlaywrightTimeout:
+                continue
+        expect(then).to_be_visible()
+
     def pick_row(self, number: int, then: Locator) -> None:
         """Click the selector in front of a table's row, the first being 0, until it shows.
 

@@ -124,6 +124,7 @@ export class Correcting {
   /** From the labels that are shown on, nothing is drawn. */
   start() {
     this.base = this.viewer.props.newest
+    this.shown = this.viewer.props.version
     this.saved = this.viewer.labels.values.slice()
     this.yields = false
     this.tell()
@@ -426,7 +427,7 @@ export class Correcting {
       }
       return
     }
-    this.base = told.version
+    this.base = this.shown = told.version
     this.saved = values
     this.yields = false
     localStorage.setItem(AUTHOR_KEY, this.author.value)

@@ -335,18 +335,18 @@ class Viewer {
 
   /** Another version of the mask: the scan, the place and the view stay. */
   async switchMask() {
-    const { props } = this
-    if (this.correcting.isDrawn) return // what is drawn stays, whatever the page shows
-    this.about = await aboutOf(props)
-    const answer = await fetch(`${props.files}/masks/${props.version}.nii.gz`)
-    if (!answer.ok) throw new Error(`mask: ${answer.status}`)
-    const file = await unpack(new Uint8Array(await answer.arrayBuffer()))
-    const values = file.slice(-this.labels.values.length)
-    if (values.some((value, i) => value !== this.labels.values[i])) {
-      this.labels.values.set(values)
+    const { props, correcting } = this
+    const about = await aboutOf(props)
+    if (correcting.shown !== props.version) { // else it was drawn and saved here
+      const answer = await fetch(`${props.files}/masks/${props.version}.nii.gz`)
+      if (!answer.ok) throw new Error(`mask: ${answer.status}`)
+      const file = await unpack(new Uint8Array(await answer.arrayBuffer()))
+      if (correcting.isDrawn) return // what is drawn stays, whatever the page shows
+      this.labels.values.set(file.slice(-this.labels.values.length))
       this.labels.forget()
-      this.correcting.start()
+      correcting.start()
     }
+    this.about = about
     this.findings = this.about.findings
     this.finding = -1
     this.box.dataset.version = props.version
