@@ -24,7 +24,12 @@ PAGES = {
 }
 
 # Streamlit keeps six lines of space above a page; the images need them.
-_TIGHT = "<style>.stMainBlockContainer {padding: 4.2rem 2.5rem 2rem}</style>"
+# On a tablet two columns of this width do not fit beside the menu: the second goes below.
+_TIGHT = (
+    "<style>.stMainBlockContainer {padding: 4.2rem 2.5rem 2rem}"
+    "@media (max-width: 1024px) {.stHorizontalBlock {flex-wrap: wrap}"
+    ".stColumn {min-width: 24rem}}</style>"
+)
 _ICON = str(ROOT / "app" / "icon.png")
 
 st.set_page_config("HippoView", _ICON, layout="wide", initial_sidebar_state=220)
