@@ -74,7 +74,7 @@ def _from_reviews(shared: Services) -> None:
         f"{MIN_DATASET_CASES} are needed. Prepared again, new ones are added."
     )
     if st.button(
-        "Prepare from reviewed cases", disabled=count < MIN_DATASET_CASES,
+        "Use the reviewed cases", disabled=count < MIN_DATASET_CASES,
         icon=":material/fact_check:",
     ):  # fmt: skip
         with tempfile.TemporaryDirectory() as folder:
