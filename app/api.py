@@ -36,6 +36,7 @@ from core.errors import (
 )
 from core.limits import MIB
 from core.pipeline import NOTICE, Analysis, Caller
+from core.sides import sides_file
 
 _LOADING_RETRY_S = 10
 _REFUSED_AT_ONCE = 32
@@ -61,15 +62,15 @@ _ERROR_SCHEMA: dict[str, Any] = {
         "application/json": {
             "example": {
                 "error": {
-                    "code": "whole_head",
-                    "message": "The scan covers 165 x 225 x 167 mm: that is a whole head ...",
-                    "hint": "Crop it to about 35 x 50 x 35 mm around one hippocampus.",
+                    "code": "nothing_found",
+                    "message": "No hippocampus was found in this image",
+                    "hint": "Is it a T1-weighted head with the temporal lobes in the field ...",
                 }
             }
         }
     }
 }
-_DESCRIPTION = f"""Anterior and posterior hippocampus in T1-weighted crops. {NOTICE}
+_DESCRIPTION = f"""Anterior and posterior hippocampus in T1-weighted heads and crops. {NOTICE}
 
     curl -F image=@scan.nii.gz http://127.0.0.1:8501/api/predict -o mask.nii.gz
 """
@@ -137,8 +138,12 @@ async def predict(
     device: Annotated[
         Literal["auto", "cpu", "cuda"], Query(description="Where the network runs")
     ] = "auto",
+    labels: Annotated[
+        Literal["parts", "sides"],
+        Query(description="sides: of a head, 1 and 2 left, 3 and 4 right anterior and posterior"),
+    ] = "parts",
 ) -> Response:
-    """Segment one scan. Nothing of it is kept on the server.
+    """Segment one scan, a whole head or a crop. Nothing of it is kept on the server.
 
     The mask lies on the scan's own grid and affine: 0 background, 1 anterior, 2 posterior.
     """
@@ -153,10 +158,30 @@ async def predict(
         "X-Warnings": ",".join(f.code for f in analysis.findings if f.level == "warning"),
         "X-Notice": NOTICE,
     }
+    head = analysis.segmentation.head
+    if head is not None:
+        headers["X-Confidence"] = head.confidence
+        for side, parts in analysis.measures.sides.items():
+            headers[f"X-{side.capitalize()}-Mm3"] = f"{parts['total'].volume_mm3:.1f}"
     if _wants_json(request.headers.get("accept", "")):
         return JSONResponse(analysis.as_dict(), headers=headers)
     headers["Content-Disposition"] = 'attachment; filename="mask.nii.gz"'
-    return Response(analysis.mask_file, media_type="application/gzip", headers=headers)
+    mask = analysis.mask_file
+    if labels == "sides":
+        mask = await to_thread.run_sync(_sides_file, analysis)
+    return Response(mask, media_type="application/gzip", headers=headers)
+
+
+def _sides_file(analysis: Analysis) -> bytes:
+    segmentation = analysis.segmentation
+    if segmentation.head is None:
+        raise InputError(
+            "The side of a crop is not known", "Send a whole head, or ask for labels=parts.",
+            code="no_sides",
+        )  # fmt: skip
+    volume = segmentation.volume
+    head = segmentation.head.as_dict()
+    return sides_file(segmentation.labels, volume.affine, volume.header, head)
 
 
 async def _analysis(request: Request, shared: Services, image: UploadFile, device: str) -> Analysis:

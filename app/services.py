@@ -1,8 +1,10 @@
 """What every page and every API call shares: one set of services for the process."""
 
+import io
 import secrets
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +17,7 @@ from app.viewer.files import ViewerFiles
 from core import example
 from core.accounts import Accounts
 from core.cases import Cases
-from core.corrections import Corrections
+from core.corrections import Corrections, MaskVersion
 from core.database import connect
 from core.errors import (
     BusyError,
@@ -25,7 +27,7 @@ from core.errors import (
     InputError,
     ModelError,
 )
-from core.intake import Source
+from core.intake import Source, vetted
 from core.jobs import Jobs
 from core.limits import MIB
 from core.pipeline import Analysis, Caller, analyse
@@ -34,6 +36,7 @@ from core.registry import Registry
 from core.settings import Settings
 from core.storage import Storage, open_storage
 from core.training.dataset import Datasets
+from core.volume import load
 
 _TICK_S = 1.0
 _OUTCOMES = {InputError: "refused", BusyError: "busy", GoneError: "gone"}
@@ -97,6 +100,33 @@ class Services:
             "A scan from the {} was segmented in {:.2f} s", origin, analysis.timings_s["total"]
         )
         return analysis
+
+    def segment_here(
+        self, case_id: str, side: str, centre_mm: Sequence[float], *, base: int, author: str,
+        caller: Caller,
+    ) -> MaskVersion:  # fmt: skip
+        """Segment a head again, one side where a person points, the other where it was.
+
+        Raises
+        ------
+        HippoViewError
+        """
+        self.predictors.check()
+        predictor = self.predictors.on("auto")
+        head = self.cases.get(case_id).report.get("head")
+        if not head:
+            raise InputError("This case is a crop, not a head", code="no_sides")
+        centres = {n: found["centre_mm"] for n, found in head["sides"].items() if found["pointed"]}
+        scan = io.BytesIO(self.cases.image_file(case_id))
+        with (
+            vetted(scan, self.incoming) as file,
+            predictor.turn(caller.user, caller.on_place, caller.gone),
+        ):
+            volume = load(file)
+            made = predictor.segment(volume, caller.gone, centres | {side: list(centre_mm)})
+        return self.corrections.segment_here(
+            case_id, made, base=base, author=author, comment=f"Segmented {side} where pointed at"
+        )
 
     def promote(self, number: int) -> None:
         """Put a model version into service; requests go on meanwhile.

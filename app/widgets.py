@@ -17,6 +17,7 @@ from core.errors import HippoViewError
 from core.export import Outcome, report_csv, report_json
 from core.mesh import label_surfaces, ply
 from core.pipeline import Caller
+from core.sides import itksnap_labels, lookup_table
 from core.strip import CONVENTION_WORDS, Convention, labels_png, strip_png
 
 _VIEWER_PX = 600
@@ -90,7 +91,7 @@ def show_case(shared: Services, case_id: str, on_next: Callable[[], None] | None
         review_bar(shared, case, on_next)
         _measures(case)
         _warnings(case)
-        _downloads(case, images, mask)
+        _downloads(shared, case, images, mask)
     mask_table(shared, case)
     _strip(case, images)
     _surfaces(case, images)
@@ -135,24 +136,56 @@ def swatch(name: str) -> str:
 
 def _measures(case: Case) -> None:
     measures = case.report["measures"]
+    head = case.report.get("head")
     rows: list[dict[str, Any]] = []
     for name in ("anterior", "posterior", "total"):
-        m = measures[name]
-        length = "-" if m["length_mm"] is None else f"{m['length_mm']:.0f}"
-        rows.append({
-            "": name.capitalize(),
-            "mm³": f"{m['volume_mm3']:,.0f}",
-            "ml": f"{m['volume_ml']:.2f}",
-            "voxels": f"{m['voxels']:,}",
-            "length mm": length,
-        })  # fmt: skip
+        if head:  # together they have no length
+            rows.append(_measure_row(f"Both, {name}", measures[name] | {"length_mm": None}))
+        else:
+            rows.append(_measure_row(name.capitalize(), measures[name]))
     st.subheader("Measures", anchor=False)
+    if head:
+        _confidence(head)
     if drawn := case.report.get("mask"):
         st.caption(f"Of mask version {drawn['version']}, drawn by {plain(drawn['author'])}.")
+    for side, parts in measures.get("sides", {}).items():
+        for name in ("anterior", "posterior", "total"):
+            rows.append(_measure_row(f"{side.capitalize()}, {name}", parts[name]))
     st.table(rows, hide_index=True, border="horizontal")
+    if measures.get("asymmetry_percent") is not None:
+        st.markdown(
+            f"Asymmetry index **{measures['asymmetry_percent']:+.0f} %**: (L - R) / ((L + R) / 2) "
+            "of the totals, the patient's left and right."
+        )
+    if head and measures.get("share_of_brain_percent") is not None:
+        st.markdown(
+            f"Both are **{measures['share_of_brain_percent']:.2f} %** of the brain, which is "
+            f"estimated at {head['brain_ml']:,.0f} ml from voxels of 4 mm."
+        )
     share = measures["anterior_share_percent"]
     share_text = "" if share is None else f"Anterior share **{share:.0f} %**. "
     st.markdown(f"{share_text}{measures['side'].capitalize()}.")
+
+
+_CONFIDENCE_WORDS = {
+    "high": ":material/check_circle: Confidence **high**: both sides passed every check.",
+    "check": ":material/visibility: Confidence **check**: look at the masks before you use them.",
+    "unreliable": ":material/warning: **Unreliable**: do not use these masks as they are.",
+}
+
+
+def _confidence(head: dict[str, Any]) -> None:
+    st.markdown(_CONFIDENCE_WORDS[head["confidence"]])
+
+
+def _measure_row(name: str, m: dict[str, Any]) -> dict[str, str]:
+    return {
+        "": name,
+        "mm³": f"{m['volume_mm3']:,.0f}",
+        "ml": f"{m['volume_ml']:.2f}",
+        "voxels": f"{m['voxels']:,}",
+        "length mm": "" if m["length_mm"] is None else f"{m['length_mm']:.0f}",
+    }
 
 
 def _warnings(case: Case) -> None:
@@ -163,14 +196,26 @@ def _warnings(case: Case) -> None:
             st.info(finding["message"], icon=":material/info:")
 
 
-def _downloads(case: Case, images: CaseImages, mask: bytes) -> None:
+@st.cache_data(show_spinner="Telling the sides apart", max_entries=8)
+def _sides(_shared: Services, case_id: str, version: int) -> bytes:
+    return _shared.cases.sides_file(case_id)
+
+
+def _downloads(shared: Services, case: Case, images: CaseImages, mask: bytes) -> None:
     surfaces = ply(label_surfaces(images.labels, images.affine))
-    files = (
+    files: list[tuple[str, bytes, str, str]] = [
         ("Mask (.nii.gz)", mask, "mask.nii.gz", "application/gzip"),
         ("Measures (.csv)", report_csv(case), "measures.csv", "text/csv"),
         ("Measures (.json)", report_json(case), "measures.json", "application/json"),
         ("Surfaces (.ply)", surfaces, "surfaces.ply", "application/octet-stream"),
-    )
+    ]
+    if case.report.get("head"):
+        files += [
+            ("Mask by side (.nii.gz)", _sides(shared, case.id, case.mask_version),
+             "mask_sides.nii.gz", "application/gzip"),
+            ("Names for FreeView, Slicer", lookup_table(), "sides_lut.txt", "text/plain"),
+            ("Names for ITK-SNAP", itksnap_labels(), "sides.label", "text/plain"),
+        ]  # fmt: skip
     with st.container(horizontal=True):
         for label, data, suffix, mime in files:
             st.download_button(

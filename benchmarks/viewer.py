@@ -1,11 +1,13 @@
 """The viewer in Chromium, drawn in software, on the example: bytes, times and memory.
 
-``python -m benchmarks.viewer``
+``python -m benchmarks.viewer [HEAD]``; with HEAD, a whole head instead of the example.
 """
 
 import shutil
 import statistics
+import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +85,43 @@ def ours(browser: Browser, folder: Path) -> dict[str, Any]:
     }
 
 
+def of_a_head(browser: Browser, folder: Path, path: Path) -> dict[str, Any]:
+    """From upload to picture, five times, and what the controls cost on a whole head."""
+    with running(folder) as server:
+        page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+        sizes = watched(page)
+        user = User(page, server.url)
+        user.open()
+        to_picture, from_upload = [], []
+        for _ in range(5):
+            states = page.locator(".viewer")
+            before = states.get_attribute("data-case") if states.count() else None
+            fresh = f':not([data-case="{before}"])' if before else ""
+            began = time.perf_counter()
+            user.upload(path)
+            page.locator(f'.viewer[data-state="ready"]{fresh}').wait_for()
+            from_upload.append(time.perf_counter() - began)
+            user.settle()
+            to_picture.append(int(user.viewer.get_attribute("data-load-ms") or 0) / 1000)
+        user.choose("Coronal")
+        user.pixels()
+        sizes.clear()
+        for i in range(_CHANGES):
+            opacity = user.viewer.get_by_role("slider", name="Opacity")
+            opacity.press("ArrowRight" if i % 2 else "ArrowLeft")
+        page.wait_for_timeout(1000)
+        changes = sum(sizes)
+        wheels = user.canvas.evaluate(_WHEEL, _WHEELS)
+        page.context.close()
+    return {
+        "head_upload_to_picture_s": statistics.median(from_upload),
+        "head_result_to_picture_s": statistics.median(to_picture),
+        "head_ten_changes_bytes": changes,
+        "head_wheel_ms": statistics.median(wheels),
+        "head_wheel_p95_ms": float(np.percentile(wheels, 95)),
+    }
+
+
 def next_case(user: User) -> float:
     """Segment the example once more; seconds from the result on the page to its slices."""
     states = user.page.locator(".viewer")
@@ -108,7 +147,10 @@ def main() -> None:
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as name:
         path = shutil.which("chromium")
         browser = playwright.chromium.launch(executable_path=path, args=_FLAGS)
-        figures = ours(browser, Path(name) / "var")
+        if sys.argv[1:]:
+            figures = of_a_head(browser, Path(name) / "var", Path(sys.argv[1]))
+        else:
+            figures = ours(browser, Path(name) / "var")
         browser.close()
     for what, value in figures.items():
         print(f"{what:24}{value}")

@@ -49,8 +49,8 @@ def _add_segment(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     segment = commands.add_parser(
         "segment",
         help="draw the anterior and posterior hippocampus in a scan",
-        description="Write the mask of a T1-weighted crop (.nii or .nii.gz) around one "
-        f"hippocampus: 0 background, 1 anterior, 2 posterior. {NOTICE}",
+        description=f"{NOTICE} Write the mask of a T1-weighted head, or of a crop around one "
+        "hippocampus (.nii or .nii.gz): 0 background, 1 anterior, 2 posterior.",
     )
     segment.add_argument("inputs", metavar="IN", nargs="+", type=Path, help="one or more scans")
     segment.add_argument(
@@ -152,6 +152,10 @@ def _print_summary(target: Path, analysis: Analysis) -> None:
         f"{target}: anterior {m.anterior.volume_mm3:,.0f} mm3, posterior "
         f"{m.posterior.volume_mm3:,.0f} mm3, total {m.total.volume_mm3:,.0f} mm3. {NOTICE}\n"
     )
+    for side, parts in m.sides.items():
+        sys.stdout.write(f"  {side}: " + ", ".join(
+            f"{name} {part.volume_mm3:,.0f} mm3" for name, part in parts.items()
+        ) + "\n")  # fmt: skip
     for finding in analysis.findings:
         sys.stdout.write(f"  {finding.level}: {finding.message}\n")
 

@@ -20,6 +20,7 @@ from core.drift import Values
 from core.errors import HippoViewError, InputError, NotFoundError
 from core.nifti_header import LARGEST_HEADER_BYTES, parse_header
 from core.pipeline import Analysis
+from core.sides import sides_file
 from core.storage import Storage
 from core.volume import ras_affine, to_ras
 
@@ -141,7 +142,7 @@ class Cases:
             row = _row(name, report)
             self._write_record(row | {"features": features})
             with self._engine.begin() as connection:
-                _insert(connection, row, json.dumps(features))
+                _insert(connection, row, features)
         except BaseException:
             self._storage.delete_folder(folder)
             raise
@@ -163,7 +164,7 @@ class Cases:
         for case_id in set(self._storage.folders(_FOLDER)) - known:
             try:
                 record = json.loads(self._storage.read(f"{_FOLDER}/{case_id}/{_RECORD}"))
-                features = json.dumps(record.pop("features"))
+                features = record.pop("features")
                 drawn = self._drawn(case_id)
                 for version in drawn:  # a kill may have left the record behind its masks
                     if version["version"]["number"] > record.get("mask_version", MODEL_MASK):
@@ -248,6 +249,22 @@ class Cases:
         finite = np.isfinite(values)
         values = np.where(finite, values, values[finite].min())
         return CaseImages(values, labels, ras_affine(header))
+
+    def sides_file(self, case_id: str) -> bytes:
+        """Of a head, the newest mask with values of its own for left and right.
+
+        Raises
+        ------
+        NotFoundError
+            It is a crop.
+        """
+        head = self.get(case_id).report.get("head")
+        if not head:
+            raise NotFoundError("The side of a crop is not known")
+        mask = self.mask_file(case_id)
+        header = parse_header(gzip.decompress(mask)[:LARGEST_HEADER_BYTES])
+        labels = to_ras(nifti.read_mask(mask), header)
+        return sides_file(labels, ras_affine(header), header, head)
 
     def image_file(self, case_id: str) -> bytes:
         """The scan as ``.nii.gz``, on the file's own grid, without free text."""
@@ -368,11 +385,13 @@ def _row(name: str, report: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _insert(connection: Connection, row: dict[str, Any], features: str) -> bool:
+def _insert(connection: Connection, row: dict[str, Any], features: Values | None) -> bool:
     if connection.scalar(select(CASES.c.id).where(CASES.c.id == row["id"])):
         return False  # another process took it in from the storage at this very moment
     connection.execute(CASES.insert().values(**row))
-    connection.execute(FEATURES.insert().values(case_id=row["id"], content=features))
+    if features is not None:
+        content = json.dumps(features)
+        connection.execute(FEATURES.insert().values(case_id=row["id"], content=content))
     return True
 
 

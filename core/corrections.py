@@ -28,9 +28,9 @@ from core.cases import (
 )
 from core.database import CASES, DRAFTS, MASK_VERSIONS
 from core.errors import ConflictError, InputError
-from core.measure import MASK_CODES, assess, measure
+from core.measure import MASK_CODES, assess, assess_head, measure, measure_head
 from core.nifti_header import LARGEST_HEADER_BYTES, Header, parse_header
-from core.segmentation import LABELS
+from core.segmentation import LABELS, Segmentation
 from core.storage import Storage
 from core.volume import from_ras, ras_affine, to_ras
 
@@ -151,6 +151,21 @@ class Corrections:
         header = self._header(case_id)
         return self._keep(case_id, labels, header, base, author, f"Back to {name}", "")
 
+    def segment_here(
+        self, case_id: str, segmentation: Segmentation, *, base: int, author: str, comment: str
+    ) -> MaskVersion:
+        """Keep a head's mask that was made where a person pointed, as a version of its own.
+
+        Raises
+        ------
+        ConflictError, InputError, NotFoundError
+            As `save`.
+        """
+        header = self._header(case_id)
+        labels = from_ras(segmentation.labels, header)
+        head = segmentation.head.as_dict() if segmentation.head else None
+        return self._keep(case_id, labels, header, base, author, comment, "", head)
+
     def keep_draft(self, case_id: str, visitor: str, packed: bytes, base: int) -> None:
         """Keep what a browser drew so far, in place of what it sent before.
 
@@ -178,14 +193,14 @@ class Corrections:
 
     def _keep(
         self, case_id: str, labels: NDArray[np.uint8], header: Header, base: int, author: str,
-        comment: str, visitor: str,
+        comment: str, visitor: str, head: dict[str, Any] | None = None,
     ) -> MaskVersion:  # fmt: skip
         author = clean_text(author)
         if not author:
             raise InputError("The author is empty", "Type your name.", code="no_author")
         labels = np.ascontiguousarray(labels)
         model = nifti.read_mask(self._storage.read(mask_key(case_id, MODEL_MASK)))
-        report = self._report(case_id, labels, header)
+        report = self._report(case_id, labels, header, head)
         corrected = not np.array_equal(labels, model)
         version = MaskVersion(
             base + 1, self._timestamp(), author, clean_text(comment, limits.MAX_COMMENT_CHARS),
@@ -235,14 +250,26 @@ class Corrections:
             code="newer_version",
         )
 
-    def _report(self, case_id: str, labels: NDArray[np.uint8], header: Header) -> dict[str, Any]:
+    def _report(
+        self,
+        case_id: str,
+        labels: NDArray[np.uint8],
+        header: Header,
+        new_head: dict[str, Any] | None,
+    ) -> dict[str, Any]:
         """The parts of a case's report that depend on its mask."""
         before = self._cases.get(case_id).report
         ras = to_ras(labels, header)
-        measures = measure(ras, ras_affine(header))
+        affine, head = ras_affine(header), new_head or before.get("head")
+        if head is None:
+            measures = measure(ras, affine)
+            of_mask = assess(ras, measures)
+        else:
+            measures = measure_head(ras, affine, head)
+            of_mask = assess_head(ras, affine, head)
         of_scan = [w for w in before["warnings"] if w["code"] not in MASK_CODES]
-        of_mask = [f.as_dict() for f in assess(ras, measures)]
-        report = {"measures": measures.as_dict(), "warnings": of_scan + of_mask}
+        found = [f.as_dict() for f in of_mask]
+        report = {"measures": measures.as_dict(), "warnings": of_scan + found, "head": head}
         return dict(json.loads(json.dumps(report)))
 
     def _header(self, case_id: str) -> Header:

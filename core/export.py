@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.cases import Case
+from core.localise import SIDES
 from core.pipeline import NOTICE
 
 
@@ -48,6 +49,7 @@ def report_csv(case: Case) -> bytes:
             ),
             ("long_axis_length", label, _fixed(m["length_mm"], 1), "mm"),
         ]
+    rows += _of_sides(r)
     rows += [
         ("anterior_share", "", _fixed(r["measures"]["anterior_share_percent"], 1), "%"),
         ("voxel_volume", "", _fixed(r["measures"]["voxel_mm3"], 4), "mm3"),
@@ -70,10 +72,31 @@ def report_csv(case: Case) -> bytes:
     return _table(("quantity", "label", "value", "unit"), rows)
 
 
+def _of_sides(report: dict[str, Any]) -> list[tuple[str, str, Any, str]]:
+    """What a whole head has beside its totals."""
+    head, measures = report.get("head"), report["measures"]
+    if not head:
+        return []
+    volumes = [
+        ("volume", f"{side}_{label}", _fixed(m["volume_mm3"], 1), "mm3")
+        for side, parts in measures["sides"].items()
+        for label, m in parts.items()
+    ]
+    return [
+        *volumes,
+        ("asymmetry_index", "total", _fixed(measures["asymmetry_percent"], 1), "%"),
+        ("brain_volume_estimate", "", _fixed(head["brain_ml"], 0), "ml"),
+        ("share_of_brain", "total", _fixed(measures["share_of_brain_percent"], 3), "%"),
+        ("confidence", "", head["confidence"], ""),
+        *(("reason", "", reason, "") for reason in head["reasons"]),
+    ]
+
+
 SUMMARY_COLUMNS = (
     "case_id", "state", "anterior_mm3", "posterior_mm3", "total_mm3", "total_ml",
     "anterior_share_percent", "long_axis_mm", "spacing_mm", "orientation", "side", "warnings",
-    "error", "mask_version", "review", "model_version", "model_sha256", "input_sha256", "notice",
+    "error", "left_mm3", "right_mm3", "asymmetry_percent", "confidence",
+    "mask_version", "review", "model_version", "model_sha256", "input_sha256", "notice",
 )  # fmt: skip
 
 
@@ -90,7 +113,7 @@ def summary_csv(outcomes: Sequence[Outcome], *, with_names: bool = False) -> byt
 def _summary_row(outcome: Outcome) -> tuple[Any, ...]:
     case = outcome.case
     if case is None:
-        return ("", "refused", *[""] * 10, outcome.error, *[""] * 5, NOTICE)
+        return ("", "refused", *[""] * 10, outcome.error, *[""] * 9, NOTICE)
     r, m = case.report, case.report["measures"]
     return (
         case.id,
@@ -106,6 +129,7 @@ def _summary_row(outcome: Outcome) -> tuple[Any, ...]:
         m["side"],
         "; ".join(w["code"] for w in r["warnings"] if w["level"] == "warning"),
         "",
+        *_both_sides(r),
         case.mask_version,
         case.review.state,
         r["model"]["version"],
@@ -113,6 +137,18 @@ def _summary_row(outcome: Outcome) -> tuple[Any, ...]:
         r["input"]["sha256"],
         NOTICE,
     )
+
+
+def _both_sides(report: dict[str, Any]) -> tuple[str, str, str, str]:
+    head, measures = report.get("head"), report["measures"]
+    if not head:
+        return "", "", "", ""
+    left, right = (
+        _fixed(measures["sides"][side]["total"]["volume_mm3"], 1)
+        if side in measures["sides"] else ""
+        for side in SIDES
+    )  # fmt: skip
+    return left, right, _fixed(measures["asymmetry_percent"], 1), head["confidence"]
 
 
 def archive(

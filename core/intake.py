@@ -92,17 +92,10 @@ def vetted(
 
 def _check_field_of_view(header: Header) -> None:
     extent = " x ".join(f"{e:.0f}" for e in header.extent_mm)
-    if max(header.extent_mm) > limits.MAX_CROP_MM:
-        raise InputError(
-            f"The scan covers {extent} mm: that is a whole head or a large part of it, and "
-            "this version segments a crop around one hippocampus",
-            "Crop it to about 35 x 50 x 35 mm around one hippocampus and send the crop.",
-            code="whole_head",
-        )
     if min(header.extent_mm) < limits.MIN_EXTENT_MM:
         raise InputError(
             f"The scan covers only {extent} mm, too little to hold a hippocampus",
-            "Send a crop of about 35 x 50 x 35 mm around one hippocampus.",
+            "Send a whole head, or a crop of about 35 x 50 x 35 mm around one hippocampus.",
             code="too_small",
         )
 

@@ -1,13 +1,15 @@
 """Places in a mask that are worth a look: the viewer jumps from one to the next."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from core.localise import SIDES
 from core.segmentation import LABELS
+from core.volume import box_around
 
 _CORONAL = 1
 _MAX_FRAGMENTS = 5
@@ -36,13 +38,15 @@ class Landmark:
         return {"words": self.words, "voxel": list(self.voxel), "axis": self.axis}
 
 
-def landmarks(labels: NDArray[np.uint8]) -> list[Landmark]:
+def landmarks(labels: NDArray[np.uint8], where: NDArray[np.uint8] | None = None) -> list[Landmark]:
     """The largest coronal section of each label, then the pieces apart from its main one.
 
     Parameters
     ----------
     labels
         Shape (R, A, S), RAS+.
+    where
+        Of a head, same shape: 1 nearer to the left hippocampus, 2 to the right one.
 
     Examples
     --------
@@ -51,6 +55,22 @@ def landmarks(labels: NDArray[np.uint8]) -> list[Landmark]:
     >>> landmarks(mask)
     [Landmark(words='Largest section of anterior', voxel=(2, 2, 2), axis=1)]
     """
+    box = box_around(labels > 0)
+    if box is None:
+        return []
+    corner = [part.start for part in box]
+    found = []
+    for number, side in enumerate(SIDES, start=1):
+        part = labels[box] if where is None else np.where(where[box] == number, labels[box], 0)
+        for place in _of_one(part, "" if where is None else f"{side} "):
+            i, j, k = (int(n) + c for n, c in zip(place.voxel, corner, strict=True))
+            found.append(replace(place, voxel=(i, j, k)))
+        if where is None:
+            break
+    return found
+
+
+def _of_one(labels: NDArray[Any], side: str) -> list[Landmark]:
     found = []
     for name, value in LABELS.items():
         inside = labels == value
@@ -58,13 +78,13 @@ def landmarks(labels: NDArray[np.uint8]) -> list[Landmark]:
             where = int(inside.sum(axis=(0, 2)).argmax())
             section = np.zeros_like(inside)
             section[:, where] = inside[:, where]
-            found.append(Landmark(f"Largest section of {name}", _middle(section), _CORONAL))
+            found.append(Landmark(f"Largest section of {side}{name}", _middle(section), _CORONAL))
     for name, value in LABELS.items():
         pieces, _ = ndimage.label(labels == value, np.ones((3, 3, 3)))
         sizes = np.bincount(pieces.ravel())[1:]
         for piece in np.argsort(-sizes, kind="stable")[1 : 1 + _MAX_FRAGMENTS]:
             size = int(sizes[piece])
-            words = f"Fragment of {name}, {size:,} voxel{'s' * (size > 1)}"
+            words = f"Fragment of {side}{name}, {size:,} voxel{'s' * (size > 1)}"
             found.append(Landmark(words, _middle(pieces == piece + 1), _CORONAL))
     return found
 

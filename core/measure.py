@@ -1,6 +1,6 @@
 """Volumes and sizes of a segmentation, and what about it asks for a second look."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -9,12 +9,16 @@ from scipy import ndimage
 
 from core import limits
 from core.findings import Finding
+from core.heads import sides_of
+from core.localise import SIDES
 from core.segmentation import LABELS
+from core.volume import box_around, cut_affine
 
 SIDE_ON_A_CROP = "side unknown on a crop"
+BOTH_SIDES = "left and right together"
 # Findings about a mask; all others are about the scan and hold for every mask of it.
 MASK_CODES = frozenset((
-    "mask_empty", "volume_small", "volume_large", "touches_border",
+    "mask_empty", "volume_small", "volume_large", "touches_border", "check", "unreliable",
     *(f"{name}_{what}" for name in LABELS for what in ("missing", "fragmented")),
 ))  # fmt: skip
 _CORNERS = ndimage.generate_binary_structure(3, 3)
@@ -44,7 +48,20 @@ class LabelMeasures:
 
 @dataclass(frozen=True)
 class Measures:
-    """Sizes of one hippocampus."""
+    """Sizes of one hippocampus, or of both of a head together.
+
+    Attributes
+    ----------
+    side : str
+        In words.
+    sides : dict
+        Of a head: for ``left`` and ``right`` the measures of ``anterior``, ``posterior`` and
+        ``total``.
+    asymmetry_percent : float or None
+        Of a head: (L - R) / ((L + R) / 2) of the totals, in per cent.
+    share_of_brain_percent : float or None
+        Of a head: both hippocampi against the localiser's estimate of the brain's volume.
+    """
 
     anterior: LabelMeasures
     posterior: LabelMeasures
@@ -52,6 +69,9 @@ class Measures:
     anterior_share_percent: float | None
     voxel_mm3: float
     side: str
+    sides: dict[str, dict[str, LabelMeasures]] = field(default_factory=dict)
+    asymmetry_percent: float | None = None
+    share_of_brain_percent: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """As it stands in exports and in the API."""
@@ -79,6 +99,75 @@ def measure(labels: NDArray[np.uint8], affine: NDArray[np.float64]) -> Measures:
         voxel_mm3=float(abs(np.linalg.det(affine[:3, :3]))),
         side=SIDE_ON_A_CROP,
     )
+
+
+def measure_head(
+    labels: NDArray[np.uint8], affine: NDArray[np.float64], head: dict[str, Any]
+) -> Measures:
+    """Measure both hippocampi of a head.
+
+    Parameters
+    ----------
+    head
+        `core.heads.Head.as_dict`.
+    """
+    labels, affine = _cut(labels, affine)
+    both = measure(labels, affine)
+    sides = {}
+    for name, part in _halves(labels, affine, head).items():
+        one = measure(part, affine)
+        sides[name] = {"anterior": one.anterior, "posterior": one.posterior, "total": one.total}
+    asymmetry = None
+    if len(sides) == len(SIDES) and both.total.volume_mm3:
+        left, right = (sides[name]["total"].volume_mm3 for name in SIDES)
+        asymmetry = 100 * (left - right) / ((left + right) / 2)
+    brain_mm3 = 1000 * head["brain_ml"]
+    return replace(
+        both,
+        side=BOTH_SIDES,
+        sides=sides,
+        asymmetry_percent=asymmetry,
+        share_of_brain_percent=100 * both.total.volume_mm3 / brain_mm3 if brain_mm3 else None,
+    )
+
+
+def assess_head(
+    labels: NDArray[np.uint8], affine: NDArray[np.float64], head: dict[str, Any]
+) -> list[Finding]:
+    """What asks for a look in a head: each side's mask, and how far both can be trusted."""
+    labels, affine = _cut(labels, affine)
+    findings = []
+    for name, part in _halves(labels, affine, head).items():
+        for finding in assess(part, measure(part, affine)):
+            message = f"{name.capitalize()}: {finding.message}"
+            findings.append(Finding(finding.level, finding.code, message))
+    if head["confidence"] != "high":
+        word = {"check": "Check the masks", "unreliable": "The masks are unreliable"}
+        reasons = "; ".join(head["reasons"])
+        message = f"{word[head['confidence']]}: {reasons}."
+        findings.insert(0, Finding("warning", head["confidence"], message))
+    return findings
+
+
+def _cut(
+    labels: NDArray[np.uint8], affine: NDArray[np.float64]
+) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """The part of a head that holds its labels, with a voxel around it where there is one."""
+    box = box_around(labels > 0)
+    return (labels, affine) if box is None else (labels[box], cut_affine(affine, box))
+
+
+def _halves(
+    labels: NDArray[np.uint8], affine: NDArray[np.float64], head: dict[str, Any]
+) -> dict[str, NDArray[np.uint8]]:
+    """The labels of each side that was found."""
+    centres = {name: side["centre_mm"] for name, side in head["sides"].items()}
+    where = sides_of(labels.shape, affine, centres)
+    return {
+        name: np.where(where == number, labels, 0).astype(np.uint8)
+        for number, name in enumerate(SIDES, start=1)
+        if name in centres
+    }
 
 
 def assess(labels: NDArray[np.uint8], measures: Measures) -> list[Finding]:

@@ -10,6 +10,7 @@ from skimage.measure import marching_cubes
 from core.colours import LABEL_RGB
 from core.pipeline import NOTICE
 from core.segmentation import LABELS
+from core.volume import box_around, cut_affine
 
 # A mask's surface is a staircase; this much blur (voxels) lets the shape be seen and keeps
 # the volume inside it. For the eye only: no measure is taken from a surface.
@@ -41,8 +42,10 @@ def surface(inside: NDArray[np.bool_], affine: NDArray[np.float64]) -> Surface |
     affine : ndarray, shape (4, 4)
         Indices to mm, RAS+.
     """
-    if not inside.any():
+    box = box_around(inside)
+    if box is None:
         return None
+    inside, affine = inside[box], cut_affine(affine, box)
     field = np.pad(inside.astype(np.float32), 2)
     smooth = ndimage.gaussian_filter(field, _SMOOTHING_VOXELS)
     if smooth.max() > 0.5:  # a mask of a few voxels is smoothed away: keep its staircase

@@ -14,6 +14,8 @@ from core.nifti_header import (
 )
 
 NOTICE = "HippoView mask: 1 anterior, 2 posterior. Research use, not for diagnosis."
+# 79 bytes are the most that the field takes.
+SIDES_NOTICE = "HippoView: 1 2 left anterior, posterior; 3 4 right. Research use, no diagnosis."
 _INTENT_LABEL = 1002
 
 
@@ -32,7 +34,9 @@ def values_of(clean_file: bytes, header: Header) -> NDArray[np.float64]:
     return values.reshape(header.shape, order="F")
 
 
-def mask_bytes(labels: NDArray[np.uint8], header: Header) -> bytes:
+def mask_bytes(
+    labels: NDArray[np.uint8], header: Header, notice: str = NOTICE, highest: int = 2
+) -> bytes:
     """The mask as ``.nii.gz``: uint8 on the file's grid, with its affine and codes.
 
     Parameters
@@ -47,11 +51,16 @@ def mask_bytes(labels: NDArray[np.uint8], header: Header) -> bytes:
     fields = fields_of(header)
     fields["datatype"], fields["bitpix"] = 2, 8
     fields["scl_slope"], fields["scl_inter"] = 1, 0
-    fields["cal_min"], fields["cal_max"] = 0, 2
+    fields["cal_min"], fields["cal_max"] = 0, highest
     fields["intent_code"] = _INTENT_LABEL
-    fields["descrip"] = NOTICE.encode()
+    fields["descrip"] = notice.encode()
     prefix = fields.tobytes() + EXTENSION_FLAG
     return gzip.compress(prefix + labels.tobytes(order="F"), compresslevel=6, mtime=0)
+
+
+def sides_bytes(values: NDArray[np.uint8], header: Header) -> bytes:
+    """As `mask_bytes`, of a head's mask where each side has its own values, 1 to 4."""
+    return mask_bytes(values, header, SIDES_NOTICE, 4)
 
 
 def read_mask(data: bytes) -> NDArray[np.uint8]:

@@ -13,7 +13,7 @@ from core.drift import Values, features_of
 from core.errors import ComputeError
 from core.findings import Finding
 from core.intake import Source, vetted
-from core.measure import Measures, assess, measure
+from core.measure import Measures, assess, assess_head, measure, measure_head
 from core.predictor.service import Predictor
 from core.segmentation import Segmentation
 
@@ -75,9 +75,11 @@ class Analysis:
     timings_s: dict[str, float]
 
     @property
-    def features(self) -> Values:
-        """For the drift report: `core.drift.FEATURES` of the scan, computed now."""
+    def features(self) -> Values | None:
+        """For the drift report: `core.drift.FEATURES` of a crop, computed now; none of a head."""
         volume = self.segmentation.volume
+        if volume.is_head:
+            return None
         return features_of(volume.data, volume.spacing_mm)
 
     def as_dict(self) -> dict[str, Any]:
@@ -95,6 +97,7 @@ class Analysis:
                 "orientation": header.orientation,
                 "oblique_deg": header.oblique_deg,
             },
+            "head": self.segmentation.head.as_dict() if self.segmentation.head else None,
             "model": self.segmentation.model.as_dict(),
             "device": self.segmentation.device,
             "backend": self.segmentation.backend,
@@ -159,8 +162,15 @@ def _analysis(
             segmentation = predictor.segment(image, caller.gone)
             marks.append(clock())
             caller.on_step("measure")
-            measures = measure(segmentation.labels, image.affine)
-            findings = image.findings + tuple(assess(segmentation.labels, measures))
+            labels, affine = segmentation.labels, image.affine
+            if segmentation.head is None:
+                measures = measure(labels, affine)
+                of_mask = assess(labels, measures)
+            else:
+                head = segmentation.head.as_dict()
+                measures = measure_head(labels, affine, head)
+                of_mask = assess_head(labels, affine, head)
+            findings = (*image.findings, *of_mask)
             mask_file = segmentation.mask_file()
             clean_file = file.path.read_bytes()
     marks.append(clock())

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core import nifti
+from core.heads import Head
 from core.model import Model
 from core.volume import Volume, from_ras
 
@@ -27,6 +28,8 @@ class Segmentation:
         How it was computed; see `core.predictor.networks.Network` and the setting.
     timings_s : dict of str to float
         Seconds by step.
+    head : Head or None
+        Of a whole head: its sides and how far the masks can be trusted.
     """
 
     labels: NDArray[np.uint8]
@@ -37,6 +40,7 @@ class Segmentation:
     precision: str
     mirroring: str
     timings_s: dict[str, float]
+    head: Head | None = None
 
     def mask_file(self) -> bytes:
         """The mask as ``.nii.gz`` on the file's own grid and affine."""

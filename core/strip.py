@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from core.cases import Case, CaseImages
 from core.colours import LABEL_COLOURS
+from core.limits import MAX_CROP_MM
 from core.pipeline import NOTICE
 from core.segmentation import LABELS
+from core.volume import box_around, cut_affine
 
 Convention = Literal["radiological", "neurological"]
 CONVENTION_WORDS = {
@@ -23,6 +25,7 @@ CONVENTION_WORDS = {
 }
 
 _COLUMNS = 6
+_MARGIN_MM = 20.0
 _DPI = 150
 _WIDTH_IN = 12.0
 # Name, axis that is cut, axes drawn across and up, letters at their two ends.
@@ -39,7 +42,7 @@ def strip_png(case: Case, images: CaseImages, convention: Convention) -> bytes:
 
     Where the mask is empty they run through the whole volume.
     """
-    values, labels, affine = images.values, images.labels, images.affine
+    values, labels, affine = _near_the_mask(images)
     spacing = voxel_sizes(affine)
     low, high = np.percentile(values, (2, 98))
     extents = np.array(values.shape) * spacing
@@ -106,6 +109,22 @@ def labels_png(images: CaseImages) -> bytes:
     out = io.BytesIO()
     figure.savefig(out, format="png", facecolor="black")
     return out.getvalue()
+
+
+def _near_the_mask(
+    images: CaseImages,
+) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.float64]]:
+    """Of a head, the part around both hippocampi; a crop whole."""
+    values, labels, affine = images.values, images.labels, images.affine
+    spacing = voxel_sizes(affine)
+    if max(np.array(values.shape) * spacing) <= MAX_CROP_MM:
+        return values, labels, affine
+    box = box_around(labels > 0, int(_MARGIN_MM / min(spacing)))
+    return (
+        (values, labels, affine)
+        if box is None
+        else (values[box], labels[box], cut_affine(affine, box))
+    )
 
 
 def _slices(labels: NDArray[np.uint8], axis: int) -> list[int]:

@@ -1,7 +1,7 @@
 """A volume: voxels and affine travel together, RAS+ in memory, and know their way back."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -56,6 +56,17 @@ class Volume:
         return float(x), float(y), float(z)
 
     @property
+    def extent_mm(self) -> tuple[float, float, float]:
+        """Edge to edge along the axes of ``data``."""
+        x, y, z = (n * mm for n, mm in zip(self.data.shape, self.spacing_mm, strict=True))
+        return x, y, z
+
+    @property
+    def is_head(self) -> bool:
+        """Whether it covers more than any crop around one hippocampus."""
+        return max(self.extent_mm) > limits.MAX_CROP_MM
+
+    @property
     def content_sha256(self) -> str:
         """Hash of the voxels in RAS+: the same image has it whatever file it came in."""
         digest = hashlib.sha256(np.array(self.data.shape, "<i8").tobytes())
@@ -80,9 +91,11 @@ def from_values(values: NDArray[np.float64], header: Header) -> Volume:
     values = to_ras(values, header)
     data, unit = np.ascontiguousarray(values, np.float32), unit_range(values)
     affine = ras_affine(header)
-    extent_mm = np.array(data.shape) * voxel_sizes(affine)
     findings = [*header.findings, *value_findings, *_grid_findings(header)]
-    return Volume(data, unit, affine, header, (*findings, *_extent_findings(extent_mm)))
+    made = Volume(data, unit, affine, header, tuple(findings))
+    if made.is_head:
+        return made
+    return replace(made, findings=(*findings, *_extent_findings(np.array(made.extent_mm))))
 
 
 def unit_range(values: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -96,6 +109,32 @@ def unit_range(values: NDArray[np.floating]) -> NDArray[np.float32]:
     exact -= exact.min()
     exact /= exact.max()
     return np.ascontiguousarray(exact, np.float32)
+
+
+def box_around(inside: NDArray[np.bool_], margin: int = 1) -> tuple[slice, slice, slice] | None:
+    """The smallest box around what is true, with some voxels more, within the array.
+
+    >>> inside = np.zeros((9, 9, 9), bool)
+    >>> inside[3:5, 0, 8] = True
+    >>> box_around(inside)
+    (slice(2, 6, None), slice(0, 2, None), slice(7, 9, None))
+    """
+    edges = []
+    for axis, count in enumerate(inside.shape):
+        others = tuple(other for other in range(3) if other != axis)
+        places = np.flatnonzero(inside.any(axis=others))
+        if not places.size:
+            return None
+        first, last = int(places[0]), int(places[-1])
+        edges.append(slice(max(0, first - margin), min(count, last + margin + 1)))
+    return edges[0], edges[1], edges[2]
+
+
+def cut_affine(affine: NDArray[np.float64], box: tuple[slice, ...]) -> NDArray[np.float64]:
+    """Affine of the part of an array that a box cuts out."""
+    cut = affine.copy()
+    cut[:3, 3] += affine[:3, :3] @ [part.start for part in box]
+    return cut
 
 
 def to_ras(array: NDArray[Any], header: Header) -> NDArray[Any]:

@@ -37,10 +37,11 @@ with right:
     st.markdown(
         "- NIfTI files, `.nii` or `.nii.gz`, one 3-D volume each, in any orientation.\n"
         "- T1-weighted, about 1 mm voxels.\n"
-        "- A crop around one hippocampus, about 35 x 50 x 35 mm, the hippocampus near its "
+        f"- A whole head (anything over {MAX_CROP_MM:.0f} mm): both hippocampi are found, measured "
+        "and judged. A header that lies about left and right cannot be told from the image.\n"
+        "- Or a crop around one hippocampus, about 35 x 50 x 35 mm, the hippocampus near its "
         "middle.\n"
-        f"- Not yet: whole heads (anything over {MAX_CROP_MM:.0f} mm is refused) and DICOM "
-        "(convert with dcm2niix).\n"
+        "- Not yet: DICOM (convert with dcm2niix).\n"
         f"- A hippocampus of {low:,.0f} to {high:,.0f} mm³ is usual; others get a warning."
     )
     st.subheader("Keys and mouse", anchor=False)

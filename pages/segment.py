@@ -18,7 +18,7 @@ batch: Batch = st.session_state.setdefault("batch", Batch())
 
 with st.container(horizontal=True, vertical_alignment="bottom"):
     files = st.file_uploader(
-        "Drop T1-weighted crops around one hippocampus (.nii or .nii.gz, several at once)",
+        "Drop T1-weighted heads, or crops around one hippocampus (.nii, .nii.gz; several at once)",
         accept_multiple_files=True,
         max_upload_size=shared.settings.max_upload_mib,
         key=f"files-{batch.round}",
@@ -44,7 +44,7 @@ if uploads:
 if not batch.outcomes:
     st.info(
         "Nothing here yet. Drop a file above, or press *Try an example* to see a result in "
-        "seconds. Whole heads and DICOM are not read by this version.",
+        "seconds. DICOM is not read by this version.",
         icon=":material/upload_file:",
     )
     st.stop()

@@ -10,7 +10,7 @@ import numpy as np
 from nibabel.orientations import apply_orientation, inv_ornt_aff
 from numpy.typing import NDArray
 
-from core.example import example_file
+from core.example import example_file, template_file
 
 
 @functools.cache
@@ -22,6 +22,14 @@ def example() -> nib.Nifti1Image:
 @functools.cache
 def example_file_cached() -> bytes:
     return example_file()
+
+
+@functools.cache
+def template_head() -> nib.Nifti1Image:
+    """A whole brain that needs no data folder: the averaged one, 1 mm, without its skull."""
+    found: Any = nib.load(template_file("t1"))
+    data = np.asarray(found.dataobj, np.float32)
+    return image((data / data.max() * 1000).astype(np.int16), found.affine)
 
 
 def noise(shape: tuple[int, ...] = (35, 50, 35), dtype: Any = np.float32) -> NDArray[Any]:

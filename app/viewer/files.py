@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from core.cases import MODEL_MASK, CaseImages, Cases
 from core.colours import LABEL_RGB
+from core.heads import sides_of
 from core.landmarks import landmarks
 from core.pipeline import NOTICE
 from core.segmentation import LABELS
@@ -44,6 +45,7 @@ class ViewerFiles:
     """
 
     def __init__(self, cases: Cases) -> None:
+        self._cases = cases
         self.images = functools.lru_cache(_KEPT_CASES)(cases.images)
         self.scan = functools.lru_cache(_KEPT_CASES)(self._scan)
         self.mask = functools.lru_cache(2 * _KEPT_CASES)(self._mask)
@@ -67,7 +69,7 @@ class ViewerFiles:
 
     def _scan(self, case_id: str) -> ViewerFile:
         images: CaseImages = self.images(case_id, MODEL_MASK)
-        return _file(images.values, images.affine)
+        return _file(_short(images.values), images.affine)
 
     def _mask(self, case_id: str, version: int) -> ViewerFile:
         images: CaseImages = self.images(case_id, version)
@@ -76,6 +78,10 @@ class ViewerFiles:
     def _about(self, case_id: str, version: int) -> dict[str, Any]:
         """What the viewer needs to know of a case and a version of its mask beside the files."""
         images: CaseImages = self.images(case_id, version)
+        head, where = self._cases.get(case_id).report.get("head"), None
+        if head:
+            centres = {name: side["centre_mm"] for name, side in head["sides"].items()}
+            where = sides_of(images.labels.shape, images.affine, centres)
         windows = []
         for name, percents in _WINDOWS.items():
             low, high = (float(v) for v in np.percentile(images.values, percents))
@@ -91,8 +97,18 @@ class ViewerFiles:
             "conventions": CONVENTION_WORDS,
             "notice": NOTICE,
             "windows": windows,
-            "findings": [place.as_dict() for place in landmarks(images.labels)],
+            "head": head,
+            "findings": [place.as_dict() for place in landmarks(images.labels, where)],
         }
+
+
+def _short(values: NDArray[np.float32]) -> NDArray[Any]:
+    """Whole numbers in half as many bytes: most scanners store no others."""
+    limits = np.iinfo(np.int16)
+    if values.min() < limits.min or values.max() > limits.max:
+        return values
+    short = values.astype(np.int16)
+    return short if np.array_equal(short, values) else values
 
 
 def _file(values: NDArray[Any], affine: NDArray[np.float64]) -> ViewerFile:

@@ -5,10 +5,11 @@ The links to a case hold for one browser (`app.visitor`).
 
 import hashlib
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import streamlit as st
 from fastapi import APIRouter, Body, File, Form, Header, Path, Query, Request, UploadFile
+from pydantic import BaseModel, Field
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from app import visitor
@@ -16,6 +17,7 @@ from app.services import Services, services
 from app.viewer.bundle import bundle
 from app.viewer.files import ViewerFile
 from core.errors import NotFoundError
+from core.pipeline import Caller
 from core.strip import Convention
 
 PREFIX = "/viewer"
@@ -36,6 +38,7 @@ def router() -> APIRouter:
     made.get(f"{case}/about/{{version}}.json")(_about)
     made.get(f"{case}/slices/{{version}}/{{axis}}/{{index}}.png")(_slice)
     made.post(f"{case}/masks")(_save)
+    made.post(f"{case}/here")(_here)
     made.get(f"{case}/draft")(_draft)
     made.put(f"{case}/draft", status_code=204)(_keep_draft)
     made.delete(f"{case}/draft", status_code=204)(_drop_draft)
@@ -98,6 +101,25 @@ def _save(
     saved = shared.corrections.save(
         case_id, labels.file.read(), base=base, author=author, comment=comment,
         visitor=_who(request),
+    )  # fmt: skip
+    return JSONResponse({"version": saved.number}, 201)
+
+
+class Here(BaseModel):
+    """Where a person points in a head."""
+
+    side: Literal["left", "right"]
+    centre_mm: tuple[float, float, float]
+    base: Annotated[int, Field(ge=0)]
+    author: str
+
+
+def _here(request: Request, case_id: str, token: str, here: Here) -> JSONResponse:
+    """Segment one side of a head where a person points, as the newest version."""
+    shared = _admitted(request, case_id, token)
+    saved = shared.segment_here(
+        case_id, here.side, here.centre_mm, base=here.base, author=here.author,
+        caller=Caller(user=_who(request)),
     )  # fmt: skip
     return JSONResponse({"version": saved.number}, 201)
 

@@ -75,11 +75,30 @@ def restore(logits: NDArray[np.float32], prepared: Prepared, recipe: Recipe) -> 
     -------
     ndarray of uint8, shape (X, Y, Z)
     """
-    cropped = tuple(part.stop - part.start for part in prepared.box)
-    back = resample(logits, cropped, recipe.spacing_mm, prepared.spacing_mm, recipe.logits)
+    back = _resampled(logits, prepared, recipe)
     labels = np.zeros(prepared.shape, np.uint8)
     labels[prepared.box] = back.argmax(0)
     return np.ascontiguousarray(labels.transpose(recipe.backward).transpose(2, 1, 0))
+
+
+def probabilities(
+    logits: NDArray[np.float32], prepared: Prepared, recipe: Recipe
+) -> NDArray[np.float32]:
+    """Softmax on the grid that `prepare` was given, shape (classes, X, Y, Z)."""
+    back = _resampled(logits, prepared, recipe)
+    exponentials = np.exp(back - back.max(0))
+    found = np.zeros((len(back), *prepared.shape), np.float32)
+    found[0] = 1  # where the image is zero it was not computed
+    found[:, *prepared.box] = exponentials / exponentials.sum(0)
+    axes = (0, *(1 + axis for axis in recipe.backward))
+    return np.ascontiguousarray(found.transpose(axes).transpose(0, 3, 2, 1))
+
+
+def _resampled(
+    logits: NDArray[np.float32], prepared: Prepared, recipe: Recipe
+) -> NDArray[np.float32]:
+    cropped = tuple(part.stop - part.start for part in prepared.box)
+    return resample(logits, cropped, recipe.spacing_mm, prepared.spacing_mm, recipe.logits)
 
 
 def _box_of(mask: NDArray[np.bool_]) -> tuple[slice, ...]:

@@ -6,25 +6,30 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 from loguru import logger
 from numpy.typing import NDArray
 
-from core.errors import ComputeError, GoneError, HippoViewError, ModelError
-from core.model import Model
+from core import heads
+from core.errors import ComputeError, GoneError, HippoViewError, InputError, ModelError
+from core.localise import GRID
+from core.model import Model, load_model
 from core.predictor import window
 from core.predictor.networks import Network, backend_for, networks_of
-from core.predictor.prepare import prepare, restore
+from core.predictor.prepare import prepare, probabilities, restore
 from core.predictor.recipe import Recipe, recipe_of
 from core.predictor.turns import Turns
 from core.segmentation import Segmentation
-from core.settings import Settings
+from core.settings import ROOT, Settings
 from core.volume import Volume
 
 # One scan is read or measured while the network works on another.
 _WIDTH = 2
 _WARM_SHAPE = (35, 50, 35)
+LOCALISER_DIR = ROOT / "models" / "localiser-4mm"
 OpenModel = Callable[[], AbstractContextManager[Model]]
 
 
@@ -72,8 +77,10 @@ class Predictor:
         mirroring: str,
         queue_size: int,
         remark: str = "",
+        localiser: Network | None = None,
     ) -> None:
         self.model = model
+        self._localiser = localiser
         self.network = network
         self.mirroring = mirroring
         self.remark = remark
@@ -120,24 +127,37 @@ class Predictor:
         with self._turns.take(user, on_place, gone):
             yield
 
-    def segment(self, volume: Volume, gone: Callable[[], bool] = lambda: False) -> Segmentation:
-        """Segment a volume; the caller holds a turn.
+    def segment(
+        self,
+        volume: Volume,
+        gone: Callable[[], bool] = lambda: False,
+        centres_mm: dict[str, Any] | None = None,
+    ) -> Segmentation:
+        """Segment a crop or a whole head; the caller holds a turn.
 
         Parameters
         ----------
         gone
             Asked before each patch whether nobody waits for the outcome any more.
+        centres_mm
+            Of a head: by side, where a person says that a hippocampus is.
 
         Raises
         ------
+        InputError
+            Nothing like a hippocampus was found in a head.
         ComputeError
             The network failed on it. The next volume is not affected.
         GoneError
         """
         timings_s: dict[str, float] = {}
+        head = None
         try:
-            labels = self._labels(volume.unit, volume.spacing_mm, timings_s, gone)
-        except GoneError:
+            if volume.is_head:
+                labels, head = heads.segment(volume, _Eyes(self, timings_s, gone), centres_mm)
+            else:
+                labels = self._labels(volume.unit, volume.spacing_mm, timings_s, gone)
+        except (GoneError, InputError):
             raise
         except Exception as error:  # whatever a backend raises, the server and the batch go on
             logger.opt(exception=error).error("The network failed on a scan")
@@ -147,14 +167,44 @@ class Predictor:
             ) from error
         return Segmentation(
             labels, volume, self.model, self.network.device, self.network.backend,
-            self.network.precision, self.mirroring, timings_s,
+            self.network.precision, self.mirroring, timings_s, head,
         )  # fmt: skip
+
+    def heat(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The localiser's output, shape (3, *GRID); see `core.localise`."""
+        localiser = self._localiser
+        if localiser is None:
+            raise RuntimeError("this predictor has no localiser")
+        output: NDArray[np.float32] = self._runner.submit(localiser.logits, image[None]).result()[0]
+        return output
+
+    def probabilities(
+        self, crop: NDArray[np.float32], *, quick: bool, gone: Callable[[], bool]
+    ) -> NDArray[np.float32]:
+        """Of background and labels in an upright crop of 1 mm, shape (3, X, Y, Z).
+
+        Parameters
+        ----------
+        crop
+            From 0 to 1, as `core.volume.unit_range` makes it.
+        quick
+            Without mirrored predictions.
+        """
+        if gone():
+            raise GoneError("Nobody waits for this scan any more")
+        prepared = prepare(crop, (1.0, 1.0, 1.0), self._recipe)
+        mirrors = self._mirrors[:1] if quick else self._mirrors
+        work = partial(
+            window.predict, prepared.data, self.network, self._recipe.patch, mirrors, lambda: None
+        )
+        return probabilities(self._runner.submit(work).result(), prepared, self._recipe)
 
     def warm_up(self) -> None:
         """Run once on noise, so that the first scan is as fast as the tenth."""
         noise = np.random.default_rng(0).random(_WARM_SHAPE, np.float32)
         with self.turn():
             self._labels(noise, (1.0, 1.0, 1.0), {}, lambda: False)
+            self.heat(np.zeros(GRID, np.float32))
 
     def close(self) -> None:
         """End the network's thread once it is idle."""
@@ -191,6 +241,29 @@ class Predictor:
         return labels
 
 
+@dataclass(frozen=True)
+class _Eyes:
+    """What `core.heads` sees with, timed, and given up once nobody waits."""
+
+    predictor: Predictor
+    timings_s: dict[str, float]
+    gone: Callable[[], bool]
+
+    def heat(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
+        with self._timed("locate"):
+            return self.predictor.heat(image)
+
+    def probabilities(self, crop: NDArray[np.float32], *, quick: bool) -> NDArray[np.float32]:
+        with self._timed("centre" if quick else "network"):
+            return self.predictor.probabilities(crop, quick=quick, gone=self.gone)
+
+    @contextmanager
+    def _timed(self, step: str) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        self.timings_s[step] = self.timings_s.get(step, 0.0) + time.perf_counter() - began
+
+
 def loaded(model: Model, way: Way, backend: str = "", queue_size: int = 1) -> Predictor:
     """A predictor, not yet warmed.
 
@@ -209,7 +282,11 @@ def loaded(model: Model, way: Way, backend: str = "", queue_size: int = 1) -> Pr
     network, remark = networks_of(
         model, recipe, backend, way.precision, passes, may_fall_back=way.backend != backend
     )
-    return Predictor(model, recipe, network, way.mirroring, queue_size, remark)
+    finder = load_model(LOCALISER_DIR)
+    localiser, _ = networks_of(
+        finder, recipe_of(finder), backend, "float32", 1, may_fall_back=way.backend != backend
+    )
+    return Predictor(model, recipe, network, way.mirroring, queue_size, remark, localiser)
 
 
 class Predictors:

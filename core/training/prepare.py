@@ -268,6 +268,8 @@ def _usable(
 def _read(image: Path, label: Path, scratch: Path) -> tuple[_Case, str]:
     with _vetted(image, scratch) as file:
         loaded = volume.load(file)
+    if loaded.is_head:
+        raise InputError("it is a whole head; only crops around one hippocampus train a model")
     if _shear(loaded.affine) > _LARGEST_SHEAR:
         raise InputError("the image's axes are not at right angles")
     with _vetted(label, scratch) as file:

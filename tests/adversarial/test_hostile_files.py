@@ -103,7 +103,6 @@ BAD = {
     "constant by scaling": (patched(patched(RAW, "scl_slope", 1e-30), "scl_inter", 5), "constant"),
     "labels": (label_map(2), "label_map"),
     "many labels": (label_map(60), "label_map"),
-    "whole head": (as_bytes(image(noise((100, 120, 100)), np.diag([2.0, 2, 2, 1]))), "whole_head"),
 }  # fmt: skip
 
 

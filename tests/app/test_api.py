@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from core.pipeline import analyse
-from tests.scans import as_bytes, example, image, noise, stream
+from tests.scans import as_bytes, example, image, noise, stream, template_head
 from tests.server import Server, running
 
 SCAN = gzip.compress(as_bytes(example()), mtime=0)
@@ -95,14 +95,44 @@ def test_twenty_real_cases_reach_a_dice_of_088(client, task04):
 
 def test_real_files_that_are_no_crop_get_their_reason(client, shared_data):
     for file, code in (
-        ("heads/whole_head_t1.nii.gz", "whole_head"),
-        ("heads/elderly_2mm/t1/subject_01.nii.gz", "whole_head"),
         ("dirty/label_without_image_010.nii.gz", "label_map"),
         ("Task04_Hippocampus/imagesTr/._hippocampus_001.nii.gz", "not_nifti"),
     ):
         answer = send(client, (shared_data / file).read_bytes())
         assert answer.status_code == 422
         assert answer.json()["error"]["code"] == code
+
+
+def test_a_whole_head_gives_both_sides(client):
+    head = gzip.compress(as_bytes(template_head()))
+    answer = send(client, head)
+    assert answer.status_code == 200
+    assert answer.headers["X-Confidence"] == "high"
+    left, right = (float(answer.headers[f"X-{side}-Mm3"]) for side in ("Left", "Right"))
+    mask = nib.Nifti1Image.from_bytes(gzip.decompress(answer.content))
+    parts = np.asarray(mask.dataobj)
+    assert np.count_nonzero(parts) == pytest.approx(left + right)
+    by_side = client.post("/predict?labels=sides", files={"image": ("a.nii.gz", head)})
+    values = np.asarray(nib.Nifti1Image.from_bytes(gzip.decompress(by_side.content)).dataobj)
+    assert set(np.unique(values)) == {0, 1, 2, 3, 4}
+    assert np.array_equal(np.where(values > 2, values - 2, values), parts)
+    x_mm = nib.affines.apply_affine(mask.affine, np.argwhere(values > 0))[:, 0]
+    assert np.array_equal(x_mm < 0, values[values > 0] <= 2)  # left is where RAS is negative
+    assert np.count_nonzero((values == 1) | (values == 2)) == pytest.approx(left)
+
+    record = client.post(
+        "/predict", files={"image": ("a.nii.gz", head)}, headers={"Accept": "application/json"}
+    ).json()
+    assert set(record["head"]["sides"]) == {"left", "right"}
+    assert record["measures"]["sides"]["left"]["total"]["volume_mm3"] == pytest.approx(left)
+    index = record["measures"]["asymmetry_percent"]
+    assert index == pytest.approx(100 * (left - right) / ((left + right) / 2))
+
+
+def test_the_sides_of_a_crop_are_not_made_up(client):
+    answer = client.post("/predict?labels=sides", files={"image": ("a.nii", SCAN)})
+    assert answer.status_code == 422
+    assert answer.json()["error"]["code"] == "no_sides"
 
 
 def assert_shape(answer: httpx.Response) -> None:

@@ -325,12 +325,13 @@ export class Correcting {
   tell() {
     const { labels, about } = this.viewer
     const voxel = labels.spacing.reduce((product, mm) => product * mm, 1)
-    const count = (values, label) => values.reduce((n, value) => n + (value === label), 0)
+    const now = counts(labels.values)
+    const before = counts(this.saved)
     this.volumes.textContent = about.labels.map(({ name, value }) => {
-      const now = count(labels.values, value) * voxel
-      const change = Math.round(now - count(this.saved, value) * voxel)
+      const mm3 = now[value] * voxel
+      const change = Math.round(mm3 - before[value] * voxel)
       const sign = change > 0 ? "+" : "−"
-      return `${name} ${Math.round(now).toLocaleString("en")} mm³`
+      return `${name} ${Math.round(mm3).toLocaleString("en")} mm³`
         + (change ? ` (${sign}${Math.abs(change).toLocaleString("en")})` : "")
     }).join("   ")
     this.buttons.undo.disabled = !labels.done.length
@@ -485,6 +486,13 @@ export class Correcting {
     chosen()
     return true
   }
+}
+
+/** How many voxels of each value. */
+function counts(values) {
+  const found = new Uint32Array(256)
+  for (const value of values) found[value]++
+  return found
 }
 
 function choicesOf(labels, onChange) {

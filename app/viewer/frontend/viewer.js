@@ -11,6 +11,7 @@ import {
 import { Beside } from "./beside.js"
 import { Correcting, DRAWING_KEYS } from "./correcting.js"
 import { FlatViewer } from "./flat.js"
+import { BOX, HeadTools } from "./head.js"
 import { Labels, unpack } from "./labels.js"
 import STYLE from "./viewer.css"
 
@@ -33,6 +34,7 @@ const DIFFERENCES = [ // values of the picture alone: never in a mask
   { value: 9, name: "only in the other", rgb: [204, 121, 167] },
 ]
 const MOST_DIFFERENCES = 5
+const DOUBTFUL_PERCENT = 20 // masks that are called unreliable are dimmed
 const BANNER_PX = 34
 const FONT_PX = 20
 const INSET_PX = 6
@@ -101,6 +103,7 @@ class Viewer {
     this.cutPercent = 0
     this.finding = -1
     this.correcting = new Correcting(this)
+    this.head = new HeadTools(this)
     this.build(root)
   }
 
@@ -201,7 +204,7 @@ class Viewer {
       element("div", { className: "row" },
         this.views, this.shows,
         element("span", { className: "opacity" }, "Opacity ", this.opacity, this.percent)),
-      this.stages, ...this.correcting.rows,
+      this.stages, this.head.row, ...this.correcting.rows,
       element("div", { className: "row" }, this.slider, this.where, play),
       element("div", { className: "row" },
         this.windows, this.correcting.toggle, ...Object.values(others)),
@@ -248,12 +251,14 @@ class Viewer {
     this.colour()
     this.findings = this.about.findings
     this.finding = -1
-    this.opacity.value = OPACITY_PERCENT
+    const isDoubtful = this.about.head?.confidence === "unreliable"
+    this.opacity.value = isDoubtful ? DOUBTFUL_PERCENT : OPACITY_PERCENT
     this.setOpacity()
     this.cut(0)
     // NiiVue keeps both when it loads other volumes; they belong to the case before.
     this.nv.clearAllMeasurements()
     this.nv.setPan2Dxyzmm([0, 0, 0, 1])
+    this.head.open()
     await this.correcting.open()
     await this.apply(null)
     if (this.closed) return
@@ -347,6 +352,7 @@ class Viewer {
       correcting.start()
     }
     this.about = about
+    this.head.open()
     this.findings = this.about.findings
     this.finding = -1
     this.box.dataset.version = props.version
@@ -425,7 +431,7 @@ class Viewer {
   }
 
   labelColours() {
-    const colours = [...this.about.labels, ...DIFFERENCES]
+    const colours = [...this.about.labels, ...DIFFERENCES, BOX]
     const of = (channel) => [0, ...colours.map(({ rgb }) => rgb[channel])]
     return {
       R: of(0), G: of(1), B: of(2), A: [0, ...colours.map(() => 255)],
@@ -447,7 +453,9 @@ class Viewer {
     const all = this.labels.values
     const other = this.differing ? this.beside?.labels : null
     let i = 0
-    for (let z = 0; z < nz; z++) for (let y = 0; y < ny; y++) for (let x = 0; x < nx; x++, i++) {
+    if (!other && !this.outlined) { // a head has millions of voxels
+      for (; i < all.length; i++) picture[i] = visible[all[i]]
+    } else for (let z = 0; z < nz; z++) for (let y = 0; y < ny; y++) for (let x = 0; x < nx; x++, i++) {
       if (other && other[i] !== all[i]) {
         picture[i] = DIFFERENCES[all[i] ? 0 : 1].value
         continue
@@ -462,6 +470,7 @@ class Viewer {
         at[axis] > 0 && at[axis] < this.dims[axis] - 1
         && all[i - strides[axis]] === value && all[i + strides[axis]] === value) ? 0 : value
     }
+    this.head.paint(picture)
     this.nv.updateGLVolume()
   }
 

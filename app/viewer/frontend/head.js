@@ -1,0 +1,105 @@
+// What a whole head has beside a crop: two sides to go to, their boxes, and a way out where the
+// search failed: a person points at the hippocampus, and it is segmented there.
+
+import { element } from "./common.js"
+
+export const BOX = { value: 10, name: "box", rgb: [228, 230, 233] } // of the picture alone
+
+export class HeadTools {
+  constructor(viewer) {
+    this.viewer = viewer
+    const button = (words, title, action) => {
+      const made = element("button", { type: "button", textContent: words, title })
+      made.onclick = action
+      return made
+    }
+    this.buttons = ["left", "right"].flatMap((side) => [
+      button(`Go to ${side}`, `To the patient's ${side} hippocampus`, () => this.goTo(side)),
+      button(`Segment ${side} here`,
+        `The crosshair is in the middle of the ${side} hippocampus: segment it there`,
+        () => this.segment(side)),
+    ])
+    this.boxes = button("Boxes", "What the network saw of each side", () => this.toggleBoxes())
+    this.boxes.ariaPressed = "false"
+    this.told = element("output", { className: "kept" })
+    this.row = element("div", { className: "row", hidden: true },
+      ...this.buttons, this.boxes, this.told)
+  }
+
+  /** For the case that the viewer has loaded. */
+  open() {
+    this.head = this.viewer.about.head
+    this.row.hidden = !this.head
+    this.shown = false
+    this.boxes.ariaPressed = "false"
+    this.told.textContent = ""
+    this.shell = null
+  }
+
+  voxelOf(mm) {
+    const { nv, dims } = this.viewer
+    const frac = nv.mm2frac(mm)
+    return Array.from(frac, (f, w) => Math.min(dims[w] - 1, Math.max(0, Math.round(f * dims[w] - 0.5))))
+  }
+
+  goTo(side) {
+    const place = this.head.sides[side]
+    if (place) this.viewer.jump(this.voxelOf(place.centre_mm))
+    else this.told.textContent = `No ${side} hippocampus was found. Point at it and segment it there`
+  }
+
+  toggleBoxes() {
+    this.shown = !this.shown
+    this.boxes.ariaPressed = String(this.shown)
+    this.viewer.paint()
+  }
+
+  /** Draw the faces of the boxes into the picture, where there is no label. */
+  paint(picture) {
+    if (!this.shown) return
+    this.shell ??= Object.values(this.head.sides).flatMap(({ box }) => this.faces(box))
+    for (const index of this.shell) if (!picture[index]) picture[index] = BOX.value
+  }
+
+  faces({ from_mm: from, to_mm: to }) {
+    const low = this.voxelOf(from)
+    const high = this.voxelOf(to)
+    const found = []
+    const { labels } = this.viewer
+    for (let z = low[2]; z <= high[2]; z++) for (let y = low[1]; y <= high[1]; y++) {
+      for (let x = low[0]; x <= high[0]; x++) {
+        const edges = [x, y, z].filter((n, w) => n === low[w] || n === high[w]).length
+        if (edges >= 1) found.push(labels.index([x, y, z]))
+      }
+    }
+    return found
+  }
+
+  async segment(side) {
+    const { viewer } = this
+    if (viewer.correcting.isDrawn) {
+      this.told.textContent = "Save or discard what you have drawn first"
+      return
+    }
+    const mm = Array.from(viewer.nv.frac2mm(viewer.nv.scene.crosshairPos)).slice(0, 3)
+    this.told.textContent = `Segmenting the ${side} hippocampus here`
+    for (const button of this.buttons) button.disabled = true
+    const body = JSON.stringify({
+      side, centre_mm: mm, base: viewer.props.newest, author: viewer.props.author || "",
+    })
+    let words
+    try {
+      const answer = await fetch(`${viewer.props.files}/here`,
+        { method: "POST", body, headers: { "Content-Type": "application/json" } })
+      const told = await answer.json()
+      if (answer.ok) {
+        words = `Saved as version ${told.version}`
+        viewer.trigger("saved", told.version)
+      } else words = `${told.error.message}. ${told.error.hint}`
+    } catch {
+      words = "The server does not answer. Try again"
+    }
+    this.told.textContent = words
+    for (const button of this.buttons) button.disabled = false
+  }
+}

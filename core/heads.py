@@ -1,0 +1,319 @@
+"""A whole head: both hippocampi found, segmented in upright crops, and judged.
+
+The network knows crops of 1 mm like the Decathlon's, all of which look like a left hippocampus
+(DESIGN.md, *The crops*): a right one is mirrored for it, and its mask mirrored back.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from nibabel.affines import apply_affine
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from core import limits, localise
+from core.errors import InputError
+from core.localise import SIDES, Location
+from core.volume import Volume, unit_range
+
+CropShape = tuple[int, int, int]
+CROP: CropShape = (35, 50, 35)
+CROP_STEP_MM = 1.0
+# Where the hippocampus' centre lies against the crop's own in Task04, as in a left one (RAS).
+_OFFSET_MM = np.array((-2.4, 1.3, -2.3))
+# The second crop of each side lies this far off: what a good mask does not mind.
+_SECOND_MM = np.array((1.5, -1.5, 1.5))
+_FOREGROUND = 0.5
+
+Confidence = Literal["high", "check", "unreliable"]
+Probabilities = Callable[[NDArray[np.float32], bool], NDArray[np.float32]]
+
+
+class Networks(Protocol):
+    """What computes: see `core.predictor.service.Predictor`."""
+
+    def heat(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The localiser's output for `core.localise.window`, shape (3, *GRID)."""
+        ...
+
+    def probabilities(self, crop: NDArray[np.float32], *, quick: bool) -> NDArray[np.float32]:
+        """Of background and labels in a crop of 1 mm, shape (3, X, Y, Z); quick without mirrors."""
+        ...
+
+
+@dataclass(frozen=True)
+class Side:
+    """One hippocampus of a head.
+
+    Attributes
+    ----------
+    centre_mm : (float, float, float)
+        Of the crop's anatomy: where the hippocampus lies, RAS+.
+    found_mm : (float, float, float)
+        Where it was looked for: where the localiser had put it, or a person pointed.
+    peak : float
+        The localiser's highest value there.
+    agreement : float
+        Dice of the masks of two crops, placed 2.6 mm apart.
+    certainty : float
+        Mean of what the network says for the mask's voxels, 0.5 to 1; not calibrated.
+    pointed : bool
+        Whether a person pointed at it.
+    """
+
+    centre_mm: tuple[float, float, float]
+    found_mm: tuple[float, float, float]
+    peak: float
+    agreement: float
+    certainty: float
+    pointed: bool
+
+
+@dataclass(frozen=True)
+class Head:
+    """What is known of a whole head beside its labels.
+
+    Attributes
+    ----------
+    sides : dict of str to Side
+        ``left`` and ``right``, the patient's.
+    brain_ml : float
+        An estimate by the localiser, from voxels of 4 mm.
+    confidence : str
+        ``high``, ``check`` or ``unreliable``.
+    reasons : tuple of str
+        Why it is not high.
+    """
+
+    sides: dict[str, Side]
+    brain_ml: float
+    confidence: Confidence
+    reasons: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """As exports and the API give it; boxes are the crops that the network saw."""
+        sides = {}
+        for name, side in self.sides.items():
+            start = _start_mm(name, np.array(side.centre_mm)) - CROP_STEP_MM / 2
+            stop = start + np.array(CROP) * CROP_STEP_MM
+            box = {"from_mm": start.tolist(), "to_mm": stop.tolist()}
+            sides[name] = asdict(side) | {"box": box}
+        return {
+            "sides": sides, "brain_ml": self.brain_ml, "confidence": self.confidence,
+            "reasons": list(self.reasons),
+        }  # fmt: skip
+
+
+def segment(
+    volume: Volume, networks: Networks, centres_mm: dict[str, Any] | None = None
+) -> tuple[NDArray[np.uint8], Head]:
+    """Both hippocampi of a head.
+
+    Parameters
+    ----------
+    centres_mm
+        By side, where a person says that they are; else the localiser's word is taken.
+
+    Returns
+    -------
+    labels : ndarray of uint8, shape (X, Y, Z)
+        On the volume's grid.
+    head : Head
+
+    Raises
+    ------
+    InputError
+        There is nothing like a hippocampus in it.
+    """
+    image, start_mm = localise.window(volume)
+    location = localise.location(networks.heat(image), start_mm)
+    labels = np.zeros(volume.data.shape, np.uint8)
+    sides: dict[str, Side] = {}
+    for name in SIDES:
+        place = location.places[name]
+        given = (centres_mm or {}).get(name)
+        if given is None and place.peak < limits.LEAST_PEAK:
+            continue
+        looked_at = np.array(place.centre_mm if given is None else given, float)
+        centres = [looked_at]
+        if given is None:
+            centred = _centred(volume, networks, name, looked_at)
+            # Far from where it was looked for, either may be wrong: both are looked at.
+            is_far = np.linalg.norm(centred - looked_at) > limits.SECOND_LOOK_MM
+            centres = [centred, looked_at] if is_far else [centred]
+        looks = [_look(volume, networks, name, centre) for centre in centres]
+        best = max(looks, key=lambda look: look.agreement)
+        labels[best.labels > 0] = best.labels[best.labels > 0]
+        x, y, z = (float(n) for n in best.centre_mm)
+        sides[name] = Side(
+            (x, y, z), tuple(looked_at.tolist()), place.peak, best.agreement, best.certainty,
+            given is not None,
+        )  # fmt: skip
+    if not sides or not labels.any():
+        raise InputError(
+            "No hippocampus was found in this image",
+            "Is it a T1-weighted head with the temporal lobes in the field of view?",
+            code="nothing_found",
+        )
+    return labels, _judged(labels, volume, sides, location)
+
+
+def sides_of(
+    shape: tuple[int, ...], affine: NDArray[np.float64], centres_mm: dict[str, Any]
+) -> NDArray[np.uint8]:
+    """For each voxel the nearer hippocampus: 1 left, 2 right."""
+    if len(centres_mm) == 1:
+        return np.full(shape, 1 + SIDES.index(next(iter(centres_mm))), np.uint8)
+    left, right = (np.array(centres_mm[name]) for name in SIDES)
+    # The plane half way between: linear in the voxels' indices.
+    normal = right - left
+    along = normal @ affine[:3, :3]
+    offset = normal @ (affine[:3, 3] - (left + right) / 2)
+    i, j, k = (np.arange(n) * a for n, a in zip(shape, along, strict=True))
+    distance = i[:, None, None] + j[None, :, None] + k[None, None, :] + offset
+    return np.where(distance > 0, 2, 1).astype(np.uint8)
+
+
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """What two crops about one centre show, on the volume's grid."""
+
+    centre_mm: NDArray[np.float64]
+    labels: NDArray[np.uint8]
+    certainty: float
+    agreement: float
+
+
+def _centred(
+    volume: Volume, networks: Networks, side: str, centre_mm: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Half way from a centre to the middle of the mask that a crop about it leads to.
+
+    The whole way is worse where the mask is incomplete (decision 0013).
+    """
+    start = _start_mm(side, centre_mm)
+    inside = 1 - _probabilities(volume, networks, side, start, quick=True)[0]
+    middle = _middle(inside > _FOREGROUND)
+    return centre_mm if middle is None else (centre_mm + start + middle * CROP_STEP_MM) / 2
+
+
+def _look(volume: Volume, networks: Networks, side: str, centre_mm: NDArray[np.float64]) -> _Look:
+    first, second = (
+        (start, _probabilities(volume, networks, side, start, quick=False))
+        for start in (_start_mm(side, centre_mm), _start_mm(side, centre_mm + _SECOND_MM))
+    )
+    return _Look(centre_mm, *_on_grid(volume, first, second))
+
+
+def _start_mm(side: str, centre_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Centre of the first voxel of a side's crop."""
+    offset = _OFFSET_MM * (1 if side == "left" else (-1, 1, 1))
+    return np.asarray(centre_mm - offset - (np.array(CROP) - 1) / 2 * CROP_STEP_MM)
+
+
+def _probabilities(
+    volume: Volume, networks: Networks, side: str, start_mm: NDArray[np.float64], *, quick: bool
+) -> NDArray[np.float32]:
+    crop = localise.sample(volume.unit, volume.affine, start_mm, CROP, CROP_STEP_MM)
+    if side == "right":
+        crop = crop[::-1]
+    if crop.max() <= crop.min():  # outside of the image
+        return np.stack([np.ones(CROP, np.float32), *np.zeros((2, *CROP), np.float32)])
+    found = networks.probabilities(unit_range(crop), quick=quick)
+    return found[:, ::-1] if side == "right" else found
+
+
+def _middle(inside: NDArray[np.bool_]) -> NDArray[np.float64] | None:
+    pieces, count = ndimage.label(inside)
+    if not count:
+        return None
+    largest = np.bincount(pieces.ravel())[1:].argmax() + 1
+    return np.asarray(np.argwhere(pieces == largest).mean(0))
+
+
+Placed = tuple[NDArray[np.float64], NDArray[np.float32]]
+
+
+def _on_grid(
+    volume: Volume, first: Placed, second: Placed
+) -> tuple[NDArray[np.uint8], float, float]:
+    """Labels of both crops together on the volume's grid, their certainty and agreement."""
+    inverse = np.linalg.inv(volume.affine)
+    low = np.minimum(first[0], second[0])
+    high = np.maximum(first[0], second[0]) + np.array(CROP) * CROP_STEP_MM
+    corners = apply_affine(
+        inverse, [[(low, high)[n >> axis & 1][axis] for axis in range(3)] for n in range(8)]
+    )
+    begin = np.clip(np.floor(corners.min(0)).astype(int), 0, volume.data.shape)
+    end = np.clip(np.ceil(corners.max(0)).astype(int) + 1, 0, volume.data.shape)
+    part = tuple(slice(a, b) for a, b in zip(begin, end, strict=True))
+    labels = np.zeros(volume.data.shape, np.uint8)
+    if (end <= begin).any():
+        return labels, 0.0, 0.0
+    grid = np.stack(np.meshgrid(*(np.arange(a, b) for a, b in zip(begin, end, strict=True)),
+                                indexing="ij"), -1)  # fmt: skip
+    points = np.moveaxis(apply_affine(volume.affine, grid), -1, 0)
+    both = []
+    for start, probabilities in (first, second):
+        at = (points - start[:, None, None, None]) / CROP_STEP_MM
+        both.append(np.stack([
+            ndimage.map_coordinates(p, at, order=1, mode="constant", cval=float(n == 0))
+            for n, p in enumerate(probabilities)
+        ]))  # fmt: skip
+    masks = [p[0] < _FOREGROUND for p in both]
+    total = masks[0].sum() + masks[1].sum()
+    agreement = 2 * (masks[0] & masks[1]).sum() / total if total else 0.0
+    mean = (both[0] + both[1]) / 2
+    inside = mean[0] < _FOREGROUND
+    pieces, count = ndimage.label(inside, np.ones((3, 3, 3)))
+    if count > 1:
+        inside = pieces == np.bincount(pieces.ravel())[1:].argmax() + 1
+    labels[part] = np.where(inside, 1 + mean[1:].argmax(0), 0)
+    certainty = float(1 - mean[0][inside].mean()) if inside.any() else 0.0
+    return labels, certainty, float(agreement)
+
+
+def _judged(
+    labels: NDArray[np.uint8], volume: Volume, sides: dict[str, Side], location: Location
+) -> Head:
+    """How far the masks can be trusted, and why not further."""
+    check: list[str] = []
+    bad: list[str] = []
+    where = sides_of(labels.shape, volume.affine, {n: s.centre_mm for n, s in sides.items()})
+    voxel_mm3 = float(abs(np.linalg.det(volume.affine[:3, :3])))
+    sizes = {}
+    for number, name in enumerate(SIDES, start=1):
+        if name not in sides:
+            bad.append(f"no {name} hippocampus was found")
+            continue
+        side = sides[name]
+        sizes[name] = float(np.count_nonzero((labels > 0) & (where == number))) * voxel_mm3
+        far_mm = float(np.linalg.norm(np.array(side.centre_mm) - side.found_mm))
+        for reasons, level in ((bad, limits.HEAD_UNRELIABLE), (check, limits.HEAD_CHECK)):
+            found = [
+                (not side.pointed and side.peak < level["peak"],
+                 f"the {name} one was hard to find"),
+                (far_mm > level["moved_mm"],
+                 f"the {name} mask lies {far_mm:.0f} mm from where it was looked for"),
+                (side.agreement < level["agreement"],
+                 f"two looks at the {name} one agree to {side.agreement:.2f} (Dice) only"),
+                (not level["least_mm3"] <= sizes[name] <= level["most_mm3"],
+                 f"the {name} one measures {sizes[name]:,.0f} mm\N{SUPERSCRIPT THREE}"),
+            ]  # fmt: skip
+            reasons += [words for is_so, words in found if is_so and words not in bad]
+    if len(sizes) == len(SIDES):
+        mean = sum(sizes.values()) / 2
+        ratio = abs(sizes["left"] - sizes["right"]) / mean if mean else 2.0
+        apart = np.array(sides["right"].centre_mm) - sides["left"].centre_mm
+        apart_mm = float(np.linalg.norm(apart))
+        for reasons, level in ((bad, limits.HEAD_UNRELIABLE), (check, limits.HEAD_CHECK)):
+            found = [
+                (ratio > level["asymmetry"], f"the sides differ by {100 * ratio:.0f} %"),
+                (not level["least_apart_mm"] <= apart_mm <= level["most_apart_mm"],
+                 f"the two lie {apart_mm:.0f} mm apart"),
+            ]  # fmt: skip
+            reasons += [words for is_so, words in found if is_so and words not in bad]
+    confidence: Confidence = "unreliable" if bad else "check" if check else "high"
+    return Head(sides, location.brain_ml, confidence, (*bad, *check))
