@@ -172,8 +172,8 @@ def sides_of(
     along = normal @ affine[:3, :3]
     offset = normal @ (affine[:3, 3] - (left + right) / 2)
     i, j, k = (np.arange(n) * a for n, a in zip(shape, along, strict=True))
-    distance = i[:, None, None] + j[None, :, None] + k[None, None, :] + offset
-    return np.where(distance > 0, 2, 1).astype(np.uint8)
+    is_right = i[:, None, None] + j[None, :, None] > -offset - k[None, None, :]
+    return np.asarray(is_right.astype(np.uint8) + 1, np.uint8)
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import streamlit as st
 from fastapi import APIRouter, Body, File, Form, Header, Path, Query, Request, UploadFile
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, FiniteFloat
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from app import visitor
@@ -109,7 +109,7 @@ class Here(BaseModel):
     """Where a person points in a head."""
 
     side: Literal["left", "right"]
-    centre_mm: tuple[float, float, float]
+    centre_mm: tuple[FiniteFloat, FiniteFloat, FiniteFloat]
     base: Annotated[int, Field(ge=0)]
     author: str
 

@@ -21,7 +21,7 @@ export class HeadTools {
     ])
     this.boxes = button("Boxes", "What the network saw of each side", () => this.toggleBoxes())
     this.boxes.ariaPressed = "false"
-    this.told = element("output", { className: "kept" })
+    this.told = element("output", { className: "told" })
     this.row = element("div", { className: "row", hidden: true },
       ...this.buttons, this.boxes, this.told)
   }
