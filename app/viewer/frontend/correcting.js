@@ -126,7 +126,6 @@ export class Correcting {
     this.base = this.viewer.props.newest
     this.shown = this.viewer.props.version
     this.saved = this.viewer.labels.values.slice()
-    this.yields = false
     this.tell()
   }
 
@@ -423,14 +422,13 @@ export class Correcting {
       this.problem.hidden = false
       if (told.error.code === "newer_version") {
         this.confirm.textContent = "Save mine after it"
+        this.base = Number(/version (\d+)/.exec(told.error.message)[1]) // now it is known
         this.viewer.trigger("saved", 0) // the page shows what is there now
-        this.yields = true
       }
       return
     }
     this.base = this.shown = told.version
     this.saved = values
-    this.yields = false
     localStorage.setItem(AUTHOR_KEY, this.author.value)
     localStorage.removeItem(DRAFT_KEY + this.of.id)
     this.comment.value = ""
@@ -443,8 +441,7 @@ export class Correcting {
   /** The page says that there are newer versions; what is drawn here stays. */
   heard({ newest, files }) {
     this.of.files = files // its links may be new, after a restart of the server
-    if (this.yields) this.base = newest
-    else if (newest > this.base && this.isDrawn) {
+    if (newest > this.base && this.isDrawn) {
       this.say(`Version ${newest} was saved meanwhile. You draw on version ${this.base}`)
     }
   }
