@@ -21,8 +21,8 @@ from core.storage import Storage
 FOLDS = 5
 NNUNET_NAME = "Dataset001_Hippocampus"
 SPLIT_NAME, REPORT_NAME, DATASET_NAME = "split.json", "report.json", "dataset.json"
-# nnU-Net's reader. Its default, SimpleITK, reads the same values and may hang, as a training did
-# on its first scan (github.com/SimpleITK/SimpleITK/pull/2713 shows one such hang).
+# nnU-Net's reader. Its default, SimpleITK, reads the same values and may hang
+# (github.com/SimpleITK/SimpleITK/pull/2713).
 READER = "NibabelIO"
 _FOLDER = "datasets"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")

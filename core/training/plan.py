@@ -20,7 +20,7 @@ with contextlib.redirect_stdout(io.StringIO()):
 from core.model import Model
 from core.storage import write_whole
 from core.training.config import TrainingConfig
-from core.training.dataset import NNUNET_NAME, READER, Dataset
+from core.training.dataset import NNUNET_NAME, READER, Dataset, file_names
 
 _ID = 1
 _PLANS = "nnUNetPlans"
@@ -29,13 +29,27 @@ _SMALL_FIRST_FEATURES, _SMALL_BATCH = 16, 2
 _DONE = "hippoview-preprocessed"
 
 
-def set_environment(folder: Path, dataset_folder: Path) -> None:
-    """Tell nnU-Net where everything of this job lies; it reads environment variables."""
+def set_environment(folder: Path, dataset: Dataset, dataset_folder: Path) -> None:
+    """Tell nnU-Net where everything of this job lies; it reads environment variables.
+
+    The cases are named to it by ``dataset.json``. It would look for them itself with twelve
+    forked processes, of which one may wait for ever for a lock that another thread held when it
+    was forked (docs.python.org/3/library/multiprocessing.html#contexts-and-start-methods).
+    """
     raw = folder / "raw"
-    raw.mkdir(parents=True, exist_ok=True)
-    link = raw / NNUNET_NAME
-    link.unlink(missing_ok=True)
-    link.symlink_to(dataset_folder.resolve(), target_is_directory=True)
+    target = raw / NNUNET_NAME
+    if target.is_symlink():  # left by the version before this one, of a training that resumes
+        target.unlink()
+    target.mkdir(parents=True, exist_ok=True)
+    dataset_folder = dataset_folder.resolve()
+    files = {name: file_names(name, dataset.cases[name]) for name in dataset.training}
+    cases = {
+        name: {"images": [str(dataset_folder / image)], "label": str(dataset_folder / label)}
+        for name, (image, label) in files.items()
+    }
+    description = json.loads((dataset_folder / "dataset.json").read_bytes())
+    named = json.dumps(description | {"dataset": cases}, indent=1)
+    write_whole(target / "dataset.json", named.encode())
     os.environ["nnUNet_raw"] = str(raw)
     os.environ["nnUNet_preprocessed"] = str(folder / "preprocessed")
     os.environ["nnUNet_results"] = str(folder / "results")

@@ -95,7 +95,7 @@ def run(
     with local as files, _opened(base, registry) as m:
         work.phase("Checking the data set's files")
         datasets.verify(dataset, files, work.on_step)
-        planning.set_environment(folder, files)
+        planning.set_environment(folder, dataset, files)
         work.phase("Planning")
         plans, configuration = planning.plan(folder, config, m)
         planning.preprocess(
