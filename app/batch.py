@@ -63,7 +63,10 @@ def process(shared: Services, batch: Batch, uploads: list[Upload]) -> None:
     gone = threading.Event()
     workers = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="batch")
     futures: list[Future[Outcome]] = []
-    with st.status(f"0 of {len(todo)} done", expanded=True) as status:
+    # Not `st.status`: its wheel, turned without a GPU, takes a core from the segmentation.
+    with st.container(border=True):
+        count = st.empty()
+        count.markdown(f"**0 of {len(todo)} done**")
         bar = st.progress(0.0)
         try:
             for number, upload in enumerate(todo):
@@ -83,7 +86,7 @@ def process(shared: Services, batch: Batch, uploads: list[Upload]) -> None:
                     if which == number and words:
                         bar.progress(share / len(todo), f"{plain(upload.name)}: {words}")
                 _keep(batch, [(upload, futures[number])])
-                status.update(label=f"{number + 1} of {len(todo)} done")
+                count.markdown(f"**{number + 1} of {len(todo)} done**")
         finally:
             gone.set()
             workers.shutdown(wait=True, cancel_futures=True)

@@ -98,7 +98,7 @@ def show_case(shared: Services, case_id: str, on_next: Callable[[], None] | None
     _details(case)
 
 
-@st.cache_data(show_spinner="Drawing the slices", max_entries=40)
+@st.cache_data(show_spinner=False, max_entries=40)
 def _strip_file(
     _case: Case, _images: CaseImages, case_id: str, version: int, convention: Convention
 ) -> bytes:
@@ -196,7 +196,7 @@ def _warnings(case: Case) -> None:
             st.info(finding["message"], icon=":material/info:")
 
 
-@st.cache_data(show_spinner="Telling the sides apart", max_entries=8)
+@st.cache_data(show_spinner=False, max_entries=8)
 def _sides(_shared: Services, case_id: str, version: int) -> bytes:
     return _shared.cases.sides_file(case_id)
 
@@ -238,17 +238,22 @@ def _strip(case: Case, images: CaseImages) -> None:
     )  # fmt: skip
 
 
+@st.fragment
 def _surfaces(case: Case, images: CaseImages) -> None:
-    st.subheader("Surfaces", anchor=False)
-    surfaces = label_surfaces(images.labels, images.affine)
-    if not surfaces:
-        st.caption("The mask is empty: there is no surface.")
-        return
-    st.plotly_chart(
-        surface_figure(surfaces, _SURFACE_PX), key=f"surfaces-{case.id}-{case.mask_version}",
-        config={"displaylogo": False}, alt="Surfaces of the anterior and posterior hippocampus",
-    )  # fmt: skip
-    st.caption("Drag to turn. Smoothed for the eye; the volumes are counted from the voxels.")
+    # Plotly draws with WebGL as the viewer does; on a computer without a GPU it holds up the page
+    # for seconds, so it starts when somebody asks for it.
+    with st.expander("Surfaces", on_change="rerun", key=f"surfaces-{case.id}") as opened:
+        if not opened.open:
+            return
+        surfaces = label_surfaces(images.labels, images.affine)
+        if not surfaces:
+            st.caption("The mask is empty: there is no surface.")
+            return
+        st.plotly_chart(
+            surface_figure(surfaces, _SURFACE_PX), key=f"chart-{case.id}-{case.mask_version}",
+            config={"displaylogo": False}, alt="Surfaces of the anterior and posterior hippocampus",
+        )  # fmt: skip
+        st.caption("Drag to turn. Smoothed for the eye; the volumes are counted from the voxels.")
 
 
 def _details(case: Case) -> None:

@@ -1,26 +1,38 @@
-"""The viewer in Chromium, drawn in software, on the example: bytes, times and memory.
+"""The viewer in Chromium, drawn in software, beside niivue-streamlit: bytes, times and memory.
 
-``python -m benchmarks.viewer [HEAD]``; with HEAD, a whole head instead of the example.
+``python -m benchmarks.viewer [SCAN]``, by default the example crop. The peer is installed for it:
+``uv pip install niivue-streamlit==0.3.0``.
 """
 
+import gzip
+import io
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import psutil
-from playwright.sync_api import Browser, sync_playwright
+from PIL import Image
+from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 from benchmarks.rounds import write
+from core.example import example_file
 from tests.browser.conftest import _FLAGS
 from tests.browser.user import User
-from tests.server import running
+from tests.server import free_port, running
+from tests.waiting import until
 
-_CHANGES, _WHEELS, _CASES = 10, 60, 20
+_TIMES, _CHANGES, _WHEELS, _CASES = 5, 10, 60, 20
+_SIZE = {"width": 1280, "height": 900}
+_QUIET_MS = 1500
 _WHEEL = """async (canvas, count) => {
   const gl = canvas.getContext("webgl2");
   const box = canvas.getBoundingClientRect();
@@ -29,7 +41,7 @@ _WHEEL = """async (canvas, count) => {
     const start = performance.now();
     canvas.dispatchEvent(new WheelEvent("wheel", {
       deltaY: i % 20 < 10 ? 100 : -100, bubbles: true, cancelable: true,
-      clientX: box.x + box.width / 2, clientY: box.y + box.height / 2 }));
+      clientX: box.x + box.width / 4, clientY: box.y + box.height / 4 }));
     await new Promise(requestAnimationFrame);
     gl.finish();
     times.push(performance.now() - start);
@@ -38,7 +50,7 @@ _WHEEL = """async (canvas, count) => {
 }"""
 
 
-def watched(page: Any) -> list[int]:
+def watched(page: Page) -> list[int]:
     """Sizes of all that goes over the page's sockets from now on."""
     sizes: list[int] = []
 
@@ -50,87 +62,134 @@ def watched(page: Any) -> list[int]:
     return sizes
 
 
-def ours(browser: Browser, folder: Path) -> dict[str, Any]:
-    """Bytes, times and memory of HippoView's viewer."""
+def ours(browser: Browser, folder: Path, scan: Path) -> dict[str, Any]:
+    """Of HippoView: from the upload and from the result to the picture, bytes, wheel."""
     with running(folder) as server:
-        page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+        page = browser.new_context(viewport=_SIZE).new_page()
         sizes = watched(page)
         user = User(page, server.url)
         user.open()
-        to_picture = [next_case(user) for _ in range(7)]
-        user.choose("Coronal")
+        shown = [_shown(user, scan) for _ in range(_TIMES)]
         user.pixels()
         sizes.clear()
+        opacity = user.viewer.get_by_role("slider", name="Opacity")
         for i in range(_CHANGES):
-            opacity = user.viewer.get_by_role("slider", name="Opacity")
             opacity.press("ArrowRight" if i % 2 else "ArrowLeft")
-        page.wait_for_timeout(1000)
-        changes = sum(sizes)
-        wheels = user.canvas.evaluate(_WHEEL, _WHEELS)
-        memory = []
-        session = page.context.new_cdp_session(page)
-        for _ in range(_CASES):
-            next_case(user)
-            session.send("HeapProfiler.collectGarbage")
-            heap = page.evaluate("performance.memory.usedJSHeapSize")
-            memory.append((heap / 2**20, _resident_mib()))
+        page.wait_for_timeout(_QUIET_MS)
+        found = {
+            "upload_to_picture_s": [from_upload for from_upload, _ in shown],
+            "result_to_picture_s": [from_result for _, from_result in shown],
+            "ten_changes_bytes": sum(sizes),
+            "wheel_all_planes_ms": _wheel(user.canvas),
+        }
+        user.choose("Coronal")
+        user.pixels()
+        found["wheel_one_plane_ms"] = _wheel(user.canvas)
         page.context.close()
-    return {
-        "result_to_picture_s": statistics.median(to_picture),
-        "ten_changes_bytes": changes,
-        "wheel_ms": statistics.median(wheels),
-        "wheel_p95_ms": float(np.percentile(wheels, 95)),
-        "heap_mib": [memory[0][0], memory[_CASES // 2][0], memory[-1][0]],
-        "renderers_mib": [memory[0][1], memory[_CASES // 2][1], memory[-1][1]],
-    }
+    return found
 
 
-def of_a_head(browser: Browser, folder: Path, path: Path) -> dict[str, Any]:
-    """From upload to picture, five times, and what the controls cost on a whole head."""
-    with running(folder) as server:
-        page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+def peers(browser: Browser, scan: Path, mask: Path) -> dict[str, Any]:
+    """Of niivue-streamlit: from the press of a button to the picture, bytes, wheel."""
+    with _peer(scan, mask) as url:
+        page = browser.new_context(viewport=_SIZE).new_page()
         sizes = watched(page)
-        user = User(page, server.url)
-        user.open()
-        to_picture, from_upload = [], []
-        for _ in range(5):
-            states = page.locator(".viewer")
-            before = states.get_attribute("data-case") if states.count() else None
-            fresh = f':not([data-case="{before}"])' if before else ""
+        page.goto(url)
+        show = page.get_by_role("button", name="Show")
+        canvas = page.frame_locator("iframe").locator("canvas").first
+        times = []
+        for _ in range(_TIMES):
+            before = page.locator("iframe").element_handles()
             began = time.perf_counter()
-            user.upload(path)
-            page.locator(f'.viewer[data-state="ready"]{fresh}').wait_for()
-            from_upload.append(time.perf_counter() - began)
-            user.settle()
-            to_picture.append(int(user.viewer.get_attribute("data-load-ms") or 0) / 1000)
-        user.choose("Coronal")
-        user.pixels()
+            show.click()
+            for old in before:
+                old.wait_for_element_state("hidden")
+            _wait_for_picture(page, canvas)
+            times.append(time.perf_counter() - began)
+        page.wait_for_timeout(_QUIET_MS)
         sizes.clear()
+        opacity = page.get_by_role("slider", name="Opacity")
         for i in range(_CHANGES):
-            opacity = user.viewer.get_by_role("slider", name="Opacity")
+            before_it = len(sizes)
             opacity.press("ArrowRight" if i % 2 else "ArrowLeft")
-        page.wait_for_timeout(1000)
-        changes = sum(sizes)
-        wheels = user.canvas.evaluate(_WHEEL, _WHEELS)
+            until(lambda known=before_it: page.wait_for_timeout(100) or len(sizes) > known)
+            page.wait_for_timeout(_QUIET_MS)
+        found = {
+            "result_to_picture_s": times,
+            "ten_changes_bytes": sum(sizes),
+            "wheel_all_planes_ms": _wheel(canvas),
+        }
         page.context.close()
-    return {
-        "head_upload_to_picture_s": statistics.median(from_upload),
-        "head_result_to_picture_s": statistics.median(to_picture),
-        "head_ten_changes_bytes": changes,
-        "head_wheel_ms": statistics.median(wheels),
-        "head_wheel_p95_ms": float(np.percentile(wheels, 95)),
-    }
+    return found
 
 
-def next_case(user: User) -> float:
-    """Segment the example once more; seconds from the result on the page to its slices."""
+@contextmanager
+def _peer(scan: Path, mask: Path) -> Iterator[str]:
+    port = free_port()
+    script = Path(__file__).with_name("peer_page.py")
+    options = ["--server.port", str(port), "--server.headless", "true",
+               "--browser.gatherUsageStats", "false"]  # fmt: skip
+    command = [sys.executable, "-m", "streamlit", "run", script, *options, "--", scan, mask]
+    process = subprocess.Popen(command)
+    url = f"http://127.0.0.1:{port}"
+
+    def answers() -> bool:
+        try:
+            return httpx.get(f"{url}/_stcore/health").is_success
+        except httpx.TransportError:
+            return False
+
+    try:
+        until(answers, 60)
+        yield url
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _wait_for_picture(page: Page, canvas: Locator) -> None:
+    def seen() -> bool:
+        picture = np.asarray(Image.open(io.BytesIO(canvas.screenshot())).convert("L"))
+        return bool(picture.std() > 15)
+
+    until(seen, 120, 0.05)
+
+
+def _shown(user: User, scan: Path) -> tuple[float, float]:
+    """Segment a scan once more; seconds from the upload, and from the viewer's start, to slices."""
     states = user.page.locator(".viewer")
     before = states.get_attribute("data-case") if states.count() else None
-    user.page.get_by_role("button", name="Try an example").click()
+    began = time.perf_counter()
+    user.upload(scan)
     fresh = f':not([data-case="{before}"])' if before else ""
     user.page.locator(f'.viewer[data-state="ready"]{fresh}').wait_for()
+    from_upload = time.perf_counter() - began
     user.settle()
-    return int(user.viewer.get_attribute("data-load-ms") or 0) / 1000
+    user.page.wait_for_timeout(_QUIET_MS)
+    return from_upload, int(user.viewer.get_attribute("data-load-ms") or 0) / 1000
+
+
+def _wheel(canvas: Locator) -> dict[str, float]:
+    times = canvas.evaluate(_WHEEL, _WHEELS)
+    return {"median": statistics.median(times), "p95": float(np.percentile(times, 95))}
+
+
+def memory(browser: Browser, folder: Path, scan: Path) -> dict[str, Any]:
+    """MiB of the page after its first, its middle and its last case."""
+    with running(folder) as server:
+        page = browser.new_context(viewport=_SIZE).new_page()
+        user = User(page, server.url)
+        user.open()
+        session = page.context.new_cdp_session(page)
+        found = []
+        for _ in range(_CASES):
+            _shown(user, scan)
+            session.send("HeapProfiler.collectGarbage")
+            heap = page.evaluate("performance.memory.usedJSHeapSize")
+            found.append((heap / 2**20, _resident_mib()))
+        page.context.close()
+    chosen = [found[0], found[_CASES // 2], found[-1]]
+    return {"heap_mib": [heap for heap, _ in chosen], "renderers_mib": [mib for _, mib in chosen]}
 
 
 def _resident_mib() -> float:
@@ -145,15 +204,28 @@ def _resident_mib() -> float:
 def main() -> None:
     """Print the figures."""
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        scan = Path(sys.argv[1]) if sys.argv[1:] else folder / "example.nii.gz"
+        if not sys.argv[1:]:
+            scan.write_bytes(gzip.compress(example_file()))
+        mask = folder / "mask.nii.gz"
+        with running(folder / "api") as server:
+            answer = httpx.post(
+                f"{server.url}/api/predict", files={"image": scan.read_bytes()}, timeout=120
+            )
+            mask.write_bytes(answer.raise_for_status().content)
         path = shutil.which("chromium")
         browser = playwright.chromium.launch(executable_path=path, args=_FLAGS)
-        if sys.argv[1:]:
-            figures = of_a_head(browser, Path(name) / "var", Path(sys.argv[1]))
-        else:
-            figures = ours(browser, Path(name) / "var")
+        figures = {
+            "ours": ours(browser, folder / "var", scan),
+            "niivue-streamlit": peers(browser, scan, mask),
+            "memory": memory(browser, folder / "memory", scan),
+        }
         browser.close()
-    for what, value in figures.items():
-        print(f"{what:24}{value}")
+    for whose, found in figures.items():
+        print(whose)
+        for what, value in found.items():
+            print(f"  {what:24}{value}")
     write("viewer", figures)
 
 

@@ -97,6 +97,7 @@ class CaseRow:
     review: str
     reviewer: str
     reason: str
+    confidence: str
 
     @property
     def total_mm3(self) -> float:
@@ -381,6 +382,7 @@ def _row(name: str, report: dict[str, Any]) -> dict[str, Any]:
         "anterior_mm3": measures["anterior"]["volume_mm3"],
         "posterior_mm3": measures["posterior"]["volume_mm3"],
         "warning_count": warning_count(report),
+        "confidence": report["head"]["confidence"] if report["head"] else "",
         "report": json.dumps(report),
     }
 

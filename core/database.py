@@ -50,6 +50,8 @@ CASES = Table(
     Column("reviewer", String, nullable=False, server_default=""),
     Column("reviewed_at", String(32)),
     Column("reason", Text, nullable=False, server_default=""),
+    # Of a head, how far the model's masks can be trusted; empty for a crop.
+    Column("confidence", String(16), nullable=False, server_default=""),
 )
 
 # Masks that people drew, from 1 for each case; the files lie in the storage. ``content`` is JSON.
@@ -176,20 +178,24 @@ def _administration(connection: Connection) -> None:
         table.create(connection)
 
 
-def _reviews(connection: Connection) -> None:
+def _missing_columns(connection: Connection) -> None:
     # A new database has the columns already: its first step made the table as it is now.
     there = {column["name"] for column in inspect(connection).get_columns(CASES.name)}
     for column in CASES.columns:
         if column.name not in there:
             kind = CreateColumn(column).compile(connection)
             connection.exec_driver_sql(f"ALTER TABLE {CASES.name} ADD COLUMN {kind}")
+
+
+def _reviews(connection: Connection) -> None:
+    _missing_columns(connection)
     for table in (MASK_VERSIONS, DRAFTS):
         table.create(connection)
 
 
 # Each step runs once, in one transaction with the record that it ran. Never edit one that
 # was released: add another.
-_STEPS = [_first_tables, _administration, _reviews]
+_STEPS = [_first_tables, _administration, _reviews, _missing_columns]
 
 
 def connect(data_dir: Path) -> Engine:

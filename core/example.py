@@ -7,11 +7,12 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
+from core.localise import LEFT_MM
+
 NAME = "Example (MNI152 average brain)"
 # Centre of the template's left hippocampus, and where a centre lies in Task04's crops
 # against the crop's own, both in mm (RAS), measured; 1 mm lower in the crop than the mean of
 # Task04 (-2.3), where the mask would touch the crop's lower face.
-HIPPOCAMPUS_MM = np.array((-25.7, -22.0, -14.3))
 _OFFSET_MM = np.array((-2.4, 1.3, -1.3))
 _TEMPLATE = "mni_icbm152_{}_tal_nlin_sym_09a_converted.nii.gz"
 _SIZE_VOXELS = np.array((35, 50, 35))
@@ -24,7 +25,7 @@ def example_file() -> bytes:
     """
     template: Any = nib.load(template_file("t1"))
     to_voxels = np.linalg.inv(template.affine)
-    centre = nib.affines.apply_affine(to_voxels, HIPPOCAMPUS_MM - _OFFSET_MM)
+    centre = nib.affines.apply_affine(to_voxels, LEFT_MM - _OFFSET_MM)
     start = np.round(centre - (_SIZE_VOXELS - 1) / 2).astype(int)
     stop = start + _SIZE_VOXELS
     crop = template.slicer[start[0] : stop[0], start[1] : stop[1], start[2] : stop[2]]

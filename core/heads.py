@@ -1,4 +1,4 @@
-"""A whole head: both hippocampi found, segmented in upright crops, and judged.
+"""A whole head: both hippocampi found, segmented in crops along its own axes, and judged.
 
 The network knows crops of 1 mm like the Decathlon's, all of which look like a left hippocampus
 (DESIGN.md, *The crops*): a right one is mirrored for it, and its mask mirrored back.
@@ -6,6 +6,7 @@ The network knows crops of 1 mm like the Decathlon's, all of which look like a l
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from itertools import product
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -35,7 +36,7 @@ class Networks(Protocol):
     """What computes: see `core.predictor.service.Predictor`."""
 
     def heat(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The localiser's output for `core.localise.window`, shape (3, *GRID)."""
+        """The localiser's output for `core.localise.window`, shape (6, *GRID)."""
         ...
 
     def probabilities(self, crop: NDArray[np.float32], *, quick: bool) -> NDArray[np.float32]:
@@ -85,21 +86,25 @@ class Head:
         ``high``, ``check`` or ``unreliable``.
     reasons : tuple of str
         Why it is not high.
+    axes : ndarray, shape (3, 3)
+        The head's own right, anterior and superior, as columns, RAS+: the crops lie along them.
     """
 
     sides: dict[str, Side]
     brain_ml: float
     confidence: Confidence
     reasons: tuple[str, ...]
+    axes: NDArray[np.float64]
 
     def as_dict(self) -> dict[str, Any]:
-        """As exports and the API give it; boxes are the crops that the network saw."""
+        """As exports and the API give it.
+
+        A box is the crop that the network saw: voxels, and the affine from them to mm, RAS+.
+        """
         sides = {}
         for name, side in self.sides.items():
-            start = _start_mm(name, np.array(side.centre_mm)) - CROP_STEP_MM / 2
-            stop = start + np.array(CROP) * CROP_STEP_MM
-            box = {"from_mm": start.tolist(), "to_mm": stop.tolist()}
-            sides[name] = asdict(side) | {"box": box}
+            grid = _grid(name, np.array(side.centre_mm), self.axes)
+            sides[name] = asdict(side) | {"box": {"shape": list(CROP), "affine": grid.tolist()}}
         return {
             "sides": sides, "brain_ml": self.brain_ml, "confidence": self.confidence,
             "reasons": list(self.reasons),
@@ -127,8 +132,7 @@ def segment(
     InputError
         There is nothing like a hippocampus in it.
     """
-    image, start_mm = localise.window(volume)
-    location = localise.location(networks.heat(image), start_mm)
+    location = localise.locate(volume, networks.heat)
     labels = np.zeros(volume.data.shape, np.uint8)
     sides: dict[str, Side] = {}
     for name in SIDES:
@@ -139,11 +143,11 @@ def segment(
         looked_at = np.array(place.centre_mm if given is None else given, float)
         centres = [looked_at]
         if given is None:
-            centred = _centred(volume, networks, name, looked_at)
+            centred = _centred(volume, networks, name, looked_at, location.axes)
             # Far from where it was looked for, either may be wrong: both are looked at.
             is_far = np.linalg.norm(centred - looked_at) > limits.SECOND_LOOK_MM
             centres = [centred, looked_at] if is_far else [centred]
-        looks = [_look(volume, networks, name, centre) for centre in centres]
+        looks = [_look(volume, networks, name, centre, location.axes) for centre in centres]
         best = max(looks, key=lambda look: look.agreement)
         labels[best.labels > 0] = best.labels[best.labels > 0]
         x, y, z = (float(n) for n in best.centre_mm)
@@ -187,36 +191,51 @@ class _Look:
 
 
 def _centred(
-    volume: Volume, networks: Networks, side: str, centre_mm: NDArray[np.float64]
+    volume: Volume,
+    networks: Networks,
+    side: str,
+    centre_mm: NDArray[np.float64],
+    axes: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Half way from a centre to the middle of the mask that a crop about it leads to.
 
     The whole way is worse where the mask is incomplete (decision 0013).
     """
-    start = _start_mm(side, centre_mm)
-    inside = 1 - _probabilities(volume, networks, side, start, quick=True)[0]
+    grid = _grid(side, centre_mm, axes)
+    inside = 1 - _probabilities(volume, networks, side, grid, quick=True)[0]
     middle = _middle(inside > _FOREGROUND)
-    return centre_mm if middle is None else (centre_mm + start + middle * CROP_STEP_MM) / 2
+    return centre_mm if middle is None else (centre_mm + apply_affine(grid, middle)) / 2
 
 
-def _look(volume: Volume, networks: Networks, side: str, centre_mm: NDArray[np.float64]) -> _Look:
+def _look(
+    volume: Volume,
+    networks: Networks,
+    side: str,
+    centre_mm: NDArray[np.float64],
+    axes: NDArray[np.float64],
+) -> _Look:
+    grids = (_grid(side, at, axes) for at in (centre_mm, centre_mm + axes @ _SECOND_MM))
     first, second = (
-        (start, _probabilities(volume, networks, side, start, quick=False))
-        for start in (_start_mm(side, centre_mm), _start_mm(side, centre_mm + _SECOND_MM))
+        (grid, _probabilities(volume, networks, side, grid, quick=False)) for grid in grids
     )
     return _Look(centre_mm, *_on_grid(volume, first, second))
 
 
-def _start_mm(side: str, centre_mm: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Centre of the first voxel of a side's crop."""
+def _grid(
+    side: str, centre_mm: NDArray[np.float64], axes: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """From the voxels of a side's crop to mm."""
     offset = _OFFSET_MM * (1 if side == "left" else (-1, 1, 1))
-    return np.asarray(centre_mm - offset - (np.array(CROP) - 1) / 2 * CROP_STEP_MM)
+    grid = np.eye(4)
+    grid[:3, :3] = axes * CROP_STEP_MM
+    grid[:3, 3] = centre_mm - axes @ (offset + (np.array(CROP) - 1) / 2 * CROP_STEP_MM)
+    return grid
 
 
 def _probabilities(
-    volume: Volume, networks: Networks, side: str, start_mm: NDArray[np.float64], *, quick: bool
+    volume: Volume, networks: Networks, side: str, grid: NDArray[np.float64], *, quick: bool
 ) -> NDArray[np.float32]:
-    crop = localise.sample(volume.unit, volume.affine, start_mm, CROP, CROP_STEP_MM)
+    crop = localise.sample(volume.unit, volume.affine, grid, CROP)
     if side == "right":
         crop = crop[::-1]
     if crop.max() <= crop.min():  # outside of the image
@@ -241,11 +260,8 @@ def _on_grid(
 ) -> tuple[NDArray[np.uint8], float, float]:
     """Labels of both crops together on the volume's grid, their certainty and agreement."""
     inverse = np.linalg.inv(volume.affine)
-    low = np.minimum(first[0], second[0])
-    high = np.maximum(first[0], second[0]) + np.array(CROP) * CROP_STEP_MM
-    corners = apply_affine(
-        inverse, [[(low, high)[n >> axis & 1][axis] for axis in range(3)] for n in range(8)]
-    )
+    ends = np.array(list(product(*((0, n - 1) for n in CROP))))
+    corners = np.concatenate([apply_affine(inverse @ grid, ends) for grid, _ in (first, second)])
     begin = np.clip(np.floor(corners.min(0)).astype(int), 0, volume.data.shape)
     end = np.clip(np.ceil(corners.max(0)).astype(int) + 1, 0, volume.data.shape)
     part = tuple(slice(a, b) for a, b in zip(begin, end, strict=True))
@@ -254,10 +270,9 @@ def _on_grid(
         return labels, 0.0, 0.0
     grid = np.stack(np.meshgrid(*(np.arange(a, b) for a, b in zip(begin, end, strict=True)),
                                 indexing="ij"), -1)  # fmt: skip
-    points = np.moveaxis(apply_affine(volume.affine, grid), -1, 0)
     both = []
-    for start, probabilities in (first, second):
-        at = (points - start[:, None, None, None]) / CROP_STEP_MM
+    for crop, probabilities in (first, second):
+        at = np.moveaxis(apply_affine(np.linalg.inv(crop) @ volume.affine, grid), -1, 0)
         both.append(np.stack([
             ndimage.map_coordinates(p, at, order=1, mode="constant", cval=float(n == 0))
             for n, p in enumerate(probabilities)
@@ -275,6 +290,11 @@ def _on_grid(
     return labels, certainty, float(agreement)
 
 
+def _at_edge(mask: NDArray[np.bool_]) -> bool:
+    ends = (mask.take((0, -1), axis).any() for axis in range(mask.ndim))
+    return bool(any(ends))
+
+
 def _judged(
     labels: NDArray[np.uint8], volume: Volume, sides: dict[str, Side], location: Location
 ) -> Head:
@@ -283,13 +303,20 @@ def _judged(
     bad: list[str] = []
     where = sides_of(labels.shape, volume.affine, {n: s.centre_mm for n, s in sides.items()})
     voxel_mm3 = float(abs(np.linalg.det(volume.affine[:3, :3])))
+    scale = location.scale  # what is small in a small head is not small
     sizes = {}
+    for reasons, level in ((bad, limits.HEAD_UNRELIABLE), (check, limits.HEAD_CHECK)):
+        if location.off_mm > level["off_mm"] and not bad:
+            reasons.append("it does not look like a head that lies as its header says")
     for number, name in enumerate(SIDES, start=1):
         if name not in sides:
             bad.append(f"no {name} hippocampus was found")
             continue
         side = sides[name]
-        sizes[name] = float(np.count_nonzero((labels > 0) & (where == number))) * voxel_mm3
+        mask = (labels > 0) & (where == number)
+        sizes[name] = float(np.count_nonzero(mask)) * voxel_mm3
+        if _at_edge(mask):
+            check.append(f"the {name} mask reaches the edge of the image")
         far_mm = float(np.linalg.norm(np.array(side.centre_mm) - side.found_mm))
         for reasons, level in ((bad, limits.HEAD_UNRELIABLE), (check, limits.HEAD_CHECK)):
             found = [
@@ -299,7 +326,7 @@ def _judged(
                  f"the {name} mask lies {far_mm:.0f} mm from where it was looked for"),
                 (side.agreement < level["agreement"],
                  f"two looks at the {name} one agree to {side.agreement:.2f} (Dice) only"),
-                (not level["least_mm3"] <= sizes[name] <= level["most_mm3"],
+                (not level["least_mm3"] <= sizes[name] / scale**3 <= level["most_mm3"],
                  f"the {name} one measures {sizes[name]:,.0f} mm\N{SUPERSCRIPT THREE}"),
             ]  # fmt: skip
             reasons += [words for is_so, words in found if is_so and words not in bad]
@@ -311,9 +338,9 @@ def _judged(
         for reasons, level in ((bad, limits.HEAD_UNRELIABLE), (check, limits.HEAD_CHECK)):
             found = [
                 (ratio > level["asymmetry"], f"the sides differ by {100 * ratio:.0f} %"),
-                (not level["least_apart_mm"] <= apart_mm <= level["most_apart_mm"],
+                (not level["least_apart_mm"] <= apart_mm / scale <= level["most_apart_mm"],
                  f"the two lie {apart_mm:.0f} mm apart"),
             ]  # fmt: skip
             reasons += [words for is_so, words in found if is_so and words not in bad]
     confidence: Confidence = "unreliable" if bad else "check" if check else "high"
-    return Head(sides, location.brain_ml, confidence, (*bad, *check))
+    return Head(sides, location.brain_ml, confidence, (*bad, *check), location.axes)

@@ -193,41 +193,45 @@ def _checked(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], list[Fin
 
 
 def _refuse_label_map(values: NDArray[np.float64]) -> None:
-    distinct = _few_distinct(values)
-    if distinct is None:
+    sample = np.unique(values[:: max(1, values.shape[0] // 4)])
+    if len(sample) > limits.LABEL_MAP_SUSPECT_VALUES:
         return
-    suspect = len(distinct) <= limits.LABEL_MAP_MAX_VALUES
-    if not suspect and np.array_equal(distinct, np.round(distinct)):
-        commonest = _commonest(values, distinct)
-        equal = pairs = 0
-        for axis in range(3):
-            ahead = np.delete(values, 0, axis)
-            behind = np.delete(values, -1, axis)
-            inside = (ahead != commonest) | (behind != commonest)
-            pairs += int(np.count_nonzero(inside))
-            equal += int(np.count_nonzero(inside & (ahead == behind)))
-        suspect = equal > limits.LABEL_MAP_EQUAL_NEIGHBOURS * max(pairs, 1)
+    whole = _whole_numbers(values)
+    count = (
+        len(np.unique(values)) if whole is None else np.count_nonzero(np.bincount(whole.ravel()))
+    )
+    suspect = count <= limits.LABEL_MAP_MAX_VALUES
+    if not suspect and whole is not None and count <= limits.LABEL_MAP_SUSPECT_VALUES:
+        suspect = _equal_neighbours(whole) > limits.LABEL_MAP_EQUAL_NEIGHBOURS
     if suspect:
         raise InputError(
-            f"The file holds only {len(distinct)} different values in connected areas: it "
+            f"The file holds only {count} different values in connected areas: it "
             "looks like a label map (a segmentation), not a scan",
             "Send the T1-weighted image that the labels were drawn on.",
             code="label_map",
         )
 
 
-def _few_distinct(values: NDArray[np.float64]) -> NDArray[np.float64] | None:
-    """The distinct values, or nothing where there are too many for a label map."""
-    sample = np.unique(values[:: max(1, values.shape[0] // 4)])
-    if len(sample) > limits.LABEL_MAP_SUSPECT_VALUES:
+def _whole_numbers(values: NDArray[np.float64]) -> NDArray[np.uint16] | None:
+    """The values above the lowest, if they are whole numbers that are not far apart."""
+    above = values - values.min()
+    if above.max() > np.iinfo(np.uint16).max:
         return None
-    distinct = np.unique(values)
-    return distinct if len(distinct) <= limits.LABEL_MAP_SUSPECT_VALUES else None
+    whole = above.astype(np.uint16)
+    return whole if np.array_equal(whole, above) else None
 
 
-def _commonest(values: NDArray[np.float64], distinct: NDArray[np.float64]) -> float:
-    counts = np.bincount(np.searchsorted(distinct, values.ravel()))
-    return float(distinct[counts.argmax()])
+def _equal_neighbours(values: NDArray[np.uint16]) -> float:
+    """Share of the neighbours, outside the commonest value, that have the same value."""
+    commonest = np.bincount(values.ravel()).argmax()
+    equal = pairs = 0
+    for axis in range(3):
+        along = np.moveaxis(values, axis, 0)
+        ahead, behind = along[1:], along[:-1]
+        inside = (ahead != commonest) | (behind != commonest)
+        pairs += int(np.count_nonzero(inside))
+        equal += int(np.count_nonzero(inside & (ahead == behind)))
+    return equal / max(pairs, 1)
 
 
 def _grid_findings(header: Header) -> list[Finding]:

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from core.cases import REVIEW_STATES, CaseRow
+from core.cases import MODEL_MASK, REVIEW_STATES, CaseRow
 
 ANY = "all"
 WITH_WARNINGS = "with warnings"
-KINDS = (ANY, *REVIEW_STATES, WITH_WARNINGS)
+UNRELIABLE = "unreliable"
+KINDS = (ANY, *REVIEW_STATES, WITH_WARNINGS, UNRELIABLE)
 ORDERS: dict[str, Callable[[CaseRow], float]] = {
     "newest first": lambda row: 0.0,
     "most warnings first": lambda row: -row.warning_count,
@@ -23,7 +24,8 @@ class Filter:
     Attributes
     ----------
     kind : str
-        `ANY`, `WITH_WARNINGS`, or a review's state.
+        `ANY`, `WITH_WARNINGS`, a review's state, or `UNRELIABLE`: heads with that confidence whose
+        mask is still the model's.
     first_day, last_day : str
         ISO 8601 dates, inclusive, of the segmentation in UTC; empty for no bound.
     least_mm3, most_mm3 : float or None
@@ -39,7 +41,11 @@ class Filter:
     def admits(self, row: CaseRow) -> bool:
         """Whether it shows a case."""
         day, volume_mm3 = row.created_at[:10], row.total_mm3
-        of_kind = {ANY: True, WITH_WARNINGS: row.warning_count > 0}
+        of_kind = {
+            ANY: True,
+            WITH_WARNINGS: row.warning_count > 0,
+            UNRELIABLE: row.confidence == "unreliable" and row.mask_version == MODEL_MASK,
+        }
         return (
             of_kind.get(self.kind, row.review == self.kind)
             and (not self.first_day or self.first_day <= day)

@@ -89,6 +89,7 @@ else:
                 "Posterior (mm³)": round(r.posterior_mm3),
                 "Total (mm³)": round(r.total_mm3),
                 "Warnings": r.warning_count,
+                "Confidence": r.confidence,
                 "Mask": f"version {r.mask_version}" if r.mask_version else "model",
                 "Model": r.model_version,
             }

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors.torch
 import torch
 from dynamic_network_architectures.architectures.unet import PlainConvUNet
 from loguru import logger
@@ -29,7 +30,8 @@ from core.training.synthetic import Head, Heads
 _FEATURES = [8, 16, 32, 64]
 _CONVOLUTIONS = [1, 2, 2, 2]
 _UP = [1, 1, 1]
-_OUTPUTS = 3
+_OUTPUTS = 6
+_HEATS, _BRAIN, _PLACES = slice(0, 2), 2, slice(3, 6)
 _BATCH = 2
 _RATE = 2e-3
 # Heads that are kept and drawn from: making one takes as long as an iteration.
@@ -37,6 +39,7 @@ _KEPT, _FIRST = 400, 24
 _WAITING = 4
 _TOLD_EVERY = 100
 _AVERAGED = 0.002
+_NEAR = 0.05  # of `core.localise.PLACE_MM`
 _CHECKPOINT = "checkpoint.pt"
 _WEIGHTS = "localiser.safetensors"
 
@@ -47,17 +50,32 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--iterations", type=int, default=6000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--start", type=Path, help="weights (.safetensors) of a network to go on from"
+    )
     options = parser.parse_args(arguments)
     options.folder.mkdir(parents=True, exist_ok=True)
-    train(options.folder, options.iterations, options.seed)
+    train(options.folder, options.iterations, options.seed, options.start)
     return 0
 
 
-def train(folder: Path, iterations: int, seed: int) -> None:
-    """Train and write the model; resumes from the checkpoint in ``folder``."""
+def train(folder: Path, iterations: int, seed: int, start: Path | None = None) -> None:
+    """Train and write the model; resumes from the checkpoint in ``folder``.
+
+    Parameters
+    ----------
+    start
+        Weights to begin with, of every layer that has the same shape.
+    """
     torch.manual_seed(seed)
     torch.set_flush_denormal(True)
-    network = _network().to(memory_format=torch.channels_last_3d)
+    network = _network()
+    if start is not None:
+        own = network.state_dict()
+        loaded = safetensors.torch.load_file(start)
+        fitting = {n: value for n, value in loaded.items() if value.shape == own[n].shape}
+        network.load_state_dict(fitting, strict=False)
+    network = network.to(memory_format=torch.channels_last_3d)
     optimizer = torch.optim.AdamW(network.parameters(), _RATE, weight_decay=1e-4)
     averaged = {name: value.clone() for name, value in network.state_dict().items()}
     done = 0
@@ -125,22 +143,25 @@ def write_model(folder: Path, weights: dict[str, torch.Tensor], training: dict[s
         "transpose_backward": [0, 1, 2],
         "configurations": {"localiser": configuration},
     }
-    dataset = {"channel_names": {"0": "MRI"}, "labels": {"left": 0, "right": 1, "brain": 2}}
+    names = ("left", "right", "brain", "place_r", "place_a", "place_s")
+    labels = {name: number for number, name in enumerate(names)}
+    dataset = {"channel_names": {"0": "MRI"}, "labels": labels}
     parts = {
         _WEIGHTS: weights_file(weights),
         "plans.json": json.dumps(plans, indent=1).encode(),
         "dataset.json": json.dumps(dataset, indent=1).encode(),
     }
     card = {
-        "version": "1",
+        "version": "2",
         "name": folder.name,
         "configuration": "localiser",
         "mirror_axes": [],
-        "labels": dataset["labels"],
+        "labels": labels,
         "weights": _WEIGHTS,
         "files": {name: hashlib.sha256(data).hexdigest() for name, data in parts.items()},
         "summary": "Finds the two hippocampi in a whole head of 4 mm voxels: heat of the left and "
-        "of the right one, and the brain. Not nnU-Net: it borrows its plans' format.",
+        "of the right one, the brain, and where each of its voxels lies in the ICBM 152 template. "
+        "Not nnU-Net: it borrows its plans' format.",
         "training": {
             "Data": "synthetic heads made of the ICBM 152 template, no scan of a person",
             "PyTorch": importlib.metadata.version("torch"),
@@ -166,10 +187,14 @@ def _step(network: nn.Module, optimizer: torch.optim.Optimizer, heads: list[Head
     image = image * (1 + 0.1 * torch.randn(len(heads), 1, 1, 1, 1)) + 0.03 * torch.randn_like(image)
     with torch.autocast("cpu", torch.bfloat16):
         output = network(image.contiguous(memory_format=torch.channels_last_3d)).float()
-    heat, wanted = output[:, :2], target[:, :2]
+    heat, wanted = output[:, _HEATS], target[:, _HEATS]
     loss = 20 * ((heat - wanted) ** 2 * (1 + 30 * wanted)).mean()
-    brain = nn.functional.binary_cross_entropy_with_logits(output[:, 2], target[:, 2])
-    loss = loss + 0.3 * brain
+    inside = target[:, _BRAIN]
+    loss = loss + 0.3 * nn.functional.binary_cross_entropy_with_logits(output[:, _BRAIN], inside)
+    off = nn.functional.smooth_l1_loss(
+        output[:, _PLACES], target[:, _PLACES], reduction="none", beta=_NEAR
+    )
+    loss = loss + 4 * (off * inside[:, None]).sum() / (inside.sum() + 1)
     optimizer.zero_grad()
     loss.backward()
     nn.utils.clip_grad_norm_(network.parameters(), 5)

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from core.example import HIPPOCAMPUS_MM, template_file
-from core.localise import GRID, STEP_MM, normalised, sample
+from core.example import template_file
+from core.localise import GRID, LEFT_MM, PLACE_MM, STEP_MM, normalised, sample
 
 Values = NDArray[np.float32]
 _STEP_MM = 2.0
 _LOW_MM, _HIGH_MM = np.array((-140.0, -170.0, -160.0)), np.array((140.0, 140.0, 120.0))
-_CENTRES_MM = (HIPPOCAMPUS_MM, HIPPOCAMPUS_MM * (-1, 1, 1))
+_CENTRES_MM = (LEFT_MM, LEFT_MM * (-1, 1, 1))
 _SIGMA_MM = 8.0
 _VENTRICLES_MM = np.array((0.0, -15.0, 14.0))
 
@@ -33,8 +33,9 @@ class Head:
     Attributes
     ----------
     image : ndarray of float32, shape GRID
-    target : ndarray of float32, shape (3, *GRID)
-        Heat of the left and of the right hippocampus (all 0 where it is cut off), and the brain.
+    target : ndarray of float32, shape (6, *GRID)
+        Heat of the left and of the right hippocampus (all 0 where it is cut off), the brain, and
+        each voxel's place in the template, in units of `core.localise.PLACE_MM`.
     """
 
     image: Values
@@ -48,11 +49,13 @@ class Heads:
         self._random = np.random.default_rng(seed)
         count = np.round((_HIGH_MM - _LOW_MM) / _STEP_MM).astype(int) + 1
         shape = (int(count[0]), int(count[1]), int(count[2]))
+        grid = np.diag([_STEP_MM, _STEP_MM, _STEP_MM, 1.0])
+        grid[:3, 3] = _LOW_MM
 
         def upright(name: str) -> Values:
             image: Any = nib.load(template_file(name))
             data = np.asarray(image.dataobj, np.float32)
-            return sample(data, image.affine, _LOW_MM, shape, _STEP_MM)
+            return sample(data, image.affine, grid, shape)
 
         t1, grey, white = (upright(name) for name in ("t1", "gm", "wm"))
         whole = max(grey.max(), white.max())
@@ -67,14 +70,15 @@ class Heads:
     def one(self) -> Head:
         """A new head."""
         random = self._random
-        place = self._placed()
+        is_cut = random.random() < 0.45
+        place = self._placed(is_cut)
         grey, white, t1, depth = self._looked_up(self._with_ventricles(place))
         image = self._painted(place, grey, white, t1, depth)
         heats = [np.exp(-((place - c[:, None, None, None]) ** 2).sum(0) / (2 * _SIGMA_MM**2))
                  for c in _CENTRES_MM]  # fmt: skip
         brain = (depth < 0).astype(np.float32)
         least = 0.75
-        if random.random() < 0.45:
+        if is_cut:
             kept = self._cut()
             image, brain, least = np.where(kept, image, 0), brain * kept, 0.85
             heats = [heat * kept for heat in heats]
@@ -83,17 +87,21 @@ class Heads:
             image, brain = np.abs(self._smooth(int(random.integers(4, 30)), 1)) * ball, brain * 0
             least = 2.0
         heats = [heat if heat.max() > least else heat * 0 for heat in heats]
-        return Head(normalised(image), np.stack([*heats, brain]).astype(np.float32))
+        target = np.stack([*heats, brain, *(place / PLACE_MM)])
+        return Head(normalised(image), target.astype(np.float32))
 
-    def _placed(self) -> Values:
+    def _placed(self, is_cut: bool) -> Values:
         """For each voxel, where it lies in the template, mm."""
         random = self._random
         angles = random.normal(0, 12, 3).clip(-32, 32)
-        scale = random.uniform(0.84, 1.2) * random.uniform(0.93, 1.07, 3)
+        if random.random() < 0.4:
+            angles = random.uniform(-30, 30, 3)
+        scale = random.uniform(0.82, 1.22) * random.uniform(0.92, 1.08, 3)
         matrix = Rotation.from_euler("xyz", angles, degrees=True).as_matrix() @ np.diag(1 / scale)
         matrix += random.normal(0, 0.03, (3, 3))
         low = -2.0 if random.random() < 0.6 else random.uniform(-45, 5)
-        shift = random.normal((0.0, -15.0, low), 14)
+        # The window's middle is found by the outline of what is there.
+        shift = random.normal((0.0, -15.0, low), 24 if is_cut else 14)
         place = np.tensordot(matrix, self._grid, 1) + shift[:, None, None, None]
         for axis in range(3):
             place[axis] += self._smooth(5, random.uniform(0, 5))

@@ -69,7 +69,7 @@ class User:
         expect(self.page.get_by_role("heading", name=name)).to_be_visible(timeout=LONG)
         expect(self.page.get_by_role("heading", name="Measures")).to_be_visible(timeout=LONG)
         # While the script runs, what the run before it drew may stand there a second time.
-        surfaces = self.page.get_by_role("heading", name="Surfaces")
+        surfaces = self.page.locator("summary").filter(has_text="Surfaces")
         expect(surfaces.first).to_be_visible(timeout=LONG)
         self.settle()
         expect(surfaces).to_have_count(1, timeout=LONG)
@@ -80,7 +80,7 @@ class User:
 
     @property
     def canvas(self) -> Locator:
-        return self.viewer.locator("canvas")
+        return self.viewer.locator("canvas:not(.still)")
 
     def pixels(
         self, condition: Callable[[NDArray[np.int64]], bool] = lambda pixels: True
@@ -142,9 +142,17 @@ class User:
     def pick(self, label: str, option: str) -> None:
         """One of a drop-down list."""
         box = self.page.get_by_role("combobox", name=label, exact=True)
-        box.click()
-        box.press("ArrowDown")
-        self.page.get_by_role("option", name=option, exact=True).click()
+        choice = self.page.get_by_role("option", name=option, exact=True)
+        for _ in range(5):
+            self.settle()
+            box.click()
+            box.press("ArrowDown")
+            try:
+                choice.wait_for(timeout=5 * _SECOND)
+                break
+            except PlaywrightTimeout:  # a rerun of the script closed the list again
+                continue
+        choice.click()
         self.settle()
 
     def search(self, words: str) -> None:

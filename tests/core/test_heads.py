@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from nibabel.affines import apply_affine
+from scipy.spatial.transform import Rotation
 
 from core.errors import InputError
 from core.heads import sides_of
@@ -59,12 +60,28 @@ def test_both_hippocampi_of_the_average_brain_are_found(upright):
     assert upright.features is None
 
 
-@pytest.mark.parametrize("number", [14, 31, 47])
+@pytest.mark.parametrize(
+    "number",
+    [pytest.param(n, marks=() if n in (14, 31, 47) else pytest.mark.long) for n in range(48)],
+)
 def test_the_order_of_the_axes_changes_nothing(number, segmented, upright):
     turned = segmented(reoriented(template_head(), all_orientations()[number]))
     assert np.array_equal(turned.segmentation.labels, upright.segmentation.labels)
     for name, centre in centres(turned).items():
         assert np.allclose(centre, centres(upright)[name], atol=1e-3)
+
+
+@pytest.mark.parametrize("angles", [(25, 0, 0), (0, -20, 15), (-15, 15, -25)])
+def test_a_turned_head_is_read_in_its_own_frame(angles, segmented, upright):
+    turn = np.eye(4)
+    turn[:3, :3] = Rotation.from_euler("xyz", angles, degrees=True).as_matrix()
+    scan = template_head()
+    turned = segmented(image(np.asarray(scan.dataobj), turn @ scan.affine))
+    for name, centre in centres(turned).items():
+        assert np.linalg.norm(centre - apply_affine(turn, centres(upright)[name])) < 2
+    off = Rotation.from_matrix(turned.segmentation.head.axes @ turn[:3, :3].T)
+    assert np.degrees(off.magnitude()) < 12  # the template itself is tilted against Talairach's
+    assert turned.segmentation.head.confidence == "high"
 
 
 def test_mirroring_the_affine_alone_swaps_the_sides(segmented, upright):
@@ -164,7 +181,7 @@ def test_real_heads_agree_with_the_reference(segmented, shared_data):
     assert np.median(errors) <= 2
     assert all(e <= 6 or f for e, f in zip(errors, flagged, strict=True))
     assert np.mean(scores) >= 0.786
-    assert np.mean(flagged) <= 0.25
+    assert np.mean(flagged) <= 0.1
 
 
 def test_a_real_head_is_read_with_confidence(segmented, shared_data):
@@ -173,6 +190,21 @@ def test_a_real_head_is_read_with_confidence(segmented, shared_data):
     assert all(2000 <= total <= 5500 for total in totals)
     assert abs(analysis.measures.asymmetry_percent) < 25
     assert analysis.segmentation.head.confidence == "high"
+
+
+def test_thick_slices_after_contrast_are_not_trusted(segmented, shared_data, tmp_path):
+    """22 slices of 5 mm: real, and outside what the models were made for."""
+    import SimpleITK
+
+    reader = SimpleITK.ImageSeriesReader()
+    folder = str(shared_data / "dicom/T1post_5mm")
+    reader.SetFileNames(reader.GetGDCMSeriesFileNames(folder))
+    SimpleITK.WriteImage(reader.Execute(), tmp_path / "post.nii.gz")
+    try:
+        outcome = segmented(nib.load(tmp_path / "post.nii.gz")).segmentation.head.confidence
+    except InputError as refused:
+        outcome = refused.code
+    assert outcome in ("check", "unreliable", "nothing_found")
 
 
 def test_no_crop_is_taken_for_a_head(task04):

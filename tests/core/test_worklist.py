@@ -2,10 +2,12 @@ from core.cases import CaseRow
 from core.worklist import ORDERS, Filter, next_new, reviewed
 
 
-def row(case_id="a", day="2026-11-24", review="new", warnings=0, mm3=2000.0) -> CaseRow:
+def row(
+    case_id="a", day="2026-11-24", review="new", warnings=0, mm3=2000.0, confidence="", mask=0
+) -> CaseRow:
     return CaseRow(
-        case_id, case_id, f"{day}T10:00:00.000+00:00", "1", mm3 / 2, mm3 / 2, warnings, 0,
-        review, "", "",
+        case_id, case_id, f"{day}T10:00:00.000+00:00", "1", mm3 / 2, mm3 / 2, warnings, mask,
+        review, "", "", confidence,
     )  # fmt: skip
 
 
@@ -32,6 +34,14 @@ def test_each_filter_shows_what_it_names():
     assert shown(Filter(least_mm3=2000)) == "abd"
     assert shown(Filter(most_mm3=2000)) == "abc"
     assert shown(Filter("new", least_mm3=3000)) == "d"
+
+
+def test_an_unreliable_mask_is_shown_as_such_until_it_is_corrected():
+    chosen = Filter("unreliable")
+    assert chosen.admits(row(confidence="unreliable"))
+    assert not chosen.admits(row(confidence="unreliable", mask=1))
+    assert not chosen.admits(row(confidence="check"))
+    assert not chosen.admits(row())
 
 
 def test_the_orders_put_first_what_they_name():

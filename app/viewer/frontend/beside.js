@@ -15,20 +15,18 @@ export class Beside {
     this.spec = spec
     this.words.textContent = spec.words
     this.canvas.ariaLabel = spec.words
-    this.nv = await makeViewer(this.canvas)
+    this.painter = await makeViewer(this.canvas)
+    this.nv = this.painter.nv
     this.watcher = new ResizeObserver(() => {
-      if (this.stage.clientWidth) this.nv.resizeListener()
+      if (!this.stage.clientWidth) return
+      this.nv.resizeListener()
+      this.painter.now()
     })
     this.watcher.observe(this.stage)
-    const { low, high } = about.windows[0]
-    await this.nv.loadVolumes([
-      { url: `${spec.files}/scan.nii.gz`, name: "scan.nii.gz", colormap: "gray",
-        trustCalMinMax: false, cal_min: low, cal_max: high },
-      { url: `${spec.files}/masks/${spec.version}.nii.gz`, name: "mask.nii.gz" },
-    ])
-    this.labels = Uint8Array.from(this.nv.volumes[1].img)
-    this.nv.volumes[1].setColormapLabel(this.viewer.labelColours())
-    this.nv.updateGLVolume()
+    const { viewer } = this
+    const volumes = await viewer.fetchVolumes(spec.files, spec.version, about.windows[0])
+    this.overlay = viewer.put(this.painter, volumes)
+    this.labels = this.nv.volumes[1].img
     this.nv.onLocationChange = () => this.lead()
     this.follow()
   }
@@ -38,12 +36,8 @@ export class Beside {
     const { nv } = this
     const first = this.viewer.nv
     if (!nv?.volumes.length || this.leads) return
-    const isRadiological = this.viewer.props.convention === "radiological"
-    if (nv.opts.isRadiologicalConvention !== isRadiological) {
-      nv.setRadiologicalConvention(isRadiological)
-    }
+    nv.opts.isRadiologicalConvention = this.viewer.isRadiological
     if (nv.opts.sliceType !== first.opts.sliceType) nv.setSliceType(first.opts.sliceType)
-    nv.setOpacity(1, this.viewer.opacity.value / 100)
     nv.scene.crosshairPos = nv.mm2frac(first.frac2mm(first.scene.crosshairPos))
     nv.scene.pan2Dxyzmm = [...first.scene.pan2Dxyzmm]
     nv.scene.renderAzimuth = first.scene.renderAzimuth
@@ -52,6 +46,10 @@ export class Beside {
     nv.drawScene()
     const voxel = Array.from(nv.frac2vox(nv.scene.crosshairPos), Math.round)
     this.stage.dataset.voxel = voxel.join(",")
+  }
+
+  setOpacity() {
+    this.overlay?.show(this.viewer.colours, this.viewer.opacity.value / 100)
   }
 
   /** Its own pointer moves both. */
@@ -68,6 +66,7 @@ export class Beside {
 
   close() {
     this.watcher?.disconnect()
+    this.painter?.stop()
     this.nv?.cleanup()
     this.nv?.gl?.getExtension("WEBGL_lose_context")?.loseContext()
     this.stage.remove()

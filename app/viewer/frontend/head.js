@@ -57,19 +57,32 @@ export class HeadTools {
   /** Draw the faces of the boxes into the picture, where there is no label. */
   paint(picture) {
     if (!this.shown) return
-    this.shell ??= Object.values(this.head.sides).flatMap(({ box }) => this.faces(box))
+    this.shell ??= Object.values(this.head.sides).flatMap(({ box }) => [...this.faces(box)])
     for (const index of this.shell) if (!picture[index]) picture[index] = BOX.value
   }
 
-  faces({ from_mm: from, to_mm: to }) {
-    const low = this.voxelOf(from)
-    const high = this.voxelOf(to)
-    const found = []
+  /** The voxels along the faces of a box; it may lie askew. */
+  faces({ shape, affine }) {
+    const found = new Set()
     const { labels } = this.viewer
-    for (let z = low[2]; z <= high[2]; z++) for (let y = low[1]; y <= high[1]; y++) {
-      for (let x = low[0]; x <= high[0]; x++) {
-        const edges = [x, y, z].filter((n, w) => n === low[w] || n === high[w]).length
-        if (edges >= 1) found.push(labels.index([x, y, z]))
+    const step = Math.min(1, ...labels.spacing) / 2
+    const along = shape.map((n) => {
+      const places = [-0.5]
+      while (places.at(-1) < n - 0.5) places.push(Math.min(n - 0.5, places.at(-1) + step))
+      return places
+    })
+    for (const axis of [0, 1, 2]) {
+      const [u, v] = [0, 1, 2].filter((other) => other !== axis)
+      for (const end of [-0.5, shape[axis] - 0.5]) {
+        for (const a of along[u]) for (const b of along[v]) {
+          const at = []
+          at[axis] = end
+          at[u] = a
+          at[v] = b
+          const mm = affine.slice(0, 3).map((row) =>
+            row[3] + row[0] * at[0] + row[1] * at[1] + row[2] * at[2])
+          found.add(labels.index(this.voxelOf(mm)))
+        }
       }
     }
     return found

@@ -3,7 +3,7 @@
 // what came before, so that nothing is loaded or moved that stayed the same.
 
 import {
-  DRAG_MODE, MULTIPLANAR_TYPE, Niivue, SHOW_RENDER, SLICE_TYPE,
+  DRAG_MODE, MULTIPLANAR_TYPE, NVImage, Niivue, SHOW_RENDER, SLICE_TYPE,
 } from "@niivue/niivue"
 import {
   FAR_SLICES, OPACITY_PERCENT, PLANES, aboutOf, choices, element, place, slicePlace, swatch,
@@ -13,6 +13,8 @@ import { Correcting, DRAWING_KEYS } from "./correcting.js"
 import { FlatViewer } from "./flat.js"
 import { BOX, HeadTools } from "./head.js"
 import { Labels, unpack } from "./labels.js"
+import { Overlay } from "./overlay.js"
+import { Painter } from "./painter.js"
 import STYLE from "./viewer.css"
 
 const VIEWS = {
@@ -134,6 +136,7 @@ class Viewer {
     this.stop()
     this.correcting.flush()
     cancelAnimationFrame(this.painting)
+    this.painter?.stop()
     this.beside?.close()
     this.watcher?.disconnect()
     this.nv?.cleanup()
@@ -229,17 +232,17 @@ class Viewer {
     this.say("Loading the slices", "loading")
     this.about = await aboutOf(this.props)
     if (!this.nv) await this.attach()
+    this.painter.held = true
     this.stop()
     this.volumes = null
     const { windows } = this.about
     this.windows.replaceChildren(...windows.map(({ name }, i) =>
       element("option", { value: i, textContent: `Window: ${name}` })))
-    await this.nv.loadVolumes([
-      { url: `${files}/scan.nii.gz`, name: "scan.nii.gz", colormap: "gray", trustCalMinMax: false,
-        cal_min: windows[0].low, cal_max: windows[0].high },
-      { url: `${files}/masks/${version}.nii.gz`, name: "mask.nii.gz" },
-    ])
+    const volumes = await this.fetchVolumes(files, version, windows[0])
     if (this.closed) return
+    const isDoubtful = this.about.head?.confidence === "unreliable"
+    this.opacity.value = isDoubtful ? DOUBTFUL_PERCENT : OPACITY_PERCENT
+    this.overlay = this.put(this.painter, volumes)
     this.volumes = this.nv.volumes
     const values = Uint8Array.from(this.volumes[1].img)
     this.labels = new Labels(values, this.dims, this.volumes[0].pixDimsRAS.slice(1, 4))
@@ -248,12 +251,9 @@ class Viewer {
       input.onchange = () => this.paint()
       return element("label", {}, input, name[0].toUpperCase() + name.slice(1), swatch(rgb))
     }))
-    this.colour()
     this.findings = this.about.findings
     this.finding = -1
-    const isDoubtful = this.about.head?.confidence === "unreliable"
-    this.opacity.value = isDoubtful ? DOUBTFUL_PERCENT : OPACITY_PERCENT
-    this.setOpacity()
+    this.percent.textContent = `${this.opacity.value} %`
     this.cut(0)
     // NiiVue keeps both when it loads other volumes; they belong to the case before.
     this.nv.clearAllMeasurements()
@@ -264,6 +264,8 @@ class Viewer {
     if (this.closed) return
     this.setView(this.view)
     this.nextFinding()
+    this.painter.held = false
+    this.painter.now()
     this.nv.gl.finish()
     this.box.dataset.case = this.props.case
     this.box.dataset.version = version
@@ -278,19 +280,21 @@ class Viewer {
         if (this.nv) {
           this.nv.resizeListener()
           this.thin()
+          this.painter.now()
         }
         sized()
       })
       this.watcher.observe(this.stage)
     })
-    const nv = await this.niivue(this.canvas)
+    this.painter = await this.niivue(this.canvas)
+    const { nv } = this.painter
     nv.onLocationChange = (location) => this.moved(location)
     this.canvas.addEventListener("pointermove", (event) => this.hover(event))
     this.nv = nv
     this.setMouse()
   }
 
-  /** NiiVue in a canvas, as both viewers have it. */
+  /** NiiVue in a canvas, as both viewers have it, with who draws it. */
   async niivue(canvas) {
     const { letters } = this.about
     const nv = new Niivue({
@@ -311,7 +315,27 @@ class Viewer {
     const inset = INSET_PX * window.devicePixelRatio
     nv.drawTextLeft = ([x, y], ...more) => drawTextLeft.call(nv, [x - inset, y], ...more)
     nv.drawTextAbove = ([x, y], ...more) => drawTextAbove.call(nv, [x, y - inset], ...more)
-    return nv
+    return new Painter(nv)
+  }
+
+  /** The scan and one version of its mask, not yet shown. */
+  fetchVolumes(files, version, { low, high }) {
+    return Promise.all([
+      NVImage.loadFromUrl({ url: `${files}/scan.nii.gz`, name: "scan.nii.gz", colormap: "gray",
+        trustCalMinMax: false, cal_min: low, cal_max: high }),
+      NVImage.loadFromUrl({ url: `${files}/masks/${version}.nii.gz`, name: "mask.nii.gz" }),
+    ])
+  }
+
+  /** Show them in a NiiVue: set up first, so that each goes to the graphics card once. */
+  put(painter, [scan, mask]) {
+    const { nv } = painter
+    nv.opts.isRadiologicalConvention = this.isRadiological
+    mask.setColormapLabel(this.labelColours())
+    mask.opacity = this.opacity.value / 100
+    nv.volumes = [scan, mask]
+    nv.setVolume(mask, 1)
+    return new Overlay(painter)
   }
 
   setMouse() {
@@ -331,7 +355,8 @@ class Viewer {
     if (changed("height")) this.stages.style.height = `${props.height}px`
     if (changed("convention")) {
       this.canvas.ariaLabel = this.words
-      nv.setRadiologicalConvention(props.convention === "radiological")
+      nv.opts.isRadiologicalConvention = this.isRadiological
+      nv.drawScene()
     }
     if (before) this.correcting.heard(props)
     if (changed("beside") || changed("version")) await this.compare()
@@ -418,25 +443,28 @@ class Viewer {
 
   setOpacity() {
     this.percent.textContent = `${this.opacity.value} %`
-    if (this.volumes) this.nv.setOpacity(1, this.opacity.value / 100)
-    this.beside?.follow()
+    if (this.volumes) this.overlay.show(this.colours, this.opacity.value / 100)
+    this.beside?.setOpacity()
+  }
+
+  get isRadiological() {
+    return this.props.convention === "radiological"
   }
 
   get words() {
     return this.about.conventions[this.props.convention]
   }
 
-  colour() {
-    this.volumes[1].setColormapLabel(this.labelColours())
+  get colours() {
+    return new Map([...this.about.labels, ...DIFFERENCES, BOX].map(({ value, rgb }) => [value, rgb]))
   }
 
   labelColours() {
-    const colours = [...this.about.labels, ...DIFFERENCES, BOX]
-    const of = (channel) => [0, ...colours.map(({ rgb }) => rgb[channel])]
+    const { colours } = this
+    const of = (channel) => [0, ...Array.from(colours.values(), (rgb) => rgb[channel])]
     return {
-      R: of(0), G: of(1), B: of(2), A: [0, ...colours.map(() => 255)],
-      I: [0, ...colours.map(({ value }) => value)],
-      labels: ["", ...colours.map(({ name }) => name)],
+      R: of(0), G: of(1), B: of(2), A: [0, ...Array.from(colours, () => 255)],
+      I: [0, ...colours.keys()], labels: [],
     }
   }
 
@@ -471,7 +499,7 @@ class Viewer {
         && all[i - strides[axis]] === value && all[i + strides[axis]] === value) ? 0 : value
     }
     this.head.paint(picture)
-    this.nv.updateGLVolume()
+    this.overlay.show(this.colours, this.opacity.value / 100)
   }
 
   /** Paint soon, once for all changes until then. */
@@ -576,7 +604,8 @@ class Viewer {
     const { low, high } = this.about.windows[index]
     this.volumes[0].cal_min = low
     this.volumes[0].cal_max = high
-    this.nv.updateGLVolume()
+    this.nv.refreshLayers(this.volumes[0], 0)
+    this.nv.drawScene()
   }
 
   toggleOutline() {
@@ -655,7 +684,7 @@ class Viewer {
     const band = BANNER_PX * scale
     const out = element("canvas", { width, height: height + band })
     const pen = out.getContext("2d")
-    this.nv.drawScene() // WebGL forgets what it drew once it is shown
+    this.painter.now({ whole: true }) // WebGL forgets what it drew once it is shown
     pen.drawImage(this.canvas, 0, 0)
     pen.fillStyle = "#fff"
     pen.font = `${13 * scale}px sans-serif`
