@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -196,14 +197,9 @@ def _warnings(case: Case) -> None:
             st.info(finding["message"], icon=":material/info:")
 
 
-@st.cache_data(show_spinner=False, max_entries=8)
-def _sides(_shared: Services, case_id: str, version: int) -> bytes:
-    return _shared.cases.sides_file(case_id)
-
-
 def _downloads(shared: Services, case: Case, images: CaseImages, mask: bytes) -> None:
     surfaces = ply(label_surfaces(images.labels, images.affine))
-    files: list[tuple[str, bytes, str, str]] = [
+    files: list[tuple[str, bytes | Callable[[], bytes], str, str]] = [
         ("Mask (.nii.gz)", mask, "mask.nii.gz", "application/gzip"),
         ("Measures (.csv)", report_csv(case), "measures.csv", "text/csv"),
         ("Measures (.json)", report_json(case), "measures.json", "application/json"),
@@ -211,7 +207,7 @@ def _downloads(shared: Services, case: Case, images: CaseImages, mask: bytes) ->
     ]
     if case.report.get("head"):
         files += [
-            ("Mask by side (.nii.gz)", _sides(shared, case.id, case.mask_version),
+            ("Mask by side (.nii.gz)", partial(shared.cases.sides_file, case.id),
              "mask_sides.nii.gz", "application/gzip"),
             ("Names for FreeView, Slicer", lookup_table(), "sides_lut.txt", "text/plain"),
             ("Names for ITK-SNAP", itksnap_labels(), "sides.label", "text/plain"),

@@ -73,7 +73,7 @@ def strip_png(case: Case, images: CaseImages, convention: Convention) -> bytes:
             position_mm = (affine[:3, :3] @ middle + affine[:3, 3])[cut]
             axes.set_title(
                 f"{name}  {_ENDS[cut][int(position_mm >= 0)]} {abs(position_mm):.0f} mm",
-                color="white", fontsize=8, pad=3,
+                color="white", fontsize=8, pad=3, y=1.0,  # found by itself, y costs the ticks
             )  # fmt: skip
     _write_captions(figure, case, convention)
     out = io.BytesIO()
