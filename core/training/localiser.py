@@ -188,13 +188,13 @@ def _step(network: nn.Module, optimizer: torch.optim.Optimizer, heads: list[Head
     with torch.autocast("cpu", torch.bfloat16):
         output = network(image.contiguous(memory_format=torch.channels_last_3d)).float()
     heat, wanted = output[:, _HEATS], target[:, _HEATS]
-    loss = 20 * ((heat - wanted) ** 2 * (1 + 30 * wanted)).mean()
+    loss = 40 * ((heat - wanted) ** 2 * (1 + 30 * wanted)).mean()
     inside = target[:, _BRAIN]
     loss = loss + 0.3 * nn.functional.binary_cross_entropy_with_logits(output[:, _BRAIN], inside)
     off = nn.functional.smooth_l1_loss(
         output[:, _PLACES], target[:, _PLACES], reduction="none", beta=_NEAR
     )
-    loss = loss + 4 * (off * inside[:, None]).sum() / (inside.sum() + 1)
+    loss = loss + 1.5 * (off * inside[:, None]).sum() / (inside.sum() + 1)
     optimizer.zero_grad()
     loss.backward()
     nn.utils.clip_grad_norm_(network.parameters(), 5)
