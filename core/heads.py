@@ -36,7 +36,7 @@ class Networks(Protocol):
     """What computes: see `core.predictor.service.Predictor`."""
 
     def heat(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The localiser's output for `core.localise.window`, shape (6, *GRID)."""
+        """The localiser's output for an image of shape `core.localise.GRID`, shape (6, *GRID)."""
         ...
 
     def probabilities(self, crop: NDArray[np.float32], *, quick: bool) -> NDArray[np.float32]:

@@ -171,7 +171,7 @@ class Predictor:
         )  # fmt: skip
 
     def heat(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The localiser's output, shape (3, *GRID); see `core.localise`."""
+        """The localiser's output, shape (6, *GRID); see `core.localise`."""
         localiser = self._localiser
         if localiser is None:
             raise RuntimeError("this predictor has no localiser")
