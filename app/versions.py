@@ -9,6 +9,7 @@ from app.words import show_error
 from core.errors import HippoViewError
 from core.registry import Version
 from core.segmentation import LABELS
+from core.training.statistics import difference_words, paired
 
 _STAGES = {"serving": "in service", "candidate": "candidate", "retired": "retired"}
 _SEEN = "seen in training"
@@ -52,7 +53,8 @@ def _made_from(version: Version) -> str:
     if "dataset" not in lineage:
         return str(lineage.get("source", _DASH))
     start = f"version {lineage['parent']}" if lineage["parent"] else "nothing"
-    return f"{start}, data set {lineage['dataset']}, training {lineage['job']}"
+    how = f"training {lineage['job']}" if lineage["job"] else "on the command line"
+    return f"{start}, data set {lineage['dataset']}, {how}"
 
 
 def _measured_on(version: Version) -> str:
@@ -84,6 +86,12 @@ def comparison(serving: Version, other: Version) -> None:
     st.caption(
         f"On the {len(after['cases'])} cases of the frozen test set of {after['dataset']}, with "
         "the masks that would be served. Volume error: the mean of its absolute value."
+    )
+    for label, found in paired(before, after).items():
+        st.markdown(f"**{label.capitalize()}**, case by case: {difference_words(found)}.")
+    st.caption(
+        "The new version less the one in service, with its 95 % interval. An interval that holds 0 "
+        "shows no difference."
     )
     for version, figures in ((serving, before), (other, after)):
         if figures["seen_in_training"]:

@@ -5,20 +5,20 @@ import json
 import os
 import sys
 import tempfile
-from functools import partial
 from pathlib import Path
 
 from loguru import logger
 
 from core.commands import add_data, add_drift
-from core.database import DATABASE_NAME, connect
 from core.errors import HippoViewError, InputError
-from core.model import opened
 from core.pipeline import NOTICE, Analysis, analyse
-from core.predictor.service import OpenModel, Predictor, Predictors, Way
-from core.registry import Registry
+from core.predictor.service import Predictor, Predictors, Way
 from core.settings import DEVICES, Settings
-from core.storage import open_storage, write_whole
+from core.storage import write_whole
+from core.training.commands import add_evaluate, add_models, add_train, in_service
+
+# Commands that go on for minutes and say how far they are.
+_LONG = ("train", "sweep")
 
 
 def main(arguments: list[str]) -> int:
@@ -33,10 +33,14 @@ def main(arguments: list[str]) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     _add_segment(commands)
     add_data(commands)
+    add_train(commands)
+    add_evaluate(commands)
+    add_models(commands)
     add_drift(commands)
     options = parser.parse_args(arguments)
     logger.remove()
-    logger.add(sys.stderr, level="WARNING", format="{level}: {message}")
+    level = "INFO" if options.command in _LONG else "WARNING"
+    logger.add(sys.stderr, level=level, format="{level}: {message}", diagnose=False)
     try:
         settings = Settings.from_environment()
         return int(options.run(options, settings))
@@ -67,7 +71,7 @@ def _add_segment(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def _segment(options: argparse.Namespace, settings: Settings) -> int:
     targets = _targets(options.inputs, options.out)
-    predictors = Predictors(_in_service(settings), Way.of(settings), 1)
+    predictors = Predictors(in_service(settings), Way.of(settings), 1)
     failed = 0
     try:
         predictor = predictors.on(options.device or "auto")
@@ -89,16 +93,6 @@ def _segment(options: argparse.Namespace, settings: Settings) -> int:
     finally:
         predictors.close()
     return 1 if failed else 0
-
-
-def _in_service(settings: Settings) -> OpenModel:
-    """The version in service of this installation; the embedded one where there is none yet."""
-    if not (settings.data_dir / DATABASE_NAME).is_file():
-        return partial(opened, settings.model_dir)
-    storage = open_storage(settings)
-    registry = Registry(connect(settings.data_dir), storage, settings.model_dir)
-    registry.prepare()
-    return registry.open_serving
 
 
 def _targets(inputs: list[Path], out: Path) -> list[tuple[Path, Path]]:

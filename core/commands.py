@@ -16,6 +16,7 @@ from core.intake import vetted
 from core.pipeline import NOTICE
 from core.settings import Settings
 from core.storage import open_storage, write_whole
+from core.training.download import TASK04_URL, download
 from core.training.prepare import TooFewCasesError, prepare
 
 if TYPE_CHECKING:
@@ -34,9 +35,11 @@ def add_data(commands: "Commands") -> None:
         description="A folder or tar in the Decathlon's layout (imagesTr, labelsTr) becomes a "
         "data set in nnU-Net's raw layout, with a frozen test set and five folds by patient. What "
         "cannot be trained on is left out by name. Run twice, nothing changes; run with more "
-        "cases, the old ones stay where they are. The source is only read.",
+        "cases, the old ones stay where they are. The source is only read. A download goes on "
+        f"where it was cut off. The hippocampus of the Decathlon: {TASK04_URL}",
     )
-    command.add_argument("source", metavar="SRC", type=Path, help="folder or .tar")
+    command.add_argument("source", metavar="SRC", help="folder, .tar, or https address of a .tar")
+    command.add_argument("--sha256", metavar="SUM", help="of a downloaded archive")
     command.add_argument("--name", help="default: the name of SRC")
     command.add_argument("--json", action="store_true", help="print the report as JSON")
     command.set_defaults(run=_prepare)
@@ -60,8 +63,11 @@ def add_drift(commands: "Commands") -> None:
 
 
 def _prepare(options: argparse.Namespace, settings: Settings) -> int:
-    source: Path = options.source
-    name = options.name or source.resolve().name.removesuffix(".tar")
+    name = options.name or Path(options.source).resolve().name.removesuffix(".tar")
+    source = Path(options.source)
+    if options.source.startswith("https://"):
+        expected = f"sha256:{options.sha256}" if options.sha256 else None
+        source = download(options.source, settings.data_dir / "downloads", expected)
     try:
         dataset, report = prepare(source, open_storage(settings), name)
     except TooFewCasesError as error:

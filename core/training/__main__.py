@@ -16,7 +16,7 @@ from core.jobs import Jobs, Work
 from core.registry import Registry
 from core.settings import Settings
 from core.storage import open_storage
-from core.training.config import TrainingRequest
+from core.training.config import TrainingRequest, share_cores
 from core.training.dataset import Datasets
 
 # The scans that people wait for come first; but with 10 a training got 7 % of one core beside
@@ -37,6 +37,7 @@ def main(job_id: int) -> int:
     work.begin()
     threading.Thread(target=_beat, args=(work,), daemon=True).start()
     os.nice(_NICE)
+    share_cores()
     _environment(settings)
     try:
         # PyTorch and nnU-Net take seconds to import; the sign of life comes before.

@@ -1,6 +1,7 @@
 """The configuration of a training, by Hydra: presets as files, checked against a schema."""
 
 import importlib.util
+import os
 import threading
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,12 +11,12 @@ from core.errors import TrainingError
 
 PRESETS = {
     "quick": "Fine-tunes the version in service. A few minutes on two cores.",
-    "cpu": "A small network from nothing. About an hour on two cores.",
+    "cpu": "A small network from nothing. Two hours on two cores.",
     "full": "nnU-Net's own defaults from nothing. Needs a GPU.",
 }
 # One iteration of the small network on two cores with nothing else running, in seconds; the
 # first estimate until this machine has finished an epoch.
-FIRST_ITERATION_S = 0.4
+FIRST_ITERATION_S = 0.3
 # A validation iteration has no backward pass.
 _VALIDATION_SHARE = 0.35
 # Planning, starting and registering; and evaluating a test case with two versions.
@@ -40,6 +41,21 @@ class TrainingConfig:
     configuration : str
         ``same`` as the version it starts from, or one of nnU-Net's configurations: ``3d_cpu``
         (a small 3-D network) or ``3d_fullres``.
+    features, batch : int
+        Of ``3d_cpu``: features of its first stage, each further stage has twice as many; and
+        crops in a batch.
+    residual : bool
+        Of ``3d_cpu``: nnU-Net's residual encoder instead of its plain one.
+    mirroring : bool
+        Whether crops are mirrored, in the training and in the prediction.
+    augmentation : str
+        ``usual`` is nnU-Net's; ``strong`` adds a bias field, thick slices, 2 mm voxels, other
+        contrasts and noise.
+    average : float
+        Decay of the weights' running average at each iteration, which becomes the model; with 0
+        the last weights do.
+    precision : str
+        On a CPU: ``auto`` takes bfloat16 where the CPU has instructions for it; or ``float32``.
     fold : int
         Which of the five folds is held out for the pseudo-Dice; -1 trains on all of them.
     epochs, iterations, validation_iterations : int
@@ -56,6 +72,13 @@ class TrainingConfig:
     iterations: int = _MISSING
     validation_iterations: int = _MISSING
     learning_rate: float = _MISSING
+    features: int = 16
+    batch: int = 2
+    residual: bool = False
+    mirroring: bool = True
+    augmentation: str = "usual"
+    average: float = 0.999
+    precision: str = "auto"
     fold: int = 0
     seed: int = 0
     needs_gpu: bool = False
@@ -131,6 +154,13 @@ def check_installed() -> None:
         )
 
 
+def share_cores() -> None:
+    """Let threads that wait for others sleep: spinning, they keep the cores from other programs,
+    and a training beside another took six times as long. Before PyTorch is imported.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
 def estimate_s(
     config: TrainingConfig, test_cases: int, iteration_s: float = FIRST_ITERATION_S
 ) -> float:
@@ -152,6 +182,11 @@ def _checked(config: TrainingConfig) -> TrainingConfig:
         "iterations": 1 <= config.iterations <= 10_000,
         "validation_iterations": 1 <= config.validation_iterations <= 10_000,
         "learning_rate": 0 < config.learning_rate <= 1,
+        "features": 4 <= config.features <= 64,
+        "batch": 1 <= config.batch <= 64,
+        "augmentation": config.augmentation in ("usual", "strong"),
+        "average": 0 <= config.average < 1,
+        "precision": config.precision in ("auto", "float32", "bfloat16"),
         "fold": -1 <= config.fold <= 4,
     }
     for name, fits in problems.items():

@@ -138,9 +138,8 @@ class Datasets:
         """What its preparation kept, mended and left out."""
         return dict(json.loads(self.storage.read(key_of(name, REPORT_NAME))))
 
-    def verify(
-        self, dataset: Dataset, folder: Path, on_case: Callable[[], None] = lambda: None
-    ) -> None:
+    @staticmethod
+    def verify(dataset: Dataset, folder: Path, on_case: Callable[[], None] = lambda: None) -> None:
         """Check every file of a data set against its hash.
 
         Parameters

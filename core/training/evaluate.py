@@ -1,36 +1,48 @@
-"""How well a version does on a frozen test set: Dice, HD95 and volume error, case by case.
+"""How well a version does on labelled cases, case by case and in all.
 
-The masks come from the same predictor that serves. Imports nnU-Net: late.
+The masks come from the same predictor that serves. Imports MONAI: late.
 """
 
-from collections.abc import Callable, Collection
+import gzip
+import json
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from core.model import Model
 from core.predictor.calibrate import read_labelled
 from core.predictor.service import Way, loaded
 from core.segmentation import LABELS
 from core.training.dataset import Dataset, file_names
+from core.training.metrics import compare
+from core.training.statistics import agreement, mean_of
+
+# Of the figures: those of another program are not compared with.
+FORMAT = 2
+OnMask = Callable[[str, NDArray[np.uint8], NDArray[np.float64]], None]
 
 
 def evaluate(
     model: Model,
     dataset: Dataset,
+    names: Sequence[str],
     folder: Path,
     scratch: Path,
     way: Way,
     seen: Collection[str],
     on_case: Callable[[int, int], None] = lambda done, total: None,
+    on_mask: OnMask = lambda name, labels, affine: None,
 ) -> dict[str, Any]:
-    """Evaluate a version on the frozen test set of a data set.
+    """Evaluate a version on cases of a data set.
 
     Parameters
     ----------
+    names
+        The cases; ``dataset.test`` is its frozen test set.
     folder
         The data set's files.
     scratch
@@ -40,98 +52,104 @@ def evaluate(
     seen
         ``content_sha256`` of every case that the version, or one that it was made from, was
         trained on.
+    on_mask
+        Given each case's name, mask and affine, both RAS+.
 
     Returns
     -------
     dict
-        ``cases``: for each its name, whether it was seen, and the figures of each label;
-        ``dice``: mean, standard deviation and worst of each label; ``hd95_mm`` and
-        ``volume_error_percent``: means; ``seen_in_training``: of any case.
+        `summary` of the cases' figures.
     """
     predictor = loaded(model, way)
     rows: list[dict[str, Any]] = []
-    for number, name in enumerate(dataset.test):
-        on_case(number, len(dataset.test))
+    for number, name in enumerate(names):
+        on_case(number, len(names))
         entry = dataset.cases[name]
         scan, label = (folder / part for part in file_names(name, entry))
         case = read_labelled(scan, label, scratch)
-        truth, spacing_mm = case.truth, case.scan.spacing_mm
         mask = predictor.segment(case.scan).labels
+        on_mask(name, mask, case.scan.affine)
         rows.append(
             {
                 "case": name,
                 "seen": entry.content_sha256 in seen,
                 **{
-                    part: compare(mask == value, truth == value, spacing_mm)
+                    part: compare(mask == value, case.truth == value, case.scan.spacing_mm)
                     for part, value in LABELS.items()
                 },
             }
         )
     predictor.close()
-    on_case(len(dataset.test), len(dataset.test))
-    return {
-        "dataset": dataset.name,
-        "test_key": dataset.test_key,
-        "cases": rows,
-        "seen_in_training": any(row["seen"] for row in rows),
-        "dice": {part: _spread([row[part]["dice"] for row in rows]) for part in LABELS},
-        "hd95_mm": {part: _mean([row[part]["hd95_mm"] for row in rows]) for part in LABELS},
-        "volume_error_percent": {
-            part: _mean([abs(row[part]["volume_error_percent"]) for row in rows]) for part in LABELS
-        },
-    }
+    on_case(len(names), len(names))
+    return summary(dataset, rows)
 
 
-def compare(
-    mask: NDArray[np.bool_], truth: NDArray[np.bool_], spacing_mm: tuple[float, float, float]
-) -> dict[str, float | None]:
-    """One label of one case against the expert's.
-
-    Parameters
-    ----------
-    mask, truth : ndarray of bool, shape (X, Y, Z)
-    spacing_mm
+def summary(dataset: Dataset, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """What all cases come to.
 
     Returns
     -------
     dict
-        ``dice`` 0 to 1; ``hd95_mm``, None where either is empty; ``volume_error_percent`` of
-        the true volume, negative where the mask is too small.
+        ``cases``: for each its name, whether it was seen, and `compare`'s figures of each label;
+        ``seen_in_training``: any of them; then by label: ``dice`` with mean, its interval,
+        standard deviation, median and worst; means of ``hd95_mm`` (and ``hd95_median_mm``),
+        ``asd_mm``, ``sensitivity``, ``precision``, and of ``volume_error_percent`` without its
+        sign; ``volume_agreement_mm3``, Bland and Altman's.
     """
-    found, there = int(mask.sum()), int(truth.sum())
-    both = int((mask & truth).sum())
+
+    def of(part: str, figure: str) -> list[float]:
+        return [row[part][figure] for row in rows if row[part][figure] is not None]
+
+    def by_label(make: Callable[[str], Any]) -> dict[str, Any]:
+        return {part: make(part) for part in LABELS}
+
     return {
-        "dice": 2 * both / (found + there) if found + there else 1.0,
-        "hd95_mm": hd95_mm(mask, truth, spacing_mm),
-        "volume_error_percent": 100 * (found - there) / there if there else 0.0,
+        "format": FORMAT,
+        "dataset": dataset.name,
+        "test_key": dataset.test_key,
+        "cases": rows,
+        "seen_in_training": any(row["seen"] for row in rows),
+        "dice": by_label(lambda part: _spread(of(part, "dice"))),
+        "hd95_mm": by_label(lambda part: _mean(of(part, "hd95_mm"))),
+        "hd95_median_mm": by_label(lambda part: _median(of(part, "hd95_mm"))),
+        "asd_mm": by_label(lambda part: _mean(of(part, "asd_mm"))),
+        "sensitivity": by_label(lambda part: _mean(of(part, "sensitivity"))),
+        "precision": by_label(lambda part: _mean(of(part, "precision"))),
+        "volume_error_percent": by_label(
+            lambda part: _mean(abs(v) for v in of(part, "volume_error_percent"))
+        ),
+        "volume_agreement_mm3": by_label(
+            lambda part: agreement(of(part, "volume_mm3"), of(part, "truth_mm3"))
+        ),
     }
 
 
-def hd95_mm(
-    a: NDArray[np.bool_], b: NDArray[np.bool_], spacing_mm: tuple[float, float, float]
-) -> float | None:
-    """The 95th percentile of the distances between two surfaces, both ways, in mm.
+def mask_file(labels: NDArray[np.uint8], affine: NDArray[np.float64]) -> bytes:
+    """A mask as .nii.gz on its data set's own grid."""
+    image = nib.Nifti1Image(labels, affine)
+    return gzip.compress(bytes(image.to_bytes()), mtime=0)
 
-    Surfaces are the voxels with a neighbour outside (26-connected); distances are between
-    voxel centres. None where either is empty. Huttenlocher et al. (1993), robust form.
-    """
-    if not a.any() or not b.any():
-        return None
-    surfaces = [mask & ~ndimage.binary_erosion(mask, np.ones((3, 3, 3))) for mask in (a, b)]
-    away = [ndimage.distance_transform_edt(~surface, spacing_mm) for surface in surfaces]
-    distances = np.concatenate([away[1][surfaces[0]], away[0][surfaces[1]]])
-    return float(np.percentile(distances, 95))
+
+def evaluation_file(figures: dict[str, Any]) -> bytes:
+    """An evaluation as JSON."""
+    return (json.dumps(figures, indent=1) + "\n").encode()
 
 
 def _spread(values: list[float]) -> dict[str, float]:
     array = np.array(values)
     return {
-        "mean": round(float(array.mean()), 4),
+        **mean_of(values).as_dict(),
         "sd": round(float(array.std(ddof=1)) if len(values) > 1 else 0.0, 4),
+        "median": round(float(np.median(array)), 4),
         "worst": round(float(array.min()), 4),
     }
 
 
-def _mean(values: list[float | None]) -> float | None:
-    known = [v for v in values if v is not None]
+def _mean(values: Iterable[float]) -> float | None:
+    known = list(values)
     return round(float(np.mean(known)), 3) if known else None
+
+
+def _median(values: Iterable[float]) -> float | None:
+    known = list(values)
+    return round(float(np.median(known)), 3) if known else None

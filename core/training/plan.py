@@ -25,7 +25,9 @@ from core.training.dataset import NNUNET_NAME, READER, Dataset, file_names
 _ID = 1
 _PLANS = "nnUNetPlans"
 _SMALL = "3d_cpu"
-_SMALL_FIRST_FEATURES, _SMALL_BATCH = 16, 2
+_RESIDUAL = "dynamic_network_architectures.architectures.unet.ResidualEncoderUNet"
+# As nnU-Net's planner for residual encoders has them.
+_RESIDUAL_BLOCKS = (1, 3, 4, 6, 6, 6, 6)
 _DONE = "hippoview-preprocessed"
 
 
@@ -76,7 +78,7 @@ def plan(folder: Path, config: TrainingConfig, base: Model | None) -> tuple[dict
         extract_fingerprint_dataset(_ID, num_processes=1, clean=False, show_progress_bar=False)
         plans, _ = plan_experiment_dataset(_ID)
         plans = json.loads(json.dumps(plans))
-        plans["configurations"][_SMALL] = _small(plans["configurations"]["3d_fullres"])
+        plans["configurations"][_SMALL] = _small(plans["configurations"]["3d_fullres"], config)
         configuration = config.configuration
     write_whole(target / f"{_PLANS}.json", json.dumps(plans, indent=1).encode())
     # nnU-Net's planner would have copied it; it does not run where plans are kept.
@@ -120,15 +122,18 @@ def preprocess(
     write_whole(done, b"")
 
 
-def _small(full: dict[str, Any]) -> dict[str, Any]:
-    """The full 3-D configuration with half the features and a batch that suits two cores."""
+def _small(full: dict[str, Any], config: TrainingConfig) -> dict[str, Any]:
+    """The full 3-D configuration with fewer features and a batch that suits two cores."""
     architecture = json.loads(json.dumps(full["architecture"]))
     arguments = architecture["arch_kwargs"]
-    arguments["features_per_stage"] = [
-        _SMALL_FIRST_FEATURES * 2**stage for stage in range(arguments["n_stages"])
-    ]
+    stages = arguments["n_stages"]
+    arguments["features_per_stage"] = [config.features * 2**stage for stage in range(stages)]
+    if config.residual:
+        architecture["network_class_name"] = _RESIDUAL
+        del arguments["n_conv_per_stage"]
+        arguments["n_blocks_per_stage"] = list(_RESIDUAL_BLOCKS[:stages])
     return {
         "inherits_from": "3d_fullres",
-        "batch_size": _SMALL_BATCH,
+        "batch_size": config.batch,
         "architecture": architecture,
     }

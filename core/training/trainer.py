@@ -10,15 +10,21 @@ from typing import Any, cast
 
 import safetensors.torch
 import torch
+from loguru import logger
 
 with contextlib.redirect_stdout(io.StringIO()):
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from core.errors import TrainingError
 from core.predictor.checkpoint import weights_file
+from core.training import augment
+from core.training.batches import Batches, seed_all
 from core.training.config import TrainingConfig
 
 _LATEST, _FINAL = "checkpoint_latest.pth", "checkpoint_final.pth"
+_WORKERS = "nnUNet_n_proc_DA"
+_AVERAGE = "hippoview_average"
+_LARGEST_GRADIENT = 12  # nnU-Net's
 OnEpoch = Callable[[str, dict[str, Any]], None]
 
 
@@ -27,6 +33,10 @@ class Trainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net has no types
 
     After each epoch the checkpoint is written whole; ``on_epoch`` hears its sha256 before it
     takes the place of the last one, so that only files that were recorded are ever loaded.
+
+    On a CPU it computes in bfloat16 where the CPU does, in the memory layout that is fast there,
+    and takes its batches from a thread. What it gives in the end is the average of the weights
+    over the last iterations.
     """
 
     def __init__(
@@ -42,20 +52,51 @@ class Trainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net has no types
         self.save_every = 1
         self.on_epoch: OnEpoch = lambda sha256, values: None
         self.on_step: Callable[[], None] = lambda: None
+        self._average: dict[str, torch.Tensor] = {}
+        self._steps = 0
+        self._batches: Batches | None = None
+        self._waited_s = 0.0
 
     def configure(
         self, config: TrainingConfig, on_epoch: OnEpoch, on_step: Callable[[], None]
     ) -> None:
-        """Set lengths and learning rate, and who hears of epochs and steps; before `initialize`."""
+        """Take over the configuration, and who hears of epochs and steps; before `initialize`."""
+        self.config = config
         self.num_epochs = config.epochs
         self.num_iterations_per_epoch = config.iterations
         self.num_val_iterations_per_epoch = config.validation_iterations
         self.initial_lr = config.learning_rate
         self.on_epoch, self.on_step = on_epoch, on_step
+        self._dtype = _dtype(config.precision) if self.device.type == "cpu" else torch.float32
+        seed_all(config.seed)
 
     def begin_from(self, weights: Path) -> None:
         """Take the weights of another version with the same plans."""
         safetensors.torch.load_model(self._module, weights)
+
+    def get_dataloaders(self) -> tuple[Any, Any]:
+        """nnU-Net's batches; on a CPU made by a thread. See `core.training.batches`."""
+        if self.device.type != "cpu":
+            return cast(tuple[Any, Any], super().get_dataloaders())
+        before = os.environ.get(_WORKERS, "1")
+        os.environ[_WORKERS] = "0"  # how nnU-Net is told so
+        training, validation = super().get_dataloaders()
+        os.environ[_WORKERS] = before  # its planner, in the same process, wants at least one
+        counts = self.num_iterations_per_epoch, self.num_val_iterations_per_epoch
+        self._batches = Batches(training, validation, counts, self.config.seed, self.current_epoch)
+        return self._batches, self._batches
+
+    def configure_rotation_dummyDA_mirroring_and_inital_patch_size(self) -> Any:  # noqa: N802
+        """nnU-Net's choice; without mirroring neither the training nor the prediction mirrors."""
+        *others, axes = super().configure_rotation_dummyDA_mirroring_and_inital_patch_size()
+        if not self.config.mirroring:
+            axes = self.inference_allowed_mirroring_axes = ()
+        return *others, axes
+
+    def get_training_transforms(self, *arguments: Any, **options: Any) -> Any:
+        """nnU-Net's augmentation, with other contrasts and voxels before it where asked for."""
+        usual = augment.repeatable(nnUNetTrainer.get_training_transforms(*arguments, **options))
+        return augment.strong(usual) if self.config.augmentation == "strong" else usual
 
     def on_train_start(self) -> None:
         """Get ready; on a CPU in the memory layout that is fast there."""
@@ -63,16 +104,43 @@ class Trainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net has no types
         if self.device.type == "cpu":
             torch.set_flush_denormal(True)
             self.network.to(memory_format=torch.channels_last_3d)
+        if not self._average:
+            self._average = {name: w.clone() for name, w in self._weights().items()}
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """One iteration."""
         self.on_step()
-        return cast(dict[str, Any], super().train_step(batch))
+        if self.device.type == "cpu":
+            done = self._step_on_cpu(batch)
+        else:
+            done = cast(dict[str, Any], super().train_step(batch))
+        self._add_to_average()
+        return done
+
+    def _step_on_cpu(self, batch: dict[str, Any]) -> dict[str, Any]:
+        data = batch["data"].contiguous(memory_format=torch.channels_last_3d)
+        self.optimizer.zero_grad(set_to_none=True)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self._dtype == torch.bfloat16):
+            outputs = self.network(data)
+        loss = self.loss([output.float() for output in outputs], batch["target"])
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), _LARGEST_GRADIENT)
+        self.optimizer.step()
+        return {"loss": loss.detach().numpy()}
+
+    @torch.no_grad()
+    def _add_to_average(self) -> None:
+        """Exponential, and shorter at the beginning so that it forgets where it began."""
+        self._steps += 1
+        decay = min(self.config.average, self._steps / (9 + self._steps))
+        now = self._weights()
+        torch._foreach_lerp_([self._average[name] for name in now], list(now.values()), 1 - decay)
 
     def validation_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """One iteration of the validation."""
         self.on_step()
-        return cast(dict[str, Any], super().validation_step(batch))
+        with torch.autocast("cpu", torch.bfloat16, enabled=self._dtype == torch.bfloat16):
+            return cast(dict[str, Any], super().validation_step(batch))
 
     def save_checkpoint(self, filename: str) -> None:
         """Write the latest or the final checkpoint whole; nnU-Net's "best" is not used."""
@@ -81,14 +149,35 @@ class Trainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net has no types
             return
         temporary = path.with_suffix(".new")
         super().save_checkpoint(str(temporary))
+        checkpoint = torch.load(temporary, weights_only=False)  # it was written the line before
+        checkpoint[_AVERAGE] = (self._average, self._steps)
+        torch.save(checkpoint, temporary)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         self.on_epoch(sha256, self._values())
         temporary.replace(path)
 
+    def load_checkpoint(self, filename_or_checkpoint: Any) -> None:
+        """Load a file that this class wrote."""
+        super().load_checkpoint(filename_or_checkpoint)
+        checkpoint = torch.load(
+            filename_or_checkpoint, map_location=self.device, weights_only=False
+        )
+        self._average, self._steps = checkpoint[_AVERAGE]
+
+    def on_epoch_end(self) -> None:
+        """Say in the log how much of the epoch was spent waiting for batches."""
+        if self._batches is not None:
+            waited_s = self._batches.waited_s - self._waited_s
+            self._waited_s = self._batches.waited_s
+            logger.info("Epoch {}: {:.2f} s of waiting for batches", self.current_epoch, waited_s)
+        super().on_epoch_end()
+
     def on_train_end(self) -> None:
         """Finish; a training that was resumed after its last epoch has nothing to write."""
+        if self._batches is not None:
+            self._batches.close()
         if not (Path(self.output_folder) / _FINAL).is_file():
             super().on_train_end()
 
@@ -122,8 +211,12 @@ class Trainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net has no types
         return True
 
     def weights(self) -> bytes:
-        """The network's weights as they are now, as the content of a safetensors file."""
-        return weights_file(self._module.state_dict())
+        """The averaged weights as they are now, as the content of a safetensors file."""
+        return weights_file(self._average)
+
+    def _weights(self) -> dict[str, torch.Tensor]:
+        """Each once; nnU-Net's modules hold each other twice."""
+        return {name: weight.detach() for name, weight in self._module.named_parameters()}
 
     @property
     def _module(self) -> torch.nn.Module:
@@ -144,3 +237,10 @@ class Trainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net has no types
             "dice_posterior": posterior,
             "seconds": float(end - start),
         }
+
+
+def _dtype(precision: str) -> torch.dtype:
+    """What a CPU computes in: bfloat16 where it has instructions for it."""
+    fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    is_half = precision == "bfloat16" or (precision == "auto" and fast)
+    return torch.bfloat16 if is_half else torch.float32

@@ -1,48 +1,103 @@
+import contextlib
+import io
+import json
+import re
+
+import nibabel as nib
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis.extra import numpy as hnp
 
-from core.training.evaluate import compare, hd95_mm
-
-masks = hnp.arrays(np.bool_, (5, 6, 4))
-SPACING = (1.0, 2.0, 0.5)
-
-
-def surface(mask):
-    """Voxels with one of 26 neighbours outside, by counting."""
-    padded = np.pad(mask, 1)
-    return [
-        index
-        for index in np.argwhere(mask)
-        if not padded[tuple(slice(i, i + 3) for i in index)].all()
-    ]
+from core.model import load_model
+from core.predictor.service import Way
+from core.segmentation import LABELS
+from core.settings import Settings
+from core.storage import LocalStorage, write_whole
+from core.training.evaluate import FORMAT, evaluate, mask_file
+from core.training.prepare import prepare
+from core.training.report import card_text, evaluation_page
+from tests.datasets import real
 
 
-@settings(max_examples=60, deadline=None)
-@given(a=masks, b=masks)
-def test_hd95_is_that_of_the_definition(a, b):
-    if not a.any() or not b.any():
-        assert hd95_mm(a, b, SPACING) is None
-        return
-    points = [np.array(surface(mask)) * SPACING for mask in (a, b)]
-    apart = np.linalg.norm(points[0][:, None] - points[1][None], axis=2)
-    distances = np.concatenate([apart.min(axis=1), apart.min(axis=0)])
-    assert hd95_mm(a, b, SPACING) == pytest.approx(np.percentile(distances, 95))
+@pytest.fixture(scope="module")
+def evaluated(shared_data, tmp_path_factory):
+    """Real cases, the embedded model's masks of them, and their figures."""
+    folder = tmp_path_factory.mktemp("evaluated")
+    storage = LocalStorage(folder / "storage")
+    dataset, _ = prepare(real(folder / "source", shared_data, 10), storage, "ten")
+    masks = folder / "masks"
+    masks.mkdir()
+    with storage.local("datasets/ten") as files:
+        model = load_model(Settings().model_dir)
+        figures = evaluate(
+            model, dataset, dataset.test, files, folder, Way(device="cpu"), set(),
+            on_mask=lambda name, labels, affine: write_whole(
+                masks / f"{name}.nii.gz", mask_file(labels, affine)
+            ),
+        )  # fmt: skip
+        yield dataset, files, masks, figures, model.card
 
 
-@given(a=masks, b=masks)
-def test_dice_is_symmetric_and_one_for_the_same(a, b):
-    there, back = compare(a, b, SPACING)["dice"], compare(b, a, SPACING)["dice"]
-    assert there == pytest.approx(back)
-    assert 0 <= there <= 1
-    assert compare(a, a, SPACING)["dice"] == 1
+def test_the_dice_is_nnunets(evaluated, tmp_path):
+    _, files, masks, figures, _ = evaluated
+    with contextlib.redirect_stdout(io.StringIO()):
+        from nnunetv2.evaluation.evaluate_predictions import compute_metrics_on_folder
+        from nnunetv2.imageio.nibabel_reader_writer import NibabelIO
+    theirs = compute_metrics_on_folder(
+        str(files / "labelsTs"), str(masks), str(tmp_path / "summary.json"), NibabelIO(), ".nii.gz",
+        list(LABELS.values()), num_processes=1,
+    )  # fmt: skip
+    by_case = {one["prediction_file"].rpartition("/")[2]: one for one in theirs["metric_per_case"]}
+    for case in figures["cases"]:
+        metrics = by_case[f"{case['case']}.nii.gz"]["metrics"]
+        for label, value in LABELS.items():
+            assert case[label]["dice"] == pytest.approx(metrics[value]["Dice"], abs=1e-4)
+    for label, value in LABELS.items():
+        mean = theirs["mean"][value]["Dice"]
+        assert figures["dice"][label]["mean"] == pytest.approx(mean, abs=1e-4)
 
 
-def test_volume_error_has_the_sign_of_the_mistake():
-    truth = np.zeros((6, 6, 6), bool)
-    truth[1:5, 1:5, 1:5] = True
-    small = np.zeros_like(truth)
-    small[1:5, 1:5, 1:3] = True
-    assert compare(small, truth, (1, 1, 1))["volume_error_percent"] == -50
-    assert compare(truth, small, (1, 1, 1))["volume_error_percent"] == 100
+def test_the_figures_are_plausible_and_can_be_written(evaluated):
+    dataset, _, _, figures, _ = evaluated
+    assert json.loads(json.dumps(figures)) == figures
+    assert figures["format"] == FORMAT
+    assert [case["case"] for case in figures["cases"]] == dataset.test
+    for label in LABELS:
+        dice = figures["dice"][label]
+        assert 0.8 < dice["low"] <= dice["mean"] <= dice["high"] < 1
+        assert dice["worst"] == pytest.approx(
+            min(case[label]["dice"] for case in figures["cases"]), abs=1e-4
+        )
+        assert 0 < figures["asd_mm"][label] < figures["hd95_mm"][label] < 3
+        limits = figures["volume_agreement_mm3"][label]
+        assert limits["low"] < limits["bias"] < limits["high"]
+
+
+def test_masks_lie_on_their_scans_grid(evaluated):
+    dataset, files, masks, _, _ = evaluated
+    for name in dataset.test:
+        mask = nib.load(masks / f"{name}.nii.gz")
+        label = nib.load(files / "labelsTs" / f"{name}.nii.gz")
+        assert mask.shape == label.shape
+        assert np.allclose(mask.affine, label.affine)
+
+
+def test_the_page_needs_no_network_and_shows_every_case(evaluated):
+    dataset, files, masks, figures, _ = evaluated
+    page = evaluation_page(figures, "<model>", dataset, files, masks).decode()
+    assert "Not for diagnosis" in page
+    assert "&lt;model&gt;" in page
+    for case in dataset.test:
+        assert case in page
+    assert page.count("<svg") == 2 + min(6, len(dataset.test))
+    links = re.findall(r"(?:src|href)=[\"']([^\"'#][^\"']*)", page)
+    assert all(link.startswith("data:") for link in links)
+
+
+def test_the_card_gives_the_figures_and_whether_they_flatter(evaluated):
+    _, _, _, figures, card = evaluated
+    text = card_text(card, figures)
+    assert f"{figures['dice']['anterior']['mean']:.4f}" in text
+    assert "never seen by it" in text
+    assert "some of them seen in training" in card_text(card, figures | {"seen_in_training": True})
+    for limit in card["limits"]:
+        assert limit in text

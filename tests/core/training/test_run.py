@@ -111,7 +111,8 @@ def test_from_nothing_and_tracked_it_becomes_an_evaluated_candidate(
     assert [case["case"] for case in figures["cases"]] == dataset.test
     assert figures["seen_in_training"] is False  # from nothing, and the test set is frozen
     assert dataset.test_key in registry.get(1).evaluations
-    assert len(registry.reference_features(version.number)) == len(dataset.training)
+    learned = [name for name in dataset.training if dataset.cases[name].fold != 0]
+    assert len(registry.reference_features(version.number)) == len(learned)
     assert "wandb" in jobs.log(job.id)
     assert len(jobs.epochs(job.id)) == 1
     with registry.open(version.number) as model:

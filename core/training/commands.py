@@ -1,0 +1,309 @@
+"""The commands of ``python -m core`` that train, evaluate and keep model versions."""
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.database import DATABASE_NAME, connect
+from core.errors import InputError
+from core.model import Model, load_model, opened
+from core.pipeline import NOTICE
+from core.predictor.service import OpenModel, Way
+from core.registry import Registry
+from core.settings import Settings
+from core.storage import open_storage, write_whole
+from core.training.config import PRESETS, TrainingRequest, check_installed, share_cores
+from core.training.dataset import Dataset, Datasets
+from core.training.statistics import difference_words, paired
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+EVALUATION_NAME, PAGE_NAME, CARD_TEXT_NAME = "evaluation.json", "report.html", "card.md"
+_OVERRIDES = "such as epochs=10, fold=-1 or augmentation=strong; all names: core/training/config.py"
+
+
+def add_train(commands: "Commands") -> None:
+    """``train`` and ``sweep``."""
+    presets = " ".join(f"{name}: {what}" for name, what in PRESETS.items())
+    command = commands.add_parser(
+        "train",
+        help="train a model on a prepared data set",
+        description=f"Train in a folder of its own. {presets} Killed and called again, it goes on "
+        "after its last epoch. The folder gets run.json (what was asked, versions, hashes), "
+        "events.jsonl (a line an epoch), log.txt, progress.png, and model/ in the end.",
+    )
+    _add_request(command)
+    command.add_argument("--out", metavar="RUN", type=Path, required=True, help="its folder")
+    command.add_argument("--plan-only", action="store_true",
+                         help="stop when the data is planned and preprocessed")  # fmt: skip
+    command.set_defaults(run=_train)
+    command = commands.add_parser(
+        "sweep",
+        help="train over a grid of values and compare",
+        description="As train, with several values: --set learning_rate=0.01,0.003 features=8,16. "
+        "Each is a run of its own, evaluated on the fold that it held out, never on the "
+        "frozen test set. Killed and called again, it goes on.",
+    )
+    _add_request(command)
+    command.add_argument("--out", metavar="FOLDER", type=Path, required=True,
+                         help="of all its runs")  # fmt: skip
+    command.set_defaults(run=_sweep)
+
+
+def add_evaluate(commands: "Commands") -> None:
+    """``evaluate`` and ``compare``."""
+    command = commands.add_parser(
+        "evaluate",
+        help="measure models on labelled cases",
+        description=f"{NOTICE} Write evaluation.json, report.html, card.md and the masks. Several "
+        "models with --cases unseen are a cross-validation: each case is segmented by the first "
+        "model that was not trained on it.",
+    )
+    command.add_argument("dataset", metavar="DATASET", help="name of a prepared data set")
+    command.add_argument("models", metavar="MODEL", nargs="+",
+                         help="a model folder (RUN/model) or a version's number")  # fmt: skip
+    command.add_argument("--cases", choices=("test", "unseen"), default="test",
+                         help="the frozen test set, or all that the models never saw")  # fmt: skip
+    command.add_argument("--out", metavar="FOLDER", type=Path, required=True)
+    command.set_defaults(run=_evaluate)
+    command = commands.add_parser(
+        "compare",
+        help="compare two evaluations case by case",
+        description="The second against the first on the cases of both: mean difference of the "
+        "Dice with its 95 % interval, and Wilcoxon's signed-rank test.",
+    )
+    command.add_argument("before", metavar="BEFORE", type=Path, help=EVALUATION_NAME)
+    command.add_argument("after", metavar="AFTER", type=Path, help=EVALUATION_NAME)
+    command.set_defaults(run=_compare)
+
+
+def add_models(commands: "Commands") -> None:
+    """``models``."""
+    command = commands.add_parser("models", help="the model versions of this installation")
+    actions = command.add_subparsers(dest="action", required=True)
+    action = actions.add_parser("list", help="all versions, the newest first")
+    action.set_defaults(run=_list)
+    action = actions.add_parser("add", help="register RUN/model as a candidate")
+    action.add_argument("model", metavar="MODEL", type=Path, help="a model folder")
+    action.add_argument("--evaluation", metavar="FILE", type=Path, help=EVALUATION_NAME)
+    action.set_defaults(run=_add)
+    action = actions.add_parser("export", help="write a version as a model folder")
+    action.add_argument("number", metavar="N", type=int)
+    action.add_argument("out", metavar="FOLDER", type=Path)
+    action.set_defaults(run=_export)
+    action = actions.add_parser(
+        "promote", help="put a version into service; a running server takes it at its next start"
+    )
+    action.add_argument("number", metavar="N", type=int)
+    action.set_defaults(run=_promote)
+
+
+def in_service(settings: Settings) -> OpenModel:
+    """The version in service of this installation; the embedded one where there is none yet."""
+    if not (settings.data_dir / DATABASE_NAME).is_file():
+        return lambda: opened(settings.model_dir)
+    return registry_of(settings).open_serving
+
+
+def registry_of(settings: Settings) -> Registry:
+    """The registry of this installation, ready to be asked."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    registry = Registry(connect(settings.data_dir), open_storage(settings), settings.model_dir)
+    registry.prepare()
+    return registry
+
+
+def _add_request(command: argparse.ArgumentParser) -> None:
+    command.add_argument("dataset", metavar="DATASET", help="name of a prepared data set")
+    command.add_argument("--preset", choices=list(PRESETS), default="quick")
+    command.add_argument(
+        "--set", metavar="NAME=VALUE", dest="overrides", nargs="+", default=[], help=_OVERRIDES
+    )
+
+
+def _train(options: argparse.Namespace, settings: Settings) -> int:
+    check_installed()
+    share_cores()
+    from core.training.runs import train
+
+    with redirect_stdout(sys.stderr):  # nnU-Net talks
+        made = train(
+            TrainingRequest(options.dataset, options.preset, options.overrides), options.out,
+            Datasets(open_storage(settings)), in_service(settings), settings.device,
+            plan_only=options.plan_only,
+        )  # fmt: skip
+    sys.stdout.write(f"{'Planned' if options.plan_only else made}\n")
+    return 0
+
+
+def _sweep(options: argparse.Namespace, settings: Settings) -> int:
+    check_installed()
+    share_cores()
+    from core.training.runs import train
+    from core.training.sweep import folder_of, grid, table_of
+
+    requests = grid(TrainingRequest(options.dataset, options.preset, options.overrides))
+    datasets = Datasets(open_storage(settings))
+    outcomes = []
+    for request in requests:
+        folder = folder_of(request, options.out)
+        with redirect_stdout(sys.stderr):
+            made = train(request, folder, datasets, in_service(settings), settings.device)
+        figures = _measured([str(made)], datasets.get(options.dataset), "unseen", folder, settings)
+        outcomes.append(tuple(d["mean"] for d in figures["dice"].values()))
+    table = table_of(requests, outcomes)
+    write_whole(options.out / "sweep.txt", table.encode())
+    sys.stdout.write(table)
+    return 0
+
+
+def _evaluate(options: argparse.Namespace, settings: Settings) -> int:
+    check_installed()
+    dataset = Datasets(open_storage(settings)).get(options.dataset)
+    figures = _measured(options.models, dataset, options.cases, options.out, settings)
+    for label, dice in figures["dice"].items():
+        sys.stdout.write(
+            f"{label}: Dice {dice['mean']:.4f} ({dice['low']:.4f} to {dice['high']:.4f}), HD95 "
+            f"{figures['hd95_median_mm'][label]} mm in the median\n"
+        )
+    sys.stdout.write(f"{options.out / PAGE_NAME}\n")
+    return 0
+
+
+def _measured(
+    models: Sequence[str], dataset: Dataset, cases: str, out: Path, settings: Settings
+) -> dict[str, Any]:
+    """Evaluate, and write all that there is to say."""
+    from core.training.evaluate import evaluate, evaluation_file, mask_file, summary
+    from core.training.report import card_text, evaluation_page
+    from core.training.runs import cases_of
+
+    masks = out / "masks"
+    masks.mkdir(parents=True, exist_ok=True)
+    left = set(dataset.test if cases == "test" else dataset.cases)
+    rows: list[dict[str, Any]] = []
+    with (
+        open_storage(settings).local(f"datasets/{dataset.name}") as files,
+        tempfile.TemporaryDirectory() as scratch,
+    ):
+        for text in models:
+            with _model(text, settings) as model:
+                seen = {case["content_sha256"] for case in cases_of(model)}
+                names = [
+                    name
+                    for name in sorted(left)
+                    if cases == "test" or dataset.cases[name].content_sha256 not in seen
+                ]
+                left -= set(names)
+                if not names:
+                    continue
+                card = model.card
+                rows += evaluate(
+                    model, dataset, names, files, Path(scratch), Way.of(settings), seen,
+                    on_mask=lambda name, labels, affine: write_whole(
+                        masks / f"{name}.nii.gz", mask_file(labels, affine)
+                    ),
+                )["cases"]  # fmt: skip
+        if not rows:
+            raise InputError(
+                "There is no case to evaluate on",
+                "Every case was seen in training: take --cases test.",
+                code="bad_request",
+            )
+        figures = summary(dataset, rows)
+        title = f"{card['name']}, {len(models)} model{'s' * (len(models) > 1)}"
+        write_whole(out / EVALUATION_NAME, evaluation_file(figures))
+        write_whole(out / PAGE_NAME, evaluation_page(figures, title, dataset, files, masks))
+        write_whole(out / CARD_TEXT_NAME, card_text(card, figures).encode())
+    return figures
+
+
+@contextmanager
+def _model(text: str, settings: Settings) -> Iterator[Model]:
+    if text.isdecimal():
+        with registry_of(settings).open(int(text)) as model:
+            yield model
+    else:
+        yield load_model(Path(text))
+
+
+def _compare(options: argparse.Namespace, settings: Settings) -> int:
+    before, after = (_evaluation(path) for path in (options.before, options.after))
+    for label, found in paired(before, after).items():
+        sys.stdout.write(f"{label}: {difference_words(found)}\n")
+    return 0
+
+
+def _evaluation(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{path} is not an evaluation", "Make one: python -m core evaluate", code="bad_request"
+        ) from error
+
+
+def _list(options: argparse.Namespace, settings: Settings) -> int:
+    for version in registry_of(settings).find():
+        dice = version.card["metrics"]["dice"]
+        seen = " (seen in training)" if version.card["metrics"]["seen_in_training"] else ""
+        sys.stdout.write(
+            f"{version.number}  {version.stage:9}  {version.created_at[:16]}  Dice "
+            f"{dice['anterior']['mean']:.3f} {dice['posterior']['mean']:.3f}{seen}  "
+            f"{version.card['name']}\n"
+        )
+    return 0
+
+
+def _add(options: argparse.Namespace, settings: Settings) -> int:
+    model = load_model(options.model)
+    evaluations, metrics = {}, model.card.get("metrics")
+    if options.evaluation:
+        figures = _evaluation(options.evaluation)
+        evaluations = {figures["test_key"]: figures}
+        metrics = {
+            "cases": len(figures["cases"]),
+            "seen_in_training": figures["seen_in_training"],
+            "settings": f"data set {figures['dataset']}",
+            "dice": figures["dice"],
+        }
+    if metrics is None:
+        raise InputError(
+            "The model has no figures", "Evaluate it and give --evaluation.", code="bad_request"
+        )
+    files = {name: (model.folder / name).read_bytes() for name in model.card["files"]}
+    version = registry_of(settings).add(
+        model.card | {"metrics": metrics}, files, evaluations, _lineage(options.model)
+    )
+    sys.stdout.write(f"Version {version.number} is a candidate.\n")
+    return 0
+
+
+def _lineage(model: Path) -> dict[str, Any]:
+    """What its run's folder says of a model's making."""
+    note = model.parent / "run.json"
+    if not note.is_file():
+        return {"source": "added on the command line"}
+    made: dict[str, Any] = json.loads(note.read_bytes())
+    return made | {"parent": None, "job": None}
+
+
+def _export(options: argparse.Namespace, settings: Settings) -> int:
+    with registry_of(settings).open(options.number) as model:
+        for name in (*model.card["files"], "card.json"):
+            options.out.mkdir(parents=True, exist_ok=True)
+            write_whole(options.out / name, (model.folder / name).read_bytes())
+    sys.stdout.write(f"{options.out}\n")
+    return 0
+
+
+def _promote(options: argparse.Namespace, settings: Settings) -> int:
+    registry_of(settings).promote(options.number)
+    sys.stdout.write(f"Version {options.number} is in service.\n")
+    return 0

@@ -1,0 +1,125 @@
+"""Planning, preprocessing and training of one network. Imports nnU-Net: late."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from loguru import logger
+
+from core.errors import TrainingError
+from core.model import Model
+from core.training import plan as planning
+from core.training.config import TrainingConfig
+from core.training.dataset import Dataset, Datasets
+from core.training.progress import Progress
+from core.training.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class Base:
+    """The version that is fine-tuned.
+
+    Attributes
+    ----------
+    cases : list of dict
+        What it was trained on, as `core.registry.Registry.reference` has it.
+    number : int or None
+        In the registry.
+    """
+
+    model: Model
+    cases: list[dict[str, Any]]
+    number: int | None = None
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A data set that is ready to be trained on.
+
+    Attributes
+    ----------
+    folder
+        Of the training; has nnU-Net's folders in it.
+    files
+        The data set's files.
+    plans, configuration
+        nnU-Net's, and the name of the configuration within them.
+    """
+
+    folder: Path
+    dataset: Dataset
+    files: Path
+    plans: dict[str, Any]
+    configuration: str
+
+
+def device_for(config: TrainingConfig, device: str) -> str:
+    """The device that a training takes.
+
+    Raises
+    ------
+    TrainingError
+        It needs a GPU and there is none.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if config.needs_gpu and device != "cuda":
+        raise TrainingError(
+            "This preset needs an NVIDIA GPU and there is none",
+            "Choose the preset quick or cpu.",
+            code="needs_gpu",
+        )
+    return device
+
+
+def make_ready(
+    progress: Progress,
+    folder: Path,
+    config: TrainingConfig,
+    dataset: Dataset,
+    files: Path,
+    base: Base | None,
+) -> Ready:
+    """Check, plan and preprocess; what is done already is not done again."""
+    progress.phase("Checking the data set's files")
+    Datasets.verify(dataset, files, progress.on_step)
+    planning.set_environment(folder, dataset, files)
+    progress.phase("Planning")
+    plans, configuration = planning.plan(folder, config, base.model if base else None)
+    planning.preprocess(
+        folder, configuration, dataset,
+        lambda done, total: progress.phase(f"Preprocessing: {done} of {total} scans"),
+    )  # fmt: skip
+    return Ready(folder, dataset, files, plans, configuration)
+
+
+def fit(
+    progress: Progress, ready: Ready, config: TrainingConfig, base: Base | None, device: str
+) -> Trainer:
+    """Train, from the last checkpoint where there is one."""
+    known = progress.checkpoints()
+    trainer = Trainer(
+        {**json.loads(json.dumps(ready.plans)), "continue_training": bool(known)},
+        ready.configuration,
+        "all" if config.fold < 0 else config.fold,
+        json.loads((ready.files / "dataset.json").read_bytes()),
+        torch.device(device),
+    )
+
+    def tell(checkpoint_sha256: str, values: dict[str, Any]) -> None:
+        progress.epoch(checkpoint_sha256, **values)
+        done = values["epoch"] + 1
+        progress.phase(f"Training: {done} of {config.epochs} epochs done")
+
+    trainer.configure(config, tell, progress.on_step)
+    trainer.initialize()
+    if trainer.resume(known):
+        logger.info("Resumed after epoch {}", trainer.current_epoch)
+    elif base is not None:
+        trainer.begin_from(base.model.weights[0])  # of an ensemble the first
+        logger.info("Begun from the weights of version {}", base.model.version)
+    progress.phase(f"Training: {trainer.current_epoch} of {config.epochs} epochs done")
+    trainer.run_training()
+    return trainer

@@ -1,0 +1,77 @@
+"""One label of one case against the expert's: overlap, distances, volumes. Imports MONAI: late."""
+
+import warnings
+
+import numpy as np
+import torch
+from monai.metrics.hausdorff_distance import compute_hausdorff_distance
+from monai.metrics.surface_distance import compute_average_surface_distance
+from numpy.typing import NDArray
+
+Figures = dict[str, float | None]
+_PERCENTILE = 95
+
+
+def compare(
+    mask: NDArray[np.bool_], truth: NDArray[np.bool_], spacing_mm: tuple[float, float, float]
+) -> Figures:
+    """Compare a mask with an expert's.
+
+    Parameters
+    ----------
+    mask, truth : ndarray of bool, shape (X, Y, Z)
+    spacing_mm
+
+    Returns
+    -------
+    dict
+        ``dice``, 0 to 1; ``sensitivity``, the share of the truth that was found, and
+        ``precision``, the share of the mask that is true, None where there is none of it;
+        ``hd95_mm`` and ``asd_mm``, `distances`; ``volume_mm3`` and ``truth_mm3``;
+        ``volume_error_percent`` of the true volume, negative where the mask is too small.
+    """
+    found, there = int(mask.sum()), int(truth.sum())
+    both = int((mask & truth).sum())
+    voxel_mm3 = float(np.prod(spacing_mm))
+    hd95_mm, asd_mm = distances(mask, truth, spacing_mm)
+    return {
+        "dice": 2 * both / (found + there) if found + there else 1.0,
+        "sensitivity": both / there if there else None,
+        "precision": both / found if found else None,
+        "hd95_mm": hd95_mm,
+        "asd_mm": asd_mm,
+        "volume_mm3": found * voxel_mm3,
+        "truth_mm3": there * voxel_mm3,
+        "volume_error_percent": 100 * (found - there) / there if there else 0.0,
+    }
+
+
+def distances(
+    a: NDArray[np.bool_], b: NDArray[np.bool_], spacing_mm: tuple[float, float, float]
+) -> tuple[float | None, float | None]:
+    """How far apart two surfaces are, in mm; None where either mask is empty.
+
+    Surfaces are the voxels with a neighbour outside (6-connected), distances are between voxel
+    centres. By MONAI.
+
+    Returns
+    -------
+    hd95
+        The larger of the two directions' 95th percentiles.
+    asd
+        The average over both surfaces.
+    """
+    if not a.any() or not b.any():
+        return None, None
+    pair = [torch.from_numpy(mask[None, None].astype(np.uint8)) for mask in (a, b)]
+    spacing = list(spacing_mm)
+    with warnings.catch_warnings():
+        # MONAI warns of itself: github.com/Project-MONAI/MONAI/issues/9059
+        warnings.simplefilter("ignore", FutureWarning)
+        hd95 = compute_hausdorff_distance(
+            pair[0], pair[1], True, percentile=_PERCENTILE, spacing=spacing
+        )
+        asd = compute_average_surface_distance(
+            pair[0], pair[1], True, symmetric=True, spacing=spacing
+        )
+    return float(hd95), float(asd)

@@ -1,0 +1,78 @@
+"""What a training says of itself: to the database for a job, to a file on the command line."""
+
+import json
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from loguru import logger
+
+
+class Progress(Protocol):
+    """Whoever hears of a training. `core.jobs.Work` is one."""
+
+    on_step: Callable[[], None]
+
+    def phase(self, words: str) -> None:
+        """What is being done now."""
+
+    def epoch(self, checkpoint_sha256: str, **values: Any) -> None:
+        """An epoch is done and its checkpoint is about to take the place of the last."""
+
+    def checkpoints(self) -> set[str]:
+        """The sha256 of every checkpoint that this training wrote."""
+
+
+class Events:
+    """A file of events, one JSON object a line, that survives the training being killed.
+
+    Each has ``at`` (UTC) and ``event``: ``phase`` with its ``words``; ``epoch`` with its number,
+    ``train_loss``, ``val_loss``, the pseudo-Dice of both labels, ``seconds``, and
+    ``checkpoint_sha256``.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self.on_step: Callable[[], None] = lambda: None
+
+    def phase(self, words: str) -> None:
+        """Write down what is being done."""
+        logger.info(words)
+        self._add("phase", words=words)
+
+    def epoch(self, checkpoint_sha256: str, **values: Any) -> None:
+        """Write down an epoch; on the disk before its checkpoint is used."""
+        logger.info(
+            "Epoch {epoch}: loss {train_loss:.4f}, validation {val_loss:.4f}, pseudo-Dice "
+            "{dice_anterior:.3f} {dice_posterior:.3f}, {seconds:.0f} s",
+            **values,
+        )
+        self._add("epoch", **values, checkpoint_sha256=checkpoint_sha256)
+
+    def checkpoints(self) -> set[str]:
+        """The sha256 of every checkpoint that is written down."""
+        return {event["checkpoint_sha256"] for event in self.read() if event["event"] == "epoch"}
+
+    def read(self) -> list[dict[str, Any]]:
+        """All events; a last line that was cut off does not count."""
+        if not self._file.is_file():
+            return []
+        lines = self._file.read_bytes().split(b"\n")[:-1]
+        return [json.loads(line) for line in lines if line]
+
+    def _add(self, event: str, **values: Any) -> None:
+        self._mend()
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        line = json.dumps({"at": at, "event": event, **values}) + "\n"
+        with self._file.open("ab") as file:
+            file.write(line.encode())
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _mend(self) -> None:
+        """Take away a line that was cut off."""
+        content = self._file.read_bytes() if self._file.is_file() else b""
+        if content and not content.endswith(b"\n"):
+            self._file.write_bytes(content[: content.rfind(b"\n") + 1])

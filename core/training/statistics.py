@@ -1,0 +1,112 @@
+"""What figures of many cases say: means with intervals, agreement of volumes, paired tests."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from core.segmentation import LABELS
+
+_RESAMPLES = 5000
+_FEWEST = 3  # of which an interval can be made
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean and its 95 % interval, by percentile bootstrap over the cases.
+
+    ``low`` and ``high`` are the mean itself where there are too few cases for an interval.
+    """
+
+    mean: float
+    low: float
+    high: float
+
+    def as_dict(self) -> dict[str, float]:
+        """Rounded, for a file."""
+        return {name: round(value, 4) for name, value in asdict(self).items()}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The second of two versions less the first, on the same cases.
+
+    Attributes
+    ----------
+    change : Mean
+        Of the differences, case by case.
+    p : float
+        Of Wilcoxon's signed-rank test; 1 where no case differs.
+    cases, better, worse : int
+        How many cases there are, and in how many the second is better or worse.
+    """
+
+    change: Mean
+    p: float
+    cases: int
+    better: int
+    worse: int
+
+
+def mean_of(values: Sequence[float]) -> Mean:
+    """The mean of some cases' figures with its interval; the same values give the same."""
+    array = np.asarray(values, float)
+    mean = float(array.mean())
+    if len(array) < _FEWEST or np.ptp(array) == 0:
+        return Mean(mean, mean, mean)
+    found = stats.bootstrap(
+        (array,), np.mean, n_resamples=_RESAMPLES, method="percentile",
+        rng=np.random.default_rng(0),
+    ).confidence_interval  # fmt: skip
+    return Mean(mean, float(found.low), float(found.high))
+
+
+def agreement(measured: Sequence[float], true: Sequence[float]) -> dict[str, float]:
+    """Bland and Altman's limits of agreement (Lancet 1986).
+
+    Returns
+    -------
+    dict
+        ``bias``, the mean of measured less true, and ``low`` and ``high``, between which 95 % of
+        the differences are expected; in the unit of the values.
+    """
+    differences = np.asarray(measured, float) - np.asarray(true, float)
+    spread = 1.96 * float(differences.std(ddof=1)) if len(differences) > 1 else 0.0
+    bias = float(differences.mean())
+    return {"bias": bias, "low": bias - spread, "high": bias + spread}
+
+
+def paired(
+    before: dict[str, Any], after: dict[str, Any], figure: str = "dice"
+) -> dict[str, Difference]:
+    """Two evaluations case by case, for each label.
+
+    Parameters
+    ----------
+    before, after
+        As `core.training.evaluate.evaluate` returns them; cases that only one has are left out.
+    figure
+        One of a case's figures of which more is better.
+    """
+    old = {case["case"]: case for case in before["cases"]}
+    both = [(old[case["case"]], case) for case in after["cases"] if case["case"] in old]
+    found = {}
+    for label in LABELS:
+        changes = np.array([new[label][figure] - was[label][figure] for was, new in both])
+        p = float(stats.wilcoxon(changes).pvalue) if changes.any() else 1.0
+        found[label] = Difference(
+            mean_of(list(changes)) if len(changes) else Mean(0, 0, 0),
+            p, len(changes), int((changes > 0).sum()), int((changes < 0).sum()),
+        )  # fmt: skip
+    return found
+
+
+def difference_words(found: Difference) -> str:
+    """A paired difference of the Dice in words."""
+    change = found.change
+    return (
+        f"Dice {change.mean:+.4f} ({change.low:+.4f} to {change.high:+.4f}), better in "
+        f"{found.better}, worse in {found.worse} of {found.cases} cases, Wilcoxon p = {found.p:.2g}"
+    )

@@ -1,0 +1,138 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import psutil
+import pytest
+import safetensors.numpy
+
+from core.settings import ROOT
+from core.storage import LocalStorage
+from core.training.dataset import Datasets
+from core.training.prepare import prepare
+from core.training.progress import Events
+from tests.datasets import made
+from tests.waiting import until
+
+SMALL = ["--preset", "cpu", "--set", "epochs=3", "iterations=4", "validation_iterations=1",
+         "features=4"]  # fmt: skip
+
+
+def core(*arguments, **options):
+    command = [sys.executable, "-m", "core", *map(str, arguments)]
+    return subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, **options)  # fmt: skip
+
+
+def done(*arguments):
+    process = core(*arguments)
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    return out
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """An installation with a prepared data set, ``one``."""
+    folder = tmp_path_factory.mktemp("runs")
+    prepare(made(folder / "source", 10), LocalStorage(folder / "var" / "storage"), "one")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HIPPOVIEW_DATA_DIR", str(folder / "var"))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def run(home):
+    """A whole training."""
+    done("train", "one", "--out", home / "run", *SMALL)
+    return home / "run"
+
+
+def curve(run):
+    return [
+        (event["epoch"], event["train_loss"], event["val_loss"])
+        for event in Events(run / "events.jsonl").read()
+        if event["event"] == "epoch"
+    ]
+
+
+def weights(run):
+    return safetensors.numpy.load_file(run / "model" / "weights.safetensors")
+
+
+def test_killed_and_resumed_it_comes_to_the_same_as_in_one_go(home, run):
+    """The same seed gives the same curve, and no epoch but the one under way is lost."""
+    killed = home / "killed"
+    process = core("train", "one", "--out", killed, *SMALL, start_new_session=True)
+    until(lambda: len(curve(killed)) == 1, 240)
+    assert not psutil.Process(process.pid).children()  # forked ones may wait for ever
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert not (killed / "model").exists()
+    done("train", "one", "--out", killed, *SMALL)
+    assert [epoch for epoch, *_ in curve(killed)] in ([0, 1, 2], [0, 0, 1, 2])
+    for epoch, *losses in curve(killed):
+        assert losses == pytest.approx(curve(run)[epoch][1:], rel=1e-3)  # it is bfloat16
+    for name, value in weights(run).items():
+        assert np.allclose(weights(killed)[name], value, atol=5e-3), name
+
+
+def test_a_runs_folder_says_what_it_was_made_of(home, run):
+    made_of = json.loads((run / "run.json").read_bytes())
+    dataset = Datasets(LocalStorage(home / "var" / "storage")).get("one")
+    assert made_of["dataset_sha256"] == dataset.sha256
+    assert made_of["configuration"]["features"] == 4
+    assert made_of["configuration"]["seed"] == 0
+    assert {"nnunetv2", "torch", "numpy"} <= made_of["programs"].keys()
+    assert len(made_of["commit"]) == 40 or made_of["commit"] == "unknown"
+    assert (run / "progress.png").is_file()
+    assert "Planning" in (run / "log.txt").read_text()
+
+
+def test_a_runs_folder_takes_no_other_training_and_none_again(home, run):
+    other = core("train", "one", "--out", run, *SMALL[:2], "--set", "epochs=5")
+    _, err = other.communicate(timeout=120)
+    assert other.returncode == 1
+    assert "another configuration" in err
+    before = curve(run)
+    done("train", "one", "--out", run, *SMALL)
+    assert curve(run) == before
+
+
+def test_a_model_goes_from_its_run_into_service(home, run):
+    evaluation = home / "evaluation"
+    done("evaluate", "one", run / "model", "--out", evaluation)
+    words = done("compare", evaluation / "evaluation.json", evaluation / "evaluation.json")
+    assert "anterior: Dice +0.0000" in words
+    done("models", "add", run / "model", "--evaluation", evaluation / "evaluation.json")
+    done("models", "promote", "2")
+    listed = done("models", "list").splitlines()
+    assert listed[0].split()[:2] == ["2", "serving"]
+    assert listed[1].split()[:2] == ["1", "retired"]
+    done("models", "export", "2", home / "exported")
+    exported, trained = (
+        json.loads((folder / "card.json").read_bytes())
+        for folder in (home / "exported", run / "model")
+    )
+    assert exported["files"] == trained["files"]
+
+
+def test_a_sweep_compares_on_the_fold_that_was_held_out(home):
+    folder = home / "sweep"
+    small = ["epochs=1", "iterations=2", "validation_iterations=1", "features=4"]
+    out = done("sweep", "one", "--out", folder, "--preset", "cpu", "--set", *small,
+               "learning_rate=0.01,0.001")  # fmt: skip
+    outcomes = [line.split() for line in out.splitlines()[1:]]
+    assert {one[-1] for one in outcomes} == {"learning_rate=0.001", "learning_rate=0.01"}
+    means = [float(one[0]) + float(one[1]) for one in outcomes]
+    assert means == sorted(means, reverse=True)
+    dataset = Datasets(LocalStorage(home / "var" / "storage")).get("one")
+    for evaluation in folder.glob("*/evaluation.json"):
+        figures = json.loads(evaluation.read_bytes())
+        assert not figures["seen_in_training"]
+        assert {case["case"] for case in figures["cases"]} >= {
+            name for name in dataset.training if dataset.cases[name].fold == 0
+        }
