@@ -13,7 +13,8 @@ body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 62rem
   color: #0B0E11; background: #FBFBFA }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums }
 th, td { padding: .2rem .8rem .2rem 0; text-align: left; border-bottom: 1px solid #B9BEC4 }
-td.n, th.n { text-align: right } td.n { white-space: nowrap } .notice { font-weight: 600 } svg { width: 100%; height: auto }
+td.n, th.n { text-align: right } td.n { white-space: nowrap }
+.notice { font-weight: 600 } svg { width: 100%; height: auto }
 """
 
 

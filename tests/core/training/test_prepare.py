@@ -3,6 +3,7 @@ import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -92,6 +93,33 @@ def test_two_processes_write_the_same_report(tmp_path):
         written.append(contents(var))
     assert len(written[0]) > 20
     assert written[0] == written[1]
+
+
+@pytest.mark.parametrize("writes", [1, 8, 26])
+def test_killed_in_the_middle_nothing_half_made_is_used(source, storage, tmp_path, writes):
+    """At its first file, among the cases, and when only the split is missing."""
+    script = (
+        "import os, signal, sys; from pathlib import Path\n"
+        "from core.storage import LocalStorage; from core.training.prepare import prepare\n"
+        "class Dying(LocalStorage):\n"
+        "    left = int(sys.argv[3])\n"
+        "    def write(self, key, data):\n"
+        "        self.left -= 1\n"
+        "        super().write(key, data)\n"
+        "        if not self.left: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "prepare(Path(sys.argv[1]), Dying(Path(sys.argv[2])), 'one')"
+    )
+    root = tmp_path / "storage"
+    ended = subprocess.run(
+        [sys.executable, "-c", script, str(source), str(root), str(writes)],
+        cwd=ROOT, timeout=120, check=False,
+    )  # fmt: skip
+    assert ended.returncode == -signal.SIGKILL
+    assert list(root.rglob("*.nii.gz"))
+    assert Datasets(storage).find() == []
+    dataset, _ = prepare(source, storage, "one")
+    assert Datasets(storage).find() == [dataset]
+    Datasets(storage).verify(dataset, root / "datasets" / "one")
 
 
 def test_a_tar_gives_the_same_as_its_folder(source, storage, tmp_path):

@@ -124,9 +124,9 @@ def test_a_sweep_compares_on_the_fold_that_was_held_out(home):
     folder = home / "sweep"
     small = ["epochs=1", "iterations=2", "validation_iterations=1", "features=4"]
     out = done("sweep", "one", "--out", folder, "--preset", "cpu", "--set", *small,
-               "learning_rate=0.01,0.001")  # fmt: skip
+               "mirroring=false", "residual=false,true", "augmentation=strong")  # fmt: skip
     outcomes = [line.split() for line in out.splitlines()[1:]]
-    assert {one[-1] for one in outcomes} == {"learning_rate=0.001", "learning_rate=0.01"}
+    assert {one[-2].lower() for one in outcomes} == {"residual=false", "residual=true"}
     means = [float(one[0]) + float(one[1]) for one in outcomes]
     assert means == sorted(means, reverse=True)
     dataset = Datasets(LocalStorage(home / "var" / "storage")).get("one")
