@@ -58,6 +58,9 @@ class TrainingConfig:
         On a CPU: ``auto`` takes bfloat16 where the CPU has instructions for it; or ``float32``.
     fold : int
         Which of the five folds is held out for the pseudo-Dice; -1 trains on all of them.
+    with_test : bool
+        Train on the frozen test set as well, with fold -1: for a model to pass on, of which a
+        cross-validation has told what to expect. It cannot be tested here any more.
     epochs, iterations, validation_iterations : int
         Iterations are per epoch.
     learning_rate : float
@@ -80,6 +83,7 @@ class TrainingConfig:
     average: float = 0.999
     precision: str = "auto"
     fold: int = 0
+    with_test: bool = False
     seed: int = 0
     needs_gpu: bool = False
 
@@ -196,6 +200,12 @@ def _checked(config: TrainingConfig) -> TrainingConfig:
                 "See core/training/config.py for the values that it takes.",
                 code="bad_training_config",
             )
+    if config.with_test and config.fold >= 0:
+        raise TrainingError(
+            "A training with the test set holds nothing out",
+            "Write fold=-1 with it.",
+            code="bad_training_config",
+        )
     if config.configuration == "same" and config.start == "scratch":
         raise TrainingError(
             "A training from nothing needs a configuration of its own",

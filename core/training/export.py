@@ -131,6 +131,8 @@ def lineage(config: TrainingConfig, request: TrainingRequest, dataset: Dataset) 
 
 def trained_on(dataset: Dataset, config: TrainingConfig) -> list[str]:
     """The cases that a training learns from: without the fold that it holds out."""
+    if config.with_test:
+        return list(dataset.cases)
     return [name for name in dataset.training if dataset.cases[name].fold != config.fold]
 
 
@@ -188,11 +190,11 @@ def _card(
             "Normalisation": "z-score of the crop",
         },
         "training": {
-            "Data": f"data set {dataset.name}: {len(dataset.training)} cases to train on, "
-            f"{len(dataset.test)} frozen for the test",
-            "Folds": "one network trained on all of them"
-            if config.fold < 0
-            else f"one network, fold {config.fold} of 5 held out",
+            "Data": f"data set {dataset.name}: {len(trained_on(dataset, config))} cases",
+            "Folds": "the frozen test set as well"
+            if config.with_test
+            else f"without the frozen test set of {len(dataset.test)}"
+            + (f" and fold {config.fold} of 5" if config.fold >= 0 else ""),
             "Schedule": f"{config.epochs} epochs of {config.iterations} iterations from {start}, "
             f"batch {trainer.batch_size}, learning rate {config.learning_rate:g}, "
             f"{config.augmentation} augmentation, weights averaged with {config.average:g}",

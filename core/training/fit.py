@@ -85,7 +85,7 @@ def make_ready(
     """Check, plan and preprocess; what is done already is not done again."""
     progress.phase("Checking the data set's files")
     Datasets.verify(dataset, files, progress.on_step)
-    planning.set_environment(folder, dataset, files)
+    planning.set_environment(folder, config, dataset, files)
     progress.phase("Planning")
     plans, configuration = planning.plan(folder, config, base.model if base else None)
     planning.preprocess(

@@ -31,7 +31,9 @@ _RESIDUAL_BLOCKS = (1, 3, 4, 6, 6, 6, 6)
 _DONE = "hippoview-preprocessed"
 
 
-def set_environment(folder: Path, dataset: Dataset, dataset_folder: Path) -> None:
+def set_environment(
+    folder: Path, config: TrainingConfig, dataset: Dataset, dataset_folder: Path
+) -> None:
     """Tell nnU-Net where everything of this job lies; it reads environment variables.
 
     The cases are named to it by ``dataset.json``. It would look for them itself with twelve
@@ -44,7 +46,8 @@ def set_environment(folder: Path, dataset: Dataset, dataset_folder: Path) -> Non
         target.unlink()
     target.mkdir(parents=True, exist_ok=True)
     dataset_folder = dataset_folder.resolve()
-    files = {name: file_names(name, dataset.cases[name]) for name in dataset.training}
+    names = list(dataset.cases) if config.with_test else dataset.training
+    files = {name: file_names(name, dataset.cases[name]) for name in names}
     cases = {
         name: {"images": [str(dataset_folder / image)], "label": str(dataset_folder / label)}
         for name, (image, label) in files.items()

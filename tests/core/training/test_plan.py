@@ -5,7 +5,9 @@ import pytest
 
 from core.settings import ROOT
 from core.storage import LocalStorage
+from core.training.config import TrainingRequest
 from core.training.dataset import Datasets
+from core.training.export import trained_on
 from core.training.prepare import prepare
 from tests.datasets import made
 
@@ -23,24 +25,40 @@ from core.training.dataset import Datasets
 forks = []
 os.register_at_fork(before=lambda: forks.append(1))
 folder, preset = Path(sys.argv[1]), sys.argv[2]
-config = TrainingRequest("one", preset).config()
+config = TrainingRequest("one", preset, sys.argv[3:]).config()
 datasets = Datasets(LocalStorage(folder / "storage"))
 dataset, job = datasets.get("one"), folder / "job"
 base = load_model(Settings().model_dir) if config.start == "serving" else None
 told = []
 with datasets.storage.local("datasets/one") as files:
-    plan.set_environment(job, dataset, files)
+    plan.set_environment(job, config, dataset, files)
     plans, configuration = plan.plan(job, config, base)
     plan.preprocess(job, configuration, dataset, lambda done, total: told.append((done, total)))
-assert told[-1] == (len(dataset.training),) * 2, told
+assert told[-1][0] == told[-1][1] > 0, told
 assert not forks
 """
 
 
-@pytest.mark.parametrize("preset", ["quick", "cpu"])
-def test_planning_and_preprocessing_fork_no_process(preset, tmp_path):
+@pytest.mark.parametrize("request_", [["quick"], ["cpu"], ["quick", "fold=-1", "with_test=true"]])
+def test_planning_and_preprocessing_fork_no_process(request_, tmp_path):
     prepare(made(tmp_path / "source", 10), LocalStorage(tmp_path / "storage"), "one")
-    subprocess.run([sys.executable, "-c", _PLAN, tmp_path, preset], cwd=ROOT, check=True)
+    subprocess.run([sys.executable, "-c", _PLAN, tmp_path, *request_], cwd=ROOT, check=True)
     dataset = Datasets(LocalStorage(tmp_path / "storage")).get("one")
     made_files = list((tmp_path / "job" / "preprocessed").rglob("*.pkl"))
-    assert {file.stem for file in made_files} == set(dataset.training)
+    # The frozen test set is kept out unless it is asked for.
+    wanted = dataset.cases if "with_test=true" in request_ else dataset.training
+    assert {file.stem for file in made_files} == set(wanted)
+
+
+def test_a_model_knows_which_cases_it_learned_from(tmp_path):
+    dataset, _ = prepare(made(tmp_path / "source", 10), LocalStorage(tmp_path / "storage"), "one")
+
+    def learned(*overrides):
+        return set(trained_on(dataset, TrainingRequest("one", "quick", list(overrides)).config()))
+
+    everything = set(dataset.cases)
+    assert learned("fold=-1", "with_test=true") == everything
+    assert learned("fold=-1") == everything - set(dataset.test)
+    held_out = [everything - set(dataset.test) - learned(f"fold={fold}") for fold in range(5)]
+    assert set.union(*held_out) == set(dataset.training)
+    assert sum(map(len, held_out)) == len(dataset.training)
