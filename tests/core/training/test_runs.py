@@ -120,6 +120,7 @@ def test_a_model_goes_from_its_run_into_service(home, run):
     assert exported["files"] == trained["files"]
 
 
+@pytest.mark.long
 def test_a_sweep_compares_on_the_fold_that_was_held_out(home):
     folder = home / "sweep"
     small = ["epochs=1", "iterations=2", "validation_iterations=1", "features=4"]
