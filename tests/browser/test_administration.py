@@ -111,7 +111,7 @@ def test_retrain_compare_promote_and_roll_back_while_scans_go_on(
         user.page.get_by_text("Details of the file, the model").click()
         user.read("version 2 (thirty-quick)")
         user.go("Model")
-        user.read("seen in training", "one network, fold 0 of 5 held out")
+        user.read("seen in training", "without the frozen test set of 4 and fold 0 of 5")
 
         user.go("Models")
         user.page.get_by_role("button", name="Roll back to version 1").click()
