@@ -207,9 +207,7 @@ class Registry:
     def reference(self, number: int) -> list[dict[str, Any]]:
         """What a version was trained on: ``content_sha256`` and ``features`` of each case."""
         with self.open(number) as model:
-            if REFERENCE_NAME not in model.card["files"]:
-                return []
-            return list(model.json(REFERENCE_NAME)["cases"])
+            return reference_of(model)
 
     def reference_features(self, number: int) -> list[Values]:
         """The drift features of the cases that a version was trained on."""
@@ -296,6 +294,13 @@ class Registry:
             for number in serving[:1]:
                 _promoted(connection, number, "adopted")
         return bool(records)
+
+
+def reference_of(model: Model) -> list[dict[str, Any]]:
+    """What a model was trained on; see `Registry.reference`."""
+    if REFERENCE_NAME not in model.card["files"]:
+        return []
+    return list(model.json(REFERENCE_NAME)["cases"])
 
 
 def _row(connection: Connection, number: int) -> Row[Any]:

@@ -14,12 +14,12 @@ from core.errors import InputError
 from core.model import Model, load_model, opened
 from core.pipeline import NOTICE
 from core.predictor.service import OpenModel, Way
-from core.registry import Registry
+from core.registry import Registry, reference_of
 from core.settings import Settings
 from core.storage import open_storage, write_whole
 from core.training.config import PRESETS, TrainingRequest, check_installed, share_cores
 from core.training.dataset import Dataset, Datasets
-from core.training.statistics import difference_words, paired
+from core.training.statistics import card_metrics, difference_words, paired
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -182,7 +182,6 @@ def _measured(
     """Evaluate, and write all that there is to say."""
     from core.training.evaluate import evaluate, evaluation_file, mask_file, summary
     from core.training.report import card_text, evaluation_page
-    from core.training.runs import cases_of
 
     masks = out / "masks"
     masks.mkdir(parents=True, exist_ok=True)
@@ -194,7 +193,7 @@ def _measured(
     ):
         for text in models:
             with _model(text, settings) as model:
-                seen = {case["content_sha256"] for case in cases_of(model)}
+                seen = {case["content_sha256"] for case in reference_of(model)}
                 names = [
                     name
                     for name in sorted(left)
@@ -267,12 +266,7 @@ def _add(options: argparse.Namespace, settings: Settings) -> int:
     if options.evaluation:
         figures = _evaluation(options.evaluation)
         evaluations = {figures["test_key"]: figures}
-        metrics = {
-            "cases": len(figures["cases"]),
-            "seen_in_training": figures["seen_in_training"],
-            "settings": f"data set {figures['dataset']}",
-            "dice": figures["dice"],
-        }
+        metrics = card_metrics(figures, f"data set {figures['dataset']}")
     if metrics is None:
         raise InputError(
             "The model has no figures", "Evaluate it and give --evaluation.", code="bad_request"

@@ -18,6 +18,7 @@ from core.training.dataset import Dataset, Datasets
 from core.training.evaluate import FORMAT, evaluate
 from core.training.export import export, lineage
 from core.training.fit import Base, device_for, fit, make_ready
+from core.training.statistics import card_metrics
 
 
 def run(
@@ -59,12 +60,9 @@ def run(
                 lambda done, total: work.phase(f"Testing the new version: {done} of {total} cases"),
             )  # fmt: skip
         _evaluate_serving(work, registry, dataset, files, folder, way)
-    metrics = {
-        "cases": len(figures["cases"]),
-        "seen_in_training": figures["seen_in_training"],
-        "settings": f"the frozen test set of {dataset.name}, mirroring {way.mirroring}",
-        "dice": figures["dice"],
-    }
+    metrics = card_metrics(
+        figures, f"the frozen test set of {dataset.name}, mirroring {way.mirroring}"
+    )
     origin = {"parent": base_version.number if base_version else None, "job": work.job_id}
     version = registry.add(
         made.card | {"metrics": metrics},

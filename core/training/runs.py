@@ -15,9 +15,9 @@ from typing import Any
 from loguru import logger
 
 from core.errors import TrainingError
-from core.model import CARD_NAME, Model
+from core.model import CARD_NAME
 from core.predictor.service import OpenModel
-from core.registry import REFERENCE_NAME
+from core.registry import reference_of
 from core.storage import write_whole
 from core.training.config import TrainingConfig, TrainingRequest
 from core.training.dataset import Datasets
@@ -124,11 +124,4 @@ def _base(config: TrainingConfig, serving: OpenModel) -> Iterator[Base | None]:
         yield None
         return
     with serving() as model:
-        yield Base(model, cases_of(model))
-
-
-def cases_of(model: Model) -> list[dict[str, Any]]:
-    """What a model was trained on, as its reference has it."""
-    if REFERENCE_NAME not in model.card["files"]:
-        return []
-    return list(model.json(REFERENCE_NAME)["cases"])
+        yield Base(model, reference_of(model))

@@ -110,3 +110,19 @@ def difference_words(found: Difference) -> str:
         f"Dice {change.mean:+.4f} ({change.low:+.4f} to {change.high:+.4f}), better in "
         f"{found.better}, worse in {found.worse} of {found.cases} cases, Wilcoxon p = {found.p:.2g}"
     )
+
+
+def card_metrics(figures: dict[str, Any], settings: str) -> dict[str, Any]:
+    """What a version's card keeps of an evaluation.
+
+    Parameters
+    ----------
+    settings
+        On what and how it was measured, in words.
+    """
+    return {
+        "cases": len(figures["cases"]),
+        "seen_in_training": figures["seen_in_training"],
+        "settings": settings,
+        "dice": figures["dice"],
+    }
