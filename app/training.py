@@ -49,7 +49,8 @@ def add_data_set(shared: Services) -> None:
     st.markdown(
         "A `.tar` with `imagesTr` and `labelsTr` in the layout of the Medical Segmentation "
         "Decathlon. Or on the server: `python -m core data prepare SRC`. Cases that cannot be "
-        "used are left out by name; a test set is frozen once and never trained on."
+        "used are left out by name; a test set is frozen once, and no training started here uses "
+        "it."
     )
     turn = st.session_state.setdefault("data-set-turn", 0)
     file = st.file_uploader(

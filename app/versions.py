@@ -7,6 +7,7 @@ import streamlit as st
 from app.services import Services
 from app.words import show_error
 from core.errors import HippoViewError
+from core.model import is_cross_validated, tested_on
 from core.registry import Version
 from core.segmentation import LABELS
 from core.training.statistics import difference_words, paired
@@ -59,8 +60,8 @@ def _made_from(version: Version) -> str:
 
 def _measured_on(version: Version) -> str:
     metrics = version.card["metrics"]
-    seen = f", {_SEEN}" if metrics["seen_in_training"] else ", never seen"
-    return f"{metrics['cases']} cases{seen}"
+    how = _SEEN if metrics["seen_in_training"] else "never seen"
+    return f"{metrics['cases']} cases, {'cross-validated' if is_cross_validated(metrics) else how}"
 
 
 def comparison(serving: Version, other: Version) -> None:
@@ -103,7 +104,7 @@ def comparison(serving: Version, other: Version) -> None:
             )
     if before["seen_in_training"] and not honest["seen_in_training"]:
         st.markdown(
-            f"Version {serving.number} on {honest['cases']} cases that it never saw: Dice "
+            f"Version {serving.number} on {tested_on(honest)}: Dice "
             f"**{honest['dice']['anterior']['mean']:.3f}** anterior, "
             f"**{honest['dice']['posterior']['mean']:.3f}** posterior (its card)."
         )

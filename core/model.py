@@ -6,7 +6,7 @@ as safetensors, which cannot hold code. The card names the sha256 of each of the
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,6 +103,19 @@ def load_model(folder: Path) -> Model:
                 "Restore it; a file whose sha256 differs is never loaded.",
             )
     return model
+
+
+def is_cross_validated(metrics: Mapping[str, Any]) -> bool:
+    """Whether a card's figures are not of the version itself but of its twins; see `tested_on`."""
+    return bool(metrics.get("cross_validated"))
+
+
+def tested_on(metrics: Mapping[str, Any]) -> str:
+    """On which cases the figures of a card were measured, to follow "on"."""
+    cases = f"{metrics['cases']} cases"
+    if is_cross_validated(metrics):
+        return f"{cases}, each by a network trained in the same way without it (cross-validation)"
+    return f"{cases} {'seen in training' if metrics['seen_in_training'] else 'that it never saw'}"
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from app.operations import MEMORY_WORDS, memory_rows
 from app.services import services, wait_for_model
 from app.words import show_error
 from core.errors import HippoViewError
+from core.model import tested_on
 
 predictors = services().predictors
 try:
@@ -60,10 +61,8 @@ with left:
         hide_index=True,
         border="horizontal",
     )
-    seen = metrics["seen_in_training"]
-    which = "**seen in training**" if seen else "that it never saw in training"
     st.caption(
-        f"On {metrics['cases']} cases {which}, {metrics['settings']}. "
+        f"On {tested_on(metrics)}, {metrics['settings']}. "
         "Dice: overlap with an expert's mask, 0 none, 1 the same."
     )
     st.subheader("Memory", anchor=False)

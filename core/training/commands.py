@@ -5,13 +5,13 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.database import DATABASE_NAME, connect
 from core.errors import InputError
-from core.model import Model, load_model, opened
+from core.model import Model, load_model, opened, tested_on
 from core.pipeline import NOTICE
 from core.predictor.service import OpenModel, Way
 from core.registry import Registry, reference_of
@@ -92,11 +92,24 @@ def add_models(commands: "Commands") -> None:
     action = actions.add_parser("add", help="register RUN/model as a candidate")
     action.add_argument("model", metavar="MODEL", type=Path, help="a model folder")
     action.add_argument("--evaluation", metavar="FILE", type=Path, help=EVALUATION_NAME)
+    action.add_argument("--cross-validated", action="store_true",
+                        help="of models trained in the same way without its cases")  # fmt: skip
     action.set_defaults(run=_add)
     action = actions.add_parser("export", help="write a version as a model folder")
     action.add_argument("number", metavar="N", type=int)
     action.add_argument("out", metavar="FOLDER", type=Path)
     action.set_defaults(run=_export)
+    action = actions.add_parser(
+        "join",
+        help="make one version of several networks, such as five folds",
+        description="Write a model folder whose predictions are the average of several models' "
+        "networks. It takes as many times longer for a scan. int8 is tried anew.",
+    )
+    action.add_argument("dataset", metavar="DATASET", help="a prepared data set to try int8 on")
+    action.add_argument("models", metavar="MODEL", nargs="+",
+                        help="a model folder (RUN/model) or a version's number")  # fmt: skip
+    action.add_argument("--out", metavar="FOLDER", type=Path, required=True)
+    action.set_defaults(run=_join)
     action = actions.add_parser(
         "promote", help="put a version into service; a running server takes it at its next start"
     )
@@ -250,12 +263,12 @@ def _evaluation(path: Path) -> Any:
 
 def _list(options: argparse.Namespace, settings: Settings) -> int:
     for version in registry_of(settings).find():
-        dice = version.card["metrics"]["dice"]
-        seen = " (seen in training)" if version.card["metrics"]["seen_in_training"] else ""
+        metrics = version.card["metrics"]
+        dice = metrics["dice"]
         sys.stdout.write(
             f"{version.number}  {version.stage:9}  {version.created_at[:16]}  Dice "
-            f"{dice['anterior']['mean']:.3f} {dice['posterior']['mean']:.3f}{seen}  "
-            f"{version.card['name']}\n"
+            f"{dice['anterior']['mean']:.3f} {dice['posterior']['mean']:.3f}  "
+            f"{version.card['name']}, on {tested_on(metrics)}\n"
         )
     return 0
 
@@ -265,8 +278,10 @@ def _add(options: argparse.Namespace, settings: Settings) -> int:
     evaluations, metrics = {}, model.card.get("metrics")
     if options.evaluation:
         figures = _evaluation(options.evaluation)
-        evaluations = {figures["test_key"]: figures}
-        metrics = card_metrics(figures, f"data set {figures['dataset']}")
+        evaluations = {} if options.cross_validated else {figures["test_key"]: figures}
+        metrics = card_metrics(
+            figures, f"data set {figures['dataset']}", cross_validated=options.cross_validated
+        )
     if metrics is None:
         raise InputError(
             "The model has no figures", "Evaluate it and give --evaluation.", code="bad_request"
@@ -293,6 +308,23 @@ def _export(options: argparse.Namespace, settings: Settings) -> int:
         for name in (*model.card["files"], "card.json"):
             options.out.mkdir(parents=True, exist_ok=True)
             write_whole(options.out / name, (model.folder / name).read_bytes())
+    sys.stdout.write(f"{options.out}\n")
+    return 0
+
+
+def _join(options: argparse.Namespace, settings: Settings) -> int:
+    check_installed()
+    from core.training.join import join
+
+    storage = open_storage(settings)
+    dataset = Datasets(storage).get(options.dataset)
+    with (
+        ExitStack() as stack,
+        storage.local(f"datasets/{dataset.name}") as files,
+        tempfile.TemporaryDirectory() as scratch,
+    ):
+        models = [stack.enter_context(_model(text, settings)) for text in options.models]
+        join(models, dataset, files, Path(scratch)).write(options.out)
     sys.stdout.write(f"{options.out}\n")
     return 0
 

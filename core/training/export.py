@@ -109,12 +109,12 @@ def export(
         _WEIGHTS: trainer.weights(),
         "plans.json": json.dumps(ready.plans, indent=1).encode(),
         "dataset.json": (ready.files / "dataset.json").read_bytes(),
-        REFERENCE_NAME: json.dumps({"cases": reference}).encode(),
+        REFERENCE_NAME: reference_file(reference),
     }
     card = _card(config, request, ready, trainer, base)
     made = Made(card, parts, {case["content_sha256"] for case in reference})
     progress.phase("Trying int8 on the frozen test set")
-    return _with_int8(made, ready)
+    return with_int8(made, ready.dataset, ready.files, ready.folder)
 
 
 def lineage(config: TrainingConfig, request: TrainingRequest, dataset: Dataset) -> dict[str, Any]:
@@ -134,6 +134,11 @@ def trained_on(dataset: Dataset, config: TrainingConfig) -> list[str]:
     if config.with_test:
         return list(dataset.cases)
     return [name for name in dataset.training if dataset.cases[name].fold != config.fold]
+
+
+def reference_file(cases: list[dict[str, Any]]) -> bytes:
+    """The content of `REFERENCE_NAME`."""
+    return json.dumps({"cases": cases}).encode()
 
 
 def _reference(ready: Ready, config: TrainingConfig, base: Base | None) -> list[dict[str, Any]]:
@@ -207,21 +212,28 @@ def _card(
     }
 
 
-def _with_int8(made: Made, ready: Ready) -> Made:
-    """With int8 if it costs nothing on the frozen test set."""
-    dataset = ready.dataset
+def with_int8(made: Made, dataset: Dataset, files: Path, scratch: Path) -> Made:
+    """With int8 if it costs nothing on the frozen test set.
+
+    Parameters
+    ----------
+    files
+        The data set's.
+    scratch
+        A folder for files that are needed meanwhile.
+    """
 
     def read(name: str) -> Labelled:
-        image, label = (ready.files / part for part in file_names(name, dataset.cases[name]))
-        return read_labelled(image, label, ready.folder)
+        image, label = (files / part for part in file_names(name, dataset.cases[name]))
+        return read_labelled(image, label, scratch)
 
     every = max(1, len(dataset.training) // CALIBRATION_CASES)
     try:
-        with made.as_model(ready.folder) as model:
+        with made.as_model(scratch) as model:
             found = ranges_file(model, [read(n).scan for n in dataset.training[::every]])
         parts = made.parts | {RANGES_NAME: found}
         asked = Made(made.card | {"int8": {"ranges": RANGES_NAME}}, parts, made.seen)
-        with asked.as_model(ready.folder) as model:
+        with asked.as_model(scratch) as model:
             shown = proof(
                 model, [read(name) for name in dataset.test],
                 seen=any(dataset.cases[name].content_sha256 in made.seen for name in dataset.test),

@@ -112,15 +112,21 @@ def difference_words(found: Difference) -> str:
     )
 
 
-def card_metrics(figures: dict[str, Any], settings: str) -> dict[str, Any]:
+def card_metrics(
+    figures: dict[str, Any], settings: str, *, cross_validated: bool = False
+) -> dict[str, Any]:
     """What a version's card keeps of an evaluation.
 
     Parameters
     ----------
     settings
         On what and how it was measured, in words.
+    cross_validated
+        Whether it is not of this version but of networks trained in the same way without the
+        cases.
     """
     return {
+        "cross_validated": cross_validated,
         "cases": len(figures["cases"]),
         "seen_in_training": figures["seen_in_training"],
         "settings": settings,

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from core.errors import ModelError
-from core.model import load_model
+from core.model import load_model, tested_on
 from core.predictor.checkpoint import convert
 from core.settings import Settings
 
@@ -74,3 +74,16 @@ def test_a_checkpoint_that_holds_code_is_refused(tmp_path, capsys):
         convert(tmp_path / "bad.pth", tmp_path / "out.safetensors")
     assert "code ran" not in capsys.readouterr().out
     assert not (tmp_path / "out.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("metrics", "words"),
+    [
+        ({"seen_in_training": False}, "that it never saw"),
+        ({"seen_in_training": True}, "seen in training"),
+        ({"seen_in_training": False, "cross_validated": True}, "cross-validation"),
+    ],
+)
+def test_what_figures_are_of_is_said(metrics, words):
+    assert tested_on({"cases": 7, **metrics}).startswith("7 cases")
+    assert words in tested_on({"cases": 7, **metrics})

@@ -1,0 +1,84 @@
+"""Several networks as one version: their predictions averaged, as nnU-Net does with folds."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from core.errors import ModelError
+from core.model import Model
+from core.predictor.recipe import recipe_of
+from core.registry import REFERENCE_NAME, reference_of
+from core.training.dataset import Dataset
+from core.training.export import Made, reference_file, with_int8
+
+
+def join(models: Sequence[Model], dataset: Dataset, files: Path, scratch: Path) -> Made:
+    """The networks of several models as one version.
+
+    Parameters
+    ----------
+    models
+        Of the same plans: only the weights may differ.
+    dataset, files
+        To try int8 on, as after a training.
+    scratch
+        A folder for files that are needed meanwhile.
+
+    Raises
+    ------
+    ModelError
+        There are fewer than two, or they are not of the same kind.
+    """
+    first = models[0]
+    if len(models) < 2:
+        raise ModelError("There is only one model", "Name at least two.")
+    for other in models[1:]:
+        if _kind(other) != _kind(first):
+            raise ModelError(
+                f"{other.name} and {first.name} are not networks of the same kind",
+                "Join models whose trainings differ in their cases, their seed or their length.",
+            )
+    weights = [path.read_bytes() for model in models for path in model.weights]
+    names = [f"weights-{number}.safetensors" for number in range(1, len(weights) + 1)]
+    reference = _reference(models)
+    parts = {
+        **dict(zip(names, weights, strict=True)),
+        "plans.json": (first.folder / "plans.json").read_bytes(),
+        "dataset.json": (first.folder / "dataset.json").read_bytes(),
+        REFERENCE_NAME: reference_file(reference),
+    }
+    made = Made(_card(models, names), parts, {case["content_sha256"] for case in reference})
+    return with_int8(made, dataset, files, scratch)
+
+
+def _kind(model: Model) -> Any:
+    recipe = vars(recipe_of(model))
+    return recipe, model.configuration, model.labels
+
+
+def _reference(models: Sequence[Model]) -> list[dict[str, Any]]:
+    """What any of them was trained on; inherited where none of them saw it itself."""
+    cases: dict[str, dict[str, Any]] = {}
+    for case in (case for model in models for case in reference_of(model)):
+        if not case["inherited"] or case["content_sha256"] not in cases:
+            cases[case["content_sha256"]] = case
+    return list(cases.values())
+
+
+def _card(models: Sequence[Model], weights: list[str]) -> dict[str, Any]:
+    first = models[0].card
+    unlike = {"version", "files", "metrics", "int8", "source_checkpoint_sha256"}
+    network = {**first["network"], "Networks": f"{len(weights)}, their predictions averaged"}
+    training = {
+        f"{part}, {model.name}": words
+        for model in models
+        for part, words in model.card["training"].items()
+    }
+    return {name: value for name, value in first.items() if name not in unlike} | {
+        "name": "-and-".join(dict.fromkeys(model.name for model in models)),
+        "weights": weights,
+        "network": network,
+        "training": training,
+        "limits": list(dict.fromkeys(limit for m in models for limit in m.card["limits"])),
+        "attribution": list(dict.fromkeys(a for m in models for a in m.card["attribution"])),
+    }
