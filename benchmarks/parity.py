@@ -1,6 +1,6 @@
 """Masks of ``nnUNetv2_predict`` and ours (float32) on forty cases: Dice and voxels that differ.
 
-``python -m benchmarks.parity CHECKPOINT FOLDER``: nnU-Net's model folder, and a folder of scans.
+``python -m benchmarks.parity FOLDER``, with a folder of scans.
 """
 
 import gzip
@@ -16,6 +16,7 @@ from benchmarks.rounds import write
 from core import volume
 from core.intake import vetted
 from core.model import load_model
+from core.predictor.checkpoint import write_for_nnunet
 from core.predictor.service import Way, loaded
 from core.settings import Settings
 
@@ -24,23 +25,25 @@ _CASES = 40
 
 def main() -> None:
     """Print the table."""
-    checkpoint, folder = Path(sys.argv[1]), Path(sys.argv[2])
+    folder, model = Path(sys.argv[1]), load_model(Settings().model_dir)
     paths = sorted(folder.glob("[!.]*.nii.gz"))
     paths = paths[:: max(1, len(paths) // _CASES)][:_CASES]
     figures = {}
     for mirroring in ("full", "off"):
         way = Way(device="cpu", precision="float32", mirroring=mirroring)
-        predictor = loaded(load_model(Settings().model_dir), way)
+        predictor = loaded(model, way)
         differ, dice = [], []
         with tempfile.TemporaryDirectory() as scratch:
             given = Path(scratch) / "in"
             given.mkdir()
+            checkpoint = Path(scratch) / "nnunet"
+            write_for_nnunet(model, checkpoint)
             for path in paths:
                 name = path.name.replace(".nii.gz", "_0000.nii.gz")
                 (given / name).symlink_to(path.resolve())
             subprocess.run(
                 [Path(sys.executable).parent / "nnUNetv2_predict_from_modelfolder",
-                 "-i", given, "-o", f"{scratch}/out", "-m", checkpoint, "-f", "all",
+                 "-i", given, "-o", f"{scratch}/out", "-m", checkpoint, "-f", "0",
                  "-device", "cpu", *["--disable_tta"] * (mirroring == "off")],
                 check=True, capture_output=True,
             )  # fmt: skip

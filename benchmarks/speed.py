@@ -1,10 +1,9 @@
 """One scan, by HippoView and by every other way to run the same network on the same machine.
 
-``python -m benchmarks.speed CHECKPOINT FOLDER [ROUNDS]``: nnU-Net's model folder, and a folder
-of scans of which twenty are taken, ten a round. (a) is ``nnUNetv2_predict`` as a process for each
-scan (one scan a round), (b) the stock ``nnUNetPredictor`` kept in memory, (c) ONNX Runtime under
-our own preprocessing (left out where ``onnxruntime``, ``onnx`` and ``onnxscript`` are not
-installed).
+``python -m benchmarks.speed FOLDER [ROUNDS]``, with a folder of scans of which twenty are taken,
+ten a round. (a) is ``nnUNetv2_predict`` as a process for each scan (one scan a round), (b) the
+stock ``nnUNetPredictor`` kept in memory, (c) ONNX Runtime under our own preprocessing (left out
+where ``onnxruntime``, ``onnx`` and ``onnxscript`` are not installed).
 """
 
 import contextlib
@@ -27,6 +26,7 @@ from numpy.typing import NDArray
 from benchmarks.rounds import alternate, table, write
 from core.model import load_model
 from core.pipeline import analyse
+from core.predictor.checkpoint import CHECKPOINT_NAME, write_for_nnunet
 from core.predictor.recipe import recipe_of
 from core.predictor.service import Predictor, Way, loaded
 from core.predictor.torch_network import TorchNetwork
@@ -106,7 +106,7 @@ def process(path: Path, checkpoint: Path, mirroring: bool) -> int:
         (Path(folder) / "in" / "scan_0000.nii.gz").symlink_to(path.resolve())
         command = Path(sys.executable).parent / "nnUNetv2_predict_from_modelfolder"
         subprocess.run(
-            [command, "-i", f"{folder}/in", "-o", f"{folder}/out", "-m", checkpoint, "-f", "all",
+            [command, "-i", f"{folder}/in", "-o", f"{folder}/out", "-m", checkpoint, "-f", "0",
              "-device", "cpu", "-npp", "1", "-nps", "1", *["--disable_tta"] * (not mirroring)],
             check=True, capture_output=True,
         )  # fmt: skip
@@ -125,12 +125,19 @@ def served(folder: Path, mirroring: str, precision: str) -> Iterator[httpx.Clien
 
 def main() -> None:
     """Print the tables."""
-    checkpoint, folder = Path(sys.argv[1]), Path(sys.argv[2])
-    rounds = int(sys.argv[3]) if len(sys.argv) > 3 else 8
+    folder = Path(sys.argv[1])
+    rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 8
     paths = sorted(folder.glob("[!.]*.nii.gz"))
     paths = paths[:: max(1, len(paths) // _CASES)][:_CASES]
-    oracle = nnUNetPredictor(device=torch.device("cpu"), allow_tqdm=False)
-    oracle.initialize_from_trained_model_folder(str(checkpoint), ("all",), "checkpoint_final.pth")
+    with tempfile.TemporaryDirectory() as name:
+        checkpoint = Path(name)
+        write_for_nnunet(MODEL, checkpoint)
+        oracle = nnUNetPredictor(device=torch.device("cpu"), allow_tqdm=False)
+        oracle.initialize_from_trained_model_folder(str(checkpoint), (0,), CHECKPOINT_NAME)
+        _measure(paths, checkpoint, oracle, rounds)
+
+
+def _measure(paths: list[Path], checkpoint: Path, oracle: nnUNetPredictor, rounds: int) -> None:
     figures = {}
     for mirroring, mode in ((True, "full"), (False, "off")):
         with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:

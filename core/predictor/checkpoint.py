@@ -1,4 +1,4 @@
-"""nnU-Net checkpoints (.pth) to safetensors, which cannot hold code.
+"""nnU-Net checkpoints (.pth) to safetensors, which cannot hold code, and back.
 
 ``python -m core.predictor.checkpoint CHECKPOINT OUT`` converts one.
 """
@@ -11,6 +11,13 @@ from pathlib import Path
 
 import safetensors.torch
 import torch
+
+from core.model import Model
+from core.predictor.recipe import recipe_of
+from core.predictor.torch_network import network_of
+from core.storage import write_whole
+
+CHECKPOINT_NAME = "checkpoint_final.pth"
 
 
 def convert(checkpoint: Path, out: Path) -> str:
@@ -26,6 +33,27 @@ def convert(checkpoint: Path, out: Path) -> str:
     content = torch.load(checkpoint, map_location="cpu", weights_only=True)
     out.write_bytes(weights_file(content["network_weights"]))
     return hashlib.sha256(out.read_bytes()).hexdigest()
+
+
+def write_for_nnunet(model: Model, folder: Path) -> None:
+    """Write a model as a folder for nnU-Net's own programs.
+
+    ``nnUNetv2_predict_from_modelfolder -m FOLDER -f 0`` takes it; of several networks each is a
+    fold.
+    """
+    recipe = recipe_of(model)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("plans.json", "dataset.json"):
+        write_whole(folder / name, (model.folder / name).read_bytes())
+    for fold, weights in enumerate(model.weights):
+        checkpoint = {
+            "network_weights": network_of(recipe, weights).state_dict(),
+            "init_args": {"configuration": model.configuration},
+            "trainer_name": model.card["trainer"],
+            "inference_allowed_mirroring_axes": recipe.mirror_axes,
+        }
+        (folder / f"fold_{fold}").mkdir(exist_ok=True)
+        torch.save(checkpoint, folder / f"fold_{fold}" / CHECKPOINT_NAME)
 
 
 def weights_file(weights: Mapping[str, torch.Tensor]) -> bytes:

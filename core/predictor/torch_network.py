@@ -44,14 +44,7 @@ class TorchNetwork:
         self.precision = "float16" if device == "cuda" else "float32"
         self.batch = _CUDA_BATCH if device == "cuda" else 1
         torch.set_num_threads(os.cpu_count() or 1)
-        network = _made(recipe)
-        try:
-            safetensors.torch.load_model(network, weights)
-        except (OSError, RuntimeError, safetensors.SafetensorError) as error:
-            raise ModelError(
-                "The model's weights do not fit its plans", "Restore the model's folder."
-            ) from error
-        self._network = network.to(device).eval()
+        self._network = network_of(recipe, weights).to(device).eval()
 
     def logits(self, patches: NDArray[np.float32]) -> NDArray[np.float32]:
         """See `core.predictor.networks.Network`."""
@@ -66,8 +59,14 @@ class TorchNetwork:
         return logits
 
 
-def _made(recipe: Recipe) -> torch.nn.Module:
-    """The network that the plans name, with weights drawn at random."""
+def network_of(recipe: Recipe, weights: Path) -> torch.nn.Module:
+    """The network that the plans name, with its weights.
+
+    Raises
+    ------
+    ModelError
+        They do not fit.
+    """
     arguments: dict[str, Any] = dict(recipe.architecture["arch_kwargs"])
     for name in recipe.architecture["_kw_requires_import"]:
         if arguments[name] is not None:
@@ -78,6 +77,12 @@ def _made(recipe: Recipe) -> torch.nn.Module:
         deep_supervision=False,
         **arguments,
     )
+    try:
+        safetensors.torch.load_model(made, weights)
+    except (OSError, RuntimeError, safetensors.SafetensorError) as error:
+        raise ModelError(
+            "The model's weights do not fit its plans", "Restore the model's folder."
+        ) from error
     return made
 
 

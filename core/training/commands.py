@@ -98,6 +98,8 @@ def add_models(commands: "Commands") -> None:
     action = actions.add_parser("export", help="write a version as a model folder")
     action.add_argument("number", metavar="N", type=int)
     action.add_argument("out", metavar="FOLDER", type=Path)
+    action.add_argument("--nnunet", action="store_true",
+                        help="for nnUNetv2_predict_from_modelfolder -m FOLDER -f 0")  # fmt: skip
     action.set_defaults(run=_export)
     action = actions.add_parser(
         "join",
@@ -305,6 +307,13 @@ def _lineage(model: Path) -> dict[str, Any]:
 
 def _export(options: argparse.Namespace, settings: Settings) -> int:
     with registry_of(settings).open(options.number) as model:
+        if options.nnunet:
+            check_installed()
+            from core.predictor.checkpoint import write_for_nnunet
+
+            write_for_nnunet(model, options.out)
+            sys.stdout.write(f"{options.out}\n")
+            return 0
         for name in (*model.card["files"], "card.json"):
             options.out.mkdir(parents=True, exist_ok=True)
             write_whole(options.out / name, (model.folder / name).read_bytes())

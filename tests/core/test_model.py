@@ -6,7 +6,7 @@ import torch
 
 from core.errors import ModelError
 from core.model import load_model, tested_on
-from core.predictor.checkpoint import convert
+from core.predictor.checkpoint import CHECKPOINT_NAME, convert, write_for_nnunet
 from core.settings import Settings
 
 EMBEDDED = Settings().model_dir
@@ -55,12 +55,11 @@ def test_a_card_cannot_reach_outside_its_folder(copy):
         load_model(copy)
 
 
-def test_the_shipped_weights_come_from_the_shared_checkpoint(shared_data, tmp_path):
-    folder = shared_data.parent / "models" / "hippocampus-3d-16" / "fold_all"
-    if not folder.is_dir():
-        pytest.skip("the original checkpoint is not here")
-    sha256 = convert(folder / "checkpoint_final.pth", tmp_path / "weights.safetensors")
-    assert sha256 == load_model(EMBEDDED).sha256
+def test_weights_go_to_nnunet_and_back_unchanged(tmp_path):
+    model = load_model(EMBEDDED)
+    write_for_nnunet(model, tmp_path)
+    checkpoint = tmp_path / "fold_0" / CHECKPOINT_NAME
+    assert convert(checkpoint, tmp_path / "weights.safetensors") == model.sha256
 
 
 class Payload:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from core.model import load_model
+from core.predictor.checkpoint import CHECKPOINT_NAME, write_for_nnunet
 from core.predictor.prepare import prepare
 from core.predictor.recipe import Resampling, recipe_of
 from core.predictor.resample import new_shape, resample
@@ -34,13 +35,12 @@ MIRRORINGS = ("off", "full")
 
 
 @pytest.fixture(scope="module")
-def oracle(task04):
-    """nnU-Net's predictor with the original checkpoint."""
-    folder = task04[0].parents[3] / "models" / "hippocampus-3d-16"
-    if not folder.is_dir():
-        pytest.skip("the original checkpoint is not here")
+def oracle(tmp_path_factory):
+    """nnU-Net's predictor with the same weights."""
+    folder = tmp_path_factory.mktemp("nnunet")
+    write_for_nnunet(MODEL, folder)
     made = nnUNetPredictor(device=torch.device("cpu"), allow_tqdm=False)
-    made.initialize_from_trained_model_folder(str(folder), ("all",), "checkpoint_final.pth")
+    made.initialize_from_trained_model_folder(str(folder), (0,), CHECKPOINT_NAME)
     return made
 
 
