@@ -7,7 +7,7 @@ import streamlit as st
 from app.services import Services
 from app.words import show_error
 from core.errors import HippoViewError
-from core.model import is_cross_validated, tested_on
+from core.model import is_cross_validated, measured_on
 from core.registry import Version
 from core.segmentation import LABELS
 from core.training.statistics import difference_words, paired
@@ -104,7 +104,7 @@ def comparison(serving: Version, other: Version) -> None:
             )
     if before["seen_in_training"] and not honest["seen_in_training"]:
         st.markdown(
-            f"Version {serving.number} on {tested_on(honest)}: Dice "
+            f"Version {serving.number} on {measured_on(honest)}: Dice "
             f"**{honest['dice']['anterior']['mean']:.3f}** anterior, "
             f"**{honest['dice']['posterior']['mean']:.3f}** posterior (its card)."
         )

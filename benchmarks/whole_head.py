@@ -69,7 +69,8 @@ def main() -> int:
     parser.add_argument("heads", type=Path)
     parser.add_argument("count", type=int, nargs="?", default=100)
     options = parser.parse_args()
-    predictors = Predictors(partial(opened, Settings().model_dir), Way(), 1)
+    settings = Settings.from_environment()
+    predictors = Predictors(partial(opened, settings.model_dir), Way.of(settings), 1)
     predictor = predictors.on("auto")
     subjects = [_read(path) for path in sorted((options.heads / "t1").glob("*.nii.gz"))]
     rows, times = [], []

@@ -106,11 +106,11 @@ def load_model(folder: Path) -> Model:
 
 
 def is_cross_validated(metrics: Mapping[str, Any]) -> bool:
-    """Whether a card's figures are not of the version itself but of its twins; see `tested_on`."""
+    """Whether a card's figures are of its twins, not of the version itself; see `measured_on`."""
     return bool(metrics.get("cross_validated"))
 
 
-def tested_on(metrics: Mapping[str, Any]) -> str:
+def measured_on(metrics: Mapping[str, Any]) -> str:
     """On which cases the figures of a card were measured, to follow "on"."""
     cases = f"{metrics['cases']} cases"
     if is_cross_validated(metrics):

@@ -6,7 +6,7 @@ from app.operations import MEMORY_WORDS, memory_rows
 from app.services import services, wait_for_model
 from app.words import show_error
 from core.errors import HippoViewError
-from core.model import tested_on
+from core.model import measured_on
 
 predictors = services().predictors
 try:
@@ -62,7 +62,7 @@ with left:
         border="horizontal",
     )
     st.caption(
-        f"On {tested_on(metrics)}, {metrics['settings']}. "
+        f"On {measured_on(metrics)}, {metrics['settings']}. "
         "Dice: overlap with an expert's mask, 0 none, 1 the same."
     )
     st.subheader("Memory", anchor=False)

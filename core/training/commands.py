@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.database import DATABASE_NAME, connect
 from core.errors import InputError
-from core.model import Model, load_model, opened, tested_on
+from core.model import Model, load_model, measured_on, opened
 from core.pipeline import NOTICE
 from core.predictor.service import OpenModel, Way
 from core.registry import Registry, reference_of
@@ -270,7 +270,7 @@ def _list(options: argparse.Namespace, settings: Settings) -> int:
         sys.stdout.write(
             f"{version.number}  {version.stage:9}  {version.created_at[:16]}  Dice "
             f"{dice['anterior']['mean']:.3f} {dice['posterior']['mean']:.3f}  "
-            f"{version.card['name']}, on {tested_on(metrics)}\n"
+            f"{version.card['name']}, on {measured_on(metrics)}\n"
         )
     return 0
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from core.errors import ModelError
-from core.model import load_model, tested_on
+from core.model import load_model, measured_on
 from core.predictor.checkpoint import CHECKPOINT_NAME, convert, write_for_nnunet
 from core.settings import Settings
 
@@ -21,11 +21,12 @@ def test_the_embedded_model_is_what_its_card_says():
     model = load_model(EMBEDDED)
     assert model.labels == {"anterior": 1, "posterior": 2}
     assert len(model.sha256) == 64
-    assert model.card["metrics"]["cases"] == 40
+    assert model.card["metrics"]["cases"] == 44
+    assert model.card["metrics"]["cross_validated"]
     assert "Decathlon" in " ".join(model.card["attribution"])
 
 
-@pytest.mark.parametrize("name", ["fold_all.safetensors", "plans.json", "dataset.json"])
+@pytest.mark.parametrize("name", ["weights.safetensors", "plans.json", "dataset.json"])
 def test_a_changed_file_is_never_loaded(name, copy):
     content = bytearray((copy / name).read_bytes())
     content[len(content) // 2] ^= 1
@@ -84,5 +85,5 @@ def test_a_checkpoint_that_holds_code_is_refused(tmp_path, capsys):
     ],
 )
 def test_what_figures_are_of_is_said(metrics, words):
-    assert tested_on({"cases": 7, **metrics}).startswith("7 cases")
-    assert words in tested_on({"cases": 7, **metrics})
+    assert measured_on({"cases": 7, **metrics}).startswith("7 cases")
+    assert words in measured_on({"cases": 7, **metrics})

@@ -75,7 +75,7 @@ def test_versions_are_promoted_and_rolled_back_like_a_pile(registry):
     assert [number for _, number, _ in registry.history()] == [3, 1, 2, 3, 2, 1]
 
 
-@pytest.mark.parametrize("name", ["fold_all.safetensors", "plans.json", "card.json"])
+@pytest.mark.parametrize("name", ["weights.safetensors", "plans.json", "card.json"])
 def test_a_changed_file_is_never_loaded(name, registry, tmp_path):
     number = candidate(registry).number
     path = tmp_path / "storage" / "models" / str(number) / name
@@ -90,7 +90,7 @@ def test_a_changed_file_is_never_loaded(name, registry, tmp_path):
 def test_a_card_and_weights_swapped_together_are_noticed(registry, tmp_path):
     number = candidate(registry).number
     folder = tmp_path / "storage" / "models" / str(number)
-    weights = folder / "fold_all.safetensors"
+    weights = folder / "weights.safetensors"
     weights.write_bytes(weights.read_bytes() + b"\0")
     card = json.loads((folder / "card.json").read_bytes())
     card["files"][weights.name] = hashlib.sha256(weights.read_bytes()).hexdigest()
