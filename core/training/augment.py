@@ -15,6 +15,8 @@ from batchgeneratorsv2.transforms.utils.random import RandomTransform
 
 # In the images' own deviations: the z-score made them 1.
 _LARGEST_BIAS, _LARGEST_NOISE = 1.5, 0.3
+# How often the transforms of other scanners are made, of their full probabilities.
+SHARES = {"usual": 0.0, "mixed": 0.5, "strong": 1.0}
 
 
 def repeatable(usual: Any) -> Any:
@@ -26,11 +28,16 @@ def repeatable(usual: Any) -> Any:
     return usual
 
 
-def strong(usual: Any) -> Any:
+def with_scanners(usual: Any, share: float) -> Any:
     """nnU-Net's augmentation (ComposeTransforms), and what other scanners bring.
 
     After nnU-Net's first step, which turns and scales, and before its others: a bias field,
     thick slices, 2 mm voxels (where the data has 1 mm), other contrasts, Rician noise.
+
+    Parameters
+    ----------
+    share
+        How often each is made, of its full probability; see `SHARES`.
     """
     added = [
         (0.2, BrightnessGradientAdditiveTransform(_bias_width, (-0.5, 1.5), _bias)),
@@ -40,7 +47,7 @@ def strong(usual: Any) -> Any:
         (0.15, ContrastTransform((0.5, 1.5), False, False, 1)),
         (0.1, RicianNoiseTransform((0.0, _LARGEST_NOISE))),
     ]
-    usual.transforms[1:1] = [RandomTransform(what, share) for share, what in added]
+    usual.transforms[1:1] = [RandomTransform(what, share * often) for often, what in added]
     return usual
 
 

@@ -50,7 +50,7 @@ class TrainingConfig:
         Whether crops are mirrored, in the training and in the prediction.
     augmentation : str
         ``usual`` is nnU-Net's; ``strong`` adds a bias field, thick slices, 2 mm voxels, other
-        contrasts and noise.
+        contrasts and noise; ``mixed`` adds them half as often.
     average : float
         Decay of the weights' running average at each iteration, which becomes the model; with 0
         the last weights do.
@@ -59,8 +59,9 @@ class TrainingConfig:
     fold : int
         Which of the five folds is held out for the pseudo-Dice; -1 trains on all of them.
     with_test : bool
-        Train on the frozen test set as well, with fold -1: for a model to pass on, of which a
-        cross-validation has told what to expect. It cannot be tested here any more.
+        Train on the frozen test set as well. With fold -1, for a model to pass on: it cannot be
+        tested here any more. With another, the folds are nnU-Net's own five of all cases: the
+        cross-validation that tells what to expect of such a model.
     epochs, iterations, validation_iterations : int
         Iterations are per epoch.
     learning_rate : float
@@ -188,7 +189,7 @@ def _checked(config: TrainingConfig) -> TrainingConfig:
         "learning_rate": 0 < config.learning_rate <= 1,
         "features": 4 <= config.features <= 64,
         "batch": 1 <= config.batch <= 64,
-        "augmentation": config.augmentation in ("usual", "strong"),
+        "augmentation": config.augmentation in ("usual", "mixed", "strong"),
         "average": 0 <= config.average < 1,
         "precision": config.precision in ("auto", "float32", "bfloat16"),
         "fold": -1 <= config.fold <= 4,
@@ -200,12 +201,6 @@ def _checked(config: TrainingConfig) -> TrainingConfig:
                 "See core/training/config.py for the values that it takes.",
                 code="bad_training_config",
             )
-    if config.with_test and config.fold >= 0:
-        raise TrainingError(
-            "A training with the test set holds nothing out",
-            "Write fold=-1 with it.",
-            code="bad_training_config",
-        )
     if config.configuration == "same" and config.start == "scratch":
         raise TrainingError(
             "A training from nothing needs a configuration of its own",

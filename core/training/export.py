@@ -33,6 +33,7 @@ from core.storage import write_whole
 from core.training.config import TrainingConfig, TrainingRequest
 from core.training.dataset import Dataset, file_names
 from core.training.fit import Base, Ready
+from core.training.plan import trained_on
 from core.training.progress import Progress
 from core.training.trainer import Trainer
 
@@ -129,11 +130,12 @@ def lineage(config: TrainingConfig, request: TrainingRequest, dataset: Dataset) 
     }
 
 
-def trained_on(dataset: Dataset, config: TrainingConfig) -> list[str]:
-    """The cases that a training learns from: without the fold that it holds out."""
+def _folds(config: TrainingConfig, dataset: Dataset) -> str:
     if config.with_test:
-        return list(dataset.cases)
-    return [name for name in dataset.training if dataset.cases[name].fold != config.fold]
+        held_out = f", without fold {config.fold} of nnU-Net's 5" if config.fold >= 0 else ""
+        return f"the frozen test set as well{held_out}"
+    held_out = f" and fold {config.fold} of 5" if config.fold >= 0 else ""
+    return f"without the frozen test set of {len(dataset.test)}{held_out}"
 
 
 def reference_file(cases: list[dict[str, Any]]) -> bytes:
@@ -147,7 +149,7 @@ def _reference(ready: Ready, config: TrainingConfig, base: Base | None) -> list[
     Those that only the version it was made from has seen are marked as inherited.
     """
     cases = []
-    for name in trained_on(ready.dataset, config):
+    for name in trained_on(config, ready.dataset):
         entry = ready.dataset.cases[name]
         image = ready.files / file_names(name, entry)[0]
         with image.open("rb") as stream, vetted(stream, ready.folder) as file:
@@ -195,11 +197,8 @@ def _card(
             "Normalisation": "z-score of the crop",
         },
         "training": {
-            "Data": f"data set {dataset.name}: {len(trained_on(dataset, config))} cases",
-            "Folds": "the frozen test set as well"
-            if config.with_test
-            else f"without the frozen test set of {len(dataset.test)}"
-            + (f" and fold {config.fold} of 5" if config.fold >= 0 else ""),
+            "Data": f"data set {dataset.name}: {len(trained_on(config, dataset))} cases",
+            "Folds": _folds(config, dataset),
             "Schedule": f"{config.epochs} epochs of {config.iterations} iterations from {start}, "
             f"batch {trainer.batch_size}, learning rate {config.learning_rate:g}, "
             f"{config.augmentation} augmentation, weights averaged with {config.average:g}",

@@ -89,7 +89,7 @@ def make_ready(
     progress.phase("Planning")
     plans, configuration = planning.plan(folder, config, base.model if base else None)
     planning.preprocess(
-        folder, configuration, dataset,
+        folder, configuration, config, dataset,
         lambda done, total: progress.phase(f"Preprocessing: {done} of {total} scans"),
     )  # fmt: skip
     return Ready(folder, dataset, files, plans, configuration)

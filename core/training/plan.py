@@ -14,13 +14,14 @@ with contextlib.redirect_stdout(io.StringIO()):
         extract_fingerprint_dataset,
         plan_experiment_dataset,
     )
+    from nnunetv2.utilities.crossval_split import generate_crossval_split
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
     from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 
 from core.model import Model
 from core.storage import write_whole
 from core.training.config import TrainingConfig
-from core.training.dataset import NNUNET_NAME, READER, Dataset, file_names
+from core.training.dataset import FOLDS, NNUNET_NAME, READER, Dataset, file_names
 
 _ID = 1
 _PLANS = "nnUNetPlans"
@@ -29,6 +30,7 @@ _RESIDUAL = "dynamic_network_architectures.architectures.unet.ResidualEncoderUNe
 # As nnU-Net's planner for residual encoders has them.
 _RESIDUAL_BLOCKS = (1, 3, 4, 6, 6, 6, 6)
 _DONE = "hippoview-preprocessed"
+_NNUNET_SEED = 12345  # of its split
 
 
 def set_environment(
@@ -90,8 +92,33 @@ def plan(folder: Path, config: TrainingConfig, base: Model | None) -> tuple[dict
     return plans, configuration
 
 
+def folds(config: TrainingConfig, dataset: Dataset) -> list[dict[str, list[str]]]:
+    """What is learned from (``train``) and held out (``val``) in each of the five folds.
+
+    With the test set in the training they are those that nnU-Net makes itself, so that figures
+    can be compared with other trainings of nnU-Net on the same cases.
+    """
+    if config.with_test:
+        made: list[dict[str, list[str]]] = generate_crossval_split(
+            sorted(dataset.cases), seed=_NNUNET_SEED, n_splits=FOLDS
+        )
+        return made
+    return dataset.splits()
+
+
+def trained_on(config: TrainingConfig, dataset: Dataset) -> list[str]:
+    """The cases that a training learns from: without the fold that it holds out."""
+    if config.fold >= 0:
+        return folds(config, dataset)[config.fold]["train"]
+    return list(dataset.cases) if config.with_test else dataset.training
+
+
 def preprocess(
-    folder: Path, configuration: str, dataset: Dataset, on_case: Callable[[int, int], None]
+    folder: Path,
+    configuration: str,
+    config: TrainingConfig,
+    dataset: Dataset,
+    on_case: Callable[[int, int], None],
 ) -> None:
     """Preprocess the training cases once, and write the folds for nnU-Net.
 
@@ -121,7 +148,7 @@ def preprocess(
                 str(out / case), paths["images"], paths["label"], plans, manager, description
             )
             on_case(number, len(files))
-    write_whole(target / "splits_final.json", json.dumps(dataset.splits(), indent=1).encode())
+    write_whole(target / "splits_final.json", json.dumps(folds(config, dataset), indent=1).encode())
     write_whole(done, b"")
 
 

@@ -96,7 +96,8 @@ class Trainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net has no types
     def get_training_transforms(self, *arguments: Any, **options: Any) -> Any:
         """nnU-Net's augmentation, with other contrasts and voxels before it where asked for."""
         usual = augment.repeatable(nnUNetTrainer.get_training_transforms(*arguments, **options))
-        return augment.strong(usual) if self.config.augmentation == "strong" else usual
+        share = augment.SHARES[self.config.augmentation]
+        return augment.with_scanners(usual, share) if share else usual
 
     def on_train_start(self) -> None:
         """Get ready; on a CPU in the memory layout that is fast there."""

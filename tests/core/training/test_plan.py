@@ -2,12 +2,13 @@ import subprocess
 import sys
 
 import pytest
+from sklearn.model_selection import KFold
 
 from core.settings import ROOT
 from core.storage import LocalStorage
 from core.training.config import TrainingRequest
 from core.training.dataset import Datasets
-from core.training.export import trained_on
+from core.training.plan import folds, trained_on
 from core.training.prepare import prepare
 from tests.datasets import made
 
@@ -33,7 +34,9 @@ told = []
 with datasets.storage.local("datasets/one") as files:
     plan.set_environment(job, config, dataset, files)
     plans, configuration = plan.plan(job, config, base)
-    plan.preprocess(job, configuration, dataset, lambda done, total: told.append((done, total)))
+    plan.preprocess(
+        job, configuration, config, dataset, lambda done, total: told.append((done, total))
+    )
 assert told[-1][0] == told[-1][1] > 0, told
 assert not forks
 """
@@ -54,7 +57,7 @@ def test_a_model_knows_which_cases_it_learned_from(tmp_path):
     dataset, _ = prepare(made(tmp_path / "source", 10), LocalStorage(tmp_path / "storage"), "one")
 
     def learned(*overrides):
-        return set(trained_on(dataset, TrainingRequest("one", "quick", list(overrides)).config()))
+        return set(trained_on(TrainingRequest("one", "quick", list(overrides)).config(), dataset))
 
     everything = set(dataset.cases)
     assert learned("fold=-1", "with_test=true") == everything
@@ -62,3 +65,16 @@ def test_a_model_knows_which_cases_it_learned_from(tmp_path):
     held_out = [everything - set(dataset.test) - learned(f"fold={fold}") for fold in range(5)]
     assert set.union(*held_out) == set(dataset.training)
     assert sum(map(len, held_out)) == len(dataset.training)
+
+
+def test_with_the_test_set_the_folds_are_those_that_nnunet_makes_of_all_cases(tmp_path):
+    dataset, _ = prepare(made(tmp_path / "source", 10), LocalStorage(tmp_path / "storage"), "one")
+    configs = [
+        TrainingRequest("one", "quick", [f"fold={fold}", "with_test=true"]).config()
+        for fold in range(5)
+    ]
+    shuffled = KFold(n_splits=5, shuffle=True, random_state=12345).split(sorted(dataset.cases))
+    held_out = [[sorted(dataset.cases)[i] for i in those] for _, those in shuffled]
+    assert [fold["val"] for fold in folds(configs[0], dataset)] == held_out
+    for config, without in zip(configs, held_out, strict=True):
+        assert set(trained_on(config, dataset)) == set(dataset.cases) - set(without)

@@ -57,7 +57,7 @@ def ended(jobs, job_id):
     ("overrides", "words"),
     [(["epoch=2"], "epoch"), (["epochs=two"], "two"), (["epochs=0"], "epochs"),
      (["start=scratch"], "configuration"), (["learning_rate=5"], "learning_rate"),
-     (["configuration=3d_cpu"], "Fine-tuning"), (["with_test=true"], "holds nothing out")],
+     (["configuration=3d_cpu"], "Fine-tuning")],
 )  # fmt: skip
 def test_a_typing_error_in_a_configuration_is_an_error(overrides, words):
     with pytest.raises(TrainingError, match=words):
