@@ -13,7 +13,7 @@ import psutil
 
 from app import metrics
 from app.services import Services, services
-from core.cases import CaseRow
+from core.case import CaseRow
 from core.drift import Drift, Values, compare
 from core.limits import MIB
 from core.training.config import FIRST_ITERATION_S, TrainingRequest, iteration_s

@@ -7,7 +7,7 @@ import streamlit as st
 from app.services import Services
 from app.viewer.slices import Beside
 from app.words import plain
-from core.cases import MODEL_MASK, Case
+from core.case import MODEL_MASK, Case
 from core.corrections import MaskVersion
 from core.errors import HippoViewError
 from core.limits import MAX_COMMENT_CHARS, MAX_NAME_CHARS

@@ -31,7 +31,8 @@ from core.intake import Source, vetted
 from core.jobs import Jobs
 from core.limits import MIB
 from core.pipeline import Analysis, Caller, analyse
-from core.predictor.service import Predictors, Way
+from core.predictor.predictor import Way
+from core.predictor.service import Predictors
 from core.registry import Registry
 from core.settings import Settings
 from core.storage import Storage, open_storage

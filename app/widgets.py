@@ -12,7 +12,7 @@ from app.services import Services, example_file
 from app.viewer.slices import show_slices
 from app.viewer.surfaces import surface_figure
 from app.words import plain, show_error
-from core.cases import Case, CaseImages
+from core.case import Case, CaseImages
 from core.colours import LABEL_COLOURS
 from core.errors import HippoViewError
 from core.export import Outcome, report_csv, report_json

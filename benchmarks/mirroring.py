@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks.rounds import write
 from core.model import load_model
 from core.predictor.calibrate import read_labelled
-from core.predictor.service import Way, loaded
+from core.predictor.predictor import Way, loaded
 from core.segmentation import LABELS
 from core.settings import MIRRORINGS, Settings
 

@@ -18,7 +18,8 @@ from scipy import ndimage
 
 from core.model import opened
 from core.pipeline import analyse
-from core.predictor.service import Predictor, Predictors, Way
+from core.predictor.predictor import Predictor, Way
+from core.predictor.service import Predictors
 from core.settings import Settings
 
 _ANGLES_DEG = (5, 10, 20, 30)

@@ -17,7 +17,7 @@ from core import volume
 from core.intake import vetted
 from core.model import load_model
 from core.predictor.checkpoint import write_for_nnunet
-from core.predictor.service import Way, loaded
+from core.predictor.predictor import Way, loaded
 from core.settings import Settings
 
 _CASES = 40

@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.rounds import write
 from core.model import load_model
-from core.predictor.service import Way, loaded
+from core.predictor.predictor import Way, loaded
 from core.settings import Settings
 
 _EDGES = (40, 64, 96, 128, 192, 256, 320)

@@ -27,8 +27,8 @@ from benchmarks.rounds import alternate, table, write
 from core.model import load_model
 from core.pipeline import analyse
 from core.predictor.checkpoint import CHECKPOINT_NAME, write_for_nnunet
+from core.predictor.predictor import Predictor, Way, loaded
 from core.predictor.recipe import recipe_of
-from core.predictor.service import Predictor, Way, loaded
 from core.predictor.torch_network import TorchNetwork
 from core.settings import Settings
 from tests.server import running

@@ -26,7 +26,8 @@ from core.errors import InputError
 from core.heads import sides_of
 from core.intake import vetted
 from core.model import opened
-from core.predictor.service import Predictor, Predictors, Way
+from core.predictor.predictor import Predictor, Way
+from core.predictor.service import Predictors
 from core.settings import Settings
 from core.volume import load
 

@@ -15,7 +15,8 @@ from core.database import connect
 from core.example import example_file
 from core.model import opened
 from core.pipeline import analyse
-from core.predictor.service import Predictors, Way
+from core.predictor.predictor import Way
+from core.predictor.service import Predictors
 from core.settings import Settings
 from core.storage import LocalStorage
 from tests.browser.conftest import _FLAGS

@@ -12,7 +12,8 @@ from loguru import logger
 from core.commands import add_data, add_drift
 from core.errors import HippoViewError, InputError
 from core.pipeline import NOTICE, Analysis, analyse
-from core.predictor.service import Predictor, Predictors, Way
+from core.predictor.predictor import Predictor, Way
+from core.predictor.service import Predictors
 from core.settings import DEVICES, Settings
 from core.storage import write_whole
 from core.training.commands import add_evaluate, add_models, add_train, in_service

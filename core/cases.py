@@ -4,17 +4,25 @@ import gzip
 import json
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 from loguru import logger
-from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, Row, and_, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from core import limits, nifti
+from core.case import (
+    MODEL_MASK,
+    REVIEW_STATES,
+    Case,
+    CaseImages,
+    CaseRow,
+    Review,
+    clean_text,
+    warning_count,
+)
 from core.database import CASES, FEATURES, MASK_VERSIONS
 from core.drift import Values
 from core.errors import HippoViewError, InputError, NotFoundError
@@ -28,90 +36,8 @@ from core.volume import ras_affine, to_ras
 _ID_LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _ID_LENGTH = 6
 _FOLDER = "cases"
-# Number of the mask that the model made; those that people draw count from 1.
-MODEL_MASK = 0
-REVIEW_STATES = ("new", "accepted", "corrected", "rejected")
 _IMAGE, _MASK, _RECORD = "image.nii.gz", "mask.nii.gz", "record.json"
 _DRAWN = "masks"
-
-
-@dataclass(frozen=True)
-class Review:
-    """What a person said of a case's mask.
-
-    Attributes
-    ----------
-    state : str
-        One of `REVIEW_STATES`.
-    reviewer, reason : str
-    at : str or None
-        ISO 8601, UTC.
-    """
-
-    state: str = "new"
-    reviewer: str = ""
-    at: str | None = None
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class Case:
-    """One segmented scan.
-
-    Attributes
-    ----------
-    id : str
-        Such as ``HV-7F3K2M``; every exported file is named after it.
-    name : str
-        What the user calls it. Stays in the database, on no export unless asked for.
-    created_at : str
-        ISO 8601, UTC.
-    report : dict
-        `Analysis.as_dict` with the case's id and time. If somebody drew a newer mask, measures
-        and warnings are those of that mask, and ``mask`` says whose it is.
-    mask_version : int
-        The mask that holds now; 0 is the model's own.
-    review : Review
-    """
-
-    id: str
-    name: str
-    created_at: str
-    report: dict[str, Any]
-    mask_version: int = MODEL_MASK
-    review: Review = field(default_factory=Review)
-
-
-@dataclass(frozen=True)
-class CaseRow:
-    """A case as a list shows it."""
-
-    id: str
-    name: str
-    created_at: str
-    model_version: str
-    anterior_mm3: float
-    posterior_mm3: float
-    warning_count: int
-    mask_version: int
-    review: str
-    reviewer: str
-    reason: str
-    confidence: str
-
-    @property
-    def total_mm3(self) -> float:
-        """Of both labels."""
-        return self.anterior_mm3 + self.posterior_mm3
-
-
-@dataclass(frozen=True, eq=False)
-class CaseImages:
-    """A case's scan and labels, both RAS+, shape (X, Y, Z), with their affine."""
-
-    values: NDArray[np.float32]
-    labels: NDArray[np.uint8]
-    affine: NDArray[np.float64]
 
 
 class Cases:
@@ -414,17 +340,6 @@ def mask_key(case_id: str, version: int) -> str:
 def unknown_case() -> NotFoundError:
     """Nobody knows this case, or it was deleted."""
     return NotFoundError("There is no such case", "It may have been deleted: see the Cases page.")
-
-
-def warning_count(report: dict[str, Any]) -> int:
-    """How many warnings a report holds."""
-    return sum(w["level"] == "warning" for w in report["warnings"])
-
-
-def clean_text(text: str, most_chars: int = limits.MAX_NAME_CHARS) -> str:
-    """One line of a user's text, without control characters, not too long."""
-    printable = "".join(c if c.isprintable() else " " for c in text)
-    return " ".join(printable.split())[:most_chars].strip()
 
 
 def _clean_name(name: str) -> str:

@@ -18,14 +18,8 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, select
 
 from core import limits, nifti
-from core.cases import (
-    MODEL_MASK,
-    Cases,
-    clean_text,
-    mask_key,
-    unknown_case,
-    warning_count,
-)
+from core.case import MODEL_MASK, clean_text, warning_count
+from core.cases import Cases, mask_key, unknown_case
 from core.database import CASES, DRAFTS, MASK_VERSIONS
 from core.errors import ConflictError, InputError
 from core.measure import MASK_CODES, assess, assess_head, measure, measure_head

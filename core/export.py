@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from core.cases import Case
+from core.case import Case
 from core.localise import SIDES
 from core.pipeline import NOTICE
 

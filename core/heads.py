@@ -33,7 +33,7 @@ Probabilities = Callable[[NDArray[np.float32], bool], NDArray[np.float32]]
 
 
 class Networks(Protocol):
-    """What computes: see `core.predictor.service.Predictor`."""
+    """What computes: see `core.predictor.predictor.Predictor`."""
 
     def heat(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
         """The localiser's output for an image of shape `core.localise.GRID`, shape (6, *GRID)."""

@@ -14,7 +14,7 @@ from core.errors import ComputeError
 from core.findings import Finding
 from core.intake import Source, vetted
 from core.measure import Measures, assess, assess_head, measure, measure_head
-from core.predictor.service import Predictor
+from core.predictor.predictor import Predictor
 from core.segmentation import Segmentation
 
 Step = Literal["check", "wait", "orient", "segment", "measure"]

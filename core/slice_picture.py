@@ -7,7 +7,7 @@ from nibabel.affines import voxel_sizes
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from core.cases import CaseImages
+from core.case import CaseImages
 from core.colours import LABEL_RGB
 from core.segmentation import LABELS
 from core.strip import Convention

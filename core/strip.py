@@ -11,7 +11,7 @@ from matplotlib.patheffects import withStroke
 from nibabel.affines import voxel_sizes
 from numpy.typing import NDArray
 
-from core.cases import Case, CaseImages
+from core.case import Case, CaseImages
 from core.colours import LABEL_COLOURS
 from core.limits import MAX_CROP_MM
 from core.pipeline import NOTICE

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from core.cases import MODEL_MASK, REVIEW_STATES, CaseRow
+from core.case import MODEL_MASK, REVIEW_STATES, CaseRow
 
 ANY = "all"
 WITH_WARNINGS = "with warnings"

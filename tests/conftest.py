@@ -11,7 +11,8 @@ import pytest
 from scipy import ndimage
 
 from core.model import opened
-from core.predictor.service import Predictor, Predictors, Way
+from core.predictor.predictor import Predictor, Way
+from core.predictor.service import Predictors
 from core.settings import ROOT, Settings
 from tests.server import Server, running
 

@@ -10,7 +10,8 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from core.cases import MODEL_MASK, CaseImages, Cases
+from core.case import MODEL_MASK, CaseImages
+from core.cases import Cases
 from core.colours import LABEL_RGB
 from core.heads import sides_of
 from core.landmarks import landmarks

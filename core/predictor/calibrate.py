@@ -21,9 +21,9 @@ from core import nifti, volume
 from core.intake import vetted
 from core.model import CARD_NAME, Model, load_model
 from core.predictor import window
+from core.predictor.predictor import Way, loaded
 from core.predictor.prepare import prepare
 from core.predictor.recipe import recipe_of
-from core.predictor.service import Way, loaded
 from core.segmentation import LABELS
 from core.volume import Volume
 

@@ -13,7 +13,8 @@ from core.database import DATABASE_NAME, connect
 from core.errors import InputError
 from core.model import Model, load_model, measured_on, opened
 from core.pipeline import NOTICE
-from core.predictor.service import OpenModel, Way
+from core.predictor.predictor import Way
+from core.predictor.service import OpenModel
 from core.registry import Registry, reference_of
 from core.settings import Settings
 from core.storage import open_storage, write_whole

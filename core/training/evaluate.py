@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from core.model import Model
 from core.predictor.calibrate import read_labelled
-from core.predictor.service import Way, loaded
+from core.predictor.predictor import Way, loaded
 from core.segmentation import LABELS
 from core.training.dataset import Dataset, file_names
 from core.training.metrics import compare

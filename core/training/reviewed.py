@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from core.cases import CaseRow, Cases
+from core.case import CaseRow
+from core.cases import Cases
 
 REVIEWED_NAME = "reviewed"
 USABLE = ("accepted", "corrected")

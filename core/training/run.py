@@ -10,7 +10,7 @@ from typing import Any
 from loguru import logger
 
 from core.jobs import Work
-from core.predictor.service import Way
+from core.predictor.predictor import Way
 from core.registry import Registry, Version
 from core.settings import Settings
 from core.training.config import TrainingRequest

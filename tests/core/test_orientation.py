@@ -11,7 +11,7 @@ from nibabel.eulerangles import euler2mat
 
 from core.intake import vetted
 from core.pipeline import analyse
-from core.predictor.service import Predictor
+from core.predictor.predictor import Predictor
 from core.volume import from_ras, load, ras_affine, to_ras
 from tests.scans import all_orientations, as_bytes, example, image, noise, reoriented, stream
 

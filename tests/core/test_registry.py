@@ -12,7 +12,8 @@ from core.database import DATABASE_NAME, connect
 from core.errors import ConflictError, ModelError, NotFoundError
 from core.model import load_model, opened
 from core.pipeline import analyse
-from core.predictor.service import Predictors, Way
+from core.predictor.predictor import Way
+from core.predictor.service import Predictors
 from core.registry import Registry
 from core.settings import Settings
 from core.storage import LocalStorage

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.cases import CaseImages
+from core.case import CaseImages
 from core.colours import LABEL_RGB
 from core.slice_picture import slice_png
 

@@ -1,4 +1,4 @@
-from core.cases import CaseRow
+from core.case import CaseRow
 from core.worklist import ORDERS, Filter, next_new, reviewed
 
 

@@ -28,8 +28,9 @@ from core.predictor.calibrate import (
 from core.predictor.checkpoint import weights_file
 from core.predictor.networks import backend_for
 from core.predictor.openvino_network import OpenVINONetwork
+from core.predictor.predictor import Way, loaded
 from core.predictor.recipe import recipe_of
-from core.predictor.service import Predictors, Way, loaded
+from core.predictor.service import Predictors
 from core.predictor.torch_network import TorchNetwork
 from core.settings import ROOT, Settings
 from tests.scans import as_bytes, example, stream
@@ -265,7 +266,7 @@ def hook(event, args):
         print(event, args)
 sys.addaudithook(hook)
 from core.model import load_model
-from core.predictor.service import Way, loaded
+from core.predictor.predictor import Way, loaded
 from core.settings import Settings
 predictor = loaded(load_model(Settings().model_dir), Way(device="cpu"))
 predictor.warm_up()

@@ -11,10 +11,10 @@ from scipy import ndimage
 
 from core.model import load_model
 from core.predictor.checkpoint import CHECKPOINT_NAME, write_for_nnunet
+from core.predictor.predictor import Way, loaded
 from core.predictor.prepare import prepare
 from core.predictor.recipe import Resampling, recipe_of
 from core.predictor.resample import new_shape, resample
-from core.predictor.service import Way, loaded
 from core.settings import Settings
 from core.volume import unit_range
 from tests.scans import example

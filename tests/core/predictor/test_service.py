@@ -8,8 +8,9 @@ import pytest
 from core.errors import ComputeError, DeviceError, GoneError, ModelError
 from core.model import load_model, opened
 from core.pipeline import Caller, analyse
+from core.predictor.predictor import Predictor, Way
 from core.predictor.recipe import recipe_of
-from core.predictor.service import Predictor, Predictors, Way
+from core.predictor.service import Predictors
 from core.settings import Settings
 from tests.scans import as_bytes, example, image, stream
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from core.model import load_model
-from core.predictor.service import Way
+from core.predictor.predictor import Way
 from core.segmentation import LABELS
 from core.settings import Settings
 from core.storage import LocalStorage, write_whole

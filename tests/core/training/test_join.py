@@ -9,7 +9,7 @@ import safetensors.numpy
 
 from core.errors import ModelError
 from core.model import load_model
-from core.predictor.service import Way, loaded
+from core.predictor.predictor import Way, loaded
 from core.settings import Settings
 from core.storage import LocalStorage
 from core.training.join import join
