@@ -171,7 +171,7 @@ def _sweep(options: argparse.Namespace, settings: Settings) -> int:
         folder = folder_of(request, options.out)
         with redirect_stdout(sys.stderr):
             made = train(request, folder, datasets, in_service(settings), settings.device)
-        figures = _measured([str(made)], datasets.get(options.dataset), "unseen", folder, settings)
+        figures = _measured([str(made)], datasets.get(options.dataset), "fold", folder, settings)
         outcomes.append(tuple(d["mean"] for d in figures["dice"].values()))
     table = table_of(requests, outcomes)
     write_whole(options.out / "sweep.txt", table.encode())
@@ -195,13 +195,21 @@ def _evaluate(options: argparse.Namespace, settings: Settings) -> int:
 def _measured(
     models: Sequence[str], dataset: Dataset, cases: str, out: Path, settings: Settings
 ) -> dict[str, Any]:
-    """Evaluate, and write all that there is to say."""
+    """Evaluate, and write all that there is to say.
+
+    Parameters
+    ----------
+    cases
+        ``test`` for the frozen test set, ``unseen`` for all that the models never saw, ``fold``
+        for those of them that are not in the frozen test set.
+    """
     from core.training.evaluate import evaluate, evaluation_file, mask_file, summary
     from core.training.report import card_text, evaluation_page
 
+    candidates = {"test": dataset.test, "unseen": list(dataset.cases), "fold": dataset.training}
     masks = out / "masks"
     masks.mkdir(parents=True, exist_ok=True)
-    left = set(dataset.test if cases == "test" else dataset.cases)
+    left = set(candidates[cases])
     rows: list[dict[str, Any]] = []
     with (
         open_storage(settings).local(f"datasets/{dataset.name}") as files,

@@ -136,6 +136,6 @@ def test_a_sweep_compares_on_the_fold_that_was_held_out(home):
     for evaluation in folder.glob("*/evaluation.json"):
         figures = json.loads(evaluation.read_bytes())
         assert not figures["seen_in_training"]
-        assert {case["case"] for case in figures["cases"]} >= {
+        assert {case["case"] for case in figures["cases"]} == {
             name for name in dataset.training if dataset.cases[name].fold == 0
         }
