@@ -12,7 +12,7 @@ from core.errors import TrainingError
 PRESETS = {
     "quick": "Fine-tunes the version in service. A few minutes on two cores.",
     "cpu": "A small network from nothing. Two hours on two cores.",
-    "full": "nnU-Net's own defaults from nothing. Needs a GPU.",
+    "full": "nnU-Net's own network and schedule from nothing. Needs a GPU.",
 }
 # One iteration of the small network on two cores with nothing else running, in seconds; the
 # first estimate until this machine has finished an epoch.
@@ -50,7 +50,7 @@ class TrainingConfig:
         Whether crops are mirrored, in the training and in the prediction.
     augmentation : str
         ``usual`` is nnU-Net's; ``strong`` adds a bias field, thick slices, 2 mm voxels, other
-        contrasts and noise; ``mixed`` adds them half as often.
+        contrasts and noise; ``mixed`` adds them half as often. Whole heads need it.
     average : float
         Decay of the weights' running average at each iteration, which becomes the model; with 0
         the last weights do.
@@ -80,7 +80,7 @@ class TrainingConfig:
     batch: int = 2
     residual: bool = False
     mirroring: bool = True
-    augmentation: str = "usual"
+    augmentation: str = "mixed"
     average: float = 0.999
     precision: str = "auto"
     fold: int = 0
