@@ -15,8 +15,6 @@ from batchgeneratorsv2.transforms.utils.random import RandomTransform
 
 # In the images' own deviations: the z-score made them 1.
 _LARGEST_BIAS, _LARGEST_NOISE = 1.5, 0.3
-# How often the transforms of other scanners are made, of their full probabilities.
-SHARES = {"usual": 0.0, "mixed": 0.5, "strong": 1.0}
 
 
 def repeatable(usual: Any) -> Any:
@@ -37,7 +35,7 @@ def with_scanners(usual: Any, share: float) -> Any:
     Parameters
     ----------
     share
-        How often each is made, of its full probability; see `SHARES`.
+        How often each is made, of its full probability.
     """
     added = [
         (0.2, BrightnessGradientAdditiveTransform(_bias_width, (-0.5, 1.5), _bias)),

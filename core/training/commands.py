@@ -162,10 +162,14 @@ def _sweep(options: argparse.Namespace, settings: Settings) -> int:
     check_installed()
     share_cores()
     from core.training.runs import train
-    from core.training.sweep import folder_of, grid, table_of
+    from core.training.sweep import check_held_out, folder_of, grid, table_of
 
     requests = grid(TrainingRequest(options.dataset, options.preset, options.overrides))
     datasets = Datasets(open_storage(settings))
+    with in_service(settings)() as model:
+        seen = {case["content_sha256"] for case in reference_of(model)}
+    for request in requests:
+        check_held_out(request.config(), datasets.get(options.dataset), seen)
     outcomes = []
     for request in requests:
         folder = folder_of(request, options.out)

@@ -14,6 +14,9 @@ PRESETS = {
     "cpu": "A small network from nothing. Two hours on two cores.",
     "full": "nnU-Net's own network and schedule from nothing. Needs a GPU.",
 }
+# How often what other scanners bring is added to nnU-Net's augmentation: a share of its full
+# probabilities; see `core.training.augment`.
+AUGMENTATIONS = {"usual": 0.0, "mixed": 0.5, "strong": 1.0}
 # One iteration of the small network on two cores with nothing else running, in seconds; the
 # first estimate until this machine has finished an epoch.
 FIRST_ITERATION_S = 0.3
@@ -50,7 +53,7 @@ class TrainingConfig:
         Whether crops are mirrored, in the training and in the prediction.
     augmentation : str
         ``usual`` is nnU-Net's; ``strong`` adds a bias field, thick slices, 2 mm voxels, other
-        contrasts and noise; ``mixed`` adds them half as often. Whole heads need it.
+        contrasts and noise; ``mixed`` adds them half as often.
     average : float
         Decay of the weights' running average at each iteration, which becomes the model; with 0
         the last weights do.
@@ -189,7 +192,7 @@ def _checked(config: TrainingConfig) -> TrainingConfig:
         "learning_rate": 0 < config.learning_rate <= 1,
         "features": 4 <= config.features <= 64,
         "batch": 1 <= config.batch <= 64,
-        "augmentation": config.augmentation in ("usual", "mixed", "strong"),
+        "augmentation": config.augmentation in AUGMENTATIONS,
         "average": 0 <= config.average < 1,
         "precision": config.precision in ("auto", "float32", "bfloat16"),
         "fold": -1 <= config.fold <= 4,

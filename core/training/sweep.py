@@ -1,12 +1,14 @@
 """Several trainings over a grid of values, one run's folder each. Imports nnU-Net: late."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 
 from core.errors import TrainingError
-from core.training.config import TrainingRequest
+from core.training.config import TrainingConfig, TrainingRequest
+from core.training.dataset import Dataset
+from core.training.plan import trained_on
 
 
 def grid(request: TrainingRequest) -> list[TrainingRequest]:
@@ -38,6 +40,30 @@ def grid(request: TrainingRequest) -> list[TrainingRequest]:
     for one in requests:
         one.config()  # all of them are understood before the first begins
     return requests
+
+
+def check_held_out(config: TrainingConfig, dataset: Dataset, seen: Set[str]) -> None:
+    """Refuse a training that would leave a sweep nothing to compare on, before it begins.
+
+    Parameters
+    ----------
+    seen
+        ``content_sha256`` of the cases that the version in service was trained on.
+
+    Raises
+    ------
+    TrainingError
+    """
+    left = set(dataset.training) - set(trained_on(config, dataset))
+    if config.start == "serving":
+        left = {name for name in left if dataset.cases[name].content_sha256 not in seen}
+    if not left:
+        raise TrainingError(
+            "This sweep would have no case to compare on: all were seen in training",
+            "Hold a fold out (fold=0), and begin from nothing (--preset cpu) where the version in "
+            "service was trained on this data set.",
+            code="nothing_held_out",
+        )
 
 
 def folder_of(request: TrainingRequest, parent: Path) -> Path:

@@ -19,7 +19,7 @@ from core.errors import TrainingError
 from core.predictor.checkpoint import weights_file
 from core.training import augment
 from core.training.batches import Batches, seed_all
-from core.training.config import TrainingConfig
+from core.training.config import AUGMENTATIONS, TrainingConfig
 
 _LATEST, _FINAL = "checkpoint_latest.pth", "checkpoint_final.pth"
 _WORKERS = "nnUNet_n_proc_DA"
@@ -96,7 +96,7 @@ class Trainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net has no types
     def get_training_transforms(self, *arguments: Any, **options: Any) -> Any:
         """nnU-Net's augmentation, with other contrasts and voxels before it where asked for."""
         usual = augment.repeatable(nnUNetTrainer.get_training_transforms(*arguments, **options))
-        share = augment.SHARES[self.config.augmentation]
+        share = AUGMENTATIONS[self.config.augmentation]
         return augment.with_scanners(usual, share) if share else usual
 
     def on_train_start(self) -> None:

@@ -2,15 +2,16 @@ import numpy as np
 import torch
 from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 
-from core.training.augment import SHARES, with_scanners
+from core.training.augment import with_scanners
 from core.training.batches import seed_all
+from core.training.config import AUGMENTATIONS
 
 _CROPS = 300
 
 
 def _share_changed(augmentation):
     seed_all(0)
-    transform = with_scanners(ComposeTransforms([]), SHARES[augmentation])
+    transform = with_scanners(ComposeTransforms([]), AUGMENTATIONS[augmentation])
     image = torch.from_numpy(np.random.default_rng(0).normal(size=(1, 12, 12, 12))).float()
     made = [transform(image=image.clone())["image"] for _ in range(_CROPS)]
     assert all(torch.isfinite(one).all() for one in made)

@@ -4,12 +4,14 @@ import sys
 import pytest
 from sklearn.model_selection import KFold
 
+from core.errors import TrainingError
 from core.settings import ROOT
 from core.storage import LocalStorage
 from core.training.config import TrainingRequest
 from core.training.dataset import Datasets
 from core.training.plan import folds, trained_on
 from core.training.prepare import prepare
+from core.training.sweep import check_held_out
 from tests.datasets import made
 
 # A process forked beside a thread that holds a lock may wait for it for ever.
@@ -78,3 +80,13 @@ def test_with_the_test_set_the_folds_are_those_that_nnunet_makes_of_all_cases(tm
     assert [fold["val"] for fold in folds(configs[0], dataset)] == held_out
     for config, without in zip(configs, held_out, strict=True):
         assert set(trained_on(config, dataset)) == set(dataset.cases) - set(without)
+
+
+def test_a_sweep_needs_cases_that_nobody_saw(tmp_path):
+    dataset, _ = prepare(made(tmp_path / "source", 10), LocalStorage(tmp_path / "storage"), "one")
+    all_cases = {case.content_sha256 for case in dataset.cases.values()}
+    fine_tuned = TrainingRequest("one", "quick").config()
+    check_held_out(fine_tuned, dataset, set())
+    check_held_out(TrainingRequest("one", "cpu").config(), dataset, all_cases)
+    with pytest.raises(TrainingError, match="seen in training"):
+        check_held_out(fine_tuned, dataset, all_cases)

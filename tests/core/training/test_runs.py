@@ -122,6 +122,14 @@ def test_a_model_goes_from_its_run_into_service(home, run):
     assert exported["files"] == trained["files"]
 
 
+def test_a_sweep_that_could_not_compare_is_refused_before_it_trains(home):
+    process = core("sweep", "one", "--out", home / "none", *SMALL, "fold=0,-1")
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "no case to compare on" in err
+    assert not (home / "none").exists()
+
+
 @pytest.mark.long
 def test_a_sweep_compares_on_the_fold_that_was_held_out(home):
     folder = home / "sweep"
