@@ -47,9 +47,9 @@ def add_train(commands: "Commands") -> None:
     command = commands.add_parser(
         "sweep",
         help="train over a grid of values and compare",
-        description="As train, with several values: --set learning_rate=0.01,0.003 features=8,16. "
-        "Each is a run of its own, evaluated on the fold that it held out, never on the "
-        "frozen test set. Killed and called again, it goes on.",
+        description="As train, with several values: --preset cpu --set learning_rate=0.01,0.003 "
+        "features=8,16. Each is a run of its own, evaluated on the fold that it held out, never on "
+        "the frozen test set. Killed and called again, it goes on.",
     )
     _add_request(command)
     command.add_argument("--out", metavar="FOLDER", type=Path, required=True,
