@@ -50,9 +50,9 @@ class Turns:
 
     @property
     def waiting(self) -> int:
-        """How many wait."""
+        """How many wait for a turn to become free."""
         with self._changed:
-            return len(self._waiting)
+            return self._without_turn()
 
     @contextmanager
     def take(
@@ -91,9 +91,14 @@ class Turns:
                 self._running.remove(ticket)
                 self._changed.notify_all()
 
+    def _without_turn(self) -> int:
+        # Who can go on may not have noticed yet: a free turn is as good as taken.
+        free = self._width - len(self._running)
+        return max(0, len(self._waiting) - free)
+
     def _queue_up(self, user: str) -> _Ticket:
         with self._changed:
-            if len(self._waiting) >= self._size + max(0, self._width - len(self._running)):
+            if self._without_turn() >= self._size:
                 after_s = (len(self._waiting) + len(self._running)) * self._usual_s / self._width
                 raise BusyError(
                     f"{self._size} scans are waiting already",

@@ -126,3 +126,23 @@ def test_whoever_cannot_be_told_its_place_frees_it():
         assert made.waiting == 0
     with made.take():
         pass
+
+
+def test_a_free_turn_is_as_good_as_taken_by_who_waited_for_it():
+    """The first of the line is told its place, and has not noticed that its turn has come."""
+    line = Line(turns(size=1))
+    told, go_on = threading.Event(), threading.Event()
+
+    def slow_to_notice() -> bool:
+        told.set()
+        return not go_on.wait(30)
+
+    with line.turns.take():
+        line.join("slow", "a", slow_to_notice)
+        assert told.wait(30)
+    assert line.turns.waiting == 0
+    line.join("next", "b")
+    with pytest.raises(BusyError), line.turns.take("c"):
+        pytest.fail("there was no room")
+    go_on.set()
+    assert line.end() == ["slow", "next"]
