@@ -88,12 +88,17 @@ def show_case(shared: Services, case_id: str, on_next: Callable[[], None] | None
     left, right = st.columns([3, 2], gap="medium")
     with left:
         _viewer(shared, case)
+    # A place of its own for what grows: what comes after it stays where it is.
     with right:
-        review_bar(shared, case, on_next)
-        _measures(case)
-        _warnings(case)
+        with st.container():
+            review_bar(shared, case, on_next)
+        with st.container():
+            _measures(case)
+        with st.container():
+            _warnings(case)
         _downloads(shared, case, images, mask)
-    mask_table(shared, case)
+    with st.container():
+        mask_table(shared, case)
     _strip(case, images)
     _surfaces(case, images)
     _details(case)

@@ -45,8 +45,12 @@ found = cases.find(search)
 chosen = Filter(kind, first_day, last_day, least, most)
 rows = sorted((row for row in found if chosen.admits(row)), key=ORDERS[order])
 
+# A place of its own for each part: what a part before it has or lacks does not move a case, which
+# would stand there twice until the script ends.
+notice, listing, opened = st.container(), st.container(), st.container()
+
 if deleted := st.session_state.get("deleted"):
-    with st.container(horizontal=True, vertical_alignment="center"):
+    with notice, st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"Case {deleted} was deleted.")
         st.button("Undo", on_click=_restore, args=(deleted,), icon=":material/undo:")
 
@@ -66,82 +70,87 @@ def _open_next() -> None:
         _select(case_id)
 
 
-if not rows:
-    st.info(
-        f"No case matches “{search}”." if search else
-        "No case is shown: choose All above, or clear the dates and volumes." if found else
-        "No cases yet. What is segmented on the Segment page is kept here.",
-        icon=":material/folder_open:",
-    )  # fmt: skip
-else:
-    is_open = st.query_params.get("case")
-    table = f"cases-{search}-{chosen}-{order}-{len(rows)}"
-    number = st.column_config.NumberColumn(format="localized")
-    st.dataframe(
-        [
-            {
-                "": "▸" if r.id == is_open else "",
-                "Name": r.name,
-                "Case": r.id,
-                "Segmented (UTC)": r.created_at[:16].replace("T", " "),
-                "Review": r.review.capitalize(),
-                "Anterior (mm³)": round(r.anterior_mm3),
-                "Posterior (mm³)": round(r.posterior_mm3),
-                "Total (mm³)": round(r.total_mm3),
-                "Warnings": r.warning_count,
-                "Confidence": r.confidence,
-                "Mask": f"version {r.mask_version}" if r.mask_version else "model",
-                "Model": r.model_version,
-            }
-            for r in rows
-        ],
-        hide_index=True,
-        key=table,
-        height=_TABLE_PX if len(rows) > 6 else "auto",
-        on_select=_open,
-        selection_mode="single-row",
-        column_config={
-            **dict.fromkeys(("Anterior (mm³)", "Posterior (mm³)", "Total (mm³)"), number),
-            "": st.column_config.Column(width=30),
-        },
-        alt="Cases with their review, volumes and warnings",
-    )
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption(
-            f"{len(rows)} case{'s' * (len(rows) > 1)}. **{reviewed(rows)} of {len(rows)} "
-            "reviewed.** Choose a row to open it.",
-            width="content",
+with listing:
+    if not rows:
+        st.info(
+            f"No case matches “{search}”." if search else
+            "No case is shown: choose All above, or clear the dates and volumes." if found else
+            "No cases yet. What is segmented on the Segment page is kept here.",
+            icon=":material/folder_open:",
+        )  # fmt: skip
+    else:
+        is_open = st.query_params.get("case")
+        table = f"cases-{search}-{chosen}-{order}-{len(rows)}"
+        number = st.column_config.NumberColumn(format="localized")
+        st.dataframe(
+            [
+                {
+                    "": "▸" if r.id == is_open else "",
+                    "Name": r.name,
+                    "Case": r.id,
+                    "Segmented (UTC)": r.created_at[:16].replace("T", " "),
+                    "Review": r.review.capitalize(),
+                    "Anterior (mm³)": round(r.anterior_mm3),
+                    "Posterior (mm³)": round(r.posterior_mm3),
+                    "Total (mm³)": round(r.total_mm3),
+                    "Warnings": r.warning_count,
+                    "Confidence": r.confidence,
+                    "Mask": f"version {r.mask_version}" if r.mask_version else "model",
+                    "Model": r.model_version,
+                }
+                for r in rows
+            ],
+            hide_index=True,
+            key=table,
+            height=_TABLE_PX if len(rows) > 6 else "auto",
+            on_select=_open,
+            selection_mode="single-row",
+            column_config={
+                **dict.fromkeys(("Anterior (mm³)", "Posterior (mm³)", "Total (mm³)"), number),
+                "": st.column_config.Column(width=30),
+            },
+            alt="Cases with their review, volumes and warnings",
         )
-        if next_new(rows, "") and not is_open:
-            st.button(
-                "Start reviewing", icon=":material/play_arrow:", shortcut="J", on_click=_open_next
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.caption(
+                f"{len(rows)} case{'s' * (len(rows) > 1)}. **{reviewed(rows)} of {len(rows)} "
+                "reviewed.** Choose a row to open it.",
+                width="content",
             )
+            if next_new(rows, "") and not is_open:
+                st.button(
+                    "Start reviewing", icon=":material/play_arrow:", shortcut="J",
+                    on_click=_open_next,
+                )  # fmt: skip
 
 if case_id := st.query_params.get("case"):
-    try:
-        case = cases.get(case_id)
-    except HippoViewError as error:
-        show_error(error)
-    else:
-        with st.container(horizontal=True):
-            with (
-                st.popover("Rename", icon=":material/edit:"),
-                st.form(f"rename-{case_id}", border=False),
-            ):
-                name = st.text_input("Name", case.name, max_chars=limits.MAX_NAME_CHARS)
-                renamed = st.form_submit_button("Save the name")
-            st.button(
-                "Delete", on_click=_delete, args=(case_id,), icon=":material/delete:",
-                help=f"It can be restored for {limits.TRASH_DAYS} days.",
-            )  # fmt: skip
-        if renamed:
-            try:
-                cases.rename(case_id, name)
-            except HippoViewError as error:
-                show_error(error)
-            else:
-                st.rerun()
-        show_case(services(), case.id, _open_next)
+    with opened:
+        try:
+            case = cases.get(case_id)
+        except HippoViewError as error:
+            show_error(error)
+        else:
+            with st.container(horizontal=True):
+                with (
+                    st.popover(
+                        "Rename", icon=":material/edit:", key=f"rename-{case.id}-{case.name}"
+                    ),
+                    st.form(f"rename-{case_id}", border=False),
+                ):
+                    name = st.text_input("Name", case.name, max_chars=limits.MAX_NAME_CHARS)
+                    renamed = st.form_submit_button("Save the name")
+                st.button(
+                    "Delete", on_click=_delete, args=(case_id,), icon=":material/delete:",
+                    help=f"It can be restored for {limits.TRASH_DAYS} days.",
+                )  # fmt: skip
+            if renamed:
+                try:
+                    cases.rename(case_id, name)
+                except HippoViewError as error:
+                    show_error(error)
+                else:
+                    st.rerun()
+            show_case(services(), case.id, _open_next)
 
 trash = cases.find(deleted=True)
 if trash:

@@ -25,8 +25,11 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     )
     example = st.button("Try an example", icon=":material/play_circle:")
 
+# A place of its own for each part: the case stays where it is when the list above it grows.
+work, listing = st.container(), st.container()
+
 if shared.predictors.serving is None:
-    with st.spinner("Loading the model. This takes some seconds after a start."):
+    with work, st.spinner("Loading the model. This takes some seconds after a start."):
         try:
             wait_for_model(shared.predictors, _MODEL_WAIT_S)
         except HippoViewError as error:
@@ -37,7 +40,8 @@ uploads = [Upload(f.file_id, f.name, f) for f in files]
 if example:
     uploads.append(Upload(f"example-{batch.round}", NAME, io.BytesIO(example_file())))
 if uploads:
-    process(shared, batch, uploads)
+    with work:
+        process(shared, batch, uploads)
     batch.round += 1  # a new uploader: the files' memory is given back
     st.rerun()
 
@@ -52,24 +56,25 @@ if not batch.outcomes:
 outcomes = current(shared, batch.outcomes)
 chosen = outcomes[-1]
 if len(batch.outcomes) > 1:
-    st.subheader(f"{len(batch.outcomes)} files", anchor=False)
-    chosen = outcome_table(outcomes, key=f"table-{batch.round}-{len(batch.outcomes)}")
-    with st.container(horizontal=True, vertical_alignment="center"):
-        with_names = st.toggle(
-            "My file names in the summary",
-            help="Off: files are named by case id only, so that no patient's name leaves.",
-        )
-        st.download_button(
-            f"Download all{' with names' * with_names} (.zip)",
-            lambda: zip_of(shared, outcomes, with_names),
-            "hippoview.zip",
-            "application/zip",
-            on_click="ignore",
-            icon=":material/folder_zip:",
-        )
-        if st.button("Clear the list", help="The cases stay on the Cases page."):
-            batch.outcomes.clear()
-            st.rerun()
+    with listing:
+        st.subheader(f"{len(batch.outcomes)} files", anchor=False)
+        chosen = outcome_table(outcomes, key=f"table-{batch.round}-{len(batch.outcomes)}")
+        with st.container(horizontal=True, vertical_alignment="center"):
+            with_names = st.toggle(
+                "My file names in the summary",
+                help="Off: files are named by case id only, so that no patient's name leaves.",
+            )
+            st.download_button(
+                f"Download all{' with names' * with_names} (.zip)",
+                lambda: zip_of(shared, outcomes, with_names),
+                "hippoview.zip",
+                "application/zip",
+                on_click="ignore",
+                icon=":material/folder_zip:",
+            )
+            if st.button("Clear the list", help="The cases stay on the Cases page."):
+                batch.outcomes.clear()
+                st.rerun()
 
 if chosen.case is not None:
     show_case(shared, chosen.case.id)

@@ -52,6 +52,28 @@ def test_a_case_is_found_renamed_deleted_and_brought_back(user):
     expect(user.page.get_by_text("There is no such case")).to_be_visible()
 
 
+def test_a_case_stands_still_while_the_list_above_it_comes_and_goes(user):
+    segmented(user, "visit-mu")
+    user.go("Cases")
+    user.search("visit-mu")
+    expect(user.page.get_by_text("1 case.")).to_be_visible()
+    user.pick_row(0, then=user.page.get_by_role("heading", name="visit-mu"))
+    user.see_result("visit-mu")
+    user.viewer.evaluate("viewer => viewer.dataset.mark = 'the same'")
+
+    user.page.get_by_role("button", name="Rename").click()
+    user.page.get_by_label("Name", exact=True).fill("visit-nu")
+    user.page.get_by_role("button", name="Save the name").click()
+    expect(user.page.get_by_text("No case matches")).to_be_visible()
+    user.see_result("visit-nu")
+    expect(user.page.get_by_label("Name", exact=True)).not_to_be_visible()
+
+    user.search("visit-nu")
+    expect(user.page.get_by_text("1 case.")).to_be_visible()
+    user.see_result("visit-nu")
+    expect(user.viewer).to_have_attribute("data-mark", "the same")
+
+
 def test_an_unknown_case_and_an_empty_search_say_so(user):
     user.open("/cases?case=HV-NOSUCH")
     expect(user.page.get_by_text("There is no such case")).to_be_visible()
