@@ -11,6 +11,7 @@ from core.errors import HippoViewError
 from core.worklist import ANY, KINDS, ORDERS, Filter, next_new, reviewed
 
 _TABLE_PX = 290
+_NAME_PX = 480  # Streamlit writes its hint over the end of a narrower field
 
 cases: Cases = services().cases
 
@@ -137,7 +138,9 @@ if case_id := st.query_params.get("case"):
                     ),
                     st.form(f"rename-{case_id}", border=False),
                 ):
-                    name = st.text_input("Name", case.name, max_chars=limits.MAX_NAME_CHARS)
+                    name = st.text_input(
+                        "Name", case.name, max_chars=limits.MAX_NAME_CHARS, width=_NAME_PX
+                    )
                     renamed = st.form_submit_button("Save the name")
                 st.button(
                     "Delete", on_click=_delete, args=(case_id,), icon=":material/delete:",
