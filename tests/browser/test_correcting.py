@@ -175,6 +175,8 @@ def test_the_second_of_two_who_correct_a_case_is_told(user, browser, server):
         begin(person)
     user.draw(LEFT, RIGHT)
     second.draw((0.3, 0.3), (0.6, 0.3))
+    for person in (user, second):
+        person.kept("Draft kept")
     user.save_version("First")
     user.read("Of mask version 1, drawn by First")
     second.save_version("Second")
