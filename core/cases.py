@@ -23,7 +23,7 @@ from core.case import (
     clean_text,
     warning_count,
 )
-from core.database import CASES, FEATURES, MASK_VERSIONS
+from core.database import CASES, FEATURES, MASK_VERSIONS, reading
 from core.drift import Values
 from core.errors import HippoViewError, InputError, NotFoundError
 from core.nifti_header import LARGEST_HEADER_BYTES, parse_header
@@ -123,7 +123,7 @@ class Cases:
             .where(_is_there())
             .order_by(CASES.c.created_at.desc(), CASES.c.id)
         )
-        with self._engine.begin() as connection:
+        with reading(self._engine) as connection:
             rows = connection.execute(query).all()
         return [(CaseRow(*row[:-1]), json.loads(row[-1])) for row in rows]
 
@@ -137,7 +137,7 @@ class Cases:
                 CASES.c.id.icontains(word, autoescape=True)
                 | CASES.c.name.icontains(word, autoescape=True)
             )
-        with self._engine.begin() as connection:
+        with reading(self._engine) as connection:
             return [CaseRow(*row) for row in connection.execute(query)]
 
     def get(self, case_id: str) -> Case:
@@ -153,7 +153,7 @@ class Cases:
         )
         query = select(CASES, MASK_VERSIONS.c.author, MASK_VERSIONS.c.content)
         query = query.outerjoin(MASK_VERSIONS, drawn).where(CASES.c.id == case_id, _is_there())
-        with self._engine.begin() as connection:
+        with reading(self._engine) as connection:
             row = connection.execute(query).one_or_none()
         if row is None:
             raise unknown_case()

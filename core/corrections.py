@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Engine, select
 from core import limits, nifti
 from core.case import MODEL_MASK, clean_text, warning_count
 from core.cases import Cases, mask_key, unknown_case
-from core.database import CASES, DRAFTS, MASK_VERSIONS
+from core.database import CASES, DRAFTS, MASK_VERSIONS, reading
 from core.errors import ConflictError, InputError
 from core.measure import MASK_CODES, assess, assess_head, measure, measure_head
 from core.nifti_header import LARGEST_HEADER_BYTES, Header, parse_header
@@ -85,7 +85,7 @@ class Corrections:
         """
         case = self._cases.get(case_id)
         query = select(MASK_VERSIONS).where(MASK_VERSIONS.c.case_id == case_id)
-        with self._engine.begin() as connection:
+        with reading(self._engine) as connection:
             rows = connection.execute(query.order_by(MASK_VERSIONS.c.number.desc())).all()
         model = MaskVersion(MODEL_MASK, case.created_at, "the model", "", {})
         return [
@@ -176,7 +176,7 @@ class Corrections:
     def draft(self, case_id: str, visitor: str) -> Draft | None:
         """What this browser drew and did not save."""
         query = select(DRAFTS).where(DRAFTS.c.case_id == case_id, DRAFTS.c.visitor == visitor)
-        with self._engine.begin() as connection:
+        with reading(self._engine) as connection:
             row = connection.execute(query).one_or_none()
         return None if row is None else Draft(row.base, row.at, row.labels)
 

@@ -1,13 +1,30 @@
-"""The database: its tables, and the steps that bring an older one up to date."""
+"""The database: its tables, and the steps that bring an older one up to date.
 
+How it is used, everywhere:
+
+- ``with reading(engine) as connection:`` to look something up. It sees what was committed when
+  it began, never waits for a writer, and cannot write.
+- ``with engine.begin() as connection:`` to write. One at a time: it begins as a writer, so that
+  what is read inside stays true until it ends. Keep it short. Nothing is uploaded, downloaded,
+  computed or waited for inside.
+
+What SQLite says of a full or locked disk comes as a `StorageError` in words.
+"""
+
+import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
+    URL,
     Column,
     Connection,
     Engine,
+    ExceptionContext,
     Float,
     ForeignKey,
     Integer,
@@ -21,9 +38,14 @@ from sqlalchemy import (
     inspect,
     select,
 )
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateColumn
 
+from core.errors import StorageError
+
 DATABASE_NAME = "hippoview.sqlite"
+# Seconds that a writer waits for the one before it; each takes milliseconds.
+_WRITER_PATIENCE_S = 30
 METADATA = MetaData()
 
 MIGRATIONS = Table(
@@ -199,11 +221,22 @@ _STEPS = [_first_tables, _administration, _reviews, _missing_columns]
 
 
 def connect(data_dir: Path) -> Engine:
-    """Open the database of a data folder, made or brought up to date where needed."""
-    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    engine = create_engine(f"sqlite:///{data_dir / DATABASE_NAME}", connect_args={"timeout": 30})
-    event.listen(engine, "connect", _on_connect)
-    event.listen(engine, "begin", _on_begin)
+    """Open the database of a data folder, made or brought up to date where needed.
+
+    Raises
+    ------
+    StorageError
+        The disk is full or may not be written.
+    """
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise StorageError(
+            f"The data folder cannot be made ({error.strerror})",
+            "Make room or grant access, or choose another one with HIPPOVIEW_DATA_DIR.",
+        ) from error
+    engine = _engine(f"sqlite:///{data_dir / DATABASE_NAME}")
+    event.listen(engine, "begin", _begin_writing)
     with engine.begin() as connection:
         MIGRATIONS.create(connection, checkfirst=True)
         done = set(connection.scalars(select(MIGRATIONS.c.number)))
@@ -214,16 +247,93 @@ def connect(data_dir: Path) -> Engine:
     return engine
 
 
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """A look into the database that waits for no writer and cannot write.
+
+    Parameters
+    ----------
+    engine
+        What `connect` returned.
+
+    Raises
+    ------
+    StorageError
+        The disk fails.
+    """
+    with _reader_of(engine).begin() as connection:
+        yield connection
+
+
+# Connections that only read, apart from those that write: writers that wait for each other
+# must not use up what the readers need.
+_READERS: weakref.WeakKeyDictionary[Engine, Engine] = weakref.WeakKeyDictionary()
+_READERS_LOCK = threading.Lock()
+
+
+def _reader_of(engine: Engine) -> Engine:
+    with _READERS_LOCK:
+        if engine not in _READERS:
+            # As many as ask: each is held for milliseconds.
+            reader = _engine(engine.url, max_overflow=-1)
+            event.listen(reader, "connect", _forbid_writing)
+            event.listen(reader, "begin", _begin_reading)
+            event.listen(engine, "engine_disposed", lambda _: reader.dispose())
+            _READERS[engine] = reader
+        return _READERS[engine]
+
+
+def _engine(url: str | URL, **options: Any) -> Engine:
+    engine = create_engine(url, connect_args={"timeout": _WRITER_PATIENCE_S}, **options)
+    event.listen(engine, "connect", _on_connect)
+    event.listen(engine, "handle_error", _in_words)
+    return engine
+
+
 def _on_connect(connection: Any, record: Any) -> None:
     # sqlite3 would begin and commit transactions on its own; we do, so that schema changes
     # are inside them too (docs.sqlalchemy.org, "Serializable isolation ... pysqlite").
     connection.isolation_level = None
+    # With a write-ahead log readers see the last commit while a writer is at work.
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA foreign_keys=ON")
 
 
-def _on_begin(connection: Connection) -> None:
+def _forbid_writing(connection: Any, record: Any) -> None:
+    connection.execute("PRAGMA query_only=ON")
+
+
+def _begin_writing(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _begin_reading(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN DEFERRED")
+
+
+# Parts of what SQLite says, with what it means and what to do (sqlite.org/rescode.html).
+_FAILURES = {
+    "disk is full": ("The disk of the database is full", "Make room on the disk of the data "
+                     "folder, then try again."),
+    "database is locked": ("The database is busy", "Try again in a minute."),
+    "readonly database": ("The database may not be written", "Grant the server access to its "
+                          "data folder."),
+    "disk I/O error": ("The disk of the database fails", "Make room on the disk of the data "
+                       "folder or replace the disk, then try again."),
+    "unable to open": ("The database cannot be opened", "Make room or grant access on the disk "
+                       "of the data folder."),
+    "malformed": ("The database is damaged", "Restore it from a backup; or move it away: cases "
+                  "and models are taken in again from the storage at the next start."),
+}  # fmt: skip
+
+
+def _in_words(context: ExceptionContext) -> None:
+    """Raise a `StorageError` for what the disk is to blame for."""
+    error = context.sqlalchemy_exception
+    said = str(error.orig if isinstance(error, DBAPIError) else context.original_exception)
+    for part, (message, hint) in _FAILURES.items():
+        if part in said:
+            raise StorageError(message, hint, code="database_unavailable") from error
 
 
 def timestamp(offset_s: float = 0.0) -> str:
