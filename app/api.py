@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import admin_api, metrics
+from app.operations import cases_health
 from app.services import Services, services
 from app.viewer import images
 from core.accounts import TooManyTriesError
@@ -109,13 +110,21 @@ def make_api(max_upload_mib: int) -> FastAPI:
 def health() -> Response:
     """Whether the model can serve, and what it is."""
     shared = services()
+    cases = cases_health(shared)
     serving = shared.predictors.serving
     if serving is None:
         failure = shared.predictors.failure
         body = _loading().as_dict() if failure is None else failure.as_dict()
         status = "loading" if failure is None else "failed"
         return JSONResponse(
-            {"status": status, "ready": False, "model": None, "device": None, "backend": None}
+            {
+                "status": status,
+                "ready": False,
+                "model": None,
+                "device": None,
+                "backend": None,
+                "cases": cases,
+            }
             | body,
             503,
             {"Retry-After": str(_LOADING_RETRY_S)},
@@ -127,6 +136,7 @@ def health() -> Response:
             "model": serving.model.as_dict(),
             **serving.as_dict(),
             "waiting": serving.waiting,
+            "cases": cases,
             "notice": NOTICE,
         }
     )

@@ -15,7 +15,7 @@ from app import metrics
 from app.services import Services, services
 from core.case import CaseRow
 from core.drift import Drift, Values, compare
-from core.limits import MIB
+from core.limits import MIB, TRASH_DAYS
 from core.training.config import FIRST_ITERATION_S, TrainingRequest, iteration_s
 
 _GIB = 1024 * MIB
@@ -76,6 +76,41 @@ def measured_iteration_s(shared: Services) -> float:
     return FIRST_ITERATION_S
 
 
+def cases_health(shared: Services) -> dict[str, Any]:
+    """Whether all cases of the storage are known here, and whether deleted ones go."""
+    progress, trash = shared.cases.caretaker.progress, shared.cases.caretaker.trash
+    state = "ready" if progress.finished else ("failing" if progress.failure else "taking in")
+    return {
+        "state": state, "taken_in": progress.done, "in_storage": progress.total,
+        "failure": progress.failure, "overdue": trash.overdue, "overdue_because": trash.failure,
+    }  # fmt: skip
+
+
+def cases_words(health: dict[str, Any]) -> str:
+    """What a page says while not all is well with the cases; empty if it is."""
+    words = []
+    if health["state"] != "ready":
+        so_far = f"{health['taken_in']:,} of {health['in_storage']:,}"
+        words.append(
+            "Cases are still being taken in from the storage"
+            + (f" ({so_far})." if health["in_storage"] else ".")
+            + " One that is missing here opens by its id."
+        )
+    if health["failure"]:
+        words.append(f"It does not go on: {health['failure']}. It is tried again.")
+    return " ".join(words)
+
+
+def trash_words(health: dict[str, Any]) -> str:
+    """What the Operations page says while deleted cases cannot be removed; empty if all is well."""
+    if not health["overdue"]:
+        return ""
+    return (
+        f"Deleted cases whose {TRASH_DAYS} days are over: {health['overdue']:,} could not be "
+        f"removed for good. {health['overdue_because']}. It is tried again."
+    )
+
+
 def status() -> dict[str, Any]:
     """Health, queue, disk, memory, timings: what the Operations page shows."""
     shared = services()
@@ -91,7 +126,8 @@ def status() -> dict[str, Any]:
         "waiting": serving.waiting if serving else 0,
         "queue_size": shared.settings.queue_size,
         "jobs_active": sum(job.active for job in shared.jobs.find()),
-        "cases": len(shared.cases.find()),
+        "cases": shared.cases.count(),
+        "cases_health": cases_health(shared),
         "storage": shared.settings.storage or "local folder",
         "disk_free_gib": round(disk.free / _GIB, 1),
         "disk_total_gib": round(disk.total / _GIB, 1),

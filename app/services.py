@@ -4,7 +4,7 @@ import io
 import secrets
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -35,7 +35,7 @@ from core.predictor.predictor import Way
 from core.predictor.service import Predictors
 from core.registry import Registry
 from core.settings import Settings
-from core.storage import Storage, open_storage
+from core.storage import Storage, clear_unless_shared, open_storage
 from core.training.dataset import Datasets
 from core.volume import load
 
@@ -163,15 +163,10 @@ def services() -> Services:
     """The services of this process; the model is loaded in the background."""
     settings = Settings.from_environment()
     incoming = settings.data_dir / "incoming"
-    incoming.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for leftover in incoming.iterdir():  # of a process that was killed
-        leftover.unlink()
+    clear_unless_shared(incoming)
     engine = connect(settings.data_dir)
     storage = open_storage(settings)
     cases = Cases(engine, storage)
-    adopted, removed = cases.adopt(), cases.sweep()
-    if adopted or removed:
-        logger.info("{} cases of the storage taken in, {} old ones removed", adopted, removed)
     registry = Registry(engine, storage, settings.model_dir)
     predictors = Predictors(registry.open_serving, Way.of(settings), settings.queue_size)
     accounts = Accounts(engine)
@@ -185,18 +180,21 @@ def services() -> Services:
         link_secret=secrets.token_bytes(32), viewer_files=ViewerFiles(cases),
     )  # fmt: skip
     threading.Thread(target=_warm_up, args=(shared,), name="warm-up", daemon=True).start()
-    threading.Thread(target=_supervise, args=(jobs,), name="jobs", daemon=True).start()
+    for name, tick in (("jobs", jobs.tick), ("cases", cases.caretaker.tick)):
+        # A thread each: a pass over the cases of a bucket takes its time.
+        threading.Thread(target=_supervise, args=(name, tick), name=name, daemon=True).start()
     return shared
 
 
-def _supervise(jobs: Jobs) -> None:
-    """Start queued trainings and find lost ones, for as long as the server runs."""
+def _supervise(name: str, tick: Callable[[], None]) -> None:
+    """Do what is due again and again, for as long as the server runs."""
     pause = threading.Event()
-    while not pause.wait(_TICK_S):
+    while True:
         try:
-            jobs.tick()
+            tick()
         except Exception as error:  # noqa: BLE001 - one failed look must not end the watch
-            logger.opt(exception=error).error("The training jobs could not be looked after")
+            logger.opt(exception=error).error("The {} could not be looked after", name)
+        pause.wait(_TICK_S)
 
 
 def _warm_up(shared: Services) -> None:

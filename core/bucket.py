@@ -4,7 +4,10 @@ Every byte is checked by crc32c on its way, and an object appears whole or not a
 names the generation that it replaces, so that of two writers at once one is told.
 """
 
+import base64
+import hashlib
 import posixpath
+import secrets
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,10 +24,12 @@ from requests import exceptions as request_errors
 
 from core.errors import StorageError
 from core.settings import GS_PREFIX
-from core.storage import checked_key, missing_file
+from core.storage import changed_file, checked_key, disk_error, missing_file
 
 # Seconds that one operation may take, its repetitions included.
 _PATIENCE_S = 30.0
+# In an object's metadata: which call wrote it.
+_WRITER = "writer"
 
 
 class BucketStorage:
@@ -66,6 +71,32 @@ class BucketStorage:
                 **self._options,
             )
 
+    def replace(self, key: str, data: bytes, old: bytes | None) -> None:
+        """See `core.storage.Storage.replace`."""
+        writer = secrets.token_hex(8)
+        with _in_words():
+            blob = self._bucket.blob(self._name(key))
+            blob.metadata = {_WRITER: writer}
+            generation = 0
+            if old is not None:
+                existing = self._bucket.get_blob(blob.name, **self._options)
+                if existing is None or existing.md5_hash != _md5(old):
+                    raise changed_file()
+                generation = existing.generation
+            try:
+                blob.upload_from_string(
+                    data,
+                    "application/octet-stream",
+                    checksum="crc32c",
+                    if_generation_match=generation,
+                    **self._options,
+                )
+            except gcs_errors.PreconditionFailed as error:
+                # The answer to an upload may be lost: its repetition then meets itself.
+                winner = self._bucket.get_blob(blob.name, **self._options)
+                if winner is None or (winner.metadata or {}).get(_WRITER) != writer:
+                    raise changed_file() from error
+
     def read(self, key: str) -> bytes:
         """See `core.storage.Storage.read`."""
         with _in_words():
@@ -88,11 +119,22 @@ class BucketStorage:
                 pass
             return sorted(posixpath.basename(name.rstrip("/")) for name in listing.prefixes)
 
-    def age_s(self, prefix: str) -> float:
-        """See `core.storage.Storage.age_s`."""
+    def ages_s(self, prefix: str) -> dict[str, float]:
+        """See `core.storage.Storage.ages_s`."""
         with _in_words():
-            times = [blob.updated for blob in self._blobs(prefix)]
-        return max(0.0, (datetime.now(UTC) - max(times)).total_seconds()) if times else 0.0
+            now = datetime.now(UTC)
+            return {
+                self._key(blob.name): max(0.0, (now - blob.updated).total_seconds())
+                for blob in self._blobs(prefix)
+            }
+
+    def delete(self, key: str) -> None:
+        """See `core.storage.Storage.delete`."""
+        with _in_words():
+            try:
+                self._bucket.blob(self._name(key)).delete(**self._options)
+            except gcs_errors.NotFound:
+                return
 
     def delete_folder(self, prefix: str) -> None:
         """See `core.storage.Storage.delete_folder`."""
@@ -106,12 +148,20 @@ class BucketStorage:
     @contextmanager
     def local(self, prefix: str, on_file: Callable[[], None] = lambda: None) -> Iterator[Path]:
         """See `core.storage.Storage.local`; fetched for the length of the block."""
-        with tempfile.TemporaryDirectory(prefix="hippoview-") as folder:
-            root = Path(folder)
+        try:
+            folder = tempfile.TemporaryDirectory(prefix="hippoview-")
+        except OSError as error:
+            raise disk_error(error) from error
+        with folder as name:
+            root = Path(name)
             for key in self.keys(prefix):
+                content = self.read(key)
                 path = root / posixpath.relpath(key, prefix)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(self.read(key))
+                try:
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_bytes(content)
+                except OSError as error:
+                    raise disk_error(error) from error
                 on_file()
             yield root
 
@@ -123,6 +173,11 @@ class BucketStorage:
 
     def _key(self, name: str) -> str:
         return name.removeprefix(self._prefix).lstrip("/")
+
+
+def _md5(data: bytes) -> str:
+    """As the service tells it of an object."""
+    return base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
 
 
 @contextmanager

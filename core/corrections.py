@@ -6,6 +6,7 @@ overwritten, and a save that did not know the newest version is refused.
 
 import gzip
 import json
+import secrets
 import zlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -19,14 +20,17 @@ from sqlalchemy import Connection, Engine, select
 
 from core import limits, nifti
 from core.case import MODEL_MASK, clean_text, warning_count
-from core.cases import Cases, mask_key, unknown_case
-from core.database import CASES, DRAFTS, MASK_VERSIONS, reading
-from core.errors import ConflictError, InputError
+from core.case_records import Record, mask_key, unknown_case
+from core.cases import Cases
+from core.database import DRAFTS, MASK_VERSIONS, reading
+from core.errors import ConflictError, InputError, NotFoundError, StorageError
 from core.measure import MASK_CODES, assess, assess_head, measure, measure_head
 from core.nifti_header import LARGEST_HEADER_BYTES, Header, parse_header
 from core.segmentation import LABELS, Segmentation
 from core.storage import Storage
 from core.volume import from_ras, ras_affine, to_ras
+
+_TOKEN_BYTES = 6
 
 
 @dataclass(frozen=True)
@@ -202,8 +206,8 @@ class Corrections:
         )  # fmt: skip
         report["mask"] = {"version": version.number, "author": author,
                           "saved_at": version.created_at}  # fmt: skip
-        row = asdict(version) | {"case_id": case_id}
-        row["content"] = json.dumps({"difference": row.pop("difference"), "report": report})
+        mask = asdict(version) | {"case_id": case_id, "token": secrets.token_hex(_TOKEN_BYTES)}
+        mask["content"] = json.dumps({"difference": mask.pop("difference"), "report": report})
         case = {
             "mask_version": version.number,
             "anterior_mm3": report["measures"]["anterior"]["volume_mm3"],
@@ -214,35 +218,30 @@ class Corrections:
             "reviewed_at": version.created_at if corrected else None,
             "reason": "",
         }
-        with self._engine.begin() as connection:  # one writer at a time: BEGIN IMMEDIATE
-            self._check_newest(connection, case_id, base)
-            file = nifti.mask_bytes(labels, header)
-            self._storage.write(mask_key(case_id, version.number), file)
-            record = json.dumps({"version": row, "case": case}).encode()
-            self._storage.write(record_key(case_id, version.number), record)
-            connection.execute(MASK_VERSIONS.insert().values(**row))
-            connection.execute(CASES.update().where(CASES.c.id == case_id).values(**case))
-            _drop(connection, case_id, visitor)
-        self._cases.mirror(case_id, case)
+
+        def edit(record: Record) -> dict[str, Any]:
+            _check_newest(record, base)
+            return case | {"masks": [*record["masks"], mask]}
+
+        # The file first: nobody sees it before the case's record names it.
+        key = mask_key(case_id, version.number, mask["token"])
+        self._storage.replace(key, nifti.mask_bytes(labels, header), None)
+        try:
+            self._cases.acts.change(
+                case_id, edit, lambda connection: _drop(connection, case_id, visitor)
+            )
+        except (ConflictError, NotFoundError):
+            self._forget(key)
+            raise
         logger.info("{}: mask version {} was saved", case_id, version.number)
         return version
 
-    def _check_newest(self, connection: Connection, case_id: str, base: int) -> None:
-        newest = connection.scalar(select(CASES.c.mask_version).where(CASES.c.id == case_id))
-        if newest is None:
-            raise unknown_case()
-        if newest == base:
-            return
-        query = select(MASK_VERSIONS.c.author, MASK_VERSIONS.c.created_at).where(
-            MASK_VERSIONS.c.case_id == case_id, MASK_VERSIONS.c.number == newest
-        )
-        author, at = connection.execute(query).one()
-        raise ConflictError(
-            f"{author} saved version {newest} at {at[11:16]} UTC, after you had begun",
-            "Nothing was overwritten, and your drawing is kept as a draft. Compare it with the "
-            "newest version, then save yours after it or discard it.",
-            code="newer_version",
-        )
+    def _forget(self, key: str) -> None:
+        """Delete the file of a mask that was not saved; else it is swept away after a day."""
+        try:
+            self._storage.delete(key)
+        except StorageError as error:
+            logger.warning("A mask that was not saved is still there: {}", error.code)
 
     def _report(
         self,
@@ -274,9 +273,22 @@ class Corrections:
         return self._now().isoformat(timespec="milliseconds")
 
 
-def record_key(case_id: str, version: int) -> str:
-    """Where the record of a mask version lies in the storage."""
-    return mask_key(case_id, version).replace(".nii.gz", ".json")
+def _check_newest(record: Record, base: int) -> None:
+    newest = record["mask_version"]
+    if record["deleted_at"] is not None:
+        raise unknown_case()
+    if newest == base:
+        return
+    mask = next((m for m in record["masks"] if m["number"] == newest), None)
+    if mask is None:
+        raise ConflictError("This case has no such version any more", "Reload the page.")
+    raise ConflictError(
+        f"{mask['author']} saved version {newest} at {mask['created_at'][11:16]} UTC, after you "
+        "had begun",
+        "Nothing was overwritten, and your drawing is kept as a draft. Compare it with the "
+        "newest version, then save yours after it or discard it.",
+        code="newer_version",
+    )
 
 
 def to_ras_shape(header: Header) -> tuple[int, int, int]:

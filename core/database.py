@@ -74,6 +74,8 @@ CASES = Table(
     Column("reason", Text, nullable=False, server_default=""),
     # Of a head, how far the model's masks can be trusted; empty for a crop.
     Column("confidence", String(16), nullable=False, server_default=""),
+    # Counts the acts on a case; of row and record in the storage the higher one holds.
+    Column("revision", Integer, nullable=False, server_default="0"),
 )
 
 # Masks that people drew, from 1 for each case; the files lie in the storage. ``content`` is JSON.
@@ -86,6 +88,8 @@ MASK_VERSIONS = Table(
     Column("author", String, nullable=False),
     Column("comment", Text, nullable=False),
     Column("content", Text, nullable=False),
+    # Part of the file's name: `core.case_records.mask_key`.
+    Column("token", String(16), nullable=False, server_default=""),
 )
 
 # What a browser drew and did not save yet: labels in RAS+, gzip, and the version under it.
@@ -200,13 +204,13 @@ def _administration(connection: Connection) -> None:
         table.create(connection)
 
 
-def _missing_columns(connection: Connection) -> None:
+def _missing_columns(connection: Connection, table: Table = CASES) -> None:
     # A new database has the columns already: its first step made the table as it is now.
-    there = {column["name"] for column in inspect(connection).get_columns(CASES.name)}
-    for column in CASES.columns:
+    there = {column["name"] for column in inspect(connection).get_columns(table.name)}
+    for column in table.columns:
         if column.name not in there:
             kind = CreateColumn(column).compile(connection)
-            connection.exec_driver_sql(f"ALTER TABLE {CASES.name} ADD COLUMN {kind}")
+            connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {kind}")
 
 
 def _reviews(connection: Connection) -> None:
@@ -215,9 +219,14 @@ def _reviews(connection: Connection) -> None:
         table.create(connection)
 
 
+def _revisions(connection: Connection) -> None:
+    for table in (CASES, MASK_VERSIONS):
+        _missing_columns(connection, table)
+
+
 # Each step runs once, in one transaction with the record that it ran. Never edit one that
 # was released: add another.
-_STEPS = [_first_tables, _administration, _reviews, _missing_columns]
+_STEPS = [_first_tables, _administration, _reviews, _missing_columns, _revisions]
 
 
 def connect(data_dir: Path) -> Engine:

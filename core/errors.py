@@ -70,6 +70,12 @@ class ConflictError(HippoViewError):
     code = "conflict"
 
 
+class ChangedError(ConflictError):
+    """A file of the storage is not (any more) what the caller takes it for."""
+
+    code = "storage_conflict"
+
+
 class TrainingError(HippoViewError):
     """A training cannot start or cannot go on."""
 

@@ -96,6 +96,15 @@ MAX_COMMENT_CHARS = 1000
 # Hours after which files of a case that never got its record are taken for a broken write.
 STRAY_HOURS = 24
 
+# Seconds between two looks for deleted cases whose days are over, and between two passes over all
+# cases of the storage; after one that failed, the next comes sooner, and each time later.
+PURGE_EVERY_S = 3600.0
+CARE_EVERY_S = 24 * 3600.0
+CARE_RETRY_S = (30.0, 600.0)
+
+# Ids that are tried for a new case: even among a million cases one in a thousand is taken.
+MAX_ID_TRIES = 8
+
 # Characters of the administrator's password below which the log warns (NIST SP 800-63B asks for
 # 15 where it is the only factor; guessing is slowed down as well).
 SHORT_PASSWORD_CHARS = 12

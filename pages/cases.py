@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from app.operations import cases_health, cases_words
 from app.services import services
 from app.widgets import show_case
 from app.words import show_error
@@ -11,6 +12,7 @@ from core.errors import HippoViewError
 from core.worklist import ANY, KINDS, ORDERS, Filter, next_new, reviewed
 
 _TABLE_PX = 290
+_REFRESH_S = 2.0
 _NAME_PX = 480  # Streamlit writes its hint over the end of a narrower field
 
 cases: Cases = services().cases
@@ -50,6 +52,20 @@ rows = sorted((row for row in found if chosen.admits(row)), key=ORDERS[order])
 # would stand there twice until the script ends.
 notice, listing, opened = st.container(), st.container(), st.container()
 
+
+@st.fragment(run_every=_REFRESH_S)
+def _taking_in() -> None:
+    """Says how far it is, and shows the whole list once it is there."""
+    words = cases_words(cases_health(services()))
+    if words:
+        st.info(words, icon=":material/hourglass_top:")
+    else:
+        st.rerun()
+
+
+if not cases.caretaker.progress.finished:
+    with notice:
+        _taking_in()
 if deleted := st.session_state.get("deleted"):
     with notice, st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"Case {deleted} was deleted.")

@@ -139,13 +139,13 @@ def test_a_lost_database_is_rebuilt_from_the_storage(cases, analysis, tmp_path, 
 def test_a_case_that_another_process_takes_in_meanwhile_is_there_once(
     cases, analysis, tmp_path, clock, monkeypatch
 ):
-    write = cases._write_record
+    take_in = cases.acts._follow
 
-    def write_and_lose_the_race(record):
-        write(record)
+    def lose_the_race(record):  # its record is written, its row is not
         assert opened(tmp_path, clock).adopt() == 1
+        take_in(record)
 
-    monkeypatch.setattr(cases, "_write_record", write_and_lose_the_race)
+    monkeypatch.setattr(cases.acts, "_follow", lose_the_race)
     case = cases.add(analysis, "once")
     assert [row.id for row in cases.find()] == [case.id]
     assert cases.mask_file(case.id) == analysis.mask_file
@@ -162,7 +162,7 @@ def test_a_case_whose_row_fails_leaves_no_file(cases, analysis, tmp_path, clock)
         CASES.drop(connection)
     with pytest.raises(OperationalError):
         cases.add(analysis, "x")
-    assert list((tmp_path / "storage" / "cases").iterdir()) == []
+    assert LocalStorage(tmp_path / "storage").keys("cases") == []
 
 
 def test_keys_cannot_leave_the_storage(tmp_path):

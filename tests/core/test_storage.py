@@ -51,7 +51,9 @@ def test_what_is_written_is_read(storage):
     assert storage.read("a/c/two.nii.gz") == bytes(range(256)) * 4000
     assert storage.keys("a") == ["a/b/one", "a/c/two.nii.gz"]
     assert storage.folders("a") == ["b", "c"]
-    assert 0 <= storage.age_s("a") < 300
+    ages = storage.ages_s("a")
+    assert sorted(ages) == storage.keys("a")
+    assert all(0 <= age < 300 for age in ages.values())
     with storage.local("a") as folder:
         assert (folder / "b" / "one").read_bytes() == b"2"
     storage.delete_folder("a/b")

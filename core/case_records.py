@@ -1,0 +1,178 @@
+"""A case's record in the storage: the one truth about it. Its row in the database is the index.
+
+``cases/ID/record.json`` holds all columns of the row, the features, the masks that people drew,
+and a ``revision`` that each act raises by one. An act is done once its record is written, which
+replaces the one that it read or fails; the row follows, and takes the higher revision wherever
+the two differ. A mask lies beside it before the record names it. So whatever a killed process
+leaves is either a whole act or files that no record knows.
+"""
+
+import json
+import re
+from collections.abc import Collection
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Row, select
+
+from core.case import MODEL_MASK
+from core.database import CASES, FEATURES, MASK_VERSIONS
+from core.errors import NotFoundError, StorageError
+from core.storage import Storage
+
+Record = dict[str, Any]
+FOLDER = "cases"
+IMAGE, MASK, RECORD = "image.nii.gz", "mask.nii.gz", "record.json"
+DRAWN = "masks"
+# A record that says so is being removed for good; its files may be gone already.
+REMOVED = "removed_at"
+# Code of the error about a record that cannot be read.
+DAMAGED = "storage_damaged"
+_CASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_MASK_COLUMNS = tuple(column.name for column in MASK_VERSIONS.columns)
+
+
+def folder_of(case_id: str) -> str:
+    """Where a case's files lie.
+
+    Raises
+    ------
+    NotFoundError
+        No case can be called so.
+    """
+    if not _CASE_ID.fullmatch(case_id):
+        raise unknown_case()
+    return f"{FOLDER}/{case_id}"
+
+
+def record_key(case_id: str) -> str:
+    """Where a case's record lies."""
+    return f"{folder_of(case_id)}/{RECORD}"
+
+
+def mask_key(case_id: str, version: int, token: str = "") -> str:
+    """Where a mask lies.
+
+    Parameters
+    ----------
+    token
+        Tells apart the masks of two who save the same version at the same time; one of them
+        comes into the record. Empty for the model's mask and for those of older programs.
+    """
+    folder = folder_of(case_id)
+    if version == MODEL_MASK:
+        return f"{folder}/{MASK}"
+    return f"{folder}/{DRAWN}/{version}{'-' if token else ''}{token}.nii.gz"
+
+
+def mask_keys(record: Record) -> set[str]:
+    """Where the masks lie that a record names."""
+    drawn = {mask_key(record["id"], m["number"], m["token"]) for m in record["masks"]}
+    return drawn | {mask_key(record["id"], MODEL_MASK)}
+
+
+def is_whole(case_id: str, keys: Collection[str]) -> bool:
+    """Whether a case has its scan, the model's mask and its record."""
+    return all(f"{folder_of(case_id)}/{name}" in keys for name in (IMAGE, MASK, RECORD))
+
+
+def record_of(storage: Storage, content: bytes, keys: Collection[str] | None = None) -> Record:
+    """A record from its file, also from one that an older program wrote.
+
+    Parameters
+    ----------
+    storage, content
+    keys
+        Of the case's files, if they are known.
+
+    Raises
+    ------
+    StorageError
+        It is damaged, or of a program that is newer than this one can read.
+    """
+    try:
+        record = dict(json.loads(content))
+        folder = folder_of(str(record["id"]))
+        if "masks" not in record:  # until revisions came, each drawn mask had a record of its own
+            there = storage.keys(f"{folder}/{DRAWN}") if keys is None else keys
+            records = [
+                json.loads(storage.read(key))
+                for key in there
+                if key.startswith(f"{folder}/{DRAWN}/") and key.endswith(".json")
+            ]
+            records.sort(key=lambda drawn: int(drawn["version"]["number"]))
+            for drawn in records:  # a kill may have left the record behind its masks
+                if drawn["version"]["number"] > record.get("mask_version", MODEL_MASK):
+                    record |= drawn["case"]
+            record["masks"] = [drawn["version"] for drawn in records]
+        record["masks"] = [{"token": ""} | mask for mask in record["masks"]]
+        record.setdefault("mask_version", MODEL_MASK)
+        record.setdefault("deleted_at", None)
+        record.setdefault("revision", 0)
+        if any(set(_MASK_COLUMNS) - set(mask) for mask in record["masks"]):
+            raise KeyError("a column of a mask")
+        if _needed() - set(record):
+            raise KeyError("a column of a case")
+    except (ValueError, KeyError, TypeError, AttributeError, NotFoundError) as error:
+        raise StorageError(
+            "The record of a case in the storage is damaged",
+            "Restore it from a backup, or delete the case's folder.",
+            code=DAMAGED,
+        ) from error
+    return record
+
+
+def file_of(record: Record) -> bytes:
+    """The content of ``record.json``."""
+    return json.dumps(record).encode()
+
+
+def record_of_row(connection: Connection, case_id: str) -> Record | None:
+    """The record as the database has it; None if it does not know the case."""
+    query = select(CASES, FEATURES.c.content).outerjoin(FEATURES).where(CASES.c.id == case_id)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        return None
+    masks = connection.execute(
+        select(MASK_VERSIONS)
+        .where(MASK_VERSIONS.c.case_id == case_id)
+        .order_by(MASK_VERSIONS.c.number)
+    ).all()
+    features = None if row.content is None else json.loads(row.content)
+    return _columns(row) | {"features": features, "masks": [dict(mask._mapping) for mask in masks]}
+
+
+def take_in(connection: Connection, record: Record) -> Literal["new", "newer", ""]:
+    """Bring a case's row up to its record, if that is new to the database or newer."""
+    case_id = record["id"]
+    known = connection.scalar(select(CASES.c.revision).where(CASES.c.id == case_id))
+    row = {column.name: record[column.name] for column in CASES.columns if column.name in record}
+    if known is None:
+        connection.execute(CASES.insert().values(**row))
+        if record.get("features") is not None:
+            content = json.dumps(record["features"])
+            connection.execute(FEATURES.insert().values(case_id=case_id, content=content))
+    elif record["revision"] > known:
+        connection.execute(CASES.update().where(CASES.c.id == case_id).values(**row))
+    else:
+        return ""
+    there = set(
+        connection.scalars(select(MASK_VERSIONS.c.number).where(MASK_VERSIONS.c.case_id == case_id))
+    )
+    for mask in record["masks"]:
+        if mask["number"] not in there:
+            values = {name: mask[name] for name in _MASK_COLUMNS}
+            connection.execute(MASK_VERSIONS.insert().values(**values))
+    return "new" if known is None else "newer"
+
+
+def unknown_case() -> NotFoundError:
+    """Nobody knows this case, or it was deleted."""
+    return NotFoundError("There is no such case", "It may have been deleted: see the Cases page.")
+
+
+def _columns(row: Row[Any]) -> Record:
+    return {column.name: row._mapping[column.name] for column in CASES.columns}
+
+
+def _needed() -> set[str]:
+    return {c.name for c in CASES.columns if not c.nullable and c.server_default is None}
