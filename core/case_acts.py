@@ -14,12 +14,14 @@ from typing import Any
 
 from loguru import logger
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
 
 from core.case_records import (
     DAMAGED,
     IMAGE,
     REMOVED,
     Record,
+    damaged_record,
     file_of,
     folder_of,
     is_whole,
@@ -196,7 +198,10 @@ class Acts:
             record = record_of(self.storage, content)
             if not is_whole(case_id, self.storage.keys(folder_of(case_id))):
                 return False
-            self.take_in([record])
+            try:
+                self.take_in([record])
+            except DBAPIError as error:
+                raise damaged_record() from error
             self._settled(case_id)
         return REMOVED not in record
 

@@ -113,11 +113,7 @@ def record_of(storage: Storage, content: bytes, keys: Collection[str] | None = N
         if _needed() - set(record):
             raise KeyError("a column of a case")
     except (ValueError, KeyError, TypeError, AttributeError, NotFoundError) as error:
-        raise StorageError(
-            "The record of a case in the storage is damaged",
-            "Restore it from a backup, or delete the case's folder.",
-            code=DAMAGED,
-        ) from error
+        raise damaged_record() from error
     return record
 
 
@@ -163,6 +159,15 @@ def take_in(connection: Connection, record: Record) -> Literal["new", "newer", "
             values = {name: mask[name] for name in _MASK_COLUMNS}
             connection.execute(MASK_VERSIONS.insert().values(**values))
     return "new" if known is None else "newer"
+
+
+def damaged_record() -> StorageError:
+    """A record cannot be read, or does not fit the database."""
+    return StorageError(
+        "The record of a case in the storage is damaged",
+        "Restore it from a backup, or delete the case's folder.",
+        code=DAMAGED,
+    )
 
 
 def unknown_case() -> NotFoundError:

@@ -217,14 +217,19 @@ class LocalStorage:
         """See `Storage.folders`."""
         path = self._path(prefix)
         with _in_words():
-            return sorted(p.name for p in path.iterdir() if p.is_dir()) if path.is_dir() else []
+            try:
+                return sorted(p.name for p in path.iterdir() if p.is_dir())
+            except FileNotFoundError:
+                return []
 
     def delete_folder(self, prefix: str) -> None:
         """See `Storage.delete_folder`."""
         path = self._path(prefix)
         with _in_words(), self._locked():
-            if path.exists():
+            try:
                 shutil.rmtree(path)
+            except FileNotFoundError:
+                return
 
     @contextmanager
     def local(self, prefix: str, on_file: Callable[[], None] = lambda: None) -> Iterator[Path]:

@@ -1,18 +1,21 @@
 import os
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from google.cloud.storage import Blob
 
 from core.bucket import BucketStorage
 from core.cases import Cases
 from core.database import connect
-from core.errors import NotFoundError, StorageError
+from core.errors import ChangedError, NotFoundError, StorageError
 from core.model import load_model
 from core.pipeline import analyse
 from core.registry import Registry
 from core.settings import ROOT, Settings
-from core.storage import LocalStorage, open_storage
+from core.storage import LocalStorage, open_storage, read_many
 from core.training.prepare import prepare
 from tests.buckets import BUCKET, cutting, emulator, refusing
 from tests.datasets import made
@@ -93,6 +96,61 @@ def test_of_two_writers_at_once_one_is_told(bucket, monkeypatch):
     assert bucket.read("a/one") == b"second"
 
 
+def test_a_file_is_replaced_only_by_who_knows_what_is_there(storage):
+    storage.replace("a/one", b"1", None)
+    for wrong in (None, b"2", b""):
+        with pytest.raises(ChangedError):
+            storage.replace("a/one", b"3", wrong)
+    storage.replace("a/one", b"2", b"1")
+    assert storage.read("a/one") == b"2"
+    with pytest.raises(ChangedError):
+        storage.replace("a/two", b"1", b"0")
+    assert storage.keys("a") == ["a/one"]
+    storage.delete("a/one")
+    storage.delete("a/one")
+    assert storage.keys("a") == []
+
+
+def test_of_many_who_claim_a_file_at_once_one_gets_it(storage):
+    claims = 8
+    together = threading.Barrier(claims)
+
+    def claim(number: int) -> bool:
+        together.wait()
+        try:
+            storage.replace("a/one", b"%d" % number, None)
+        except ChangedError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(claims) as pool:
+        won = list(pool.map(claim, range(claims)))
+    assert won.count(True) == 1
+    assert storage.read("a/one") == b"%d" % won.index(True)
+
+
+def test_an_upload_whose_answer_was_lost_is_not_taken_for_somebody_elses(bucket, monkeypatch):
+    upload = Blob.upload_from_string
+
+    def repeated(self, *args, **kwargs):
+        upload(self, *args, **kwargs)
+        upload(self, *args, **kwargs)
+
+    monkeypatch.setattr(Blob, "upload_from_string", repeated)
+    bucket.replace("a/one", b"1", None)
+    bucket.replace("a/one", b"2", b"1")
+    assert bucket.read("a/one") == b"2"
+
+
+def test_many_files_are_read_at_once_and_missing_ones_are_told(storage):
+    keys = [f"a/{i:03}" for i in range(40)]
+    for key in keys[::2]:
+        storage.write(key, key.encode())
+    read = dict(read_many(storage, keys))
+    assert list(read) == keys
+    assert read == {k: k.encode() if i % 2 == 0 else None for i, k in enumerate(keys)}
+
+
 @pytest.mark.parametrize("before", [None, b"old"])
 def test_a_connection_cut_in_an_upload_leaves_nothing_half_visible(
     before, bucket, gcs, monkeypatch
@@ -141,7 +199,6 @@ def test_wrong_credentials_stop_the_server_with_a_message_not_a_traceback(tmp_pa
 
 _OPENS = """
 import sys
-from pathlib import Path
 from core.cases import Cases
 from core.database import connect
 from core.settings import Settings

@@ -1,0 +1,238 @@
+"""Cases of a bucket are taken in behind the start, and deleted ones end on their day."""
+
+import json
+import threading
+from collections import Counter
+from datetime import timedelta
+
+import pytest
+
+from core import limits
+from core.caretaker import Caretaker, Progress
+from core.case_records import record_key
+from core.errors import NotFoundError, StorageError
+from tests.core.test_case_acts import House
+from tests.tiny import analysis, packed
+
+DAY_S = 24 * 3600.0
+
+
+@pytest.fixture
+def house(tmp_path):
+    return House(tmp_path)
+
+
+class Seconds:
+    """A clock that a test moves."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def watched(house):
+    """A caretaker with a clock of its own, as the server's thread has one."""
+    seconds = Seconds()
+    cases = house.cases
+    cases.caretaker = Caretaker(cases.acts, house.clock, seconds)
+    return cases.caretaker, seconds
+
+
+def filled(house, count):
+    first = house.cases.add(analysis(1), "1").id
+    record = json.loads(house.inner.read(record_key(first)))
+    for number in range(2, count + 1):
+        case_id = f"HV-{number:06}"
+        for name in ("image.nii.gz", "mask.nii.gz"):
+            house.inner.write(f"cases/{case_id}/{name}", b"x")
+        own = record | {"id": case_id, "name": str(number)}
+        house.inner.write(record_key(case_id), json.dumps(own).encode())
+    house.calls.clear()
+    return first
+
+
+def test_taking_in_costs_one_listing_and_one_read_a_case(house):
+    filled(house, 100)
+    cases, _ = house.opened("lost")
+    assert cases.adopt() == 100
+    calls = Counter(call for call, _ in house.calls)
+    assert calls == {"ages_s": 1, "read": 100}
+    assert cases.count() == 100
+    assert cases.caretaker.progress == Progress(100, 100, finished=True)
+
+
+def test_the_records_are_read_several_at_once(house):
+    filled(house, 40)
+    together = threading.Barrier(4)
+
+    def meet(call, key, when):
+        if call == "read" and when == "before":
+            together.wait(30)  # passes only if four are under way at the same time
+        return False
+
+    house.failing = meet
+    cases, _ = house.opened("lost")
+    assert cases.adopt() == 40
+
+
+def test_a_case_that_is_asked_for_before_its_turn_opens_and_others_are_not_lost(house):
+    wanted = filled(house, 30)
+    cases, corrections = house.opened("lost")
+    assert cases.count() == 0
+    assert not cases.caretaker.progress.finished
+    assert cases.get(wanted).name == "1"
+    assert len(house.calls) <= 3
+    corrections.save(wanted, packed(5), base=0, author="A", comment="")
+    cases.rename("HV-000007", "renamed before its turn")
+    assert cases.adopt() == 28
+    assert cases.count() == 30
+    assert cases.get("HV-000007").name == "renamed before its turn"
+    assert cases.get(wanted).mask_version == 1
+
+
+def test_an_unknown_case_costs_no_call_once_all_are_taken_in(house):
+    filled(house, 3)
+    house.cases.adopt()
+    house.calls.clear()
+    with pytest.raises(NotFoundError):
+        house.cases.get("HV-NOSUCH")
+    assert house.calls == []
+
+
+def test_taking_in_goes_on_after_an_outage_and_says_so_meanwhile(house):
+    filled(house, 200)
+    house.cases, _ = house.opened("lost")
+    caretaker, seconds = watched(house)
+    read = []
+
+    def fails_midway(call, key, when):
+        read.append(key)
+        return len(read) > 300
+
+    house.failing = fails_midway
+    caretaker.tick()
+    assert 0 < house.cases.count() < 200
+    assert not caretaker.progress.finished
+    assert caretaker.progress.failure == "The storage does not answer"
+    house.failing = lambda *_: False
+    caretaker.tick()  # not at once
+    assert not caretaker.progress.finished
+    seconds.now += limits.CARE_RETRY_S[0]
+    caretaker.tick()
+    assert caretaker.progress == Progress(200, 200, finished=True)
+    assert house.cases.count() == 200
+
+
+def test_a_damaged_record_and_one_without_its_files_keep_no_other_case_from_the_list(house):
+    filled(house, 5)
+    house.inner.write(record_key("HV-BROKEN"), b"{")
+    lone = json.loads(house.inner.read(record_key("HV-000002"))) | {"id": "HV-LONE00"}
+    house.inner.write(record_key("HV-LONE00"), json.dumps(lone).encode())
+    odd = lone | {"id": "HV-ODD000", "anterior_mm3": {}}
+    for name, content in (("image.nii.gz", b"x"), ("mask.nii.gz", b"x"),
+                          ("record.json", json.dumps(odd).encode())):  # fmt: skip
+        house.inner.write(f"cases/HV-ODD000/{name}", content)
+    cases, _ = house.opened("lost")
+    for case_id in ("HV-BROKEN", "HV-LONE00", "HV-ODD000"):  # before and after their turn
+        with pytest.raises((NotFoundError, StorageError)):
+            cases.get(case_id)
+    assert cases.adopt() == 5
+    assert cases.count() == 5
+    for case_id in ("HV-BROKEN", "HV-LONE00", "HV-ODD000"):
+        assert house.files(case_id)  # nothing is thrown away
+        with pytest.raises((NotFoundError, StorageError)):
+            cases.get(case_id)
+
+
+def test_a_newer_programs_record_is_taken_in_without_what_is_not_known_here(house):
+    filled(house, 2)
+    key = record_key("HV-000002")
+    record = json.loads(house.inner.read(key)) | {"mood": "good"}
+    house.inner.write(key, json.dumps(record).encode())
+    cases, _ = house.opened("lost")
+    assert cases.adopt() == 2
+    cases.rename("HV-000002", "new")
+    assert json.loads(house.inner.read(key))["mood"] == "good"
+
+
+def deleted(house):
+    case_id = house.cases.add(analysis(1), "A").id
+    house.corrections.save(case_id, packed(5), base=0, author="A", comment="")
+    house.corrections.keep_draft(case_id, "me", packed(6), 1)
+    house.cases.delete(case_id)
+    return case_id
+
+
+def test_a_deleted_case_ends_on_its_day_on_a_server_that_never_restarts(house):
+    caretaker, seconds = watched(house)
+    case_id = deleted(house)
+    for _ in range(limits.TRASH_DAYS):
+        caretaker.tick()
+        assert house.files(case_id)
+        house.clock.now += timedelta(days=1)
+        seconds.now += DAY_S
+    house.clock.now += timedelta(seconds=1)
+    caretaker.tick()
+    assert house.inner.keys("cases") == []
+    assert house.cases.find(deleted=True) == []
+    assert house.corrections.draft(case_id, "me") is None
+
+
+def test_a_removal_that_fails_is_told_and_tried_again_and_keeps_no_other_case(house):
+    caretaker, seconds = watched(house)
+    stuck, gone = deleted(house), deleted(house)
+    house.clock.now += timedelta(days=limits.TRASH_DAYS, seconds=1)
+    house.failing = lambda call, key, when: call.startswith("delete") and stuck in key
+    caretaker.tick()
+    assert house.files(gone) == {}
+    assert [row.id for row in house.cases.find(deleted=True)] == [stuck]
+    assert caretaker.trash.overdue == 1
+    assert caretaker.trash.failure == "The storage does not answer"
+    with pytest.raises(NotFoundError):  # half of it is gone: it does not come back
+        house.cases.restore(stuck)
+    house.failing = lambda *_: False
+    seconds.now += limits.CARE_RETRY_S[0]
+    caretaker.tick()
+    assert house.inner.keys("cases") == []
+    assert caretaker.trash.overdue == 0
+    assert house.cases.find(deleted=True) == []
+
+
+@pytest.mark.parametrize("steps", range(8))
+def test_a_removal_that_was_killed_is_finished_also_where_the_database_is_lost(steps, house):
+    case_id = deleted(house)
+    house.clock.now += timedelta(days=limits.TRASH_DAYS, seconds=1)
+    done = []
+
+    def killed(call, key, when):
+        done.append(call)
+        return len(done) > 2 * steps
+
+    house.failing = killed
+    house.cases.caretaker.purge()
+    house.failing = lambda *_: False
+    for database in ("db", "lost"):
+        cases, _ = house.opened(database)
+        cases.adopt()
+        cases.sweep()
+        assert cases.find() == cases.find(deleted=True) == []
+    assert house.files(case_id) == {}
+
+
+def test_what_another_server_restored_is_not_removed(house):
+    case_id = deleted(house)
+    other, _ = house.opened("other")
+    other.adopt()
+    house.clock.now += timedelta(days=limits.TRASH_DAYS, seconds=1)
+    other.restore(case_id)
+    assert house.cases.sweep() == 0
+    assert house.cases.get(case_id).mask_version == 1
+
+
+def test_an_empty_database_removes_nothing_that_it_does_not_know(house):
+    filled(house, 5)
+    cases, _ = house.opened("lost")
+    assert cases.sweep() == 0
+    assert cases.adopt() == 5
