@@ -40,6 +40,8 @@ from core.training.dataset import Datasets
 from core.volume import load
 
 _TICK_S = 1.0
+# Seconds until a version that could not be loaded is tried again.
+_TRY_AGAIN_S = 30.0
 _OUTCOMES = {InputError: "refused", BusyError: "busy", GoneError: "gone"}
 
 
@@ -135,7 +137,8 @@ class Services:
         Raises
         ------
         HippoViewError
-            It cannot serve: nothing has changed.
+            It cannot serve, or what serves could not be written down: this process serves as
+            before. `follow` makes up for what broke off halfway.
         """
         self.predictors.swap(
             partial(self.registry.open, number), partial(self.registry.promote, number)
@@ -147,7 +150,7 @@ class Services:
         Raises
         ------
         HippoViewError
-            It cannot serve, or there is none: nothing has changed.
+            It cannot serve, or there is none, or as `promote`.
         """
         number = self.registry.previous()
         if number is None:
@@ -156,6 +159,19 @@ class Services:
             partial(self.registry.open, number), partial(self.registry.roll_back, number)
         )
         return number
+
+    def follow(self) -> None:
+        """Make database and predictor follow the storage, where something came between.
+
+        Raises
+        ------
+        HippoViewError
+            Not now: call it again.
+        """
+        self.registry.settle()
+        if self.predictors.serving is None and self.predictors.failure is not None:
+            self.registry.prepare()
+        self.predictors.follow(lambda: self.registry.serving().number, self.registry.open)
 
 
 @st.cache_resource(show_spinner=False)
@@ -180,7 +196,10 @@ def services() -> Services:
         link_secret=secrets.token_bytes(32), viewer_files=ViewerFiles(cases),
     )  # fmt: skip
     threading.Thread(target=_warm_up, args=(shared,), name="warm-up", daemon=True).start()
-    for name, tick in (("jobs", jobs.tick), ("cases", cases.caretaker.tick)):
+    care = (
+        ("jobs", jobs.tick), ("cases", cases.caretaker.tick), ("service", partial(_follow, shared)),
+    )  # fmt: skip
+    for name, tick in care:
         # A thread each: a pass over the cases of a bucket takes its time.
         threading.Thread(target=_supervise, args=(name, tick), name=name, daemon=True).start()
     return shared
@@ -195,6 +214,15 @@ def _supervise(name: str, tick: Callable[[], None]) -> None:
         except Exception as error:  # noqa: BLE001 - one failed look must not end the watch
             logger.opt(exception=error).error("The {} could not be looked after", name)
         pause.wait(_TICK_S)
+
+
+def _follow(shared: Services) -> None:
+    """Serve with the version that should; if that fails, not at once again."""
+    try:
+        shared.follow()
+    except HippoViewError as error:
+        logger.warning("The version that should serve does not yet: {}", error.message)
+        threading.Event().wait(_TRY_AGAIN_S)
 
 
 def _warm_up(shared: Services) -> None:

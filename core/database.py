@@ -111,21 +111,37 @@ FEATURES = Table(
     Column("content", Text, nullable=False),
 )
 
-# Model versions. ``metrics`` and ``lineage`` are JSON; the files lie in the storage.
+# Model versions. ``metrics`` and ``lineage`` are JSON; the files lie in the storage. Which one
+# serves, and which did, is said by PROMOTIONS alone.
 VERSIONS = Table(
     "versions",
     METADATA,
     Column("number", Integer, primary_key=True),
-    Column("stage", String(16), nullable=False),
     Column("created_at", String(32), nullable=False),
     Column("sha256", String(64), nullable=False),
     Column("card_sha256", String(64), nullable=False),
     Column("card", Text, nullable=False),
     Column("metrics", Text, nullable=False),
     Column("lineage", Text, nullable=False),
+    # Whether the record of this row in the storage has still to be written.
+    Column("record_behind", Integer, nullable=False, server_default="0"),
 )
 
-# What was put into service when: a row for each promotion and each roll back.
+# Versions that are being registered, and by which process: what a killed one left is found here.
+REGISTRATIONS = Table(
+    "registrations",
+    METADATA,
+    Column("number", Integer, primary_key=True),
+    Column("token", String(32), nullable=False),
+    Column("at", String(32), nullable=False),
+    Column("host", String, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("pid_started", Float, nullable=False),
+    Column("given_up", Integer, nullable=False, server_default="0"),
+)
+
+# What was put into service when: a row for each promotion and each roll back, from 1 without a
+# gap. The newest serves. It follows the storage's own list: see `core.service_log`.
 PROMOTIONS = Table(
     "promotions",
     METADATA,
@@ -152,6 +168,10 @@ JOBS = Table(
     Column("message", Text, nullable=False, default=""),
     Column("version", Integer),
     Column("restarts", Integer, nullable=False, default=0),
+    # Its name for all time; ``id`` begins at 1 again when the database is lost.
+    Column("uid", String(32), nullable=False, server_default=""),
+    # Counts the starts: a process of an earlier one has nothing more to say.
+    Column("attempt", Integer, nullable=False, server_default="0"),
 )
 
 # One finished epoch of a training, and the checkpoint that it left.
@@ -185,6 +205,7 @@ SESSIONS = Table(
     Column("expires_at", String(32), nullable=False),
 )
 
+# No longer used: see `_identities`.
 WRONG_PASSWORDS = Table(
     "wrong_passwords",
     METADATA,
@@ -206,11 +227,15 @@ def _administration(connection: Connection) -> None:
 
 def _missing_columns(connection: Connection, table: Table = CASES) -> None:
     # A new database has the columns already: its first step made the table as it is now.
-    there = {column["name"] for column in inspect(connection).get_columns(table.name)}
+    there = _columns_of(connection, table)
     for column in table.columns:
         if column.name not in there:
             kind = CreateColumn(column).compile(connection)
             connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {kind}")
+
+
+def _columns_of(connection: Connection, table: Table) -> set[str]:
+    return {str(column["name"]) for column in inspect(connection).get_columns(table.name)}
 
 
 def _reviews(connection: Connection) -> None:
@@ -224,9 +249,41 @@ def _revisions(connection: Connection) -> None:
         _missing_columns(connection, table)
 
 
+def _identities(connection: Connection) -> None:
+    """One list says what serves; jobs have a name that outlives the database."""
+    _missing_columns(connection, VERSIONS)
+    _missing_columns(connection, JOBS)
+    REGISTRATIONS.create(connection)
+    WRONG_PASSWORDS.drop(connection)  # they are counted in memory
+    # A job from before keeps its folder, which is named by its number.
+    connection.exec_driver_sql("UPDATE jobs SET uid = CAST(id AS TEXT)")
+    if "stage" not in _columns_of(connection, VERSIONS):
+        return
+    rows = connection.exec_driver_sql(
+        "SELECT number, stage, created_at FROM versions ORDER BY number"
+    ).all()
+    pile = [dict(row._mapping) for row in connection.execute(
+        select(PROMOTIONS.c.at, PROMOTIONS.c.number, PROMOTIONS.c.action).order_by(PROMOTIONS.c.id)
+    )]  # fmt: skip
+    listed = {entry["number"] for entry in pile}
+    early = [
+        {"at": row.created_at, "number": row.number, "action": "adopted"}
+        for row in rows if row.stage == "retired" and row.number not in listed
+    ]  # fmt: skip
+    serving = [row.number for row in rows if row.stage == "serving"][-1:]
+    if serving and (not pile or pile[-1]["number"] != serving[0]):
+        pile.append({"at": timestamp(), "number": serving[0], "action": "adopted"})
+    connection.execute(PROMOTIONS.delete())
+    for number, entry in enumerate(early + pile, start=1):
+        connection.execute(PROMOTIONS.insert().values(id=number, **entry))
+    connection.exec_driver_sql("ALTER TABLE versions DROP COLUMN stage")
+    # Their records in the storage name a stage: they are written again at the next start.
+    connection.exec_driver_sql("UPDATE versions SET record_behind = 1")
+
+
 # Each step runs once, in one transaction with the record that it ran. Never edit one that
 # was released: add another.
-_STEPS = [_first_tables, _administration, _reviews, _missing_columns, _revisions]
+_STEPS = [_first_tables, _administration, _reviews, _missing_columns, _revisions, _identities]
 
 
 def connect(data_dir: Path) -> Engine:

@@ -1,30 +1,32 @@
-"""Model versions: their files in the storage, their stage and figures in the database.
+"""Model versions: their files in the storage, their figures in the database.
 
-Version 1 is the model that comes with the program. Exactly one version is in service. The
-files of a version are verified against the database each time they are opened.
+Version 1 is the model that comes with the program. Exactly one version is in service: the last of
+`core.service_log`, which the database follows. The files of a version are verified against the
+database each time they are opened. Nothing is uploaded or downloaded inside a transaction.
 """
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from loguru import logger
-from sqlalchemy import Connection, Engine, Row, func, select
+from sqlalchemy import Connection, Engine, Row, select
 
-from core.database import PROMOTIONS, VERSIONS, timestamp
+from core.database import VERSIONS, reading, timestamp
 from core.drift import Values
-from core.errors import ConflictError, ModelError, NotFoundError
+from core.errors import ModelError, NotFoundError
+from core.in_service import InService, as_it_was, listed, no_version, previous_of
 from core.model import CARD_NAME, Model, load_model, sha256_of
+from core.registrations import FOLDER, RECORD_NAME, RECORDED, Registrations, numbers
+from core.service_log import Promotion
 from core.storage import Storage
 
 Stage = Literal["candidate", "serving", "retired"]
 REFERENCE_NAME = "reference.json"
-_FOLDER = "models"
-_RECORD = "version.json"
 
 
 @dataclass(frozen=True)
@@ -66,34 +68,39 @@ class Registry:
         self._engine = engine
         self._storage = storage
         self._embedded_dir = embedded_dir
+        self._service = InService(engine, storage)
+        self._registrations = Registrations(engine, storage)
 
     def prepare(self) -> None:
-        """Take in what a bucket has, and the embedded model if it is new.
+        """Make database and storage agree, and take in the embedded model if it is new.
 
         Raises
         ------
         ModelError
             There is no version at all and the embedded model cannot be used.
+        StorageError
         """
-        with self._engine.begin() as connection:
-            empty = not connection.scalar(select(func.count()).select_from(VERSIONS))
-        if empty:
-            empty = not self._adopt()
-        try:
-            embedded = load_model(self._embedded_dir)
-        except ModelError:
-            if empty:
-                raise
-            logger.warning("The model that comes with the program cannot be read")
-            return
-        with self._engine.begin() as connection:
-            known = connection.scalar(
-                select(VERSIONS.c.number).where(VERSIONS.c.sha256 == embedded.sha256)
-            )
-        if known is None:
+        self._registrations.settle(self._insert)
+        stages = self._adopt()
+        self._write_records_behind()
+        known = {version.sha256: version.number for version in self.find()}
+        embedded = self._embedded(needed=not known)
+        if embedded is not None and embedded.sha256 not in known:
             files = {name: (embedded.folder / name).read_bytes() for name in embedded.card["files"]}
             lineage = {"source": "came with the program"}
-            self.add(embedded.card, files, {}, lineage, stage="serving" if empty else "candidate")
+            known[embedded.sha256] = self.add(embedded.card, files, {}, lineage).number
+        first = embedded and known.get(embedded.sha256)
+        installed = Promotion(timestamp(), first or min(known.values()), "installed")
+        self._service.begin(as_it_was(stages) or [installed])
+
+    def _embedded(self, *, needed: bool) -> Model | None:
+        try:
+            return load_model(self._embedded_dir)
+        except ModelError:
+            if needed:
+                raise
+            logger.warning("The model that comes with the program cannot be read")
+            return None
 
     def add(
         self,
@@ -101,10 +108,8 @@ class Registry:
         files: Mapping[str, bytes],
         evaluations: Mapping[str, Any],
         lineage: Mapping[str, Any],
-        *,
-        stage: Stage = "candidate",
     ) -> Version:
-        """Register a version. Its number and the hashes of its files go into its card.
+        """Register a candidate. Its number and the hashes of its files go into its card.
 
         Parameters
         ----------
@@ -112,16 +117,21 @@ class Registry:
             Without ``version`` and ``files``.
         files
             By name: the weights that the card names, plans, data set, reference.
+
+        Raises
+        ------
+        StorageError
+            It was not registered, or the database is behind: then the next start finishes it.
         """
         hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-        with self._engine.begin() as connection:
-            # Begun at once for writing: two that register at the same time wait in turn.
-            number = int(connection.scalar(select(func.max(VERSIONS.c.number))) or 0) + 1
+        self._registrations.settle(self._insert)
+        reserved = self._registrations.reserve()
+        number = reserved.number
+        try:
             whole = {**card, "version": str(number), "files": hashes}
             card_file = json.dumps(whole, indent=2).encode()
-            row = {
+            record = {
                 "number": number,
-                "stage": stage,
                 "created_at": timestamp(),
                 "sha256": sha256_of(whole),
                 "card_sha256": hashlib.sha256(card_file).hexdigest(),
@@ -130,13 +140,24 @@ class Registry:
                 "lineage": json.dumps(lineage),
             }
             for name, content in (*files.items(), (CARD_NAME, card_file)):
-                self._storage.write(f"{_FOLDER}/{number}/{name}", content)
-            connection.execute(VERSIONS.insert().values(**row))
-            if stage == "serving":
-                _promoted(connection, number, "installed")
-        self._write_record(number)
-        logger.info("Model version {} was registered as {}", number, stage)
+                self._storage.write(f"{FOLDER}/{number}/{name}", content)
+            # The last of all: with it the version is one, whatever happens now.
+            self._write_record(record)
+        except BaseException:
+            self._registrations.give_up(reserved)
+            raise
+        self._insert(number, record)
+        self._registrations.forget(number, reserved.token)
+        logger.info("Model version {} was registered", number)
         return self.get(number)
+
+    def made_by(self, job_uid: str) -> Version | None:
+        """The version that a training job has registered, if it came so far before it ended."""
+        self._registrations.settle(self._insert)
+        for version in self.find():
+            if version.lineage.get("job_uid") == job_uid:
+                return version
+        return None
 
     def get(self, number: int) -> Version:
         """One version.
@@ -145,14 +166,15 @@ class Registry:
         ------
         NotFoundError
         """
-        with self._engine.begin() as connection:
-            return _version(_row(connection, number))
+        with reading(self._engine) as connection:
+            return _version(_row(connection, number), listed(connection))
 
     def find(self) -> list[Version]:
         """All versions, the newest first."""
-        with self._engine.begin() as connection:
+        with reading(self._engine) as connection:
+            promotions = listed(connection)
             rows = connection.execute(select(VERSIONS).order_by(VERSIONS.c.number.desc()))
-            return [_version(row) for row in rows]
+            return [_version(row, promotions) for row in rows]
 
     def serving(self) -> Version:
         """The version in service.
@@ -162,18 +184,16 @@ class Registry:
         NotFoundError
             `prepare` has not been called.
         """
-        with self._engine.begin() as connection:
-            row = connection.execute(
-                select(VERSIONS).where(VERSIONS.c.stage == "serving")
-            ).one_or_none()
-        if row is None:
-            raise NotFoundError("No model version is in service")
-        return _version(row)
+        with reading(self._engine) as connection:
+            promotions = listed(connection)
+            if not promotions:
+                raise NotFoundError("No model version is in service")
+            return _version(_row(connection, promotions[-1].number), promotions)
 
     def previous(self) -> int | None:
         """The version that `roll_back` would put into service."""
-        with self._engine.begin() as connection:
-            return _previous(connection)
+        with reading(self._engine) as connection:
+            return previous_of(listed(connection))
 
     @contextmanager
     def open(self, number: int) -> Iterator[Model]:
@@ -185,9 +205,9 @@ class Registry:
             A file is not the one that was registered.
         NotFoundError, StorageError
         """
-        with self._engine.begin() as connection:
+        with reading(self._engine) as connection:
             row = _row(connection, number)
-        with self._storage.local(f"{_FOLDER}/{number}") as folder:
+        with self._storage.local(f"{FOLDER}/{number}") as folder:
             card_file = folder / CARD_NAME
             content = card_file.read_bytes() if card_file.is_file() else b""
             if hashlib.sha256(content).hexdigest() != row.card_sha256:
@@ -214,12 +234,18 @@ class Registry:
         return [case["features"] for case in self.reference(number) if not case["inherited"]]
 
     def add_evaluation(self, number: int, key: str, evaluation: dict[str, Any]) -> None:
-        """Keep a version's figures on a test set, in place of older ones on the same."""
+        """Keep a version's figures on a test set, in place of older ones on the same.
+
+        Raises
+        ------
+        NotFoundError, StorageError
+        """
         with self._engine.begin() as connection:
             row = _row(connection, number)
             metrics = json.loads(row.metrics) | {key: evaluation}
-            _set(connection, number, metrics=json.dumps(metrics))
-        self._write_record(number)
+            # Marked together with the change: killed before its record follows, the start sees it.
+            _set(connection, number, metrics=json.dumps(metrics), record_behind=1)
+        self._write_records_behind()
 
     def promote(self, number: int) -> None:
         """Put a version into service; the one that served is retired.
@@ -227,10 +253,12 @@ class Registry:
         Raises
         ------
         ConflictError
-            It serves already.
+            It serves already, or someone else was faster.
         NotFoundError
+        StorageError
+            What serves has not changed; or the words say that it will.
         """
-        self._put_into_service(number, "promoted")
+        self._service.put(number, "promoted")
 
     def roll_back(self, number: int) -> None:
         """Put the version into service that served before this one.
@@ -244,56 +272,79 @@ class Registry:
         ------
         ConflictError
             It is no longer that one: someone else was faster.
+        StorageError
+            As `promote`.
         """
-        self._put_into_service(number, "rolled back")
+        self._service.put(number, "rolled back")
+
+    def settle(self) -> None:
+        """Make the database follow the storage, if a change of what serves broke off.
+
+        Raises
+        ------
+        StorageError
+            Not now; the next call tries again.
+        """
+        self._service.settle()
 
     def history(self) -> list[tuple[str, int, str]]:
         """What was put into service when: time, version, action; the newest first."""
-        with self._engine.begin() as connection:
-            rows = connection.execute(select(PROMOTIONS).order_by(PROMOTIONS.c.id.desc()))
-            return [(row.at, row.number, row.action) for row in rows]
+        with reading(self._engine) as connection:
+            return [(entry.at, entry.number, entry.action) for entry in listed(connection)][::-1]
 
-    def _put_into_service(self, number: int, action: Literal["promoted", "rolled back"]) -> None:
+    def _insert(self, number: int, record: Mapping[str, Any]) -> None:
+        """Take a version into the database, if it is not there."""
+        values = {name: record[name] for name in RECORDED}
         with self._engine.begin() as connection:
-            if _row(connection, number).stage == "serving":
-                raise ConflictError(f"Version {number} is in service already")
-            if action == "rolled back" and _previous(connection) != number:
-                raise ConflictError(
-                    f"Version {number} is not the one that served before this one",
-                    "Look at the Models page again.",
-                )
-            before = connection.scalar(
-                select(VERSIONS.c.number).where(VERSIONS.c.stage == "serving")
-            )
-            if before is not None:
-                _set(connection, before, stage="retired")
-            _set(connection, number, stage="serving")
-            _promoted(connection, number, action)
-        for changed in (before, number):
-            if changed is not None:
-                self._write_record(changed)
-        logger.info("Model version {} was {} into service", number, action)
+            there = select(VERSIONS.c.number).where(VERSIONS.c.number == number)
+            if connection.scalar(there) is None:
+                # One of an earlier program names a stage: it is written again.
+                behind = int("stage" in record)
+                connection.execute(VERSIONS.insert().values(**values, record_behind=behind))
 
-    def _write_record(self, number: int) -> None:
-        with self._engine.begin() as connection:
-            record = dict(_row(connection, number)._mapping)
-        self._storage.write(f"{_FOLDER}/{number}/{_RECORD}", json.dumps(record).encode())
+    def _write_record(self, record: Mapping[str, Any]) -> None:
+        key = f"{FOLDER}/{record['number']}/{RECORD_NAME}"
+        self._storage.write(key, json.dumps(dict(record)).encode())
 
-    def _adopt(self) -> bool:
-        """Take in the versions of a bucket that another database knew."""
-        records = []
-        for name in self._storage.folders(_FOLDER):
+    def _write_records_behind(self) -> None:
+        """Write what the storage does not have of the database's rows yet."""
+        while True:
+            with reading(self._engine) as connection:
+                row = connection.execute(select(VERSIONS).where(VERSIONS.c.record_behind == 1))
+                found = row.first()
+            if found is None:
+                return
+            self._write_record({name: getattr(found, name) for name in RECORDED})
+            with self._engine.begin() as connection:
+                # Only if it did not change while it was written: else it is written once more.
+                same = (VERSIONS.c.number == found.number) & (VERSIONS.c.metrics == found.metrics)
+                connection.execute(VERSIONS.update().where(same).values(record_behind=0))
+
+    def _adopt(self) -> dict[int, str]:
+        """Take in the versions of the storage that the database does not know.
+
+        Returns
+        -------
+        dict of int to str
+            What the record of each says of its stage, if an earlier program wrote it.
+        """
+        with reading(self._engine) as connection:
+            known = set(connection.scalars(select(VERSIONS.c.number)))
+        stages = {}
+        for number in set(numbers(self._storage)) - known - self._registrations.under_way():
             try:
-                records.append(json.loads(self._storage.read(f"{_FOLDER}/{name}/{_RECORD}")))
-            except NotFoundError:  # its registration never came to its end
+                record = self._registrations.record(number)
+            except ModelError as error:
+                logger.warning("{}: it is left out", error.message)
                 continue
-        with self._engine.begin() as connection:
-            for record in records:
-                connection.execute(VERSIONS.insert().values(**record))
-            serving = [r["number"] for r in records if r["stage"] == "serving"]
-            for number in serving[:1]:
-                _promoted(connection, number, "adopted")
-        return bool(records)
+            if record is None:
+                self._registrations.remove_stray(number)
+                continue
+            self._insert(number, record)
+            logger.info("Model version {} of the storage was taken in", number)
+            if "stage" in record:
+                stages[number] = str(record["stage"])
+        return stages
 
 
 def reference_of(model: Model) -> list[dict[str, Any]]:
@@ -306,31 +357,21 @@ def reference_of(model: Model) -> list[dict[str, Any]]:
 def _row(connection: Connection, number: int) -> Row[Any]:
     row = connection.execute(select(VERSIONS).where(VERSIONS.c.number == number)).one_or_none()
     if row is None:
-        raise NotFoundError(f"There is no model version {number}", "See the Models page.")
+        raise no_version(number)
     return row
 
 
-def _version(row: Row[Any]) -> Version:
+def _version(row: Row[Any], listed: Sequence[Promotion]) -> Version:
+    stage: Stage = "candidate"
+    if listed and listed[-1].number == row.number:
+        stage = "serving"
+    elif any(entry.number == row.number for entry in listed):
+        stage = "retired"
     return Version(
-        row.number, row.stage, row.created_at, row.sha256,
+        row.number, stage, row.created_at, row.sha256,
         json.loads(row.card), json.loads(row.metrics), json.loads(row.lineage),
     )  # fmt: skip
 
 
 def _set(connection: Connection, number: int, **values: Any) -> None:
     connection.execute(VERSIONS.update().where(VERSIONS.c.number == number).values(**values))
-
-
-def _promoted(connection: Connection, number: int, action: str) -> None:
-    connection.execute(PROMOTIONS.insert().values(at=timestamp(), number=number, action=action))
-
-
-def _previous(connection: Connection) -> int | None:
-    """Promotions pile up, roll backs take the top away: what lies below the top."""
-    pile: list[int] = []
-    for row in connection.execute(select(PROMOTIONS).order_by(PROMOTIONS.c.id)):
-        if row.action == "rolled back" and len(pile) > 1:
-            pile.pop()
-        else:
-            pile.append(row.number)
-    return pile[-2] if len(pile) > 1 else None

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 
 from loguru import logger
 
@@ -13,6 +14,7 @@ from core.predictor.networks import backend_for
 from core.predictor.predictor import Predictor, Way, loaded
 
 OpenModel = Callable[[], AbstractContextManager[Model]]
+OpenVersion = Callable[[int], AbstractContextManager[Model]]
 
 
 class Predictors:
@@ -111,17 +113,57 @@ class Predictors:
             The new version cannot serve; the old one does.
         """
         with self._swapping:
-            with self._lock:
-                backends = set(self._loaded) | {self._backend_for("auto")}
-            made = {backend: self._make(open_model, backend) for backend in backends}
-            commit()
-            with self._lock:
-                # The old ones are not closed: scans may be in them. Their thread ends when the
-                # last scan lets go of them.
-                self._loaded = made
-                self._open_model = open_model
-                self._serving = made[self._backend_for("auto")]
-                self._failure = None
+            self._swap(open_model, commit)
+
+    def follow(self, number: Callable[[], int], open_version: OpenVersion) -> bool:
+        """Serve with the version that should, if another one does.
+
+        A version that another process put into service is taken over so, and one whose promotion
+        broke off halfway; and after a start that failed, loading is tried again.
+
+        Parameters
+        ----------
+        number
+            Says which version should serve.
+        open_version
+            Opens one.
+
+        Returns
+        -------
+        bool
+            Whether there was anything to do.
+
+        Raises
+        ------
+        HippoViewError
+            It cannot serve; what did serve still does.
+        """
+        # At the start it is being loaded; in a swap, whoever swaps knows what should serve.
+        if self._serving is None and self._failure is None:
+            return False
+        if not self._swapping.acquire(blocking=False):
+            return False
+        try:
+            wanted = number()
+            if self._serving is not None and self._serving.model.version == str(wanted):
+                return False
+            self._swap(partial(open_version, wanted), lambda: None)
+        finally:
+            self._swapping.release()
+        return True
+
+    def _swap(self, open_model: OpenModel, commit: Callable[[], None]) -> None:
+        with self._lock:
+            backends = set(self._loaded) | {self._backend_for("auto")}
+        made = {backend: self._make(open_model, backend) for backend in backends}
+        commit()
+        with self._lock:
+            # The old ones are not closed: scans may be in them. Their thread ends when the
+            # last scan lets go of them.
+            self._loaded = made
+            self._open_model = open_model
+            self._serving = made[self._backend_for("auto")]
+            self._failure = None
 
     def _backend_for(self, device: str) -> str:
         return backend_for(self._way.device if device == "auto" else device, self._way.backend)

@@ -1,4 +1,4 @@
-"""``python -m core.training JOB``: the child process of a training job."""
+"""``python -m core.training JOB [START]``: the child process of a training job."""
 
 import faulthandler
 import os
@@ -23,22 +23,31 @@ from core.training.dataset import Datasets
 # three busy threads on two cores, and stood still.
 _NICE = 5
 _FAILED = 2  # 1 is `core.jobs.STALLED_EXIT`
+_NOT_OURS = 3
 
 
-def main(job_id: int) -> int:
-    """Do a job and leave its outcome in the database."""
+def main(job_id: int, attempt: int | None = None) -> int:
+    """Do a job and leave its outcome in the database.
+
+    Parameters
+    ----------
+    attempt
+        Which start of the job this is; without it, a new one of a job that waits.
+    """
     settings = Settings.from_environment()
     logger.remove()
     logger.add(sys.stderr, level=settings.log_level, diagnose=False,
                format="{time:HH:mm:ss} {level:7} {message}")  # fmt: skip
     engine = connect(settings.data_dir)
-    jobs, work = Jobs(engine, settings.data_dir), Work(engine, job_id, watch)
+    jobs, work = Jobs(engine, settings.data_dir), Work(engine, job_id, watch, attempt)
     watch()
-    work.begin()
+    if not work.begin():
+        logger.warning("The job was cancelled or given to another process before this one began")
+        return _NOT_OURS
     threading.Thread(target=_beat, args=(work,), daemon=True).start()
     os.nice(_NICE)
     share_cores()
-    _environment(settings)
+    _environment(settings, work.uid)
     try:
         # PyTorch and nnU-Net take seconds to import; the sign of life comes before.
         from core.training.run import run
@@ -60,7 +69,9 @@ def main(job_id: int) -> int:
         logger.exception("The training failed")
         work.fail(f"{type(error).__name__}: {str(error)[:300]}. The log says more.")
         return _FAILED
-    work.succeed(version)
+    if not work.succeed(version):
+        logger.warning("The job was cancelled as it came to its end: model version {}", version)
+        return _NOT_OURS
     logger.info("Done: model version {}", version)
     return 0
 
@@ -74,7 +85,7 @@ def watch() -> None:
     faulthandler.dump_traceback_later(limits.STALLED_AFTER_S, exit=True)
 
 
-def _environment(settings: Settings) -> None:
+def _environment(settings: Settings, uid: str) -> None:
     cores = os.cpu_count() or 1
     os.environ.setdefault("nnUNet_n_proc_DA", str(max(1, min(12, cores - 1))))
     os.environ["nnUNet_def_n_proc"] = str(min(8, cores))
@@ -82,17 +93,23 @@ def _environment(settings: Settings) -> None:
     os.environ["nnUNet_wandb_project"] = "hippoview"
     if settings.wandb != "off":
         os.environ["nnUNet_wandb_mode"] = settings.wandb
+        os.environ["WANDB_NAME"] = f"hippoview-{uid}"
 
 
 def _beat(work: Work) -> None:
     """Give signs of life; end everything if the job is no longer this process's."""
     pause = threading.Event()
     while not pause.wait(limits.HEARTBEAT_S):
-        if not work.still_mine():
+        try:
+            mine = work.still_mine()
+        except Exception as error:  # noqa: BLE001 - one missed sign must not end the signs
+            logger.warning("No sign of life could be given: {}", type(error).__name__)
+            continue
+        if not mine:
             logger.warning("The job was cancelled or given to another process")
             if os.getpgrp() == os.getpid():
                 os.killpg(os.getpid(), signal.SIGKILL)
-            os._exit(3)
+            os._exit(_NOT_OURS)
 
 
 def _made(folder: Path) -> Path:
@@ -101,4 +118,4 @@ def _made(folder: Path) -> Path:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1])))
+    sys.exit(main(*(int(argument) for argument in sys.argv[1:3])))

@@ -41,9 +41,9 @@ def run(
     HippoViewError
         In words; anything else is a fault of the program or the machine.
     """
-    for version in registry.find():
-        if version.lineage.get("job") == work.job_id:  # it was killed after it registered
-            return version.number
+    before = registry.made_by(work.uid)
+    if before is not None:  # it was killed after it registered
+        return before.number
     config, way = request.config(), Way.of(settings)
     device = device_for(config, settings.device)
     dataset = datasets.get(request.dataset)
@@ -63,7 +63,10 @@ def run(
     metrics = card_metrics(
         figures, f"the frozen test set of {dataset.name}, mirroring {way.mirroring}"
     )
-    origin = {"parent": base_version.number if base_version else None, "job": work.job_id}
+    origin = {
+        "parent": base_version.number if base_version else None,
+        "job": work.job_id, "job_uid": work.uid,
+    }  # fmt: skip
     version = registry.add(
         made.card | {"metrics": metrics},
         made.parts,

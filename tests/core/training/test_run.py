@@ -1,7 +1,5 @@
 import contextlib
 import io
-import json
-import os
 import subprocess
 import sys
 
@@ -10,10 +8,9 @@ import psutil
 import pytest
 
 from core import jobs as module
-from core import limits
 from core.database import JOBS, connect
-from core.errors import ConflictError, NotFoundError, TrainingError
-from core.jobs import Jobs, Work
+from core.errors import ConflictError, TrainingError
+from core.jobs import Jobs
 from core.registry import Registry
 from core.settings import ROOT, Settings
 from core.storage import LocalStorage
@@ -103,6 +100,7 @@ def test_from_nothing_and_tracked_it_becomes_an_evaluated_candidate(
     version = registry.get(done.version)
     assert version.stage == "candidate"
     assert version.lineage["parent"] is None
+    assert version.lineage["job_uid"] == job.uid
     # Nothing of the first version's data and licence is claimed for it.
     assert version.card["licence"] == "not stated"
     assert not any("Decathlon" in line for line in version.card["attribution"])
@@ -135,71 +133,6 @@ def test_cancelling_ends_every_process_of_it(jobs, tmp_path):
     jobs.cancel(job.id)
 
 
-def test_one_runs_the_others_wait_in_order(jobs, monkeypatch):
-    started = []
-    monkeypatch.setattr(jobs, "_start", started.append)
-    first, second = (jobs.submit({"n": n}).id for n in range(2))
-    jobs.tick()
-    jobs.tick()
-    assert started == [first]
-    assert [job.state for job in jobs.find()] == ["queued", "running"]
-    jobs.cancel(first)
-    jobs.tick()
-    assert started == [first, second]
-
-
-def test_a_silent_job_is_lost_even_if_its_process_is_on_another_machine(jobs, engine, monkeypatch):
-    monkeypatch.setattr(jobs, "_start", lambda job_id: None)
-    job = jobs.submit({})
-    jobs.tick()
-    with engine.begin() as connection:
-        connection.execute(JOBS.update().values(host="elsewhere", pid=1, pid_started=0.0))
-    jobs.tick()
-    assert jobs.get(job.id).state == "running"
-    with engine.begin() as connection:
-        connection.execute(JOBS.update().values(heartbeat_at=module.timestamp(-1000)))
-    jobs.tick()
-    assert jobs.get(job.id).state == "lost"
-
-
-def test_a_process_whose_job_was_given_to_another_hears_of_it(jobs, engine):
-    job = jobs.submit({})
-    old, new = Work(engine, job.id), Work(engine, job.id)
-    new.pid = os.getppid()
-    old.begin()
-    assert old.still_mine()
-    new.begin()
-    assert not old.still_mine()
-    old.fail("too late")
-    assert jobs.get(job.id).state == "running"
-    new.succeed(7)
-    assert (jobs.get(job.id).state, jobs.get(job.id).version) == ("succeeded", 7)
-
-
-def test_an_epoch_done_again_replaces_what_came_after_it(jobs, engine):
-    work = Work(engine, jobs.submit({}).id)
-    values = dict.fromkeys(
-        ("train_loss", "val_loss", "dice_anterior", "dice_posterior", "seconds"), 0.5
-    )
-    for epoch in (0, 1, 2, 1):
-        work.epoch(f"{epoch:064}", epoch=epoch, **values)
-    assert [epoch.epoch for epoch in jobs.epochs(work.job_id)] == [0, 1]
-    assert len(work.checkpoints()) == 2
-
-
-def test_an_unknown_job_is_not_found(jobs):
-    for call in (jobs.get, jobs.cancel, jobs.resume, jobs.log):
-        with pytest.raises(NotFoundError):
-            call(99)
-
-
-def test_the_spec_of_a_job_is_kept_as_asked(jobs):
-    request = TrainingRequest("one", "quick", ["epochs=3"])
-    kept = jobs.get(jobs.submit(request.as_dict()).id).spec
-    assert TrainingRequest(**kept) == request
-    assert json.dumps(kept)
-
-
 def test_a_training_that_stands_still_ends_and_says_where(tmp_path):
     script = (
         "import threading; from core import limits; from core.training.__main__ import watch\n"
@@ -213,31 +146,6 @@ def test_a_training_that_stands_still_ends_and_says_where(tmp_path):
     )  # fmt: skip
     assert ended.returncode == module.STALLED_EXIT
     assert "standing_still" in ended.stderr
-
-
-def test_a_training_that_stood_still_is_started_again_but_not_for_ever(jobs, engine, monkeypatch):
-    def start_one_that_ends_so(job_id):
-        child = subprocess.Popen([sys.executable, "-c", f"raise SystemExit({module.STALLED_EXIT})"])
-        jobs._children[job_id] = child
-        child.wait()
-        with engine.begin() as connection:
-            connection.execute(
-                JOBS.update().values(pid=child.pid, pid_started=0.0, phase="Planning")
-            )
-        started.append(job_id)
-
-    started = []
-    monkeypatch.setattr(jobs, "_start", start_one_that_ends_so)
-    job = jobs.submit({})
-    for _ in range(limits.MAX_RESTARTS + 3):
-        jobs.tick()
-    assert len(started) == 1 + limits.MAX_RESTARTS
-    assert jobs.get(job.id).state == "lost"
-    assert "stood still" in jobs.get(job.id).message
-    jobs.resume(job.id)
-    jobs.tick()
-    jobs.tick()
-    assert len(started) == 3 + limits.MAX_RESTARTS  # a person's resume allows as many again
 
 
 def test_both_of_nnunets_readers_give_the_training_the_same(task04, tmp_path):
