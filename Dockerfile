@@ -39,5 +39,5 @@ USER 10001
 VOLUME /data
 EXPOSE 8501
 HEALTHCHECK --interval=30s --timeout=5s --start-period=120s \
-    CMD python -c "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ.get('PORT', '8501') + '/api/health', timeout=4)"
+    CMD python -c "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ.get('PORT', '8501') + '/api/live', timeout=4)"
 CMD ["sh", "-c", "exec python -m app --port ${PORT:-8501}"]

@@ -6,6 +6,7 @@ import sys
 
 from loguru import logger
 
+from core.cpus import limit_threads
 from core.errors import HippoViewError, SettingsError
 from core.settings import Settings, unknown_variables, variable_of
 
@@ -18,6 +19,7 @@ def main(arguments: list[str]) -> int:
     for field, value in vars(parser.parse_args(arguments)).items():
         if value is not None:
             os.environ[variable_of(field)] = str(value)
+    limit_threads()
     try:
         settings = Settings.from_environment()
         if not settings.on_loopback and not settings.admin_password:

@@ -87,6 +87,7 @@ def make_api(max_upload_mib: int) -> FastAPI:
     api.add_exception_handler(RequestValidationError, _on_bad_request)
     api.add_exception_handler(HTTPException, _on_http_error)
     api.add_exception_handler(Exception, _on_unknown_error)
+    api.get("/live")(live)
     api.get("/health", responses={503: {"description": "No model can serve."}})(health)
     api.get("/metrics", response_class=Response)(prometheus)
     api.post(
@@ -105,6 +106,11 @@ def make_api(max_upload_mib: int) -> FastAPI:
     api.include_router(admin_api.router())
     api.include_router(images.router())
     return api
+
+
+async def live() -> Response:
+    """Whether the process answers. It asks for no model, no storage, no database and no thread."""
+    return JSONResponse({"status": "alive"})
 
 
 def health() -> Response:

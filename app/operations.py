@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import psutil
 from app import metrics
 from app.services import Services, services
 from core.case import CaseRow
+from core.cpus import usable_cpus
 from core.drift import Drift, Values, compare
 from core.limits import MIB, TRASH_DAYS
 from core.training.config import FIRST_ITERATION_S, TrainingRequest, iteration_s
@@ -133,7 +133,7 @@ def status() -> dict[str, Any]:
         "disk_total_gib": round(disk.total / _GIB, 1),
         "memory_used_mib": round(psutil.Process().memory_info().rss / MIB),
         "memory_free_gib": round(memory.available / _GIB, 1),
-        "cores": os.cpu_count(),
+        "cores": usable_cpus(),
         "timings_s": metrics.mean_seconds(),
         "scans": metrics.scan_counts(),
         "programs": {name: _version(name) for name in _PROGRAMS},

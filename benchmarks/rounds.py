@@ -1,13 +1,14 @@
 """Several sides measured in turn, round by round, in one run: a table, ratios and JSON."""
 
 import json
-import os
 import platform
 import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from core.cpus import usable_cpus
 
 OUT = Path("artifacts/benchmarks")
 Times = dict[str, list[float]]
@@ -60,7 +61,7 @@ def machine() -> dict[str, Any]:
     known = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16")
     return {
         "cpu": model,
-        "cores": os.cpu_count(),
+        "cores": usable_cpus(),
         "has": [name for name in known if name in flags.split()],
         "python": platform.python_version(),
     }

@@ -19,6 +19,7 @@ import torch
 from loguru import logger
 
 from benchmarks.rounds import alternate, table
+from core.cpus import usable_cpus
 from core.storage import LocalStorage
 from core.training.config import TrainingConfig, TrainingRequest
 from core.training.fit import make_ready
@@ -59,7 +60,7 @@ def main(source: Path, rounds: int) -> None:
 def _stock(ready):
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-    os.environ["nnUNet_n_proc_DA"] = str(max(1, (os.cpu_count() or 2) - 1))  # noqa: SIM112
+    os.environ["nnUNet_n_proc_DA"] = str(max(1, usable_cpus() - 1))  # noqa: SIM112
     return _begun(nnUNetTrainer(*_arguments(ready)))
 
 

@@ -59,7 +59,10 @@ def _show() -> None:
                 ],
                 hide_index=True, border="horizontal",
             )  # fmt: skip
-    st.caption("For monitoring: /api/health and /api/metrics (Prometheus).")
+    st.caption(
+        "For monitoring: /api/live (the process), /api/health (the model) and /api/metrics "
+        "(Prometheus)."
+    )
 
 
 _show()

@@ -118,14 +118,16 @@ def test_the_start_command_serves_and_the_health_check_sees_it(tmp_path):
         process.wait(60)
 
 
-def test_the_deployment_names_real_settings_and_the_health_check():
+def test_the_deployment_names_real_settings_and_the_probe():
     service = yaml.safe_load((ROOT / "deploy" / "cloudrun.yaml").read_text())
     container = service["spec"]["template"]["spec"]["containers"][0]
     known = {variable_of(name) for name in Settings.__dataclass_fields__}
     assert {variable["name"] for variable in container["env"]} <= known
     secret = next(v for v in container["env"] if v["name"] == "HIPPOVIEW_ADMIN_PASSWORD")
     assert "value" not in secret
-    assert container["startupProbe"]["httpGet"]["path"] == "/api/health"
+    for probe in ("startupProbe", "livenessProbe"):
+        assert container[probe]["httpGet"]["path"] == "/api/live"
+    assert "/api/live" in of("HEALTHCHECK")[0]
     assert str(container["ports"][0]["containerPort"]) == of("EXPOSE")[0]
     limits = service["spec"]["template"]["metadata"]["annotations"]
     assert limits["autoscaling.knative.dev/maxScale"] == "1"  # its database is its own

@@ -1,7 +1,6 @@
 """The one interface of the backends, and which of them a machine gets."""
 
 import importlib.util
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 from loguru import logger
 from numpy.typing import NDArray
 
+from core.cpus import usable_cpus
 from core.errors import DeviceError, HippoViewError, ModelError
 from core.model import Model
 from core.predictor.recipe import Recipe
@@ -141,8 +141,8 @@ def _loaded(model: Model, recipe: Recipe, backend: str, precision: str, passes: 
         _needs("openvino", "openvino")
         from core.predictor.openvino_network import OpenVINONetwork
 
-        cores = os.cpu_count() or 1
-        at_once = max(n for n in range(1, passes + 1) if passes % n == 0 and n <= cores)
+        cpus = usable_cpus()
+        at_once = max(n for n in range(1, passes + 1) if passes % n == 0 and n <= cpus)
         ranges = model.int8_ranges() if precision in ("auto", "int8") else []
         if ranges:
             members = [

@@ -5,7 +5,6 @@ not needed, and there is no intermediate file to go stale.
 """
 
 import contextlib
-import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ sys.modules.setdefault("openvino.tools.ovc", None)  # type: ignore[arg-type]
 import openvino as ov
 from openvino import opset15 as op
 
+from core.cpus import allowed_cpus, usable_cpus
 from core.errors import ModelError
 from core.predictor.recipe import Recipe
 
@@ -89,9 +89,9 @@ class OpenVINONetwork:
         # As it comes OpenVINO computes in bfloat16 wherever the CPU can, and does not say so.
         how: dict[str, Any] = {"INFERENCE_PRECISION_HINT": _TYPES.get(precision, ov.Type.f32)}
         if at_once > 1:
-            how |= {"NUM_STREAMS": at_once, "INFERENCE_NUM_THREADS": os.cpu_count() or 1}
+            how |= {"NUM_STREAMS": at_once, "INFERENCE_NUM_THREADS": usable_cpus()}
         else:
-            how["PERFORMANCE_HINT"] = "LATENCY"
+            how |= {"PERFORMANCE_HINT": "LATENCY"} | _threads()
         compiled = ov.Core().compile_model(network, "CPU", how)
         used = compiled.get_property("INFERENCE_PRECISION_HINT")
         names = {kind: name for name, kind in _TYPES.items()}
@@ -211,6 +211,12 @@ class _Graph:
         return op.fake_quantize(op.constant(weight), -edge, edge, -edge, edge, 255)
 
 
+def _threads() -> dict[str, Any]:
+    """OpenVINO follows the process's affinity itself, and knows nothing of a quota."""
+    cpus = usable_cpus()
+    return {"INFERENCE_NUM_THREADS": cpus} if cpus < allowed_cpus() else {}
+
+
 def _by_channel(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return values.reshape(1, -1, 1, 1, 1)
 
@@ -260,7 +266,7 @@ def ranges_of(
         ]
 
     compiled = ov.Core().compile_model(
-        graph.model(extremes), "CPU", {"INFERENCE_PRECISION_HINT": _TYPES["float32"]}
+        graph.model(extremes), "CPU", {"INFERENCE_PRECISION_HINT": _TYPES["float32"]} | _threads()
     )
     found = [list(compiled([patch[None, None]]).values()) for patch in patches]
     means = np.array(found, np.float64).reshape(len(found), -1, 2).mean(0)

@@ -15,6 +15,7 @@ import safetensors.torch
 import torch
 from numpy.typing import NDArray
 
+from core.cpus import usable_cpus
 from core.errors import ModelError
 from core.predictor.recipe import Recipe
 
@@ -43,7 +44,7 @@ class TorchNetwork:
         self.backend = "cuda" if device == "cuda" else "torch-cpu"
         self.precision = "float16" if device == "cuda" else "float32"
         self.batch = _CUDA_BATCH if device == "cuda" else 1
-        torch.set_num_threads(os.cpu_count() or 1)
+        torch.set_num_threads(usable_cpus())
         self._network = network_of(recipe, weights).to(device).eval()
 
     def logits(self, patches: NDArray[np.float32]) -> NDArray[np.float32]:

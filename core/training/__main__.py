@@ -86,9 +86,6 @@ def watch() -> None:
 
 
 def _environment(settings: Settings, uid: str) -> None:
-    cores = os.cpu_count() or 1
-    os.environ.setdefault("nnUNet_n_proc_DA", str(max(1, min(12, cores - 1))))
-    os.environ["nnUNet_def_n_proc"] = str(min(8, cores))
     os.environ["nnUNet_wandb_enabled"] = "0" if settings.wandb == "off" else "1"
     os.environ["nnUNet_wandb_project"] = "hippoview"
     if settings.wandb != "off":

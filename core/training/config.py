@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from core.cpus import limit_threads, usable_cpus
 from core.errors import TrainingError
 
 PRESETS = {
@@ -27,6 +28,9 @@ _START_S = 45.0
 _PER_TEST_CASE_S = 3.0
 # Hydra's mark of a value that a preset must give; Hydra itself takes half a second to import.
 _MISSING: Any = "???"
+# nnU-Net's own numbers of processes, at most: those that change batches for a GPU, and those that
+# read and write cases.
+_WORKERS, _READERS = 12, 8
 _PACKAGES = ("torch", "nnunetv2", "hydra")
 _FOLDER = Path(__file__).parent / "conf"
 # Hydra keeps its state in a global: one composition at a time.
@@ -163,10 +167,17 @@ def check_installed() -> None:
 
 
 def share_cores() -> None:
-    """Let threads that wait for others sleep: spinning, they keep the cores from other programs,
-    and a training beside another took six times as long. Before PyTorch is imported.
+    """Take the CPUs that this process may use and no more. Before PyTorch is imported.
+
+    Threads that wait for others sleep: spinning, they keep the cores from other programs, and a
+    training beside another took six times as long.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    limit_threads()
+    cpus = usable_cpus()
+    # nnU-Net's own count is the host's, or a dozen.
+    os.environ.setdefault("nnUNet_n_proc_DA", str(max(1, min(_WORKERS, cpus - 1))))
+    os.environ["nnUNet_def_n_proc"] = str(min(_READERS, cpus))
 
 
 def estimate_s(

@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import json
 import re
+import shutil
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
@@ -193,13 +194,24 @@ def _unpack(archive: Path, folder: Path) -> None:
                         "Split it into two data sets.",
                         code="too_large",
                     )
-                tar.extract(member, folder, set_attrs=False, filter="data")
+                _write_member(tar, member, folder)
     except (tarfile.TarError, EOFError, OSError) as error:
         raise InputError(
             "The archive is damaged or holds names that lead outside of it",
             "Pack it again: tar -cf dataset.tar FOLDER",
             code="bad_source",
         ) from error
+
+
+def _write_member(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
+    """Write one plain file of a tar; ``extract(filter=...)`` is not in every Python 3.11."""
+    target = (folder / member.name.lstrip("/")).resolve()
+    content = tar.extractfile(member)
+    if content is None or folder.resolve() not in target.parents:
+        raise tarfile.ExtractError(f"{member.name!r} leads outside of the archive")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with content, target.open("wb") as out:
+        shutil.copyfileobj(content, out)
 
 
 def _pairs(root: Path, report: Report) -> dict[str, tuple[Path, Path]]:

@@ -5,7 +5,9 @@ import itertools
 import json
 import re
 import socket
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -13,6 +15,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from core.database import DATABASE_NAME
 from core.pipeline import analyse
 from tests.scans import as_bytes, example, image, noise, stream, template_head
 from tests.server import Server, running
@@ -272,7 +275,7 @@ def test_a_full_queue_answers_503_with_a_time_and_loses_nothing(narrow_server):
         assert send(client, SCAN).status_code == 200
 
 
-def test_a_server_without_a_model_says_so(tmp_path):
+def test_a_server_without_a_model_says_so_and_is_alive(tmp_path):
     empty = tmp_path / "model"
     empty.mkdir()
     with (
@@ -289,3 +292,8 @@ def test_a_server_without_a_model_says_so(tmp_path):
         assert_shape(refused)
         assert "Retry-After" in refused.headers
         assert json.loads(refused.text)["error"]["code"] == "model_unavailable"
+        (tmp_path / "var" / "storage").rename(tmp_path / "gone")
+        with closing(sqlite3.connect(tmp_path / "var" / DATABASE_NAME, isolation_level=None)) as db:
+            db.execute("BEGIN EXCLUSIVE")
+            # The database waits for its lock for 30 s: a probe does not.
+            assert client.get("/live", timeout=10).json() == {"status": "alive"}
