@@ -18,7 +18,7 @@ from core import example
 from core.accounts import Accounts
 from core.cases import Cases
 from core.corrections import Corrections, MaskVersion
-from core.database import connect
+from core.database import DATABASE_NAME, connect
 from core.errors import (
     BusyError,
     ConflictError,
@@ -26,6 +26,7 @@ from core.errors import (
     HippoViewError,
     InputError,
     ModelError,
+    SettingsError,
 )
 from core.intake import Source, vetted
 from core.jobs import Jobs
@@ -158,14 +159,33 @@ class Services:
         return number
 
 
+def empty_incoming(data_dir: Path) -> Path:
+    """The folder of private copies, without those of a process that was killed.
+
+    Raises
+    ------
+    SettingsError
+        It holds files, and no server of ours ever ran here: they are somebody's.
+    """
+    incoming = data_dir / "incoming"
+    incoming.mkdir(parents=True, exist_ok=True, mode=0o700)
+    leftovers = [path for path in incoming.iterdir() if path.is_file()]
+    if leftovers and not (data_dir / DATABASE_NAME).is_file():
+        raise SettingsError(
+            f"The folder {incoming.name} in HIPPOVIEW_DATA_DIR holds files that are not of this "
+            "server, which would be removed",
+            "Point HIPPOVIEW_DATA_DIR to a folder of its own.",
+        )
+    for leftover in leftovers:
+        leftover.unlink()
+    return incoming
+
+
 @st.cache_resource(show_spinner=False)
 def services() -> Services:
     """The services of this process; the model is loaded in the background."""
     settings = Settings.from_environment()
-    incoming = settings.data_dir / "incoming"
-    incoming.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for leftover in incoming.iterdir():  # of a process that was killed
-        leftover.unlink()
+    incoming = empty_incoming(settings.data_dir)
     engine = connect(settings.data_dir)
     storage = open_storage(settings)
     cases = Cases(engine, storage)

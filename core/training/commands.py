@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.claim import claim
 from core.database import DATABASE_NAME, connect
 from core.errors import InputError
 from core.model import Model, load_model, measured_on, opened
@@ -161,8 +162,8 @@ def _train(options: argparse.Namespace, settings: Settings) -> int:
 def _sweep(options: argparse.Namespace, settings: Settings) -> int:
     check_installed()
     share_cores()
-    from core.training.runs import train
-    from core.training.sweep import check_held_out, folder_of, grid, table_of
+    from core.training.runs import is_run, train
+    from core.training.sweep import SWEEP_NAME, check_held_out, folder_of, grid, table_of
 
     requests = grid(TrainingRequest(options.dataset, options.preset, options.overrides))
     datasets = Datasets(open_storage(settings))
@@ -170,6 +171,10 @@ def _sweep(options: argparse.Namespace, settings: Settings) -> int:
         seen = {case["content_sha256"] for case in reference_of(model)}
     for request in requests:
         check_held_out(request.config(), datasets.get(options.dataset), seen)
+    claim(
+        options.out, "sweep",
+        known=lambda folder: all(is_run(p) or p.name == SWEEP_NAME for p in folder.iterdir()),
+    )  # fmt: skip
     outcomes = []
     for request in requests:
         folder = folder_of(request, options.out)
@@ -178,7 +183,7 @@ def _sweep(options: argparse.Namespace, settings: Settings) -> int:
         figures = _measured([str(made)], datasets.get(options.dataset), "fold", folder, settings)
         outcomes.append(tuple(d["mean"] for d in figures["dice"].values()))
     table = table_of(requests, outcomes)
-    write_whole(options.out / "sweep.txt", table.encode())
+    write_whole(options.out / SWEEP_NAME, table.encode())
     sys.stdout.write(table)
     return 0
 
@@ -186,6 +191,7 @@ def _sweep(options: argparse.Namespace, settings: Settings) -> int:
 def _evaluate(options: argparse.Namespace, settings: Settings) -> int:
     check_installed()
     dataset = Datasets(open_storage(settings)).get(options.dataset)
+    claim(options.out, "evaluation", also=("training",))
     figures = _measured(options.models, dataset, options.cases, options.out, settings)
     for label, dice in figures["dice"].items():
         sys.stdout.write(
@@ -320,6 +326,7 @@ def _lineage(model: Path) -> dict[str, Any]:
 
 def _export(options: argparse.Namespace, settings: Settings) -> int:
     with registry_of(settings).open(options.number) as model:
+        claim(options.out, "model")
         if options.nnunet:
             check_installed()
             from core.predictor.checkpoint import write_for_nnunet
@@ -328,7 +335,6 @@ def _export(options: argparse.Namespace, settings: Settings) -> int:
             sys.stdout.write(f"{options.out}\n")
             return 0
         for name in (*model.card["files"], "card.json"):
-            options.out.mkdir(parents=True, exist_ok=True)
             write_whole(options.out / name, (model.folder / name).read_bytes())
     sys.stdout.write(f"{options.out}\n")
     return 0
@@ -346,6 +352,7 @@ def _join(options: argparse.Namespace, settings: Settings) -> int:
         tempfile.TemporaryDirectory() as scratch,
     ):
         models = [stack.enter_context(_model(text, settings)) for text in options.models]
+        claim(options.out, "model")
         join(models, dataset, files, Path(scratch)).write(options.out)
     sys.stdout.write(f"{options.out}\n")
     return 0

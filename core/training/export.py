@@ -3,8 +3,8 @@
 import hashlib
 import importlib.metadata
 import json
-import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -75,15 +75,12 @@ class Made:
     @contextmanager
     def as_model(self, scratch: Path) -> Iterator[Model]:
         """As a model of files, for as long as the block lasts."""
-        made = scratch / "candidate"
-        made.mkdir(exist_ok=True)
-        for name, content in self.parts.items():
-            (made / name).write_bytes(content)
         card = self.card
-        try:
+        with tempfile.TemporaryDirectory(prefix="candidate-", dir=scratch) as name:
+            made = Path(name)
+            for part, content in self.parts.items():
+                (made / part).write_bytes(content)
             yield Model(made, card, "new", card["name"], "", card["configuration"], LABELS)
-        finally:
-            shutil.rmtree(made)
 
     def write(self, folder: Path) -> None:
         """Write it as a model folder; the card, which names the others' hashes, last."""
