@@ -106,13 +106,20 @@ def export(
     parts = {
         _WEIGHTS: trainer.weights(),
         "plans.json": json.dumps(ready.plans, indent=1).encode(),
-        "dataset.json": (ready.files / "dataset.json").read_bytes(),
+        "dataset.json": _description(ready.files / "dataset.json"),
         REFERENCE_NAME: reference_file(reference),
     }
     card = _card(config, request, ready, trainer, base)
     made = Made(card, parts, {case["content_sha256"] for case in reference})
     progress.phase("Trying int8 on the frozen test set")
     return with_int8(made, ready.dataset, ready.files, ready.folder)
+
+
+def _description(file: Path) -> bytes:
+    """A data set's ``dataset.json`` without its cases' names, which do not go with a model."""
+    content = file.read_bytes()
+    described = json.loads(content)
+    return json.dumps(described, indent=1).encode() if described.pop("dataset", None) else content
 
 
 def lineage(config: TrainingConfig, request: TrainingRequest, dataset: Dataset) -> dict[str, Any]:

@@ -15,13 +15,13 @@ from typing import Any
 from loguru import logger
 
 from core.claim import claim
-from core.errors import TrainingError
+from core.errors import NotFoundError, TrainingError
 from core.model import CARD_NAME
 from core.predictor.service import OpenModel
 from core.registry import reference_of
 from core.storage import write_whole
 from core.training.config import TrainingConfig, TrainingRequest
-from core.training.dataset import Datasets
+from core.training.dataset import Dataset, Datasets
 from core.training.export import export, lineage
 from core.training.fit import Base, Ready, device_for, fit, make_ready
 from core.training.progress import Events
@@ -63,7 +63,7 @@ def train(
     """
     config = request.config()
     made = folder / MODEL_NAME
-    dataset = datasets.get(request.dataset)
+    dataset = dataset_of(folder, datasets, request.dataset)
     _claim(folder, lineage(config, request, dataset))
     if (made / CARD_NAME).is_file():
         logger.info("This training has come to its end before")
@@ -100,6 +100,17 @@ def _train(
 def is_run(folder: Path) -> bool:
     """Whether a folder has the note of a training of ours."""
     return _noted(folder) is not None
+
+
+def dataset_of(folder: Path, datasets: Datasets, name: str) -> Dataset:
+    """The data set of a run: as it was when the run began, else as it is."""
+    note = _noted(folder)
+    if note is not None and note.get("dataset") == name:
+        try:
+            return datasets.get(name, note["dataset_sha256"])
+        except NotFoundError:  # not kept: of another installation, or of an earlier version
+            pass
+    return datasets.get(name)
 
 
 def _claim(folder: Path, asked: dict[str, Any]) -> None:
