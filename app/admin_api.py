@@ -11,6 +11,7 @@ from app.services import services
 from core.jobs import Job
 from core.registry import Version
 from core.training.config import TrainingRequest
+from core.training.reviewed import follow_before
 
 
 class NewTraining(BaseModel):
@@ -64,6 +65,7 @@ def train(asked: NewTraining) -> dict[str, Any]:
     shared = services()
     request = TrainingRequest(asked.dataset, asked.preset, asked.overrides)
     request.config()
+    follow_before(request.dataset, shared.cases, shared.storage)
     shared.datasets.get(request.dataset)
     return _job(shared.jobs.submit(request.as_dict()))
 

@@ -18,7 +18,7 @@ from core import example
 from core.accounts import Accounts
 from core.cases import Cases
 from core.corrections import Corrections, MaskVersion
-from core.database import connect
+from core.database import DATABASE_NAME, connect
 from core.errors import (
     BusyError,
     ConflictError,
@@ -26,6 +26,7 @@ from core.errors import (
     HippoViewError,
     InputError,
     ModelError,
+    SettingsError,
 )
 from core.intake import Source, vetted
 from core.jobs import Jobs
@@ -174,12 +175,32 @@ class Services:
         self.predictors.follow(lambda: self.registry.serving().number, self.registry.open)
 
 
+def empty_incoming(data_dir: Path) -> Path:
+    """The folder of private copies, without those of a process that was killed.
+
+    Raises
+    ------
+    SettingsError
+        It holds files, and no server of ours ever ran here: they are somebody's.
+    StorageError
+    """
+    incoming = data_dir / "incoming"
+    held = incoming.is_dir() and any(incoming.iterdir())
+    if held and not (data_dir / DATABASE_NAME).is_file():
+        raise SettingsError(
+            f"The folder {incoming.name} in HIPPOVIEW_DATA_DIR holds files that are not of this "
+            "server, which would be removed",
+            "Point HIPPOVIEW_DATA_DIR to a folder of its own.",
+        )
+    clear_unless_shared(incoming)
+    return incoming
+
+
 @st.cache_resource(show_spinner=False)
 def services() -> Services:
     """The services of this process; the model is loaded in the background."""
     settings = Settings.from_environment()
-    incoming = settings.data_dir / "incoming"
-    clear_unless_shared(incoming)
+    incoming = empty_incoming(settings.data_dir)
     engine = connect(settings.data_dir)
     storage = open_storage(settings)
     cases = Cases(engine, storage)

@@ -3,8 +3,9 @@
 import shutil
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import plotly.graph_objects as go
 import streamlit as st
@@ -18,9 +19,9 @@ from core.jobs import Epoch, Job
 from core.limits import MAX_ARCHIVE_MIB, MIN_DATASET_CASES
 from core.settings import ROOT
 from core.training.config import TrainingRequest
-from core.training.dataset import Dataset
+from core.training.dataset import REVIEWED_NAME, Dataset
 from core.training.prepare import Report, TooFewCasesError, prepare
-from core.training.reviewed import REVIEWED_NAME, usable, write_reviewed
+from core.training.reviewed import changes, follow, follow_before, usable
 
 _REFRESH_S = 2.0
 _LOG_LINES = 200
@@ -63,7 +64,7 @@ def add_data_set(shared: Services) -> None:
         with tempfile.NamedTemporaryFile(dir=shared.incoming, suffix=".tar") as archive:
             shutil.copyfileobj(file, archive, _CHUNK_BYTES)
             archive.flush()
-            _prepare(shared, Path(archive.name), name)
+            _prepare(partial(prepare, Path(archive.name), shared.storage, name))
     _from_reviews(shared)
 
 
@@ -72,25 +73,25 @@ def _from_reviews(shared: Services) -> None:
     count = len(usable(shared.cases))
     st.markdown(
         f"Or from the cases of this server: **{count} accepted or corrected**, of which at least "
-        f"{MIN_DATASET_CASES} are needed. Prepared again, new ones are added."
+        f"{MIN_DATASET_CASES} are needed. The set follows the reviews: prepared again, which a "
+        "training on it does itself, it takes new cases and newer masks, and those that were "
+        "rejected or deleted leave it, its test set included."
     )
     if st.button(
         "Use the reviewed cases", disabled=count < MIN_DATASET_CASES,
         icon=":material/fact_check:",
     ):  # fmt: skip
-        with tempfile.TemporaryDirectory() as folder:
-            write_reviewed(shared.cases, Path(folder))
-            _prepare(shared, Path(folder), REVIEWED_NAME)
+        _prepare(partial(follow, shared.cases, shared.storage))
 
 
-def _prepare(shared: Services, source: Path, name: str) -> None:
+def _prepare(make: Callable[..., tuple[Dataset, Report]]) -> None:
     bar = st.progress(0.0, "Unpacking")
 
     def tell(done: int, total: int) -> None:
         bar.progress(done / max(1, total), f"Checking the scans: {done} of {total}")
 
     try:
-        prepare(source, shared.storage, name, tell)
+        make(on_case=tell)
     except TooFewCasesError as error:
         show_error(error)
         _report(error.report)
@@ -99,6 +100,18 @@ def _prepare(shared: Services, source: Path, name: str) -> None:
         show_error(error)
         return
     st.session_state["data-set-turn"] += 1
+    st.rerun()
+
+
+def submit(shared: Services, request: dict[str, Any]) -> None:
+    """Queue a training; on the reviewed cases as they are now."""
+    try:
+        with st.spinner("Looking for newer reviews"):
+            follow_before(request["dataset"], shared.cases, shared.storage)
+        shared.jobs.submit(request)
+    except HippoViewError as error:
+        show_error(error)
+        return
     st.rerun()
 
 
@@ -119,6 +132,11 @@ def data_set_summary(shared: Services, dataset: Dataset) -> None:
     except HippoViewError as error:
         show_error(error)
         return
+    if dataset.name == REVIEWED_NAME and (behind := changes(shared.cases, shared.storage)):
+        st.info(
+            f"Reviewed since: {behind.in_words}. A training takes them in before it begins.",
+            icon=":material/update:",
+        )
     _report(Report(**found))
 
 
@@ -126,7 +144,11 @@ def _report(report: Report) -> None:
     found = [
         *((n, "left out", w) for n, w in sorted(report.left_out.items())),
         *((n, "mended", w) for n, w in sorted(report.mended.items())),
+        *((n, "taken anew", "its files are others than before") for n in sorted(report.changed)),
+        *((n, "gone", "it is no longer in the source") for n in sorted(report.gone)),
     ]
+    for rule in report.rules:
+        st.caption(plain(rule))
     rows = [
         {"File or case": plain(name), "State": state, "Why": plain(why[0].upper() + why[1:])}
         for name, state, why in found

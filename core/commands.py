@@ -17,6 +17,7 @@ from core.pipeline import NOTICE
 from core.settings import Settings
 from core.storage import open_storage, write_whole
 from core.training.download import TASK04_URL, download
+from core.training.patients import read_table
 from core.training.prepare import TooFewCasesError, prepare
 
 if TYPE_CHECKING:
@@ -41,6 +42,12 @@ def add_data(commands: "Commands") -> None:
     command.add_argument("source", metavar="SRC", help="folder, .tar, or https address of a .tar")
     command.add_argument("--sha256", metavar="SUM", help="of a downloaded archive")
     command.add_argument("--name", help="default: the name of SRC")
+    command.add_argument(
+        "--patients", metavar="TABLE", type=Path,
+        help="CSV with the columns case,patient. Without it, cases with the same sub-XX in their "
+        "names, or that differ only by a side at the end (_L, _R, _left, _right), are of one "
+        "patient",
+    )  # fmt: skip
     command.add_argument("--json", action="store_true", help="print the report as JSON")
     command.set_defaults(run=_prepare)
 
@@ -68,8 +75,9 @@ def _prepare(options: argparse.Namespace, settings: Settings) -> int:
     if options.source.startswith("https://"):
         expected = f"sha256:{options.sha256}" if options.sha256 else None
         source = download(options.source, settings.data_dir / "downloads", expected)
+    table = read_table(options.patients) if options.patients else None
     try:
-        dataset, report = prepare(source, open_storage(settings), name)
+        dataset, report = prepare(source, open_storage(settings), name, table=table)
     except TooFewCasesError as error:
         sys.stdout.write("\n".join(error.report.lines()) + "\n")
         raise

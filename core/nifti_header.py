@@ -113,6 +113,27 @@ class Header:
         return self.block + EXTENSION_FLAG
 
 
+def is_nifti_name(name: str) -> bool:
+    """Whether a file's name ends as NIfTI's do, in capitals or not.
+
+    >>> is_nifti_name("T1.NII.GZ"), is_nifti_name("._T1.nii"), is_nifti_name("T1.nii.json")
+    (True, True, False)
+    """
+    return stem_of(name) != name
+
+
+def stem_of(name: str) -> str:
+    """A file's name without ``.nii`` or ``.nii.gz``, in capitals or not.
+
+    >>> stem_of("T1.NII.GZ"), stem_of("T1.v2.nii"), stem_of("notes.gz")
+    ('T1', 'T1.v2', 'notes.gz')
+    """
+    for suffix in (".nii.gz", ".nii"):
+        if name.lower().endswith(suffix):
+            return name[: -len(suffix)]
+    return name
+
+
 def parse_header(start: bytes) -> Header:
     """Read and check a header.
 

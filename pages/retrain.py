@@ -5,7 +5,7 @@ import streamlit as st
 from app.auth import admit
 from app.operations import measured_iteration_s
 from app.services import services
-from app.training import add_data_set, data_set_summary, duration, show_job
+from app.training import add_data_set, data_set_summary, duration, show_job, submit
 from app.words import show_error
 from core.errors import HippoViewError
 from core.jobs import Job
@@ -44,8 +44,7 @@ def _new(datasets: list[Dataset]) -> None:
             seconds = estimate_s(request.config(), len(chosen.test), measured_iteration_s(shared))
             st.markdown(f"It will take about **{duration(seconds)}** on this machine.")
             if st.button("Retrain", type="primary", icon=":material/model_training:"):
-                shared.jobs.submit(request.as_dict())
-                st.rerun()
+                submit(shared, request.as_dict())
     with right:
         st.subheader("Data set", anchor=False)
         data_set_summary(shared, chosen)

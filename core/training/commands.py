@@ -9,6 +9,8 @@ from contextlib import ExitStack, contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.cases import Cases
+from core.claim import claim
 from core.database import DATABASE_NAME, connect
 from core.errors import InputError
 from core.model import Model, load_model, measured_on, opened
@@ -20,6 +22,7 @@ from core.settings import Settings
 from core.storage import open_storage, write_whole
 from core.training.config import PRESETS, TrainingRequest, check_installed, share_cores
 from core.training.dataset import Dataset, Datasets
+from core.training.reviewed import follow_before
 from core.training.statistics import card_metrics, difference_words, paired
 
 if TYPE_CHECKING:
@@ -146,8 +149,10 @@ def _add_request(command: argparse.ArgumentParser) -> None:
 def _train(options: argparse.Namespace, settings: Settings) -> int:
     check_installed()
     share_cores()
-    from core.training.runs import train
+    from core.training.runs import is_run, train
 
+    if not is_run(options.out):
+        _follow_reviews(options.dataset, settings)
     with redirect_stdout(sys.stderr):  # nnU-Net talks
         made = train(
             TrainingRequest(options.dataset, options.preset, options.overrides), options.out,
@@ -161,31 +166,46 @@ def _train(options: argparse.Namespace, settings: Settings) -> int:
 def _sweep(options: argparse.Namespace, settings: Settings) -> int:
     check_installed()
     share_cores()
-    from core.training.runs import train
-    from core.training.sweep import check_held_out, folder_of, grid, table_of
+    from core.training.runs import dataset_of, is_run, train
+    from core.training.sweep import SWEEP_NAME, check_held_out, folder_of, grid, table_of
 
     requests = grid(TrainingRequest(options.dataset, options.preset, options.overrides))
     datasets = Datasets(open_storage(settings))
+    if not options.out.exists():
+        _follow_reviews(options.dataset, settings)
     with in_service(settings)() as model:
         seen = {case["content_sha256"] for case in reference_of(model)}
     for request in requests:
         check_held_out(request.config(), datasets.get(options.dataset), seen)
+    claim(
+        options.out, "sweep",
+        known=lambda folder: all(is_run(p) or p.name == SWEEP_NAME for p in folder.iterdir()),
+    )  # fmt: skip
     outcomes = []
     for request in requests:
         folder = folder_of(request, options.out)
         with redirect_stdout(sys.stderr):
             made = train(request, folder, datasets, in_service(settings), settings.device)
-        figures = _measured([str(made)], datasets.get(options.dataset), "fold", folder, settings)
+        dataset = dataset_of(folder, datasets, options.dataset)
+        figures = _measured([str(made)], dataset, "fold", folder, settings)
         outcomes.append(tuple(d["mean"] for d in figures["dice"].values()))
     table = table_of(requests, outcomes)
-    write_whole(options.out / "sweep.txt", table.encode())
+    write_whole(options.out / SWEEP_NAME, table.encode())
     sys.stdout.write(table)
     return 0
+
+
+def _follow_reviews(name: str, settings: Settings) -> None:
+    """If the data set is that of the reviewed cases, take in newer reviews."""
+    if (settings.data_dir / DATABASE_NAME).is_file():
+        storage = open_storage(settings)
+        follow_before(name, Cases(connect(settings.data_dir), storage), storage)
 
 
 def _evaluate(options: argparse.Namespace, settings: Settings) -> int:
     check_installed()
     dataset = Datasets(open_storage(settings)).get(options.dataset)
+    claim(options.out, "evaluation", also=("training",))
     figures = _measured(options.models, dataset, options.cases, options.out, settings)
     for label, dice in figures["dice"].items():
         sys.stdout.write(
@@ -320,6 +340,7 @@ def _lineage(model: Path) -> dict[str, Any]:
 
 def _export(options: argparse.Namespace, settings: Settings) -> int:
     with registry_of(settings).open(options.number) as model:
+        claim(options.out, "model")
         if options.nnunet:
             check_installed()
             from core.predictor.checkpoint import write_for_nnunet
@@ -328,7 +349,6 @@ def _export(options: argparse.Namespace, settings: Settings) -> int:
             sys.stdout.write(f"{options.out}\n")
             return 0
         for name in (*model.card["files"], "card.json"):
-            options.out.mkdir(parents=True, exist_ok=True)
             write_whole(options.out / name, (model.folder / name).read_bytes())
     sys.stdout.write(f"{options.out}\n")
     return 0
@@ -346,6 +366,7 @@ def _join(options: argparse.Namespace, settings: Settings) -> int:
         tempfile.TemporaryDirectory() as scratch,
     ):
         models = [stack.enter_context(_model(text, settings)) for text in options.models]
+        claim(options.out, "model")
         join(models, dataset, files, Path(scratch)).write(options.out)
     sys.stdout.write(f"{options.out}\n")
     return 0

@@ -3,6 +3,10 @@
 In the storage below ``datasets/<name>``: ``imagesTr``, ``labelsTr`` (to train on), ``imagesTs``,
 ``labelsTs`` (the frozen test set), ``dataset.json``, ``split.json`` (who is where, with hashes)
 and ``report.json`` (what was kept, mended and left out, and why).
+
+A file that a split names is never written again. When a preparation changes the split, the old
+one is kept as ``revisions/<sha256>.json``, and ``history.json`` says until when it held and who
+was in its test set: what was trained on it, or still is, reads what it began with.
 """
 
 import hashlib
@@ -10,6 +14,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +26,17 @@ from core.storage import Storage
 FOLDS = 5
 NNUNET_NAME = "Dataset001_Hippocampus"
 SPLIT_NAME, REPORT_NAME, DATASET_NAME = "split.json", "report.json", "dataset.json"
+HISTORY_NAME = "history.json"
+# The set of this name follows its source: a case that changed there is taken anew, one that is
+# no longer there leaves. Every other set keeps what it has.
+REVIEWED_NAME = "reviewed"
 # nnU-Net's reader. Its default, SimpleITK, reads the same values and may hang
 # (github.com/SimpleITK/SimpleITK/pull/2713).
 READER = "NibabelIO"
 _FOLDER = "datasets"
+_REVISIONS = "revisions"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-_TEST = -1
+TEST = -1  # the fold of the frozen test set
 
 
 @dataclass(frozen=True)
@@ -43,6 +53,8 @@ class Entry:
         Of the files in the storage.
     fold : int
         0 to 4, or -1 for the frozen test set.
+    tag : str
+        Stands in the names of its files, where those of an older mask are kept beside them.
     """
 
     patient: str
@@ -50,11 +62,12 @@ class Entry:
     image_sha256: str
     label_sha256: str
     fold: int
+    tag: str = ""
 
     @property
     def is_test(self) -> bool:
         """Whether it belongs to the frozen test set."""
-        return self.fold == _TEST
+        return self.fold == TEST
 
 
 @dataclass(frozen=True)
@@ -118,8 +131,8 @@ class Datasets:
                 continue
         return found
 
-    def get(self, name: str) -> Dataset:
-        """One data set.
+    def get(self, name: str, sha256: str | None = None) -> Dataset:
+        """One data set, as it is or as it was under a hash.
 
         Raises
         ------
@@ -127,12 +140,57 @@ class Datasets:
         """
         try:
             content = self.storage.read(key_of(name, SPLIT_NAME))
+            if sha256 not in (None, _sha256(content)):
+                content = self.storage.read(key_of(name, _REVISIONS, f"{sha256}.json"))
         except NotFoundError as error:
             raise NotFoundError(
-                f"There is no data set {name!r}", "Prepare it: python -m core data prepare SRC"
+                f"There is no data set {name!r}" + (f" of the hash {sha256}" if sha256 else ""),
+                "Prepare it: python -m core data prepare SRC",
             ) from error
-        entries = {case: Entry(**entry) for case, entry in json.loads(content)["cases"].items()}
-        return Dataset(name, entries, hashlib.sha256(content).hexdigest())
+        return _dataset(name, content)
+
+    def former(self, name: str) -> dict[str, Entry]:
+        """The cases that a data set once had and has no more, as they were last."""
+        present = self.get(name).cases
+        former: dict[str, Entry] = {}
+        for revision in self.history(name):
+            former |= self.get(name, revision["sha256"]).cases
+        return {case: entry for case, entry in former.items() if case not in present}
+
+    def history(self, name: str) -> list[dict[str, Any]]:
+        """What a data set was before, the oldest first.
+
+        Returns
+        -------
+        list of dict
+            ``sha256``; ``until``, UTC; ``test_key`` and ``test``, the cases of its frozen test
+            set; ``joined``, ``changed`` and ``left``, the cases by which the next one differs.
+        """
+        try:
+            return list(json.loads(self.storage.read(key_of(name, HISTORY_NAME))))
+        except NotFoundError:
+            return []
+
+    def retire(self, old: Dataset, cases: Mapping[str, Entry]) -> None:
+        """Keep a data set as it is, before another split takes its place."""
+        content = self.storage.read(key_of(old.name, SPLIT_NAME))
+        self.storage.write(key_of(old.name, _REVISIONS, f"{_sha256(content)}.json"), content)
+        both = old.cases.keys() & cases.keys()
+        revision = {
+            "sha256": old.sha256,
+            "until": datetime.now(UTC).isoformat(timespec="seconds"),
+            "test_key": old.test_key,
+            "test": sorted(old.test),
+            "joined": sorted(cases.keys() - old.cases.keys()),
+            "changed": sorted(case for case in both if cases[case] != old.cases[case]),
+            "left": sorted(old.cases.keys() - cases.keys()),
+        }
+        # A preparation that was killed before it wrote the split has noted this one already.
+        known = self.history(old.name)
+        if known and known[-1]["sha256"] == old.sha256:
+            known.pop()
+        file = json.dumps([*known, revision], indent=1).encode()
+        self.storage.write(key_of(old.name, HISTORY_NAME), file)
 
     def report(self, name: str) -> dict[str, Any]:
         """What its preparation kept, mended and left out."""
@@ -188,7 +246,8 @@ def key_of(name: str, *parts: str) -> str:
 def file_names(case: str, entry: Entry) -> tuple[str, str]:
     """Where a case's image and label lie within its data set, as nnU-Net names them."""
     part = "Ts" if entry.is_test else "Tr"
-    return f"images{part}/{case}_0000.nii.gz", f"labels{part}/{case}.nii.gz"
+    name = f"{case}-{entry.tag}" if entry.tag else case
+    return f"images{part}/{name}_0000.nii.gz", f"labels{part}/{name}.nii.gz"
 
 
 def assign(known: Mapping[str, int], patients: Iterable[str]) -> dict[str, int]:
@@ -205,12 +264,12 @@ def assign(known: Mapping[str, int], patients: Iterable[str]) -> dict[str, int]:
         Known ones and new ones.
     """
     folds = dict(known)
-    new = sorted(set(patients) - set(known), key=lambda p: _sha256(p.encode()))
+    new = sorted(set(patients) - set(known), key=lambda patient: _sha256(patient.encode()))
     total = len(folds) + len(new)
     wanted = max(limits.MIN_TEST_CASES, round(limits.TEST_SHARE * total))
     for patient in new:
-        if sum(fold == _TEST for fold in folds.values()) < wanted:
-            folds[patient] = _TEST
+        if sum(fold == TEST for fold in folds.values()) < wanted:
+            folds[patient] = TEST
         else:
             sizes = [sum(f == fold for f in folds.values()) for fold in range(FOLDS)]
             folds[patient] = sizes.index(min(sizes))
@@ -220,11 +279,20 @@ def assign(known: Mapping[str, int], patients: Iterable[str]) -> dict[str, int]:
 def split_file(cases: Mapping[str, Entry]) -> bytes:
     """The content of ``split.json``; the same cases give the same bytes."""
     entries = {name: asdict(cases[name]) for name in sorted(cases)}
+    for entry in entries.values():
+        if not entry["tag"]:
+            del entry["tag"]  # the same bytes as before there were any
     return (json.dumps({"format": 1, "cases": entries}, indent=1) + "\n").encode()
 
 
-def dataset_file(cases: Mapping[str, Entry], licence: str) -> bytes:
-    """The content of nnU-Net's ``dataset.json``."""
+def dataset_file(cases: Mapping[str, Entry], licence: str, *, named: bool = False) -> bytes:
+    """The content of nnU-Net's ``dataset.json``.
+
+    Parameters
+    ----------
+    named
+        Whether it names every file, because others lie beside them.
+    """
     content = {
         "name": "Hippocampus",
         "channel_names": {"0": "MRI"},
@@ -234,7 +302,17 @@ def dataset_file(cases: Mapping[str, Entry], licence: str) -> bytes:
         "overwrite_image_reader_writer": READER,
         "licence": licence,
     }
+    if named:
+        files = {name: file_names(name, e) for name, e in sorted(cases.items()) if not e.is_test}
+        content["dataset"] = {
+            name: {"images": [image], "label": label} for name, (image, label) in files.items()
+        }
     return (json.dumps(content, indent=1) + "\n").encode()
+
+
+def _dataset(name: str, content: bytes) -> Dataset:
+    entries = {case: Entry(**entry) for case, entry in json.loads(content)["cases"].items()}
+    return Dataset(name, entries, _sha256(content))
 
 
 def _sha256(data: bytes) -> str:

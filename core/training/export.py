@@ -3,8 +3,8 @@
 import hashlib
 import importlib.metadata
 import json
-import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -75,15 +75,12 @@ class Made:
     @contextmanager
     def as_model(self, scratch: Path) -> Iterator[Model]:
         """As a model of files, for as long as the block lasts."""
-        made = scratch / "candidate"
-        made.mkdir(exist_ok=True)
-        for name, content in self.parts.items():
-            (made / name).write_bytes(content)
         card = self.card
-        try:
+        with tempfile.TemporaryDirectory(prefix="candidate-", dir=scratch) as name:
+            made = Path(name)
+            for part, content in self.parts.items():
+                (made / part).write_bytes(content)
             yield Model(made, card, "new", card["name"], "", card["configuration"], LABELS)
-        finally:
-            shutil.rmtree(made)
 
     def write(self, folder: Path) -> None:
         """Write it as a model folder; the card, which names the others' hashes, last."""
@@ -109,13 +106,20 @@ def export(
     parts = {
         _WEIGHTS: trainer.weights(),
         "plans.json": json.dumps(ready.plans, indent=1).encode(),
-        "dataset.json": (ready.files / "dataset.json").read_bytes(),
+        "dataset.json": _description(ready.files / "dataset.json"),
         REFERENCE_NAME: reference_file(reference),
     }
     card = _card(config, request, ready, trainer, base)
     made = Made(card, parts, {case["content_sha256"] for case in reference})
     progress.phase("Trying int8 on the frozen test set")
     return with_int8(made, ready.dataset, ready.files, ready.folder)
+
+
+def _description(file: Path) -> bytes:
+    """A data set's ``dataset.json`` without its cases' names, which do not go with a model."""
+    content = file.read_bytes()
+    described = json.loads(content)
+    return json.dumps(described, indent=1).encode() if described.pop("dataset", None) else content
 
 
 def lineage(config: TrainingConfig, request: TrainingRequest, dataset: Dataset) -> dict[str, Any]:

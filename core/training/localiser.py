@@ -21,6 +21,7 @@ from dynamic_network_architectures.architectures.unet import PlainConvUNet
 from loguru import logger
 from torch import nn
 
+from core.claim import claim
 from core.localise import GRID, STEP_MM
 from core.model import CARD_NAME
 from core.predictor.checkpoint import weights_file
@@ -54,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--start", type=Path, help="weights (.safetensors) of a network to go on from"
     )
     options = parser.parse_args(arguments)
-    options.folder.mkdir(parents=True, exist_ok=True)
+    claim(options.folder, "localiser")
     train(options.folder, options.iterations, options.seed, options.start)
     return 0
 

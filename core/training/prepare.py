@@ -7,46 +7,47 @@ left out by name, with its reason; the source is only read.
 import gzip
 import hashlib
 import json
-import re
-import shutil
-import tarfile
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import nibabel as nib
 import numpy as np
+from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
 from numpy.typing import NDArray
 
 from core import limits, nifti, volume
 from core.errors import HippoViewError, InputError, NotFoundError
 from core.intake import VettedFile, vetted
+from core.nifti_header import Header
 from core.segmentation import LABELS
 from core.storage import Storage
 from core.training.dataset import (
     DATASET_NAME,
     REPORT_NAME,
+    REVIEWED_NAME,
     SPLIT_NAME,
     Dataset,
     Datasets,
     Entry,
-    assign,
     dataset_file,
     file_names,
     key_of,
     split_file,
 )
+from core.training.source import opened, pairs_of
+from core.training.split import split
 
-_SUFFIXES = (".nii.gz", ".nii")
-_CASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_BIDS_PATIENT = re.compile(r"sub-[A-Za-z0-9]+")
 # SimpleITK, which nnU-Net reads with, refuses axes that are not at right angles.
 _LARGEST_SHEAR = 1e-3
 # A label's grid may differ from its image's by this share of a voxel, from rounding.
 _GRID_TOLERANCE = 0.1
+# Labels 0 to 2 in 8 bits with a slope miss their whole number by at most 2 / 255 / 2.
+_SLOPE_TOLERANCE = 0.005
+_ROUNDING = 1e-3
 
 
 @dataclass
@@ -59,11 +60,20 @@ class Report:
         Names of the cases in the data set that the source holds.
     mended, left_out : dict of str to str
         By file or case, what was done or why not.
+    changed, gone : list of str
+        Of a set that follows its source: cases whose files are others than before, and cases
+        that the source holds no more.
+    rules : list of str
+        In words, by which rules files were paired and cases grouped by patient, and what could
+        not be grouped.
     """
 
     kept: list[str] = field(default_factory=list)
     mended: dict[str, str] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
+    changed: list[str] = field(default_factory=list)
+    gone: list[str] = field(default_factory=list)
+    rules: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         """As it is written beside the data set."""
@@ -71,6 +81,9 @@ class Report:
             "kept": sorted(self.kept),
             "mended": dict(sorted(self.mended.items())),
             "left_out": dict(sorted(self.left_out.items())),
+            "changed": sorted(self.changed),
+            "gone": sorted(self.gone),
+            "rules": self.rules,
         }
 
     def lines(self) -> list[str]:
@@ -80,6 +93,9 @@ class Report:
             f"{len(self.left_out)} left out",
             *(f"  mended    {name}: {what}" for name, what in sorted(self.mended.items())),
             *(f"  left out  {name}: {why}" for name, why in sorted(self.left_out.items())),
+            *(f"  changed   {name}: taken anew" for name in sorted(self.changed)),
+            *(f"  gone      {name}: no longer in the source" for name in sorted(self.gone)),
+            *(f"  {said}" for said in self.rules),
         ]
 
 
@@ -89,12 +105,20 @@ class _Case:
     image_file: bytes
     label_file: bytes
 
+    def entry(self, patient: str, fold: int) -> Entry:
+        """As the split names it."""
+        image, label = (
+            hashlib.sha256(file).hexdigest() for file in (self.image_file, self.label_file)
+        )
+        return Entry(patient, self.content_sha256, image, label, fold)
+
 
 def prepare(
     source: Path,
     storage: Storage,
     name: str,
     on_case: Callable[[int, int], None] = lambda done, total: None,
+    table: Mapping[str, str] | None = None,
 ) -> tuple[Dataset, Report]:
     """Prepare a data set, or add to it. A second run with the same source changes nothing.
 
@@ -103,9 +127,12 @@ def prepare(
     source
         A folder or tar with ``imagesTr`` and ``labelsTr`` in it or in its only folder.
     storage, name
-        Where it goes. Cases of an earlier preparation keep their place in the split.
+        Where it goes. Cases of an earlier preparation keep their place in the split. The set
+        `REVIEWED_NAME` follows its source: what changed is taken anew, what is gone leaves.
     on_case
         Told how many cases of how many are done.
+    table
+        Patient by case; see `core.training.patients`.
 
     Raises
     ------
@@ -115,26 +142,40 @@ def prepare(
         Its ``report`` says what was wrong with each case.
     """
     report = Report()
+    datasets = Datasets(storage)
+    follows = name == REVIEWED_NAME
     try:
-        known = dict(Datasets(storage).get(name).cases)
+        old = datasets.get(name)
     except NotFoundError:
-        known = {}
-    with _opened(source) as root, tempfile.TemporaryDirectory() as scratch:
-        pairs = _pairs(root, report)
-        cases = dict(_usable(pairs, known, Path(scratch), report, on_case))
-        entries = _entries(cases, known)
-        if len(entries) < limits.MIN_DATASET_CASES:
-            raise TooFewCasesError(len(entries), report)
+        old = None
+    known = old.cases if old else {}
+    former = datasets.former(name) if old and follows else {}
+    with opened(source) as root, TemporaryDirectory() as scratch:
+        pairs, report.left_out, report.rules = pairs_of(root)
+        stay = {case: e for case, e in known.items() if case in pairs} if follows else known
+        cases = dict(_usable(pairs, stay, Path(scratch), report, on_case, follows=follows))
+        if follows:
+            stay = {case: entry for case, entry in stay.items() if case in cases}
+            report.gone = [case for case in known if case not in pairs]
+        if len(stay.keys() | cases.keys()) < limits.MIN_DATASET_CASES:
+            raise TooFewCasesError(len(stay.keys() | cases.keys()), report)
+        asked = {case: made.entry("", 0) for case, made in cases.items()}
+        entries, grouped = split(asked, stay, former, table or {})
+        report.rules += grouped
         licence = _licence(root)
         for case, made in cases.items():
             image, label = file_names(case, entries[case])
             _write(storage, key_of(name, image), made.image_file)
             _write(storage, key_of(name, label), made.label_file)
-    _write(storage, key_of(name, DATASET_NAME), dataset_file(entries, licence))
+    report.changed = [case for case in stay if entries[case] != stay[case]]
+    content = split_file(entries)
+    if old is not None and hashlib.sha256(content).hexdigest() != old.sha256:
+        datasets.retire(old, entries)
+    _write(storage, key_of(name, DATASET_NAME), dataset_file(entries, licence, named=follows))
     _write(storage, key_of(name, REPORT_NAME), json.dumps(report.as_dict(), indent=1).encode())
     # Last: with it the data set is there.
-    _write(storage, key_of(name, SPLIT_NAME), split_file(entries))
-    return Datasets(storage).get(name), report
+    _write(storage, key_of(name, SPLIT_NAME), content)
+    return datasets.get(name), report
 
 
 class TooFewCasesError(InputError):
@@ -151,109 +192,14 @@ class TooFewCasesError(InputError):
         self.report = report
 
 
-@contextmanager
-def _opened(source: Path) -> Iterator[Path]:
-    """The folder that holds ``imagesTr``."""
-    if source.is_dir():
-        yield _root_of(source)
-        return
-    if not source.is_file() or not tarfile.is_tarfile(source):
-        raise InputError(
-            "The source is neither a folder nor a tar archive",
-            "Give the folder or the .tar with imagesTr and labelsTr in it.",
-            code="bad_source",
-        )
-    with tempfile.TemporaryDirectory(prefix="hippoview-") as folder:
-        _unpack(source, Path(folder))
-        yield _root_of(Path(folder))
-
-
-def _root_of(folder: Path) -> Path:
-    for root in (folder, *sorted(p for p in folder.iterdir() if p.is_dir())):
-        if (root / "imagesTr").is_dir() and (root / "labelsTr").is_dir():
-            return root
-    raise InputError(
-        "The source has no folders imagesTr and labelsTr",
-        "Lay it out as the Medical Segmentation Decathlon does.",
-        code="bad_source",
-    )
-
-
-def _unpack(archive: Path, folder: Path) -> None:
-    """Unpack the plain files of a tar, never more than the limit and never outside."""
-    left = limits.MAX_UNPACKED_MIB * limits.MIB
-    try:
-        with tarfile.open(archive) as tar:
-            for member in tar:
-                if not member.isfile():
-                    continue
-                left -= member.size
-                if left < 0:
-                    raise InputError(
-                        f"The archive unpacks to more than {limits.MAX_UNPACKED_MIB} MiB",
-                        "Split it into two data sets.",
-                        code="too_large",
-                    )
-                _write_member(tar, member, folder)
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise InputError(
-            "The archive is damaged or holds names that lead outside of it",
-            "Pack it again: tar -cf dataset.tar FOLDER",
-            code="bad_source",
-        ) from error
-
-
-def _write_member(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
-    """Write one plain file of a tar; ``extract(filter=...)`` is not in every Python 3.11."""
-    target = (folder / member.name.lstrip("/")).resolve()
-    content = tar.extractfile(member)
-    if content is None or folder.resolve() not in target.parents:
-        raise tarfile.ExtractError(f"{member.name!r} leads outside of the archive")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with content, target.open("wb") as out:
-        shutil.copyfileobj(content, out)
-
-
-def _pairs(root: Path, report: Report) -> dict[str, tuple[Path, Path]]:
-    """Image and label by case name; what has no partner goes into the report."""
-    images = _files(root / "imagesTr", report)
-    labels = _files(root / "labelsTr", report)
-    for name in images.keys() - labels.keys():
-        report.left_out[f"imagesTr/{images[name].name}"] = "an image without a label"
-    for name in labels.keys() - images.keys():
-        report.left_out[f"labelsTr/{labels[name].name}"] = "a label without an image"
-    return {name: (images[name], labels[name]) for name in sorted(images.keys() & labels.keys())}
-
-
-def _files(folder: Path, report: Report) -> dict[str, Path]:
-    found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        where = f"{folder.name}/{path.name}"
-        suffix = next((s for s in _SUFFIXES if path.name.endswith(s)), None)
-        if path.name.startswith("._"):
-            report.left_out[where] = "a stray of macOS (AppleDouble), not a scan"
-        elif path.name.startswith("."):
-            report.left_out[where] = "a hidden file"
-        elif suffix is None or not path.is_file():
-            report.left_out[where] = "not a .nii or .nii.gz file"
-        else:
-            name = path.name.removesuffix(suffix)
-            name = name.removesuffix("_0000") if folder.name == "imagesTr" else name
-            if not _CASE.fullmatch(name):
-                report.left_out[where] = "its name has other than letters, digits, . _ and -"
-            elif name in found:
-                report.left_out[where] = f"case {name} is there twice"
-            else:
-                found[name] = path
-    return found
-
-
 def _usable(
     pairs: dict[str, tuple[Path, Path]],
     known: dict[str, Entry],
     scratch: Path,
     report: Report,
     on_case: Callable[[int, int], None],
+    *,
+    follows: bool,
 ) -> Iterator[tuple[str, _Case]]:
     contents = {entry.content_sha256: case for case, entry in known.items()}
     for number, (name, (image, label)) in enumerate(pairs.items()):
@@ -267,7 +213,7 @@ def _usable(
         if twin != name:
             report.left_out[name] = f"the same image as case {twin}"
             continue
-        if name in known and not _is_same(known[name], case):
+        if name in known and not follows and not _is_same(known[name], case):
             report.left_out[name] = "differs from the case of this name that is there already"
             continue
         if mended:
@@ -287,14 +233,10 @@ def _read(image: Path, label: Path, scratch: Path) -> tuple[_Case, str]:
     with _vetted(label, scratch) as file:
         values = nifti.values_of(file.path.read_bytes(), file.header)
         header = file.header
-    if header.shape != loaded.header.shape:
-        shapes = (" x ".join(map(str, h.shape)) for h in (header, loaded.header))
-        raise InputError("the label's grid is {} voxels, the image's {}".format(*shapes))
-    offset = _largest_offset_mm(header.affine, loaded.header.affine, header.shape)
-    if offset > _GRID_TOLERANCE * min(loaded.spacing_mm):
-        raise InputError(f"the label lies up to {offset:.1f} mm beside the image")
-    labels, mended = _labels(values)
-    labels = np.ascontiguousarray(volume.to_ras(labels, loaded.header))
+    labels, mended = _labels(_on_grid_of(loaded, values, header))
+    if header.orientation != loaded.header.orientation:
+        turned = f"the label's axes ({header.orientation}) were turned to the image's"
+        mended = "; ".join(filter(None, (turned, mended)))
     return (
         _Case(
             loaded.content_sha256,
@@ -305,6 +247,29 @@ def _read(image: Path, label: Path, scratch: Path) -> tuple[_Case, str]:
     )
 
 
+def _on_grid_of(
+    scan: volume.Volume, values: NDArray[np.float64], header: Header
+) -> NDArray[np.float64]:
+    """A label's values along the axes of its scan in memory: swapped and flipped, no more.
+
+    Raises
+    ------
+    InputError
+        Its grid is another.
+    """
+    turn = io_orientation(np.linalg.inv(scan.affine) @ header.affine)
+    if not np.isnan(turn).any():
+        turned = np.asarray(apply_orientation(values, turn))
+        if turned.shape == scan.data.shape:
+            affine = header.affine @ inv_ornt_aff(turn, header.shape)
+            offset = _largest_offset_mm(affine, scan.affine, turned.shape)
+            if offset > _GRID_TOLERANCE * min(scan.spacing_mm):
+                raise InputError(f"the label lies up to {offset:.1f} mm beside the image")
+            return turned
+    shapes = (" x ".join(map(str, h.shape)) for h in (header, scan.header))
+    raise InputError("the label's grid is {} voxels, the image's {}".format(*shapes))
+
+
 @contextmanager
 def _vetted(path: Path, scratch: Path) -> Iterator[VettedFile]:
     with path.open("rb") as stream, vetted(stream, scratch) as file:
@@ -313,13 +278,15 @@ def _vetted(path: Path, scratch: Path) -> Iterator[VettedFile]:
 
 def _labels(values: NDArray[np.float64]) -> tuple[NDArray[np.uint8], str]:
     """Label values as integers, and what had to be mended."""
-    rounded = np.round(values)
     if not np.isfinite(values).all():
         raise InputError("the label has values that are not numbers")
-    off = float(np.abs(values - rounded).max())
-    if off > 1e-3:
+    distinct = np.unique(values)
+    off = float(np.abs(distinct - np.round(distinct)).max())
+    # A slope moves each label as a whole; interpolation makes many values of one.
+    is_scaled = off <= _SLOPE_TOLERANCE and len(np.unique(np.round(distinct))) == len(distinct)
+    if off > _ROUNDING and not is_scaled:
         raise InputError("the label has values between the labels: it was interpolated")
-    found = {int(v) for v in np.unique(rounded)}
+    found = {int(v) for v in np.round(distinct)}
     unknown = sorted(found - {0, *LABELS.values()})
     if unknown:
         names = ", ".join(f"{value} {name}" for name, value in LABELS.items())
@@ -327,33 +294,13 @@ def _labels(values: NDArray[np.float64]) -> tuple[NDArray[np.uint8], str]:
     for name, value in LABELS.items():
         if value not in found:
             raise InputError(f"the label has no voxel of {name} ({value})")
-    return rounded.astype(np.uint8), "label values were rounded to whole numbers" if off else ""
-
-
-def _entries(cases: dict[str, _Case], known: dict[str, Entry]) -> dict[str, Entry]:
-    patients = {case: patient_of(case) for case in cases}
-    folds = assign({e.patient: e.fold for e in known.values()}, patients.values())
-    made = {
-        name: Entry(
-            patients[name],
-            case.content_sha256,
-            hashlib.sha256(case.image_file).hexdigest(),
-            hashlib.sha256(case.label_file).hexdigest(),
-            folds[patients[name]],
-        )
-        for name, case in cases.items()
-    }
-    return known | made
-
-
-def patient_of(case: str) -> str:
-    """The patient of a case: ``sub-XX`` where its name has it (BIDS), else the whole name.
-
-    >>> patient_of("sub-01_ses-02_left"), patient_of("hippocampus_001")
-    ('sub-01', 'hippocampus_001')
-    """
-    found = _BIDS_PATIENT.search(case)
-    return found.group() if found else case
+    mended = ""
+    if off > _ROUNDING:
+        read = ", ".join(f"{v:.4f} as {v:.0f}" for v in distinct if abs(v - round(v)) > _ROUNDING)
+        mended = f"a slope in the header moved the label's values; read {read}"
+    elif off:
+        mended = "label values were rounded to whole numbers"
+    return np.ascontiguousarray(np.round(values).astype(np.uint8)), mended
 
 
 def _is_same(entry: Entry, case: _Case) -> bool:

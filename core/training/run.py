@@ -13,6 +13,7 @@ from core.jobs import Work
 from core.predictor.predictor import Way
 from core.registry import Registry, Version
 from core.settings import Settings
+from core.storage import write_whole
 from core.training.config import TrainingRequest
 from core.training.dataset import Dataset, Datasets
 from core.training.evaluate import FORMAT, evaluate
@@ -46,7 +47,7 @@ def run(
         return before.number
     config, way = request.config(), Way.of(settings)
     device = device_for(config, settings.device)
-    dataset = datasets.get(request.dataset)
+    dataset = _dataset(folder, datasets, request.dataset)
     base_version = _base(folder, registry) if config.start == "serving" else None
     logger.info("Training on {} cases of {}: {}", len(dataset.training), dataset.name, config)
     local = datasets.storage.local(f"datasets/{dataset.name}", work.on_step)
@@ -76,6 +77,16 @@ def run(
     for part in ("raw", "preprocessed", "results"):  # the version has all that is needed
         shutil.rmtree(folder / part, ignore_errors=True)
     return version.number
+
+
+def _dataset(folder: Path, datasets: Datasets, name: str) -> Dataset:
+    """The data set as it was when the job began, whatever was added to it or left it since."""
+    note = folder / "data.json"
+    if note.is_file():
+        return datasets.get(name, json.loads(note.read_bytes()))
+    dataset = datasets.get(name)
+    write_whole(note, json.dumps(dataset.sha256).encode())
+    return dataset
 
 
 def _base(folder: Path, registry: Registry) -> Version:

@@ -2,7 +2,7 @@
 
 A run's folder has ``run.json`` (the request, what it comes to, data, programs, commit),
 ``events.jsonl``, ``log.txt``, nnU-Net's ``progress.png``, and in the end ``model``, a model
-folder. Imports nnU-Net: late.
+folder; a mark says that it is ours (`core.claim`). Imports nnU-Net: late.
 """
 
 import json
@@ -14,13 +14,14 @@ from typing import Any
 
 from loguru import logger
 
-from core.errors import TrainingError
+from core.claim import claim
+from core.errors import NotFoundError, TrainingError
 from core.model import CARD_NAME
 from core.predictor.service import OpenModel
 from core.registry import reference_of
 from core.storage import write_whole
 from core.training.config import TrainingConfig, TrainingRequest
-from core.training.dataset import Datasets
+from core.training.dataset import Dataset, Datasets
 from core.training.export import export, lineage
 from core.training.fit import Base, Ready, device_for, fit, make_ready
 from core.training.progress import Events
@@ -55,13 +56,14 @@ def train(
 
     Raises
     ------
+    InputError
+        The folder is not empty and not ours.
     TrainingError
         The folder belongs to another training, or the request is not understood.
     """
     config = request.config()
     made = folder / MODEL_NAME
-    dataset = datasets.get(request.dataset)
-    folder.mkdir(parents=True, exist_ok=True)
+    dataset = dataset_of(folder, datasets, request.dataset)
     _claim(folder, lineage(config, request, dataset))
     if (made / CARD_NAME).is_file():
         logger.info("This training has come to its end before")
@@ -95,19 +97,36 @@ def _train(
     progress.phase("Done")
 
 
+def is_run(folder: Path) -> bool:
+    """Whether a folder has the note of a training of ours."""
+    return _noted(folder) is not None
+
+
+def dataset_of(folder: Path, datasets: Datasets, name: str) -> Dataset:
+    """The data set of a run: as it was when the run began, else as it is."""
+    note = _noted(folder)
+    if note is not None and note.get("dataset") == name:
+        try:
+            return datasets.get(name, note["dataset_sha256"])
+        except NotFoundError:  # not kept: of another installation, or of an earlier version
+            pass
+    return datasets.get(name)
+
+
 def _claim(folder: Path, asked: dict[str, Any]) -> None:
     """Write down what a folder is for, or see that it is for the same.
 
-    Without that note, what lies in it is of another training, and is thrown away.
+    A marked folder without that note (DVC takes it away when the request has changed) holds what
+    is left of another training of ours, which is thrown away. In any other folder nothing is.
     """
-    note = folder / RUN_NAME
-    if not note.is_file():
+    claim(folder, "training", known=is_run)
+    known = _noted(folder)
+    if known is None:
         for name in _OURS:
             path = folder / name
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-        write_whole(note, (json.dumps(asked, indent=1) + "\n").encode())
+        write_whole(folder / RUN_NAME, (json.dumps(asked, indent=1) + "\n").encode())
         return
-    known = json.loads(note.read_bytes())
     for name in ("dataset_sha256", "configuration"):
         if known[name] != asked[name]:
             raise TrainingError(
@@ -116,6 +135,16 @@ def _claim(folder: Path, asked: dict[str, Any]) -> None:
                 "Take another folder for this one.",
                 code="bad_request",
             )
+
+
+def _noted(folder: Path) -> dict[str, Any] | None:
+    """The note of a run's folder; None where there is none, or not one of ours."""
+    try:
+        note = json.loads((folder / RUN_NAME).read_bytes())
+    except (OSError, ValueError):
+        return None
+    ours = isinstance(note, dict) and {"dataset_sha256", "configuration"} <= note.keys()
+    return note if ours else None
 
 
 @contextmanager

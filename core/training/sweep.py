@@ -10,6 +10,8 @@ from core.training.config import TrainingConfig, TrainingRequest
 from core.training.dataset import Dataset
 from core.training.plan import trained_on
 
+SWEEP_NAME = "sweep.txt"
+
 
 def grid(request: TrainingRequest) -> list[TrainingRequest]:
     """Every combination of the values in a request, by Hydra's own syntax.

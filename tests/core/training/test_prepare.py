@@ -19,7 +19,8 @@ from core.errors import InputError, NotFoundError, TrainingError
 from core.settings import ROOT
 from core.storage import LocalStorage
 from core.training.dataset import FOLDS, Datasets, assign, file_names
-from core.training.prepare import TooFewCasesError, patient_of, prepare
+from core.training.patients import patient_of
+from core.training.prepare import TooFewCasesError, prepare
 from tests.datasets import labels_like, made, packed, real, save
 
 
@@ -205,6 +206,81 @@ def test_every_broken_case_is_left_out_by_name_with_its_reason(tmp_path, storage
     assert "floats" in report.kept
     written = json.loads(storage.read("datasets/one/report.json"))
     assert written == report.as_dict()
+    assert any("could not be grouped" in said for said in report.rules)
+
+
+@pytest.mark.parametrize("code", ["LPS", "PIR", "ASL", "IRP"])
+def test_a_label_in_another_orientation_gives_the_same_data_set(code, source, tmp_path, storage):
+    turned = shutil.copytree(source, tmp_path / "turned")
+    label = nib.load(source / "labelsTr" / "case_000.nii.gz")
+    data = np.asarray(label.dataobj).copy()
+    data[1, 2, 3] = 1  # no symmetry left
+    nib.save(nib.Nifti1Image(data, label.affine), turned / "labelsTr" / "case_000.nii.gz")
+    plain, _ = prepare(turned, storage, "plain")
+    there = nib.orientations.axcodes2ornt(code)
+    here = nib.orientations.io_orientation(label.affine)
+    other = nib.Nifti1Image(data, label.affine).as_reoriented(
+        nib.orientations.ornt_transform(here, there)
+    )
+    nib.save(other, turned / "labelsTr" / "case_000.nii.gz")
+    same, report = prepare(turned, storage, "turned")
+    assert same.cases == plain.cases
+    assert f"({code}) were turned" in report.mended["case_000"]
+
+
+def test_labels_that_a_slope_moved_are_mended_and_interpolated_ones_are_not(
+    source, tmp_path, storage
+):
+    moved = shutil.copytree(source, tmp_path / "moved")
+    label = nib.load(source / "labelsTr" / "case_000.nii.gz")
+    data = np.asarray(label.dataobj).astype(float)
+    header = label.header.copy()
+    header.set_data_dtype(np.uint8)  # nibabel makes it fit by a slope
+    nib.save(nib.Nifti1Image(data, label.affine, header), moved / "labelsTr" / "case_000.nii.gz")
+    soft = data.copy()
+    soft[data == 1] = np.linspace(0.996, 1.004, int((data == 1).sum()))
+    soft = soft.astype(np.float32)
+    nib.save(nib.Nifti1Image(soft, label.affine), moved / "labelsTr" / "case_001.nii.gz")
+    plain, _ = prepare(source, storage, "plain")
+    made, report = prepare(moved, storage, "moved")
+    assert made.cases["case_000"].label_sha256 == plain.cases["case_000"].label_sha256
+    assert "a slope in the header moved" in report.mended["case_000"]
+    assert "interpolated" in report.left_out["case_001"]
+
+
+def test_capital_suffixes_are_taken(source, tmp_path, storage):
+    capitals = shutil.copytree(source, tmp_path / "capitals")
+    for part in ("imagesTr", "labelsTr"):
+        path = capitals / part / "case_000.nii.gz"
+        path.rename(path.with_name("case_000.NII.GZ"))
+    assert prepare(capitals, storage, "capitals")[0].cases == prepare(source, storage, "x")[0].cases
+
+
+def test_the_two_sides_of_a_patient_are_together_also_by_a_table(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HIPPOVIEW_DATA_DIR", str(tmp_path / "var"))
+    source = made(tmp_path / "source", 12)
+    table = tmp_path / "patients.csv"
+    rows = [f"case_{n:03},person {n // 2}" for n in range(12)]
+    table.write_text("\n".join(["case,patient", *rows]))
+    arguments = ["data", "prepare", str(source), "--name", "one", "--patients", str(table)]
+    assert main(arguments) == 0
+    assert "12 cases of 6 patients: grouped 12 by the table" in capsys.readouterr().out
+    dataset = Datasets(LocalStorage(tmp_path / "var" / "storage")).get("one")
+    for n in range(6):
+        assert len({dataset.cases[f"case_{2 * n + k:03}"].fold for k in (0, 1)}) == 1
+
+
+def test_a_set_that_changes_is_read_as_it_was_by_its_hash(source, storage, tmp_path):
+    before, _ = prepare(source, storage, "one")
+    after, _ = prepare(made(tmp_path / "more", 16), storage, "one")
+    datasets = Datasets(storage)
+    assert datasets.get("one", before.sha256) == before
+    assert datasets.get("one", after.sha256) == after
+    (revision,) = datasets.history("one")
+    assert revision["sha256"] == before.sha256
+    assert revision["joined"] == ["case_012", "case_013", "case_014", "case_015"]
+    with pytest.raises(NotFoundError, match="of the hash"):
+        datasets.get("one", "0" * 64)
 
 
 def test_the_dirty_files_of_a_real_export_are_named(tmp_path, shared_data, storage, capsys):

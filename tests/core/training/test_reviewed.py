@@ -1,30 +1,43 @@
 """What a person accepted or corrected can train a model."""
 
+import gzip
+import shutil
+
 import nibabel as nib
 import numpy as np
 import pytest
 
-from core.cases import Cases
+from core.cases import Cases, mask_key
 from core.database import connect
 from core.pipeline import analyse
 from core.storage import LocalStorage
-from core.training.prepare import prepare
-from core.training.reviewed import usable, write_reviewed
+from core.training.dataset import REVIEWED_NAME, Datasets, file_names
+from core.training.prepare import TooFewCasesError, prepare
+from core.training.reviewed import changes, follow, follow_before, usable, write_reviewed
+from tests.datasets import labels_like
 from tests.scans import as_bytes, example, image, stream
 
 
-@pytest.fixture
-def cases(tmp_path, predictor):
+@pytest.fixture(scope="module")
+def home(tmp_path_factory, predictor):
     """Twelve cases; all but one are accepted."""
-    made = Cases(connect(tmp_path), LocalStorage(tmp_path / "storage"))
+    folder = tmp_path_factory.mktemp("reviewed")
+    made = Cases(connect(folder), LocalStorage(folder / "storage"))
     scan = example()
     data = np.asarray(scan.dataobj, np.float32)
     for number in range(12):
         other = as_bytes(image(data * (1 + number / 100), scan.affine))
-        case = made.add(analyse(stream(other), predictor, tmp_path), f"Patient {number}")
+        case = made.add(analyse(stream(other), predictor, folder), f"Patient {number}")
         if number:
             made.review(case.id, "accepted", "A")
-    return made
+    return folder
+
+
+@pytest.fixture
+def cases(home, tmp_path):
+    """A copy of them to work on."""
+    shutil.copytree(home, tmp_path, dirs_exist_ok=True)
+    return Cases(connect(tmp_path), LocalStorage(tmp_path / "storage"))
 
 
 def test_the_reviewed_cases_become_a_data_set(cases, tmp_path):
@@ -40,3 +53,77 @@ def test_the_reviewed_cases_become_a_data_set(cases, tmp_path):
     names = [row.name for row in cases.find()]
     written = "".join(str(p) + p.read_bytes().hex() for p in folder.rglob("*.json"))
     assert not any(name in written for name in names)
+
+
+def masks(storage, dataset):
+    """Voxels of the anterior label of each case, from the files that the split names."""
+    found = {}
+    for name, entry in dataset.cases.items():
+        file = storage.read(f"datasets/{dataset.name}/{file_names(name, entry)[1]}")
+        image = nib.Nifti1Image.from_bytes(gzip.decompress(file))
+        found[name] = int((np.asarray(image.dataobj) == 1).sum())
+    return found
+
+
+def correct(cases, storage, case_id):
+    """A mask that somebody drew, in place of the one that holds."""
+    header = nib.Nifti1Image.from_bytes(gzip.decompress(cases.mask_file(case_id)))
+    labels = labels_like(header.shape)
+    file = gzip.compress(nib.Nifti1Image(labels, header.affine).to_bytes())
+    number = cases.get(case_id).mask_version + 1
+    storage.write(mask_key(case_id, number), file)
+    cases._update(case_id, True, mask_version=number)
+    cases.review(case_id, "corrected", "B")
+    return int((labels == 1).sum())
+
+
+def test_the_set_follows_the_reviews(cases, tmp_path):
+    """Corrected again, rejected, deleted, taken back, accepted anew: of the test set as well."""
+    storage = LocalStorage(tmp_path / "storage")
+    before, _ = follow(cases, storage)
+    assert not changes(cases, storage)
+    was = masks(storage, before)
+    tested, trained = sorted(before.test), sorted(before.training)
+    cases.review(tested[0], "rejected", "A", "The tail is cut off")
+    corrected = {tested[1]: 0, trained[0]: 0}
+    for case_id in corrected:
+        corrected[case_id] = correct(cases, storage, case_id)
+    new = next(row.id for row in cases.find() if row.review == "new")
+    cases.review(new, "accepted", "A")
+    assert changes(cases, storage).in_words.startswith("1 new, 2 corrected, 1 rejected")
+
+    follow_before("another", cases, storage)
+    assert Datasets(storage).get(REVIEWED_NAME) == before
+    follow_before(REVIEWED_NAME, cases, storage)
+    after = Datasets(storage).get(REVIEWED_NAME)
+    now = masks(storage, after)
+    assert now.keys() == (was.keys() | {new}) - {tested[0]}
+    assert {case: now[case] for case in corrected} == corrected
+    assert {c: n for c, n in now.items() if c in was and c not in corrected}.items() <= was.items()
+    assert after.test_key != before.test_key
+    assert after.sha256 != before.sha256
+
+    (revision,) = Datasets(storage).history(REVIEWED_NAME)
+    assert revision["left"] == [tested[0]]
+    assert revision["changed"] == sorted(corrected)
+    assert revision["test"] == tested
+    # What was trained on the old one is read as it was, and nothing of it was written again.
+    old = Datasets(storage).get(REVIEWED_NAME, before.sha256)
+    assert old == before
+    assert masks(storage, old) == was
+    Datasets.verify(old, tmp_path / "storage" / "datasets" / REVIEWED_NAME)
+
+    cases.review(tested[0], "accepted", "A")
+    again, report = follow(cases, storage)
+    assert again.cases[tested[0]] == before.cases[tested[0]]
+    assert report.gone == report.changed == []
+
+
+def test_too_few_left_leave_the_set_as_it_is_and_no_training_begins(cases, tmp_path):
+    storage = LocalStorage(tmp_path / "storage")
+    before, _ = follow(cases, storage)
+    for case_id in list(before.cases)[:2]:
+        cases.delete(case_id)
+    with pytest.raises(TooFewCasesError):
+        follow_before(REVIEWED_NAME, cases, storage)
+    assert Datasets(storage).get(REVIEWED_NAME) == before

@@ -104,6 +104,20 @@ def test_a_runs_folder_takes_no_other_training_and_none_again(home, run):
     assert curve(run) == before
 
 
+def test_a_run_goes_on_with_the_data_set_as_it_was(tmp_path):
+    from core.training.runs import dataset_of
+
+    storage = LocalStorage(tmp_path / "storage")
+    before, _ = prepare(made(tmp_path / "source", 10), storage, "one")
+    assert dataset_of(tmp_path / "run", Datasets(storage), "one") == before
+    note = {"dataset": "one", "dataset_sha256": before.sha256, "configuration": {}}
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text(json.dumps(note))
+    after, _ = prepare(made(tmp_path / "more", 12), storage, "one")
+    assert dataset_of(tmp_path / "run", Datasets(storage), "one") == before
+    assert dataset_of(tmp_path / "other", Datasets(storage), "one") == after
+
+
 def test_a_model_goes_from_its_run_into_service(home, run):
     evaluation = home / "evaluation"
     done("evaluate", "one", run / "model", "--out", evaluation)

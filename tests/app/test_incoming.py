@@ -1,0 +1,15 @@
+import pytest
+
+from app.services import empty_incoming
+from core.database import DATABASE_NAME
+from core.errors import SettingsError
+
+
+def test_only_what_a_server_of_ours_left_is_removed(tmp_path):
+    (tmp_path / "incoming" / "folder").mkdir(parents=True)
+    (tmp_path / "incoming" / "patient.nii").write_bytes(b"the only copy")
+    with pytest.raises(SettingsError, match="not of this server"):
+        empty_incoming(tmp_path)
+    assert (tmp_path / "incoming" / "patient.nii").is_file()
+    (tmp_path / DATABASE_NAME).touch()
+    assert [p.name for p in empty_incoming(tmp_path).iterdir()] == ["folder"]
