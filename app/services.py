@@ -14,7 +14,7 @@ from loguru import logger
 
 from app import metrics
 from app.viewer.files import ViewerFiles
-from core import example
+from core import contrast, example
 from core.accounts import Accounts
 from core.cases import Cases
 from core.corrections import Corrections, MaskVersion
@@ -248,6 +248,7 @@ def _follow(shared: Services) -> None:
 
 def _warm_up(shared: Services) -> None:
     shared.predictors.load(before=shared.registry.prepare)
+    contrast.prepare()
     example_file()  # so that its first visitor does not wait for it
 
 

@@ -14,7 +14,7 @@ from nibabel.affines import apply_affine
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from core import limits, localise
+from core import contrast, limits, localise
 from core.errors import InputError
 from core.localise import SIDES, Location
 from core.volume import Volume, unit_range
@@ -88,6 +88,8 @@ class Head:
         Why it is not high.
     axes : ndarray, shape (3, 3)
         The head's own right, anterior and superior, as columns, RAS+: the crops lie along them.
+    is_t1 : bool
+        Whether its contrast is that of a T1-weighted image; see `core.contrast`.
     """
 
     sides: dict[str, Side]
@@ -95,6 +97,7 @@ class Head:
     confidence: Confidence
     reasons: tuple[str, ...]
     axes: NDArray[np.float64]
+    is_t1: bool = True
 
     def as_dict(self) -> dict[str, Any]:
         """As exports and the API give it.
@@ -308,6 +311,9 @@ def _judged(
     for reasons, level in ((bad, limits.HEAD_UNRELIABLE), (check, limits.HEAD_CHECK)):
         if location.off_mm > level["off_mm"] and not bad:
             reasons.append("it does not look like a head that lies as its header says")
+    is_t1 = contrast.is_t1(contrast.head_contrast(volume.data, volume.affine, location.frame))
+    if not is_t1:
+        bad.append(contrast.CONTRAST_WORDS)
     for number, name in enumerate(SIDES, start=1):
         if name not in sides:
             bad.append(f"no {name} hippocampus was found")
@@ -343,4 +349,4 @@ def _judged(
             ]  # fmt: skip
             reasons += [words for is_so, words in found if is_so and words not in bad]
     confidence: Confidence = "unreliable" if bad else "check" if check else "high"
-    return Head(sides, location.brain_ml, confidence, (*bad, *check), location.axes)
+    return Head(sides, location.brain_ml, confidence, (*bad, *check), location.axes, is_t1)

@@ -32,6 +32,11 @@ MAX_CROP_MM = 90.0
 # The localiser's highest value below which it sees no hippocampus on that side.
 LEAST_PEAK = 0.15
 
+# How much brighter white matter is than grey in a T1-weighted scan at least: the difference of
+# their median ranks (`core.contrast`). Sound crops and heads and their copies with other gain,
+# gamma, bias and noise have 0.2 and more, inverted ones and copies like T2 0.15 and less.
+LEAST_CONTRAST = 0.17
+
 # A crop's centre moved this far (mm) from where the localiser put it: both are looked at.
 SECOND_LOOK_MM = 3.0
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from loguru import logger
 
-from core import limits, volume
+from core import contrast, limits, volume
 from core.drift import Values, features_of
 from core.errors import ComputeError
 from core.findings import Finding
@@ -166,10 +166,13 @@ def _analysis(
             if segmentation.head is None:
                 measures = measure(labels, affine)
                 of_mask = assess(labels, measures)
+                of_mask += contrast.crop_findings(image.data, image.spacing_mm)
             else:
                 head = segmentation.head.as_dict()
                 measures = measure_head(labels, affine, head)
                 of_mask = assess_head(labels, affine, head)
+                if not segmentation.head.is_t1:
+                    of_mask.append(contrast.contrast_finding())
             findings = (*image.findings, *of_mask)
             mask_file = segmentation.mask_file()
             clean_file = file.path.read_bytes()
