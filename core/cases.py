@@ -63,8 +63,7 @@ class Cases:
         features = analysis.features
         folder = f"{_FOLDER}/{case_id}"
         try:
-            image = gzip.compress(analysis.clean_file, compresslevel=1, mtime=0)
-            self._storage.write(f"{folder}/{_IMAGE}", image)
+            self._storage.write(f"{folder}/{_IMAGE}", analysis.scan_file())
             self._storage.write(f"{folder}/{_MASK}", analysis.mask_file)
             row = _row(name, report)
             self._write_record(row | {"features": features})
