@@ -10,6 +10,9 @@ MAX_UPLOAD_MIB = 520
 # Unpacked it is 256 MiB as int16 and 1 GiB as float64, on the disk.
 MAX_VOXELS = 512**3
 
+# Of a crop, which is held and resampled whole: 90 mm at 0.27 mm. It takes up to 1.4 GiB.
+MAX_CROP_VOXELS = 36_000_000
+
 # Bytes that may follow the voxels in a file before it is called something else.
 MAX_TRAILING_BYTES = MIB
 

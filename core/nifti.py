@@ -1,6 +1,7 @@
 """Voxels read from, and masks written as, NIfTI files whose header was vetted."""
 
 import gzip
+import io
 import zlib
 from collections.abc import Iterable
 
@@ -77,10 +78,12 @@ def scan_bytes(voxels: Voxels, header: Header) -> bytes:
 
 def packed(prefix: bytes, parts: Iterable[bytes], level: int) -> bytes:
     """Bytes as gzip, one part after the other, without a time stamp."""
-    pack = zlib.compressobj(level, wbits=31)
-    made = [pack.compress(prefix)]
-    made += [pack.compress(part) for part in parts]
-    return b"".join([*made, pack.flush()])
+    pack, made = zlib.compressobj(level, wbits=31), io.BytesIO()
+    made.write(pack.compress(prefix))
+    for part in parts:
+        made.write(pack.compress(part))
+    made.write(pack.flush())
+    return made.getvalue()  # not a copy
 
 
 def sides_bytes(values: NDArray[np.uint8], header: Header) -> bytes:

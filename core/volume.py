@@ -1,6 +1,7 @@
 """A volume: voxels and affine travel together, RAS+ in memory, and know their way back."""
 
 import hashlib
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -15,7 +16,7 @@ from nibabel.orientations import (
 from numpy.typing import NDArray
 
 from core import limits, voxels
-from core.errors import InputError
+from core.errors import InputError, TooLargeError
 from core.findings import Finding
 from core.intake import VettedFile
 from core.nifti_header import Header
@@ -131,7 +132,19 @@ def from_voxels(stored: Voxels, header: Header) -> Volume:
     made = Volume(turned, low, high, affine, header, tuple(findings))
     if made.is_head:
         return made
+    _refuse_fine_crop(header)
     return replace(made, findings=(*findings, *_extent_findings(np.array(made.extent_mm))))
+
+
+def _refuse_fine_crop(header: Header) -> None:
+    count = math.prod(header.shape)
+    if count > limits.MAX_CROP_VOXELS:
+        size = " x ".join(f"{e:.0f}" for e in header.extent_mm)
+        raise TooLargeError(
+            f"The scan covers {size} mm with {count:,} voxels, more than the "
+            f"{limits.MAX_CROP_VOXELS:,} accepted for less than a head",
+            "Resample it to about 0.5 mm.",
+        )
 
 
 def unit_range(values: NDArray[np.floating]) -> NDArray[np.float32]:
