@@ -62,7 +62,7 @@ class Cases:
             It could not be kept. Nothing of it is left, and no other case was touched.
         """
         created_at = self._timestamp()
-        image = gzip.compress(analysis.clean_file, compresslevel=1, mtime=0)
+        image = analysis.scan_file()
         for _ in range(limits.MAX_ID_TRIES):
             case_id = "HV-" + "".join(secrets.choice(_ID_LETTERS) for _ in range(_ID_LENGTH))
             known = {"case_id": case_id, "created_at": created_at}

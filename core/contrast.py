@@ -20,6 +20,7 @@ from core.example import template_file
 from core.findings import Finding
 from core.localise import LEFT_MM
 from core.volume import box_around
+from core.voxels import Voxels
 
 # The finding about the scan: it holds for every mask of it.
 CONTRAST_CODE = "contrast_not_t1"
@@ -51,15 +52,15 @@ class _Template:
 
 
 def head_contrast(
-    data: NDArray[np.floating], affine: NDArray[np.float64], frame: NDArray[np.float64] | None
+    voxels: Voxels, affine: NDArray[np.float64], frame: NDArray[np.float64] | None
 ) -> float | None:
     """How much brighter a head's white matter is than its grey matter.
 
     Parameters
     ----------
-    data : ndarray, shape (X, Y, Z)
+    voxels : Voxels, shape (X, Y, Z)
     affine : ndarray, shape (4, 4)
-        Indices of ``data`` to mm, RAS+.
+        Indices of ``voxels`` to mm, RAS+.
     frame : ndarray, shape (4, 4), or None
         From the template's mm to the head's; see `core.localise.Location`.
 
@@ -73,9 +74,9 @@ def head_contrast(
     to_voxels = np.linalg.inv(affine) @ frame
     values = []
     for places_mm in _head_places():
-        at = apply_affine(to_voxels, places_mm)
-        inside = ((at >= 0) & (at <= np.array(data.shape) - 1)).all(axis=1)
-        values.append(ndimage.map_coordinates(data, at[inside].T, order=1, output=np.float64))
+        at = np.rint(apply_affine(to_voxels, places_mm)).astype(np.intp)
+        inside = ((at >= 0) & (at < np.array(voxels.shape))).all(axis=1)
+        values.append(voxels.at(at[inside]))
     if min(len(tissue) for tissue in values) < _LEAST_PLACES:
         return None
     return _difference(*values)

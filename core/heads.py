@@ -17,7 +17,8 @@ from scipy import ndimage
 from core import contrast, limits, localise
 from core.errors import InputError
 from core.localise import SIDES, Location
-from core.volume import Volume, unit_range
+from core.volume import Volume, blank_labels, box_around, cut_affine, unit_range
+from core.voxels import WHOLE, Box
 
 CropShape = tuple[int, int, int]
 CROP: CropShape = (35, 50, 35)
@@ -136,7 +137,7 @@ def segment(
         There is nothing like a hippocampus in it.
     """
     location = localise.locate(volume, networks.heat)
-    labels = np.zeros(volume.data.shape, np.uint8)
+    labels = blank_labels(volume.header)
     sides: dict[str, Side] = {}
     for name in SIDES:
         place = location.places[name]
@@ -152,13 +153,14 @@ def segment(
             centres = [centred, looked_at] if is_far else [centred]
         looks = [_look(volume, networks, name, centre, location.axes) for centre in centres]
         best = max(looks, key=lambda look: look.agreement)
-        labels[best.labels > 0] = best.labels[best.labels > 0]
+        part = labels[best.box]
+        part[best.labels > 0] = best.labels[best.labels > 0]
         x, y, z = (float(n) for n in best.centre_mm)
         sides[name] = Side(
             (x, y, z), tuple(looked_at.tolist()), place.peak, best.agreement, best.certainty,
             given is not None,
         )  # fmt: skip
-    if not sides or not labels.any():
+    if not sides or box_around(labels) is None:
         raise InputError(
             "No hippocampus was found in this image",
             "Is it a T1-weighted head with the temporal lobes in the field of view?",
@@ -185,9 +187,10 @@ def sides_of(
 
 @dataclass(frozen=True, eq=False)
 class _Look:
-    """What two crops about one centre show, on the volume's grid."""
+    """What two crops about one centre show, on the part of the volume's grid in a box."""
 
     centre_mm: NDArray[np.float64]
+    box: Box
     labels: NDArray[np.uint8]
     certainty: float
     agreement: float
@@ -238,7 +241,7 @@ def _grid(
 def _probabilities(
     volume: Volume, networks: Networks, side: str, grid: NDArray[np.float64], *, quick: bool
 ) -> NDArray[np.float32]:
-    crop = localise.sample(volume.unit, volume.affine, grid, CROP)
+    crop = localise.sample_unit(volume, grid, CROP)
     if side == "right":
         crop = crop[::-1]
     if crop.max() <= crop.min():  # outside of the image
@@ -260,37 +263,53 @@ Placed = tuple[NDArray[np.float64], NDArray[np.float32]]
 
 def _on_grid(
     volume: Volume, first: Placed, second: Placed
-) -> tuple[NDArray[np.uint8], float, float]:
-    """Labels of both crops together on the volume's grid, their certainty and agreement."""
+) -> tuple[Box, NDArray[np.uint8], float, float]:
+    """A box of the volume's grid, both crops' labels together in it, certainty, agreement."""
     inverse = np.linalg.inv(volume.affine)
     ends = np.array(list(product(*((0, n - 1) for n in CROP))))
     corners = np.concatenate([apply_affine(inverse @ grid, ends) for grid, _ in (first, second)])
-    begin = np.clip(np.floor(corners.min(0)).astype(int), 0, volume.data.shape)
-    end = np.clip(np.ceil(corners.max(0)).astype(int) + 1, 0, volume.data.shape)
-    part = tuple(slice(a, b) for a, b in zip(begin, end, strict=True))
-    labels = np.zeros(volume.data.shape, np.uint8)
-    if (end <= begin).any():
-        return labels, 0.0, 0.0
-    grid = np.stack(np.meshgrid(*(np.arange(a, b) for a, b in zip(begin, end, strict=True)),
-                                indexing="ij"), -1)  # fmt: skip
-    both = []
-    for crop, probabilities in (first, second):
-        at = np.moveaxis(apply_affine(np.linalg.inv(crop) @ volume.affine, grid), -1, 0)
-        both.append(np.stack([
-            ndimage.map_coordinates(p, at, order=1, mode="constant", cval=float(n == 0))
-            for n, p in enumerate(probabilities)
-        ]))  # fmt: skip
-    masks = [p[0] < _FOREGROUND for p in both]
+    begin = np.clip(np.floor(corners.min(0)).astype(int), 0, volume.shape)
+    end = np.clip(np.ceil(corners.max(0)).astype(int) + 1, 0, volume.shape)
+    x, y, z = (slice(int(a), int(b)) for a, b in zip(begin, end, strict=True))
+    labels = np.zeros(np.maximum(end - begin, 0), np.uint8)
+    if not labels.size:
+        return (x, y, z), labels, 0.0, 0.0
+    background = [_placed(volume, placed, 0, (x, y, z)) for placed in (first, second)]
+    masks = [p < _FOREGROUND for p in background]
     total = masks[0].sum() + masks[1].sum()
     agreement = 2 * (masks[0] & masks[1]).sum() / total if total else 0.0
-    mean = (both[0] + both[1]) / 2
-    inside = mean[0] < _FOREGROUND
+    mean = (background[0] + background[1]) / 2
+    inside = mean < _FOREGROUND
     pieces, count = ndimage.label(inside, np.ones((3, 3, 3)))
     if count > 1:
         inside = pieces == np.bincount(pieces.ravel())[1:].argmax() + 1
-    labels[part] = np.where(inside, 1 + mean[1:].argmax(0), 0)
-    certainty = float(1 - mean[0][inside].mean()) if inside.any() else 0.0
-    return labels, certainty, float(agreement)
+    near = box_around(inside, 0)
+    if near is None:
+        return (x, y, z), labels, 0.0, float(agreement)
+    # The labels themselves only where there are any.
+    i, j, k = (
+        slice(whole.start + part.start, whole.start + part.stop)
+        for whole, part in zip((x, y, z), near, strict=True)
+    )
+    foreground = np.stack([
+        _placed(volume, first, n, (i, j, k)) + _placed(volume, second, n, (i, j, k))
+        for n in range(1, len(first[1]))
+    ])  # fmt: skip
+    labels[near] = np.where(inside[near], 1 + foreground.argmax(0), 0)
+    return (x, y, z), labels, float(1 - mean[inside].mean()), float(agreement)
+
+
+def _placed(volume: Volume, placed: Placed, channel: int, box: Box) -> NDArray[np.float32]:
+    """One channel of a crop's probabilities on a box of the volume's grid."""
+    crop, probabilities = placed
+    to_crop = np.linalg.inv(crop) @ volume.affine
+    start = [part.start for part in box]
+    found: NDArray[np.float32] = ndimage.affine_transform(
+        probabilities[channel], to_crop[:3, :3], to_crop[:3, :3] @ start + to_crop[:3, 3],
+        tuple(part.stop - part.start for part in box), order=1, mode="constant",
+        cval=float(channel == 0),
+    )  # fmt: skip
+    return found
 
 
 def _at_edge(mask: NDArray[np.bool_]) -> bool:
@@ -304,14 +323,17 @@ def _judged(
     """How far the masks can be trusted, and why not further."""
     check: list[str] = []
     bad: list[str] = []
-    where = sides_of(labels.shape, volume.affine, {n: s.centre_mm for n, s in sides.items()})
+    # With a voxel around them, so that a mask at an edge of it lies at the image's.
+    box = box_around(labels) or WHOLE
+    labels, affine = labels[box], cut_affine(volume.affine, box)
+    where = sides_of(labels.shape, affine, {n: s.centre_mm for n, s in sides.items()})
     voxel_mm3 = float(abs(np.linalg.det(volume.affine[:3, :3])))
     scale = location.scale  # what is small in a small head is not small
     sizes = {}
     for reasons, level in ((bad, limits.HEAD_UNRELIABLE), (check, limits.HEAD_CHECK)):
         if location.off_mm > level["off_mm"] and not bad:
             reasons.append("it does not look like a head that lies as its header says")
-    is_t1 = contrast.is_t1(contrast.head_contrast(volume.data, volume.affine, location.frame))
+    is_t1 = contrast.is_t1(contrast.head_contrast(volume.voxels, volume.affine, location.frame))
     if not is_t1:
         bad.append(contrast.CONTRAST_WORDS)
     for number, name in enumerate(SIDES, start=1):

@@ -55,7 +55,7 @@ def landmarks(labels: NDArray[np.uint8], where: NDArray[np.uint8] | None = None)
     >>> landmarks(mask)
     [Landmark(words='Largest section of anterior', voxel=(2, 2, 2), axis=1)]
     """
-    box = box_around(labels > 0)
+    box = box_around(labels)
     if box is None:
         return []
     corner = [part.start for part in box]

@@ -2,11 +2,16 @@
 
 MIB = 1024 * 1024
 
-# A 0.7 mm whole head as float32 is 120 MiB unpacked; nothing a clinician has is larger.
-MAX_UPLOAD_MIB = 200
+# The largest volume that is read, unpacked as float32, with its header: 512 MiB. As float64 it
+# has to come compressed. Streamlit holds what is uploaded on the page in memory meanwhile.
+MAX_UPLOAD_MIB = 520
 
-# Voxels of the largest volume that is read: 330 x 330 x 330. float64 of it is 0.3 GiB.
-MAX_VOXELS = 36_000_000
+# Voxels of the largest volume that is read: 512 x 512 x 512, the largest matrix of a scanner.
+# Unpacked it is 256 MiB as int16 and 1 GiB as float64, on the disk.
+MAX_VOXELS = 512**3
+
+# Of a crop, which is held and resampled whole: 90 mm at 0.27 mm. It takes up to 1.4 GiB.
+MAX_CROP_VOXELS = 36_000_000
 
 # Bytes that may follow the voxels in a file before it is called something else.
 MAX_TRAILING_BYTES = MIB
@@ -85,6 +90,10 @@ LABEL_MAP_MAX_VALUES = 8
 # Up to here a map is suspected, and called one if neighbours mostly share their value.
 LABEL_MAP_SUSPECT_VALUES = 512
 LABEL_MAP_EQUAL_NEIGHBOURS = 0.5
+# Voxels of a slab that is looked at, and slabs of a head at most: the first that is a scan's ends
+# the search.
+LABEL_MAP_SLAB_VOXELS = 1_000_000
+LABEL_MAP_SLABS = 9
 
 # Requests that may wait for one device before the next is refused.
 DEFAULT_QUEUE_SIZE = 16

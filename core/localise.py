@@ -7,9 +7,10 @@ al., Medical Image Analysis 86, 2023). See `core.training.localiser`.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
-from nibabel.affines import apply_affine, voxel_sizes
+from nibabel.affines import apply_affine
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -115,7 +116,7 @@ def locate(volume: Volume, heat: Callable[[NDArray[np.float32]], NDArray[np.floa
     heat
         The network: for an image of shape `GRID` its output, shape (6, *GRID).
     """
-    data, affine = _reduced(volume.data, volume.affine)
+    data, affine = _reduced(volume)
 
     def look(middle_mm: NDArray[np.float64], axes: NDArray[np.float64]) -> Location:
         grid = _grid_about(middle_mm, axes)
@@ -199,7 +200,28 @@ def sample(
     grid : ndarray, shape (4, 4)
         From the grid's indices to mm, RAS+.
     """
-    to_voxels = np.linalg.inv(affine) @ grid
+    return _sampled(data, np.linalg.inv(affine) @ grid, shape)
+
+
+def sample_unit(
+    volume: Volume, grid: NDArray[np.float64], shape: tuple[int, int, int]
+) -> NDArray[np.float32]:
+    """As `sample`, of a volume's values from 0 to 1: only the part under the grid is read."""
+    to_voxels = np.linalg.inv(volume.affine) @ grid
+    ends = np.array(list(product(*((0, n - 1) for n in shape))))
+    corners = apply_affine(to_voxels, ends)
+    begin = np.clip(np.floor(corners.min(0)).astype(int) - 1, 0, volume.shape)
+    end = np.clip(np.ceil(corners.max(0)).astype(int) + 2, 0, volume.shape)
+    if (end <= begin).any():
+        return np.zeros(shape, np.float32)
+    x, y, z = (slice(int(a), int(b)) for a, b in zip(begin, end, strict=True))
+    to_voxels[:3, 3] -= begin
+    return _sampled(volume.unit_in((x, y, z)), to_voxels, shape)
+
+
+def _sampled(
+    data: NDArray[np.float32], to_voxels: NDArray[np.float64], shape: tuple[int, int, int]
+) -> NDArray[np.float32]:
     values: NDArray[np.float32] = ndimage.affine_transform(
         data, to_voxels[:3, :3], to_voxels[:3, 3], shape, order=1, mode="constant"
     )
@@ -221,20 +243,11 @@ def normalised(image: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray((clipped - clipped.mean()) / max(clipped.std(), 1e-6), np.float32)
 
 
-def _reduced(
-    data: NDArray[np.float32], affine: NDArray[np.float64]
-) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+def _reduced(volume: Volume) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Means of as many voxels as fit into one of the network's, from 0 upwards."""
-    factors = [max(1, int(STEP_MM // mm)) for mm in voxel_sizes(affine)]
-    kept = [n // f * f for n, f in zip(data.shape, factors, strict=True)]
-    blocks = data[: kept[0], : kept[1], : kept[2]]
-    for axis, factor in enumerate(factors):
-        shape = list(blocks.shape)
-        shape[axis : axis + 1] = [shape[axis] // factor, factor]
-        blocks = blocks.reshape(shape).mean(axis + 1)
-    change = np.diag([*factors, 1.0])
-    change[:3, 3] = [(f - 1) / 2 for f in factors]
-    return np.asarray(blocks - blocks.min(), np.float32), affine @ change
+    x, y, z = (max(1, int(STEP_MM // mm)) for mm in volume.spacing_mm)
+    blocks, affine = volume.block_means((x, y, z))
+    return blocks - blocks.min(), affine
 
 
 def _middle_mm(data: NDArray[np.float32], affine: NDArray[np.float64]) -> NDArray[np.float64]:

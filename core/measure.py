@@ -153,7 +153,7 @@ def _cut(
     labels: NDArray[np.uint8], affine: NDArray[np.float64]
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
     """The part of a head that holds its labels, with a voxel around it where there is one."""
-    box = box_around(labels > 0)
+    box = box_around(labels)
     return (labels, affine) if box is None else (labels[box], cut_affine(affine, box))
 
 

@@ -59,6 +59,10 @@ def surface(inside: NDArray[np.bool_], affine: NDArray[np.float64]) -> Surface |
 
 def label_surfaces(labels: NDArray[np.uint8], affine: NDArray[np.float64]) -> dict[str, Surface]:
     """Surfaces of the labels that are there, by name."""
+    box = box_around(labels)
+    if box is None:
+        return {}
+    labels, affine = labels[box], cut_affine(affine, box)
     found = {name: surface(labels == value, affine) for name, value in LABELS.items()}
     return {name: s for name, s in found.items() if s is not None}
 

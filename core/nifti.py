@@ -1,6 +1,9 @@
 """Voxels read from, and masks written as, NIfTI files whose header was vetted."""
 
 import gzip
+import io
+import zlib
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +15,13 @@ from core.nifti_header import (
     fields_of,
     parse_header,
 )
+from core.voxels import Voxels
 
 NOTICE = "HippoView mask: 1 anterior, 2 posterior. Research use, not for diagnosis."
 # 79 bytes are the most that the field takes.
 SIDES_NOTICE = "HippoView: 1 2 left anterior, posterior; 3 4 right. Research use, no diagnosis."
 _INTENT_LABEL = 1002
+_PACKED_AT_ONCE = 4_000_000  # voxels
 
 
 def values_of(clean_file: bytes, header: Header) -> NDArray[np.float64]:
@@ -55,7 +60,30 @@ def mask_bytes(
     fields["intent_code"] = _INTENT_LABEL
     fields["descrip"] = notice.encode()
     prefix = fields.tobytes() + EXTENSION_FLAG
-    return gzip.compress(prefix + labels.tobytes(order="F"), compresslevel=6, mtime=0)
+    slabs = Voxels(labels).slabs(_PACKED_AT_ONCE)
+    return packed(prefix, (labels[box].tobytes(order="F") for box in slabs), 6)
+
+
+def scan_bytes(voxels: Voxels, header: Header) -> bytes:
+    """A scan as ``.nii.gz``: its voxels as they are stored, without free text or extensions.
+
+    Parameters
+    ----------
+    voxels : Voxels, shape (X, Y, Z)
+        Along the file's own axes.
+    """
+    slabs = (voxels.stored[box].tobytes(order="F") for box in voxels.slabs())
+    return packed(header.clean_prefix(), slabs, 1)
+
+
+def packed(prefix: bytes, parts: Iterable[bytes], level: int) -> bytes:
+    """Bytes as gzip, one part after the other, without a time stamp."""
+    pack, made = zlib.compressobj(level, wbits=31), io.BytesIO()
+    made.write(pack.compress(prefix))
+    for part in parts:
+        made.write(pack.compress(part))
+    made.write(pack.flush())
+    return made.getvalue()  # not a copy
 
 
 def sides_bytes(values: NDArray[np.uint8], header: Header) -> bytes:

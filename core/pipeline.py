@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from loguru import logger
 
-from core import contrast, limits, volume
+from core import contrast, limits, nifti, volume
 from core.drift import Values, features_of
 from core.errors import ComputeError
 from core.findings import Finding
@@ -16,6 +16,7 @@ from core.intake import Source, vetted
 from core.measure import Measures, assess, assess_head, measure, measure_head
 from core.predictor.predictor import Predictor
 from core.segmentation import Segmentation
+from core.volume import from_ras
 
 Step = Literal["check", "wait", "orient", "segment", "measure"]
 STEPS: tuple[Step, ...] = ("check", "wait", "orient", "segment", "measure")
@@ -57,8 +58,6 @@ class Analysis:
     findings : tuple of Finding
         All that the checks of the file, the grid and the mask had to say.
     sha256, size_bytes : of the file as it came
-    clean_file : bytes
-        The scan as ``.nii`` without free text or extensions.
     mask_file : bytes
         The mask as ``.nii.gz``.
     timings_s : dict of str to float
@@ -70,7 +69,6 @@ class Analysis:
     findings: tuple[Finding, ...]
     sha256: str
     size_bytes: int
-    clean_file: bytes
     mask_file: bytes
     timings_s: dict[str, float]
 
@@ -81,6 +79,12 @@ class Analysis:
         if volume.is_head:
             return None
         return features_of(volume.data, volume.spacing_mm)
+
+    def scan_file(self) -> bytes:
+        """The scan as ``.nii.gz``, on the file's own grid, without free text or extensions."""
+        volume = self.segmentation.volume
+        stored = from_ras(volume.voxels.stored, volume.header)
+        return nifti.scan_bytes(volume.voxels.with_stored(stored), volume.header)
 
     def as_dict(self) -> dict[str, Any]:
         """The record of an analysis, as the exports and the API give it."""
@@ -175,7 +179,6 @@ def _analysis(
                     of_mask.append(contrast.contrast_finding())
             findings = (*image.findings, *of_mask)
             mask_file = segmentation.mask_file()
-            clean_file = file.path.read_bytes()
     marks.append(clock())
     start, checked, oriented, segmented, measured = marks
     timings_s = {
@@ -189,5 +192,5 @@ def _analysis(
     }
     return Analysis(
         segmentation, measures, findings, file.sha256, file.size_bytes,
-        clean_file, mask_file, {k: round(v, 4) for k, v in timings_s.items()},
+        mask_file, {k: round(v, 4) for k, v in timings_s.items()},
     )  # fmt: skip

@@ -21,7 +21,7 @@ class Segmentation:
     Attributes
     ----------
     labels : ndarray of uint8, shape (X, Y, Z)
-        On the grid of ``volume.data``: 0 background, 1 anterior, 2 posterior.
+        On the grid of ``volume``: 0 background, 1 anterior, 2 posterior.
     volume : Volume
     model : Model
     device, backend, precision, mirroring : str
@@ -44,5 +44,5 @@ class Segmentation:
 
     def mask_file(self) -> bytes:
         """The mask as ``.nii.gz`` on the file's own grid and affine."""
-        labels = np.ascontiguousarray(from_ras(self.labels, self.volume.header))
+        labels = from_ras(self.labels, self.volume.header)
         return nifti.mask_bytes(labels, self.volume.header)

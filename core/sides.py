@@ -11,7 +11,7 @@ from core.heads import sides_of
 from core.localise import SIDES
 from core.nifti_header import Header
 from core.segmentation import LABELS
-from core.volume import from_ras
+from core.volume import blank_labels, box_around, cut_affine, from_ras
 
 # The patient's sides.
 VALUES = {
@@ -35,9 +35,13 @@ def sides_file(
         `core.heads.Head.as_dict`.
     """
     centres = {name: side["centre_mm"] for name, side in head["sides"].items()}
-    where = sides_of(labels.shape, affine, centres)
-    values = np.where(labels > 0, labels + len(LABELS) * (where - 1), 0).astype(np.uint8)
-    return nifti.sides_bytes(np.ascontiguousarray(from_ras(values, header)), header)
+    values = blank_labels(header)
+    box = box_around(labels)
+    if box is not None:
+        part = labels[box]
+        where = sides_of(part.shape, cut_affine(affine, box), centres)
+        values[box] = np.where(part > 0, part + len(LABELS) * (where - 1), 0)
+    return nifti.sides_bytes(from_ras(values, header), header)
 
 
 def lookup_table() -> bytes:

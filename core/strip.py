@@ -119,7 +119,7 @@ def _near_the_mask(
     spacing = voxel_sizes(affine)
     if max(np.array(values.shape) * spacing) <= MAX_CROP_MM:
         return values, labels, affine
-    box = box_around(labels > 0, int(_MARGIN_MM / min(spacing)))
+    box = box_around(labels, int(_MARGIN_MM / min(spacing)))
     return (
         (values, labels, affine)
         if box is None

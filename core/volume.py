@@ -1,7 +1,9 @@
 """A volume: voxels and affine travel together, RAS+ in memory, and know their way back."""
 
 import hashlib
+import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,11 +15,12 @@ from nibabel.orientations import (
 )
 from numpy.typing import NDArray
 
-from core import limits, nifti
-from core.errors import InputError
+from core import limits, voxels
+from core.errors import InputError, TooLargeError
 from core.findings import Finding
 from core.intake import VettedFile
 from core.nifti_header import Header
+from core.voxels import WHOLE, Box, Voxels
 
 # Crops are cut at whole voxels.
 _TOLERANCE_MM = 1.0
@@ -29,36 +32,71 @@ class Volume:
 
     Attributes
     ----------
-    data : ndarray of float32, shape (X, Y, Z)
+    voxels : Voxels, shape (X, Y, Z)
         Axes point right, anterior and superior, as nearly as the scan's own axes allow:
         axes are swapped and flipped, never interpolated.
-    unit : ndarray of float32, shape (X, Y, Z)
-        ``data`` from 0 to 1: what the network is given. Scaled before it is rounded, so that
-        the numbers are the same whatever type, slope and offset the file stores them with.
+    low, high : float
+        The lowest and the highest value.
     affine : ndarray, shape (4, 4)
-        Indices of ``data`` to mm, RAS+.
+        Indices of ``voxels`` to mm, RAS+.
     header : Header
         The file's own grid.
     findings : tuple of Finding
         What the header and the values gave cause to say.
     """
 
-    data: NDArray[np.float32]
-    unit: NDArray[np.float32]
+    voxels: Voxels
+    low: float
+    high: float
     affine: NDArray[np.float64]
     header: Header
     findings: tuple[Finding, ...]
 
     @property
+    def shape(self) -> tuple[int, int, int]:
+        """Voxels along right, anterior, superior."""
+        return self.voxels.shape
+
+    @cached_property
+    def data(self) -> NDArray[np.float32]:
+        """All values, for crops: of a head, read the part that is needed."""
+        return np.ascontiguousarray(self.voxels.read(), np.float32)
+
+    @cached_property
+    def unit(self) -> NDArray[np.float32]:
+        """All values from 0 to 1, for crops."""
+        return self.unit_in(WHOLE)
+
+    def unit_in(self, box: Box) -> NDArray[np.float32]:
+        """A part from 0 to 1: what the network is given.
+
+        Scaled before it is rounded, so that the numbers are the same whatever type, slope and
+        offset the file stores them with.
+        """
+        exact = self.voxels.read(box)
+        exact -= self.low
+        exact /= self.high - self.low
+        return np.ascontiguousarray(exact, np.float32)
+
+    def block_means(
+        self, factors: tuple[int, int, int]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+        """Means of blocks of voxels, with their affine; what is left over at the end is dropped."""
+        means = voxels.block_means(self.voxels, factors)
+        change = np.diag([*factors, 1.0])
+        change[:3, 3] = [(f - 1) / 2 for f in factors]
+        return means, self.affine @ change
+
+    @property
     def spacing_mm(self) -> tuple[float, float, float]:
-        """Voxel edges along the axes of ``data``."""
+        """Voxel edges along the axes of ``voxels``."""
         x, y, z = voxel_sizes(self.affine)
         return float(x), float(y), float(z)
 
     @property
     def extent_mm(self) -> tuple[float, float, float]:
-        """Edge to edge along the axes of ``data``."""
-        x, y, z = (n * mm for n, mm in zip(self.data.shape, self.spacing_mm, strict=True))
+        """Edge to edge along the axes of ``voxels``."""
+        x, y, z = (n * mm for n, mm in zip(self.shape, self.spacing_mm, strict=True))
         return x, y, z
 
     @property
@@ -69,33 +107,44 @@ class Volume:
     @property
     def content_sha256(self) -> str:
         """Hash of the voxels in RAS+: the same image has it whatever file it came in."""
-        digest = hashlib.sha256(np.array(self.data.shape, "<i8").tobytes())
+        digest = hashlib.sha256(np.array(self.shape, "<i8").tobytes())
         digest.update(self.data.astype("<f4").tobytes())
         return digest.hexdigest()
 
 
 def load(file: VettedFile) -> Volume:
-    """Read a vetted file.
+    """Open a vetted file; its voxels stay where they are, and in their type, until they are read.
 
     Raises
     ------
     InputError
         The values are not those of an image: none finite, all equal, or a label map.
     """
-    return from_values(nifti.values_of(file.path.read_bytes(), file.header), file.header)
+    return from_voxels(voxels.opened(file.path, file.header), file.header)
 
 
-def from_values(values: NDArray[np.float64], header: Header) -> Volume:
-    """A volume of values that lie along the axes of ``header``, shape (X, Y, Z)."""
-    values, value_findings = _checked(values)
-    values = to_ras(values, header)
-    data, unit = np.ascontiguousarray(values, np.float32), unit_range(values)
+def from_voxels(stored: Voxels, header: Header) -> Volume:
+    """A volume of values that lie along the axes of ``header``."""
+    checked, low, high, value_findings = _checked(stored)
+    turned = checked.with_stored(to_ras(checked.stored, header))
     affine = ras_affine(header)
     findings = [*header.findings, *value_findings, *_grid_findings(header)]
-    made = Volume(data, unit, affine, header, tuple(findings))
+    made = Volume(turned, low, high, affine, header, tuple(findings))
     if made.is_head:
         return made
+    _refuse_fine_crop(header)
     return replace(made, findings=(*findings, *_extent_findings(np.array(made.extent_mm))))
+
+
+def _refuse_fine_crop(header: Header) -> None:
+    count = math.prod(header.shape)
+    if count > limits.MAX_CROP_VOXELS:
+        size = " x ".join(f"{e:.0f}" for e in header.extent_mm)
+        raise TooLargeError(
+            f"The scan covers {size} mm with {count:,} voxels, more than the "
+            f"{limits.MAX_CROP_VOXELS:,} accepted for less than a head",
+            "Resample it to about 0.5 mm.",
+        )
 
 
 def unit_range(values: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -111,23 +160,31 @@ def unit_range(values: NDArray[np.floating]) -> NDArray[np.float32]:
     return np.ascontiguousarray(exact, np.float32)
 
 
-def box_around(inside: NDArray[np.bool_], margin: int = 1) -> tuple[slice, slice, slice] | None:
-    """The smallest box around what is true, with some voxels more, within the array.
+def box_around(inside: NDArray[Any], margin: int = 1) -> Box | None:
+    """The smallest box around what is not zero, with some voxels more, within the array.
 
     >>> inside = np.zeros((9, 9, 9), bool)
     >>> inside[3:5, 0, 8] = True
     >>> box_around(inside)
     (slice(2, 6, None), slice(0, 2, None), slice(7, 9, None))
     """
-    edges = []
-    for axis, count in enumerate(inside.shape):
-        others = tuple(other for other in range(3) if other != axis)
-        places = np.flatnonzero(inside.any(axis=others))
+    slowest = int(np.argmax(np.abs(inside.strides)))
+    flat = inside.max(axis=slowest)  # the one pass over all voxels, in the order of the memory
+    box = list(WHOLE)
+    for axis in sorted(range(3), key=lambda a: a == slowest):
+        if axis == slowest:
+            others = tuple(other for other in range(3) if other != axis)
+            places = np.flatnonzero(inside[box[0], box[1], box[2]].any(axis=others))
+        else:
+            places = np.flatnonzero(flat.any(axis=1 - (axis - (axis > slowest))))
         if not places.size:
             return None
-        first, last = int(places[0]), int(places[-1])
-        edges.append(slice(max(0, first - margin), min(count, last + margin + 1)))
-    return edges[0], edges[1], edges[2]
+        box[axis] = slice(int(places[0]), int(places[-1]) + 1)
+    x, y, z = (
+        slice(max(0, part.start - margin), min(count, part.stop + margin))
+        for part, count in zip(box, inside.shape, strict=True)
+    )
+    return x, y, z
 
 
 def cut_affine(affine: NDArray[np.float64], box: tuple[slice, ...]) -> NDArray[np.float64]:
@@ -162,34 +219,65 @@ def ras_affine(header: Header) -> NDArray[np.float64]:
     return np.asarray(header.affine @ change, np.float64)
 
 
-def _checked(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], list[Finding]]:
-    findings = []
-    # float32 is what the network computes in; larger numbers are faults of the header.
-    finite = np.abs(values) < np.finfo(np.float32).max
-    bad = int(values.size - np.count_nonzero(finite))
-    if bad > limits.MAX_NOT_FINITE_SHARE * values.size:
-        raise InputError(
-            f"{bad / values.size:.0%} of the voxels are NaN, infinite or absurdly large",
-            "Export the scan again.",
-            code="not_finite",
-        )
-    lowest = values[finite].min()
+def blank_labels(header: Header) -> NDArray[np.uint8]:
+    """Labels without any, RAS+; turned back they lie in the memory as in a file."""
+    return to_ras(np.zeros(header.shape, np.uint8, order="F"), header)
+
+
+def _checked(stored: Voxels) -> tuple[Voxels, float, float, list[Finding]]:
+    """The voxels with what stands for bad ones, their lowest and highest value, and findings."""
+    low, high, bad = voxels.range_of(stored)
+    findings = _not_finite(bad, stored.stored.size)
     if bad:
-        values = np.where(finite, values, lowest)
-        findings.append(Finding(
-            "warning", "not_finite_voxels",
-            f"{bad:,} voxels ({bad / values.size:.0%}) were NaN or infinite and were read as "
-            "background.",
-        ))  # fmt: skip
-    highest = values.max()
-    if np.float32(highest) <= np.float32(lowest):
+        stored = replace(stored, background=low)
+    if np.float32(high) <= np.float32(low):
         raise InputError(
-            f"The image is empty: every voxel has the value {lowest:g}",
+            f"The image is empty: every voxel has the value {low:g}",
             "Check that the right file was exported.",
             code="constant",
         )
-    _refuse_label_map(values)
-    return values, findings
+    _refuse_label_maps(stored)
+    return stored, low, high, findings
+
+
+def _not_finite(bad: int, count: int) -> list[Finding]:
+    if bad > limits.MAX_NOT_FINITE_SHARE * count:
+        raise InputError(
+            f"{bad / count:.0%} of the voxels are NaN, infinite or absurdly large",
+            "Export the scan again.",
+            code="not_finite",
+        )
+    if not bad:
+        return []
+    return [Finding(
+        "warning", "not_finite_voxels",
+        f"{bad:,} voxels ({bad / count:.0%}) were NaN or infinite and were read as "
+        "background.",
+    )]  # fmt: skip
+
+
+def _refuse_label_maps(stored: Voxels) -> None:
+    """Look at slabs from the middle outwards until one cannot be of a label map.
+
+    A crop is one slab. Of a scan the first one ends the search; slabs of one value say nothing
+    as long as there are others.
+    """
+    slabs = list(stored.slabs(limits.LABEL_MAP_SLAB_VOXELS))
+    few = slabs[:: max(1, len(slabs) // limits.LABEL_MAP_SLABS)]
+    middle = len(few) // 2
+    found = None
+    for number in sorted(range(len(few)), key=lambda n: abs(n - middle)):
+        values = stored.read(few[number])
+        if found is not None and values.min() == values.max():
+            continue
+        try:
+            _refuse_label_map(values)
+        except InputError as error:
+            found = error
+        else:
+            return
+    if found is not None:
+        raise found
 
 
 def _refuse_label_map(values: NDArray[np.float64]) -> None:

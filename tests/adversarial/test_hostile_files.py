@@ -149,12 +149,13 @@ import io, json, resource, sys
 from pathlib import Path
 from core.errors import InputError
 from core.intake import vetted
+from core.volume import load
 content = sys.stdin.buffer.read()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 code = None
 try:
-    with vetted(io.BytesIO(content), Path(sys.argv[1])):
-        pass
+    with vetted(io.BytesIO(content), Path(sys.argv[1])) as file:
+        load(file)
 except InputError as error:
     code = error.code
 after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -174,7 +175,8 @@ def bomb(header: bytes, mebibytes: int) -> bytes:
 BOMBS = {
     "zeros behind a small image": (bomb(RAW, 1024), "bad_header"),
     "zeros as a header": (bomb(b"", 1024), "not_nifti"),
-    "a head of zeros": (bomb(dims(512, 512, 512)[:352], 512), "too_large"),
+    "a head of zeros": (bomb(dims(512, 512, 512)[:352], 512), "constant"),
+    "a head too large": (bomb(dims(513, 512, 512)[:352], 513), "too_large"),
     "an extension of zeros": (bomb(patched(RAW, "vox_offset", 2.0**30)[:352], 1024), "bad_header"),
     "empty gzip members": (gzip.compress(RAW[:352]) + gzip.compress(b"") * 200_000, "corrupt_gzip"),
 }
