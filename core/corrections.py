@@ -22,9 +22,11 @@ from core.case import MODEL_MASK, clean_text, warning_count
 from core.cases import Cases, mask_key, unknown_case
 from core.database import CASES, DRAFTS, MASK_VERSIONS
 from core.errors import ConflictError, InputError
+from core.localise import SIDES
 from core.measure import MASK_CODES, assess, assess_head, measure, measure_head
 from core.nifti_header import LARGEST_HEADER_BYTES, Header, parse_header
 from core.segmentation import LABELS, Segmentation
+from core.sides import centres_mm, with_one_side
 from core.storage import Storage
 from core.volume import from_ras, ras_affine, to_ras
 
@@ -146,19 +148,51 @@ class Corrections:
         return self._keep(case_id, labels, header, base, author, f"Back to {name}", "")
 
     def segment_here(
-        self, case_id: str, segmentation: Segmentation, *, base: int, author: str, comment: str
-    ) -> MaskVersion:
-        """Keep a head's mask that was made where a person pointed, as a version of its own.
+        self, case_id: str, segmentation: Segmentation, *, base: int, author: str, comment: str,
+        side: str = "",
+    ) -> MaskVersion:  # fmt: skip
+        """Keep one side of a head, segmented where a person pointed, as a version of its own.
+
+        The other side stays as it is in the version ``base``.
+
+        Parameters
+        ----------
+        side
+            ``left`` or ``right``; left out, the one that was pointed at last.
 
         Raises
         ------
         ConflictError, InputError, NotFoundError
+            As `save`, and as `core.sides.with_one_side`.
+        """
+        self.check_newest(case_id, base)
+        head, head_before = segmentation.head, self._cases.get(case_id).report.get("head")
+        if head is None or not head_before:
+            raise InputError("This case is a crop, not a head", code="no_sides")
+        made, known = head.as_dict(), head_before["sides"]
+        side = side or _pointed_last(made["sides"], known)
+        header = self._header(case_id)
+        before = to_ras(nifti.read_mask(self._cases.mask_file(case_id, base)), header)
+        labels = with_one_side(
+            before, segmentation.labels, ras_affine(header), side, centres_mm(known),
+            centres_mm(made["sides"]),
+        )  # fmt: skip
+        now = known | {side: made["sides"][side]}
+        made["sides"] = {name: now[name] for name in SIDES if name in now}
+        return self._keep(
+            case_id, from_ras(labels, header), header, base, author, comment, "", made
+        )
+
+    def check_newest(self, case_id: str, base: int) -> None:
+        """Whether a version is still the newest: asked before work that would be in vain.
+
+        Raises
+        ------
+        ConflictError, NotFoundError
             As `save`.
         """
-        header = self._header(case_id)
-        labels = from_ras(segmentation.labels, header)
-        head = segmentation.head.as_dict() if segmentation.head else None
-        return self._keep(case_id, labels, header, base, author, comment, "", head)
+        with self._engine.begin() as connection:
+            self._check_newest(connection, case_id, base)
 
     def keep_draft(self, case_id: str, visitor: str, packed: bytes, base: int) -> None:
         """Keep what a browser drew so far, in place of what it sent before.
@@ -283,6 +317,15 @@ def to_ras_shape(header: Header) -> tuple[int, int, int]:
     """Shape of a file's voxels once they are turned to RAS+."""
     x, y, z = to_ras(np.empty(header.shape, np.bool_), header).shape
     return x, y, z
+
+
+def _pointed_last(made: dict[str, Any], before: dict[str, Any]) -> str:
+    """The side that a person pointed at, and had not pointed at there before."""
+    pointed = [name for name, side in made.items() if side["pointed"]]
+    anew = [n for n in pointed if n not in before or before[n]["found_mm"] != made[n]["found_mm"]]
+    if not pointed:
+        raise ValueError("a mask of which no side was pointed at")
+    return (anew or pointed)[0]
 
 
 def _unpacked(packed: bytes, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
