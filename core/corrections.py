@@ -5,7 +5,9 @@ overwritten, and a save that did not know the newest version is refused.
 """
 
 import gzip
+import hashlib
 import json
+import math
 import zlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -15,7 +17,7 @@ from typing import Any
 import numpy as np
 from loguru import logger
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import ColumnElement, Connection, Engine, select
 
 from core import limits, nifti
 from core.case import MODEL_MASK, clean_text, warning_count
@@ -29,6 +31,8 @@ from core.segmentation import LABELS, Segmentation
 from core.sides import centres_mm, with_one_side
 from core.storage import Storage
 from core.volume import from_ras, ras_affine, to_ras
+
+_GRID_LETTERS = 16
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,7 @@ class Draft:
     base: int
     at: str
     labels: bytes
+    drawing: str = ""
 
 
 class Corrections:
@@ -110,6 +115,7 @@ class Corrections:
         author: str,
         comment: str,
         visitor: str = "",
+        drawing: str = "",
     ) -> MaskVersion:
         """Keep a drawn mask as the newest version, and the case as corrected.
 
@@ -119,8 +125,8 @@ class Corrections:
             Labels in RAS+, uint8, the first axis fastest, as gzip.
         base
             The version that was the newest when the drawing began.
-        visitor
-            Whose draft it was, which ends now.
+        visitor, drawing
+            Whose draft it was, which ends now, and no other drawing's.
 
         Raises
         ------
@@ -132,7 +138,8 @@ class Corrections:
         """
         header = self._header(case_id)
         labels = from_ras(_unpacked(packed, to_ras_shape(header)), header)
-        return self._keep(case_id, labels, header, base, author, comment, visitor)
+        key = _draft_key(visitor, drawing)
+        return self._keep(case_id, labels, header, base, author, comment, key)
 
     def restore(self, case_id: str, number: int, *, base: int, author: str) -> MaskVersion:
         """Make an older version the newest again, as a version of its own.
@@ -194,30 +201,101 @@ class Corrections:
         with self._engine.begin() as connection:
             self._check_newest(connection, case_id, base)
 
-    def keep_draft(self, case_id: str, visitor: str, packed: bytes, base: int) -> None:
+    def check_is_of(self, case_id: str, named_case_id: str, grid: str | None = None) -> None:
+        """Whether what a browser sends was drawn on this case, on its grid.
+
+        Parameters
+        ----------
+        named_case_id, grid
+            The case that it was drawn on, and that case's `grid` as the browser had it; None
+            where no voxels are sent.
+
+        Raises
+        ------
+        ConflictError
+            It is another's. Nothing has changed.
+        NotFoundError
+        """
+        if named_case_id != case_id:
+            found = f"This was drawn on the case {clean_text(named_case_id)}, not on {case_id}"
+        elif grid is not None and grid != self.grid(case_id):
+            found = "This was drawn on another grid of voxels than this case has"
+        else:
+            return
+        raise ConflictError(
+            found,
+            "Nothing was saved or overwritten. Reload the page and open the case that you drew "
+            "on: its draft is there.",
+            code="other_case",
+        )
+
+    def grid(self, case_id: str) -> str:
+        """A fingerprint of a case's voxels: of the model's mask, header included.
+
+        The model's mask never changes, so this does not either.
+
+        Raises
+        ------
+        NotFoundError
+        """
+        mask = self._cases.mask_file(case_id, MODEL_MASK)
+        return hashlib.sha256(mask).hexdigest()[:_GRID_LETTERS]
+
+    def voxel_count(self, case_id: str) -> int:
+        """How many voxels a case has.
+
+        Raises
+        ------
+        NotFoundError
+        """
+        return math.prod(self._header(case_id).shape)
+
+    def keep_draft(
+        self, case_id: str, visitor: str, packed: bytes, base: int, drawing: str = "",
+        replaces: str = "",
+    ) -> None:  # fmt: skip
         """Keep what a browser drew so far, in place of what it sent before.
+
+        Parameters
+        ----------
+        drawing
+            Two pages of one browser that draw on one case have a draft each, by this name.
+        replaces
+            The drawing that this one began with; it ends.
 
         Raises
         ------
         InputError, NotFoundError
         """
         _unpacked(packed, to_ras_shape(self._header(case_id)))
-        row = {"case_id": case_id, "visitor": visitor, "base": base, "at": self._timestamp()}
+        key = _draft_key(visitor, drawing)
+        row = {"case_id": case_id, "visitor": key, "base": base, "at": self._timestamp()}
         with self._engine.begin() as connection:
-            _drop(connection, case_id, visitor)
+            if replaces:
+                _drop(connection, case_id, _draft_key(visitor, replaces))
+            _drop(connection, case_id, key)
             connection.execute(DRAFTS.insert().values(**row, labels=packed))
+            of_this = DRAFTS.c.case_id == case_id, _is_of(visitor)
+            kept = select(DRAFTS.c.visitor).where(*of_this).order_by(DRAFTS.c.at.desc())
+            for older in connection.scalars(kept.offset(limits.MOST_DRAFTS)).all():
+                _drop(connection, case_id, older)
 
-    def draft(self, case_id: str, visitor: str) -> Draft | None:
-        """What this browser drew and did not save."""
-        query = select(DRAFTS).where(DRAFTS.c.case_id == case_id, DRAFTS.c.visitor == visitor)
+    def draft(self, case_id: str, visitor: str, drawing: str = "") -> Draft | None:
+        """What this browser drew and did not save: this drawing, or else the newest."""
+        query = select(DRAFTS).where(DRAFTS.c.case_id == case_id, _is_of(visitor))
+        query = query.order_by(DRAFTS.c.at.desc())
         with self._engine.begin() as connection:
-            row = connection.execute(query).one_or_none()
-        return None if row is None else Draft(row.base, row.at, row.labels)
+            rows = connection.execute(query).all()
+        if not rows:
+            return None
+        key = _draft_key(visitor, drawing)
+        row = next((row for row in rows if row.visitor == key), rows[0])
+        return Draft(row.base, row.at, row.labels, row.visitor[len(visitor) + 1 :])
 
-    def drop_draft(self, case_id: str, visitor: str) -> None:
-        """Forget a draft; none there is no error."""
+    def drop_draft(self, case_id: str, visitor: str, drawing: str = "") -> None:
+        """Forget a draft, or all of a browser; none there is no error."""
         with self._engine.begin() as connection:
-            _drop(connection, case_id, visitor)
+            _drop(connection, case_id, _draft_key(visitor, drawing))
 
     def _keep(
         self, case_id: str, labels: NDArray[np.uint8], header: Header, base: int, author: str,
@@ -369,7 +447,16 @@ def _difference(
     return found
 
 
+def _draft_key(visitor: str, drawing: str) -> str:
+    """What stands in the column ``visitor``: the browser, and which of its drawings."""
+    return f"{visitor}.{drawing}" if drawing else visitor
+
+
+def _is_of(visitor: str) -> ColumnElement[bool]:
+    """Drafts of a browser; of one drawing, where the key holds its name."""
+    column = DRAFTS.c.visitor
+    return (column == visitor) | column.startswith(f"{visitor}.", autoescape=True)
+
+
 def _drop(connection: Connection, case_id: str, visitor: str) -> None:
-    connection.execute(
-        DRAFTS.delete().where(DRAFTS.c.case_id == case_id, DRAFTS.c.visitor == visitor)
-    )
+    connection.execute(DRAFTS.delete().where(DRAFTS.c.case_id == case_id, _is_of(visitor)))
