@@ -109,12 +109,13 @@ class Services:
         self, case_id: str, side: str, centre_mm: Sequence[float], *, base: int, author: str,
         caller: Caller,
     ) -> MaskVersion:  # fmt: skip
-        """Segment a head again, one side where a person points, the other where it was.
+        """Segment one side of a head anew, where a person points; the other stays as it is.
 
         Raises
         ------
         HippoViewError
         """
+        self.corrections.check_newest(case_id, base)
         self.predictors.check()
         predictor = self.predictors.on("auto")
         head = self.cases.get(case_id).report.get("head")
@@ -129,8 +130,9 @@ class Services:
             volume = load(file)
             made = predictor.segment(volume, caller.gone, centres | {side: list(centre_mm)})
         return self.corrections.segment_here(
-            case_id, made, base=base, author=author, comment=f"Segmented {side} where pointed at"
-        )
+            case_id, made, base=base, author=author, side=side,
+            comment=f"Segmented {side} where pointed at",
+        )  # fmt: skip
 
     def promote(self, number: int) -> None:
         """Put a model version into service; requests go on meanwhile.

@@ -5,7 +5,9 @@ overwritten, and a save that did not know the newest version is refused.
 """
 
 import gzip
+import hashlib
 import json
+import math
 import secrets
 import zlib
 from collections.abc import Callable
@@ -16,7 +18,7 @@ from typing import Any
 import numpy as np
 from loguru import logger
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import ColumnElement, Connection, Engine, select
 
 from core import limits, nifti
 from core.case import MODEL_MASK, clean_text, warning_count
@@ -24,13 +26,16 @@ from core.case_records import Record, mask_key, unknown_case
 from core.cases import Cases
 from core.database import DRAFTS, MASK_VERSIONS, reading
 from core.errors import ConflictError, InputError, NotFoundError, StorageError
+from core.localise import SIDES
 from core.measure import MASK_CODES, assess, assess_head, measure, measure_head
 from core.nifti_header import LARGEST_HEADER_BYTES, Header, parse_header
 from core.segmentation import LABELS, Segmentation
+from core.sides import centres_mm, with_one_side
 from core.storage import Storage
 from core.volume import from_ras, ras_affine, to_ras
 
 _TOKEN_BYTES = 6
+_GRID_LETTERS = 16
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,7 @@ class Draft:
     base: int
     at: str
     labels: bytes
+    drawing: str = ""
 
 
 class Corrections:
@@ -112,6 +118,7 @@ class Corrections:
         author: str,
         comment: str,
         visitor: str = "",
+        drawing: str = "",
     ) -> MaskVersion:
         """Keep a drawn mask as the newest version, and the case as corrected.
 
@@ -121,8 +128,8 @@ class Corrections:
             Labels in RAS+, uint8, the first axis fastest, as gzip.
         base
             The version that was the newest when the drawing began.
-        visitor
-            Whose draft it was, which ends now.
+        visitor, drawing
+            Whose draft it was, which ends now, and no other drawing's.
 
         Raises
         ------
@@ -134,7 +141,8 @@ class Corrections:
         """
         header = self._header(case_id)
         labels = from_ras(_unpacked(packed, to_ras_shape(header)), header)
-        return self._keep(case_id, labels, header, base, author, comment, visitor)
+        key = _draft_key(visitor, drawing)
+        return self._keep(case_id, labels, header, base, author, comment, key)
 
     def restore(self, case_id: str, number: int, *, base: int, author: str) -> MaskVersion:
         """Make an older version the newest again, as a version of its own.
@@ -150,44 +158,149 @@ class Corrections:
         return self._keep(case_id, labels, header, base, author, f"Back to {name}", "")
 
     def segment_here(
-        self, case_id: str, segmentation: Segmentation, *, base: int, author: str, comment: str
-    ) -> MaskVersion:
-        """Keep a head's mask that was made where a person pointed, as a version of its own.
+        self, case_id: str, segmentation: Segmentation, *, base: int, author: str, comment: str,
+        side: str = "",
+    ) -> MaskVersion:  # fmt: skip
+        """Keep one side of a head, segmented where a person pointed, as a version of its own.
+
+        The other side stays as it is in the version ``base``.
+
+        Parameters
+        ----------
+        side
+            ``left`` or ``right``; left out, the one that was pointed at last.
 
         Raises
         ------
         ConflictError, InputError, NotFoundError
+            As `save`, and as `core.sides.with_one_side`.
+        """
+        self.check_newest(case_id, base)
+        head, head_before = segmentation.head, self._cases.get(case_id).report.get("head")
+        if head is None or not head_before:
+            raise InputError("This case is a crop, not a head", code="no_sides")
+        made, known = head.as_dict(), head_before["sides"]
+        side = side or _pointed_last(made["sides"], known)
+        header = self._header(case_id)
+        before = to_ras(nifti.read_mask(self._cases.mask_file(case_id, base)), header)
+        labels = with_one_side(
+            before, segmentation.labels, ras_affine(header), side, centres_mm(known),
+            centres_mm(made["sides"]),
+        )  # fmt: skip
+        now = known | {side: made["sides"][side]}
+        made["sides"] = {name: now[name] for name in SIDES if name in now}
+        return self._keep(
+            case_id, from_ras(labels, header), header, base, author, comment, "", made
+        )
+
+    def check_newest(self, case_id: str, base: int) -> None:
+        """Whether a version is still the newest: asked before work that would be in vain.
+
+        Raises
+        ------
+        ConflictError, NotFoundError
             As `save`.
         """
-        header = self._header(case_id)
-        labels = from_ras(segmentation.labels, header)
-        head = segmentation.head.as_dict() if segmentation.head else None
-        return self._keep(case_id, labels, header, base, author, comment, "", head)
+        newest = self._cases.get(case_id).mask_version
+        if newest != base:
+            version = next((v for v in self.versions(case_id) if v.number == newest), None)
+            raise _newer(version.author, newest, version.created_at) if version else _gone()
 
-    def keep_draft(self, case_id: str, visitor: str, packed: bytes, base: int) -> None:
+    def check_is_of(self, case_id: str, named_case_id: str, grid: str | None = None) -> None:
+        """Whether what a browser sends was drawn on this case, on its grid.
+
+        Parameters
+        ----------
+        named_case_id, grid
+            The case that it was drawn on, and that case's `grid` as the browser had it; None
+            where no voxels are sent.
+
+        Raises
+        ------
+        ConflictError
+            It is another's. Nothing has changed.
+        NotFoundError
+        """
+        if named_case_id != case_id:
+            found = f"This was drawn on the case {clean_text(named_case_id)}, not on {case_id}"
+        elif grid is not None and grid != self.grid(case_id):
+            found = "This was drawn on another grid of voxels than this case has"
+        else:
+            return
+        raise ConflictError(
+            found,
+            "Nothing was saved or overwritten. Reload the page and open the case that you drew "
+            "on: its draft is there.",
+            code="other_case",
+        )
+
+    def grid(self, case_id: str) -> str:
+        """A fingerprint of a case's voxels: of the model's mask, header included.
+
+        The model's mask never changes, so this does not either.
+
+        Raises
+        ------
+        NotFoundError
+        """
+        mask = self._cases.mask_file(case_id, MODEL_MASK)
+        return hashlib.sha256(mask).hexdigest()[:_GRID_LETTERS]
+
+    def voxel_count(self, case_id: str) -> int:
+        """How many voxels a case has.
+
+        Raises
+        ------
+        NotFoundError
+        """
+        return math.prod(self._header(case_id).shape)
+
+    def keep_draft(
+        self, case_id: str, visitor: str, packed: bytes, base: int, drawing: str = "",
+        replaces: str = "",
+    ) -> None:  # fmt: skip
         """Keep what a browser drew so far, in place of what it sent before.
+
+        Parameters
+        ----------
+        drawing
+            Two pages of one browser that draw on one case have a draft each, by this name.
+        replaces
+            The drawing that this one began with; it ends.
 
         Raises
         ------
         InputError, NotFoundError
         """
         _unpacked(packed, to_ras_shape(self._header(case_id)))
-        row = {"case_id": case_id, "visitor": visitor, "base": base, "at": self._timestamp()}
+        key = _draft_key(visitor, drawing)
+        row = {"case_id": case_id, "visitor": key, "base": base, "at": self._timestamp()}
         with self._engine.begin() as connection:
-            _drop(connection, case_id, visitor)
+            if replaces:
+                _drop(connection, case_id, _draft_key(visitor, replaces))
+            _drop(connection, case_id, key)
             connection.execute(DRAFTS.insert().values(**row, labels=packed))
+            of_this = DRAFTS.c.case_id == case_id, _is_of(visitor)
+            kept = select(DRAFTS.c.visitor).where(*of_this).order_by(DRAFTS.c.at.desc())
+            for older in connection.scalars(kept.offset(limits.MOST_DRAFTS)).all():
+                _drop(connection, case_id, older)
 
-    def draft(self, case_id: str, visitor: str) -> Draft | None:
-        """What this browser drew and did not save."""
-        query = select(DRAFTS).where(DRAFTS.c.case_id == case_id, DRAFTS.c.visitor == visitor)
+    def draft(self, case_id: str, visitor: str, drawing: str = "") -> Draft | None:
+        """What this browser drew and did not save: this drawing, or else the newest."""
+        query = select(DRAFTS).where(DRAFTS.c.case_id == case_id, _is_of(visitor))
+        query = query.order_by(DRAFTS.c.at.desc())
         with reading(self._engine) as connection:
-            row = connection.execute(query).one_or_none()
-        return None if row is None else Draft(row.base, row.at, row.labels)
+            rows = connection.execute(query).all()
+        if not rows:
+            return None
+        key = _draft_key(visitor, drawing)
+        row = next((row for row in rows if row.visitor == key), rows[0])
+        return Draft(row.base, row.at, row.labels, row.visitor[len(visitor) + 1 :])
 
-    def drop_draft(self, case_id: str, visitor: str) -> None:
-        """Forget a draft; none there is no error."""
+    def drop_draft(self, case_id: str, visitor: str, drawing: str = "") -> None:
+        """Forget a draft, or all of a browser; none there is no error."""
         with self._engine.begin() as connection:
-            _drop(connection, case_id, visitor)
+            _drop(connection, case_id, _draft_key(visitor, drawing))
 
     def _keep(
         self, case_id: str, labels: NDArray[np.uint8], header: Header, base: int, author: str,
@@ -280,21 +393,35 @@ def _check_newest(record: Record, base: int) -> None:
     if newest == base:
         return
     mask = next((m for m in record["masks"] if m["number"] == newest), None)
-    if mask is None:
-        raise ConflictError("This case has no such version any more", "Reload the page.")
-    raise ConflictError(
-        f"{mask['author']} saved version {newest} at {mask['created_at'][11:16]} UTC, after you "
-        "had begun",
+    raise _newer(mask["author"], newest, mask["created_at"]) if mask else _gone()
+
+
+def _newer(author: str, newest: int, created_at: str) -> ConflictError:
+    return ConflictError(
+        f"{author} saved version {newest} at {created_at[11:16]} UTC, after you had begun",
         "Nothing was overwritten, and your drawing is kept as a draft. Compare it with the "
         "newest version, then save yours after it or discard it.",
         code="newer_version",
     )
 
 
+def _gone() -> ConflictError:
+    return ConflictError("This case has no such version any more", "Reload the page.")
+
+
 def to_ras_shape(header: Header) -> tuple[int, int, int]:
     """Shape of a file's voxels once they are turned to RAS+."""
     x, y, z = to_ras(np.empty(header.shape, np.bool_), header).shape
     return x, y, z
+
+
+def _pointed_last(made: dict[str, Any], before: dict[str, Any]) -> str:
+    """The side that a person pointed at, and had not pointed at there before."""
+    pointed = [name for name, side in made.items() if side["pointed"]]
+    anew = [n for n in pointed if n not in before or before[n]["found_mm"] != made[n]["found_mm"]]
+    if not pointed:
+        raise ValueError("a mask of which no side was pointed at")
+    return (anew or pointed)[0]
 
 
 def _unpacked(packed: bytes, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
@@ -338,7 +465,16 @@ def _difference(
     return found
 
 
+def _draft_key(visitor: str, drawing: str) -> str:
+    """What stands in the column ``visitor``: the browser, and which of its drawings."""
+    return f"{visitor}.{drawing}" if drawing else visitor
+
+
+def _is_of(visitor: str) -> ColumnElement[bool]:
+    """Drafts of a browser; of one drawing, where the key holds its name."""
+    column = DRAFTS.c.visitor
+    return (column == visitor) | column.startswith(f"{visitor}.", autoescape=True)
+
+
 def _drop(connection: Connection, case_id: str, visitor: str) -> None:
-    connection.execute(
-        DRAFTS.delete().where(DRAFTS.c.case_id == case_id, DRAFTS.c.visitor == visitor)
-    )
+    connection.execute(DRAFTS.delete().where(DRAFTS.c.case_id == case_id, _is_of(visitor)))

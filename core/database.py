@@ -97,7 +97,7 @@ DRAFTS = Table(
     "drafts",
     METADATA,
     Column("case_id", ForeignKey("cases.id", ondelete="CASCADE"), primary_key=True),
-    Column("visitor", String(64), primary_key=True),
+    Column("visitor", String(96), primary_key=True),
     Column("base", Integer, nullable=False),
     Column("at", String(32), nullable=False),
     Column("labels", LargeBinary, nullable=False),

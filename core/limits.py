@@ -107,6 +107,10 @@ MAX_NAME_CHARS = 120
 # Characters of what a reviewer writes about a mask: a few sentences.
 MAX_COMMENT_CHARS = 1000
 
+# Drafts of one browser on one case: one for each page that it has the case open in, and no more
+# than a person can look after.
+MOST_DRAFTS = 4
+
 # Hours after which files of a case that never got its record are taken for a broken write.
 STRAY_HOURS = 24
 

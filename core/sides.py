@@ -3,10 +3,12 @@
 from typing import Any
 
 import numpy as np
+from nibabel.affines import apply_affine
 from numpy.typing import NDArray
 
 from core import nifti
 from core.colours import LABEL_RGB
+from core.errors import ConflictError, InputError
 from core.heads import sides_of
 from core.localise import SIDES
 from core.nifti_header import Header
@@ -34,7 +36,7 @@ def sides_file(
     head
         `core.heads.Head.as_dict`.
     """
-    centres = {name: side["centre_mm"] for name, side in head["sides"].items()}
+    centres = centres_mm(head["sides"])
     values = blank_labels(header)
     box = box_around(labels)
     if box is not None:
@@ -42,6 +44,69 @@ def sides_file(
         where = sides_of(part.shape, cut_affine(affine, box), centres)
         values[box] = np.where(part > 0, part + len(LABELS) * (where - 1), 0)
     return nifti.sides_bytes(from_ras(values, header), header)
+
+
+def centres_mm(sides: dict[str, Any]) -> dict[str, Any]:
+    """By side, where the hippocampus lies, of the ``sides`` of `core.heads.Head.as_dict`."""
+    return {name: side["centre_mm"] for name, side in sides.items()}
+
+
+def with_one_side(
+    before: NDArray[np.uint8],
+    made: NDArray[np.uint8],
+    affine: NDArray[np.float64],
+    side: str,
+    centres_before: dict[str, Any],
+    centres_made: dict[str, Any],
+) -> NDArray[np.uint8]:
+    """A head's mask in which one side is segmented anew and the other stays, voxel for voxel.
+
+    Where both sides were known, the other side is what lay nearer to it before, drawn or not.
+    Where it was not, the place that was pointed at says where the one side begins.
+
+    Parameters
+    ----------
+    before, made : ndarray, shape (X, Y, Z)
+        RAS+, with ``affine``: the newest mask, and the one that holds the new side.
+    side
+        ``left`` or ``right``, the patient's: the one that is made anew.
+    centres_before, centres_made : dict
+        By side, the hippocampi's centres in mm, RAS+, of each mask.
+
+    Raises
+    ------
+    ConflictError
+        The place of the new side lies among what belongs to the other.
+    InputError
+        Nothing was segmented there.
+    """
+    other = next(name for name in SIDES if name != side)
+    number = 1 + SIDES.index(side)
+
+    def is_side(centres_mm: dict[str, Any]) -> NDArray[np.bool_]:
+        return np.asarray(sides_of(before.shape, affine, centres_mm) == number)
+
+    # The other side stays where it was; a new search may have placed it elsewhere.
+    stays = {other: centres_before[other]} if other in centres_before else {}
+    is_open = is_new = is_side(stays | {side: centres_made[side]})
+    if len(centres_before) == len(SIDES):
+        is_open = is_side(centres_before)
+        voxel = apply_affine(np.linalg.inv(affine), centres_made[side])
+        place = np.clip(np.rint(voxel).astype(int), 0, np.array(before.shape) - 1)
+        if not is_open[tuple(place)]:
+            raise ConflictError(
+                f"This place lies on the patient's {other} side, whose mask would be cut",
+                f"Is it the {other} hippocampus? Then segment {other} here. If the sides were "
+                f"found in wrong places, point at the {other} one first.",
+                code="other_side",
+            )
+    new = np.where(is_open & is_new & is_side(centres_made), made, 0)
+    if not new.any():
+        raise InputError(
+            f"No {side} hippocampus was found at this place",
+            "Nothing was changed. Point at its middle, or draw it.", code="nothing_found",
+        )  # fmt: skip
+    return np.where(is_open, new, before).astype(np.uint8)
 
 
 def lookup_table() -> bytes:

@@ -16,6 +16,7 @@ from app import visitor
 from app.services import Services, services
 from app.viewer.bundle import bundle
 from app.viewer.files import ViewerFile
+from app.viewer.runs import RUNS, packed_of
 from core.errors import NotFoundError
 from core.pipeline import Caller
 from core.strip import Convention
@@ -25,6 +26,7 @@ _FOR_EVER = "public, max-age=31536000, immutable"
 _FOR_THIS_BROWSER = "private, max-age=3600"
 _NEVER_KEPT = {"Cache-Control": "no-store"}
 Version = Annotated[int, Path(ge=0)]
+_DRAWING = "^[a-z0-9]{0,24}$"
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 
 
@@ -65,7 +67,10 @@ def _script(name: str) -> Response:
 
 
 def _about(request: Request, case_id: str, token: str, version: Version) -> JSONResponse:
-    about = _admitted(request, case_id, token).viewer_files.about(case_id, version)
+    shared = _admitted(request, case_id, token)
+    about = shared.viewer_files.about(case_id, version)
+    # What is drawn goes back with these: see `_of_this_case`.
+    about = about | {"case": case_id, "grid": shared.corrections.grid(case_id)}
     return JSONResponse(about, headers={"Cache-Control": _FOR_THIS_BROWSER})
 
 
@@ -92,22 +97,32 @@ def _save(
     case_id: str,
     token: str,
     labels: Annotated[UploadFile, File()],
+    case: Annotated[str, Form()],
+    grid: Annotated[str, Form()],
     base: Annotated[int, Form(ge=0)],
     author: Annotated[str, Form()],
     comment: Annotated[str, Form()] = "",
+    drawing: Annotated[str, Form(pattern=_DRAWING)] = "",
+    replaces: Annotated[str, Form(pattern=_DRAWING)] = "",
 ) -> JSONResponse:
     """A drawn mask becomes the newest version."""
     shared = _admitted(request, case_id, token)
-    saved = shared.corrections.save(
+    corrections, who = shared.corrections, _who(request)
+    corrections.check_is_of(case_id, case, grid)
+    saved = corrections.save(
         case_id, labels.file.read(), base=base, author=author, comment=comment,
-        visitor=_who(request),
+        visitor=who, drawing=drawing,
     )  # fmt: skip
+    if replaces:
+        corrections.drop_draft(case_id, who, replaces)
     return JSONResponse({"version": saved.number}, 201)
 
 
 class Here(BaseModel):
     """Where a person points in a head."""
 
+    case: str
+    grid: str
     side: Literal["left", "right"]
     centre_mm: tuple[FiniteFloat, FiniteFloat, FiniteFloat]
     base: Annotated[int, Field(ge=0)]
@@ -117,6 +132,7 @@ class Here(BaseModel):
 def _here(request: Request, case_id: str, token: str, here: Here) -> JSONResponse:
     """Segment one side of a head where a person points, as the newest version."""
     shared = _admitted(request, case_id, token)
+    shared.corrections.check_is_of(case_id, here.case, here.grid)
     saved = shared.segment_here(
         case_id, here.side, here.centre_mm, base=here.base, author=here.author,
         caller=Caller(user=_who(request)),
@@ -124,13 +140,19 @@ def _here(request: Request, case_id: str, token: str, here: Here) -> JSONRespons
     return JSONResponse({"version": saved.number}, 201)
 
 
-def _draft(request: Request, case_id: str, token: str) -> Response:
+def _draft(
+    request: Request,
+    case_id: str,
+    token: str,
+    drawing: Annotated[str, Query(pattern=_DRAWING)] = "",
+) -> Response:
     """What this browser drew and did not save, with the version under it in ``X-Base``."""
-    draft = _admitted(request, case_id, token).corrections.draft(case_id, _who(request))
+    corrections = _admitted(request, case_id, token).corrections
+    draft = corrections.draft(case_id, _who(request), drawing)
     if draft is None:
         return Response(status_code=204, headers=_NEVER_KEPT)
-    headers = _NEVER_KEPT | {"X-Base": str(draft.base), "X-At": draft.at}
-    return Response(draft.labels, headers=headers, media_type="application/gzip")
+    headers = {"X-Base": str(draft.base), "X-At": draft.at, "X-Drawing": draft.drawing}
+    return Response(draft.labels, headers=headers | _NEVER_KEPT, media_type="application/gzip")
 
 
 def _keep_draft(
@@ -138,14 +160,32 @@ def _keep_draft(
     case_id: str,
     token: str,
     labels: Annotated[bytes, Body(media_type="application/gzip")],
+    case: Annotated[str, Query()],
+    grid: Annotated[str, Query()],
     base: Annotated[int, Query(ge=0)],
+    drawing: Annotated[str, Query(pattern=_DRAWING)] = "",
+    replaces: Annotated[str, Query(pattern=_DRAWING)] = "",
+) -> None:
+    """Keep what is drawn: labels as gzip, or as runs from a page that is being closed."""
+    corrections = _admitted(request, case_id, token).corrections
+    corrections.check_is_of(case_id, case, grid)
+    if request.headers.get("content-type") == RUNS:
+        labels = packed_of(labels, corrections.voxel_count(case_id))
+    corrections.keep_draft(case_id, _who(request), labels, base, drawing, replaces)
+
+
+def _drop_draft(
+    request: Request,
+    case_id: str,
+    token: str,
+    case: Annotated[str, Query()],
+    drawing: Annotated[str, Query(pattern=_DRAWING)] = "",
+    replaces: Annotated[str, Query(pattern=_DRAWING)] = "",
 ) -> None:
     corrections = _admitted(request, case_id, token).corrections
-    corrections.keep_draft(case_id, _who(request), labels, base)
-
-
-def _drop_draft(request: Request, case_id: str, token: str) -> None:
-    _admitted(request, case_id, token).corrections.drop_draft(case_id, _who(request))
+    corrections.check_is_of(case_id, case)
+    for which in dict.fromkeys((drawing, *([replaces] if replaces else []))):
+        corrections.drop_draft(case_id, _who(request), which)
 
 
 def _who(request: Request) -> str:

@@ -12,9 +12,13 @@ from core.corrections import Corrections
 from core.database import connect
 from core.errors import ConflictError, InputError, NotFoundError
 from core.export import report_csv
+from core.heads import sides_of
+from core.intake import vetted
 from core.pipeline import analyse
+from core.sides import centres_mm
 from core.storage import LocalStorage
-from tests.scans import all_orientations, as_bytes, example, reoriented, stream
+from core.volume import load
+from tests.scans import all_orientations, as_bytes, example, reoriented, stream, template_head
 
 
 @pytest.fixture
@@ -203,3 +207,28 @@ def test_nothing_a_report_carries_outside_holds_the_comment(house, analysis):
     labels = packed(drawn(cases.images(case.id).labels))
     corrections.save(case.id, labels, base=0, author="A", comment="Mrs Secret, left")
     assert "Secret" not in json.dumps(cases.get(case.id).report)
+
+
+def test_segmenting_one_side_keeps_what_was_drawn_on_the_other(house, predictor, tmp_path):
+    cases, corrections = house()
+    case = cases.add(analyse(stream(as_bytes(template_head())), predictor, tmp_path), "x")
+    sides, images = case.report["head"]["sides"], cases.images(case.id)
+    is_right = sides_of(images.labels.shape, images.affine, centres_mm(sides)) == 2
+    change = images.labels.copy()
+    x, y, z = np.argwhere((change == 1) & is_right)[0]
+    change[x - 3 : x + 3, y - 3 : y + 3, z - 3 : z + 3] = 1  # a hand adds on the right
+    change[is_right & (change == 2)] = 0  # and takes away there
+    corrections.save(case.id, packed(change), base=0, author="Dr A", comment="")
+    with vetted(stream(cases.image_file(case.id)), tmp_path) as file:
+        place = [mm + 1 for mm in sides["left"]["centre_mm"]]
+        made = predictor.segment(load(file), centres_mm={"left": place})
+    with pytest.raises(ConflictError, match="Dr A saved version 1"):
+        corrections.segment_here(case.id, made, base=0, author="Dr B", comment="", side="left")
+    corrections.segment_here(case.id, made, base=1, author="Dr B", comment="", side="left")
+    now = cases.images(case.id).labels
+    assert np.array_equal(now[is_right], change[is_right])
+    assert np.array_equal(now[~is_right], made.labels[~is_right])
+    known = cases.get(case.id).report["head"]["sides"]
+    assert known["right"] == sides["right"]
+    assert (known["left"]["pointed"], known["left"]["found_mm"]) == (True, place)
+    assert cases.get(case.id).review.state == "corrected"

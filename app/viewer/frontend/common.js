@@ -43,8 +43,10 @@ export function choices(name, names, chosen, onChange) {
   return element("span", { className: "views", role: "radiogroup", ariaLabel: name }, ...labels)
 }
 
-export async function aboutOf({ files, version }) {
+export async function aboutOf({ case: id, files, version }) {
   const answer = await fetch(`${files}/about/${version}.json`)
   if (!answer.ok) throw new Error(`about/${version}.json: ${answer.status}`)
-  return answer.json()
+  const about = await answer.json()
+  if (about.case !== id) throw new Error(`asked for case ${id}, got ${about.case}`)
+  return about
 }

@@ -1,18 +1,18 @@
-// Drawing on the mask: tools, the draft that is kept meanwhile, and saving it as a new version.
+// Drawing on the mask: the tools, the pointer and the keys. What becomes of it: see saving.js.
 
 import { choices, element, swatch } from "./common.js"
-import { fromRuns, pack, toRuns, unpack } from "./labels.js"
+import { SaveForm } from "./saveform.js"
+import { Desk } from "./saving.js"
+import { storeOf } from "./store.js"
 
 const TOOLS = ["Look", "Pen", "Eraser", "Fill", "Smart pen"]
 const SIZES_MM = [1, 2, 3, 4, 6, 8, 12]
 const FIRST_SIZE_MM = 3
 const SMART_MM = 4 // how far the smart pen reaches from where it is put down
 const SMART_SHARE = 0.08 // of the first window: what still counts as alike
-const KEEP_MS = 600
-const RETRY_MS = 3000
 const LIVE_VOXELS = 2e6 // up to here volumes follow the pen; above, the end of a stroke
-const AUTHOR_KEY = "hippoview-author"
-const DRAFT_KEY = "hippoview-draft-" // what the server has not got yet, by case
+const ANNOUNCE_MS = 4000
+const ANNOUNCEMENTS = 5 // a trigger may be lost on its way to the page
 
 export const DRAWING_KEYS = [
   ["E", "correct the mask, or stop"],
@@ -25,9 +25,27 @@ export const DRAWING_KEYS = [
   ["Ctrl S", "save as a new version"],
 ]
 
+// One for the page: what is on its way goes on when the viewer is taken away and comes again.
+export const desk = new Desk({
+  fetch: (...request) => fetch(...request),
+  store: storeOf("localStorage"), session: storeOf("sessionStorage"),
+  setTimeout: (...later) => setTimeout(...later), clearTimeout: (timer) => clearTimeout(timer),
+  now: () => new Date().toISOString(),
+  name: () => Math.random().toString(36).slice(2, 14),
+})
+globalThis.addEventListener?.("pagehide", () => desk.leave())
+globalThis.addEventListener?.("beforeunload", (event) => {
+  if (desk.isAtRisk) event.preventDefault() // the browser asks whether to leave
+})
+globalThis.document?.addEventListener?.("visibilitychange", () => {
+  if (document.visibilityState === "hidden") desk.flush()
+})
+
 export class Correcting {
   constructor(viewer) {
     this.viewer = viewer
+    this.watch = (sheet, event) => this.heardOf(sheet, event)
+    desk.watchers.add(this.watch)
     this.active = false
     this.tool = "Look"
     this.size = FIRST_SIZE_MM
@@ -37,7 +55,7 @@ export class Correcting {
   build() {
     const button = (words, title, action) => {
       const made = element("button", { type: "button", textContent: words, title })
-      made.onclick = action
+      made.onclick = () => { if (this.viewer.volumes) action() } // not while a case is loaded
       return made
     }
     this.toggle = button("Correct", "Draw on the mask (E)", () => this.setActive(!this.active))
@@ -71,26 +89,8 @@ export class Correcting {
       element("div", { className: "row", hidden: true }, this.volumes,
         element("span", { className: "ends" }, this.state)),
     ]
-    this.author = element("input", { type: "text", required: true, maxLength: 120,
-      autocomplete: "name" })
-    this.comment = element("input", { type: "text", maxLength: 1000 })
-    this.problem = element("p", { className: "problem", role: "alert", hidden: true })
-    this.sum = element("p", {})
-    this.confirm = element("button", { type: "submit", textContent: "Save" })
-    const cancel = button("Cancel", "Go on drawing (Esc)", () => this.closeForm())
-    this.form = element("form", { className: "panel", hidden: true },
-      element("strong", { textContent: "Save as a new version" }), this.sum,
-      element("label", {}, "Your name", this.author),
-      element("label", {}, "Comment", this.comment),
-      this.problem, element("span", { className: "ends" }, cancel, this.confirm))
-    this.form.onsubmit = (event) => {
-      event.preventDefault()
-      this.save()
-    }
-    this.form.onkeydown = (event) => {
-      event.stopPropagation()
-      if (event.key === "Escape") this.closeForm()
-    }
+    this.note = element("p", { className: "note", role: "alert", hidden: true })
+    this.form = new SaveForm(this)
     this.ring = element("div", { className: "ring", hidden: true })
   }
 
@@ -99,60 +99,65 @@ export class Correcting {
   /** Begin with the labels that the viewer shows now, or with what was drawn on them before. */
   async open() {
     const { viewer } = this
-    const { case: id, files } = viewer.props
-    this.of = { id, files }
-    this.start()
+    const { case: id, files, newest, version } = viewer.props
+    const sheet = desk.open({ id, files, grid: viewer.about.grid }, viewer.labels,
+      { newest, version })
+    this.sheet = sheet
+    if (this.noted === id) this.noteThat("")
+    this.tell()
     this.labelValue = viewer.about.labels[0].value
     this.targets.replaceChildren(...choicesOf(viewer.about.labels, (value) => {
       this.labelValue = value
     }))
     this.setActive(false)
-    this.closeForm()
     this.say("")
-    const draft = await this.draft()
-    if (draft && draft.labels.length === viewer.labels.values.length) {
-      this.base = draft.base
-      viewer.labels.replace(draft.labels)
+    const draft = await sheet.restore()
+    if (draft && sheet === this.sheet) {
       this.setActive(true)
       viewer.repaint()
-      this.say(`Your draft of ${draft.at.slice(11, 16)} UTC, not saved yet`)
-      if (draft.isLocal) this.keep()
+      this.say(draft.at ? `Your draft of ${draft.at.slice(11, 16)} UTC, not saved yet` : sheet.words)
       this.tell()
     }
   }
 
+  /** Another case takes this one's place: what is drawn goes on by itself. */
+  leave() {
+    this.up()
+    this.form.close()
+    this.sheet?.flush()
+  }
+
+  close() {
+    this.leave()
+    clearTimeout(this.announcing)
+    desk.watchers.delete(this.watch)
+  }
+
   /** From the labels that are shown on, nothing is drawn. */
   start() {
-    this.base = this.viewer.props.newest
-    this.shown = this.viewer.props.version
-    this.saved = this.viewer.labels.values.slice()
+    this.sheet.start(this.viewer.props)
     this.tell()
   }
 
-  /** What this browser drew last time and did not save: the newest of here and the server. */
-  async draft() {
-    const kept = localStorage.getItem(DRAFT_KEY + this.of.id)
-    if (kept) {
-      const { base, at, runs } = JSON.parse(kept)
-      return { base, at, labels: fromRuns(runs), isLocal: true }
-    }
-    const answer = await fetch(this.address("draft"), { cache: "no-store" })
-    if (answer.status !== 200) return null
-    return {
-      base: Number(answer.headers.get("X-Base")), at: answer.headers.get("X-At"),
-      labels: await unpack(new Uint8Array(await answer.arrayBuffer())),
-    }
+  get labels() {
+    return this.sheet.labels
   }
 
-  address(what) {
-    return `${this.of.files}/${what}`
+  get base() {
+    return this.sheet.base
+  }
+
+  get shown() {
+    return this.sheet.shown
   }
 
   get isDrawn() {
-    const { values } = this.viewer.labels
-    let i = 0
-    while (i < values.length && values[i] === this.saved[i]) i++ // a head has millions
-    return i < values.length
+    return Boolean(this.sheet?.isDrawn)
+  }
+
+  /** Whether the labels may not be changed from outside: drawn on, or just being drawn on. */
+  get isBusy() {
+    return Boolean(this.sheet?.labels.open) || this.isDrawn || Boolean(this.sheet?.isSaving)
   }
 
   setActive(active) {
@@ -160,7 +165,7 @@ export class Correcting {
     this.toggle.ariaPressed = String(active)
     for (const row of this.rows) row.hidden = !active
     this.pick(active ? "Pen" : "Look")
-    if (!active) this.closeForm()
+    if (!active) this.form.close()
     this.viewer.box.dataset.correcting = active
   }
 
@@ -179,8 +184,8 @@ export class Correcting {
   // The pointer
 
   listen(stage) {
-    stage.append(this.ring, this.form)
-    const draws = (event) => this.active && this.tool !== "Look" && !event.shiftKey
+    stage.append(this.ring, this.form.panel)
+    const draws = (event) => this.active && this.viewer.volumes && this.tool !== "Look" && !event.shiftKey
       && (event.touches || (event.button === 0 && (event.buttons ?? 0) < 2))
       && event.composedPath().includes(this.viewer.canvas)
     for (const kind of ["mousedown", "mousemove", "mouseup", "touchstart", "touchmove", "touchend"]) {
@@ -208,7 +213,7 @@ export class Correcting {
 
   /** Where an event is: the plane that its pane cuts, and the point in voxels. */
   place(event) {
-    const { nv, canvas, labels } = this.viewer
+    const { labels, viewer: { nv, canvas } } = this
     const box = canvas.getBoundingClientRect()
     const scale = canvas.width / canvas.clientWidth
     const x = (event.clientX - box.left) * scale
@@ -238,14 +243,14 @@ export class Correcting {
 
   down(at) {
     if (!at) return
-    const { labels } = this.viewer
+    const { labels } = this
     labels.begin()
     if (this.tool === "Fill" || this.tool === "Smart pen") {
       const voxel = at.point.map(Math.round)
       const done = this.tool === "Fill"
         ? labels.fill(voxel, at.axis, this.labelValue) : this.growFrom(voxel)
       if (!done) this.say("Nothing was filled: the area is open. Draw its outline first")
-      this.close()
+      this.endStep()
       return
     }
     this.pen = at
@@ -253,7 +258,7 @@ export class Correcting {
   }
 
   growFrom(voxel) {
-    const { labels, volumes, about } = this.viewer
+    const { labels, viewer: { volumes, about } } = this
     const tolerance = SMART_SHARE * (about.windows[0].high - about.windows[0].low)
     for (const index of labels.alike(voxel, volumes[0].img, tolerance, SMART_MM)) {
       labels.set(index, this.labelValue)
@@ -266,42 +271,43 @@ export class Correcting {
     const erases = this.tool === "Eraser"
     const admits = erases ? (label) => label === this.labelValue : () => true
     const label = erases ? 0 : this.labelValue
-    this.viewer.labels.stroke(this.pen.point, at.point, at.axis, this.size, label, admits)
+    const { labels } = this
+    labels.stroke(this.pen.point, at.point, at.axis, this.size, label, admits)
     this.pen = at
     this.viewer.repaint()
-    if (this.saved.length <= LIVE_VOXELS) this.tell()
+    if (labels.values.length <= LIVE_VOXELS) this.tell()
   }
 
   up() {
     if (!this.pen) return
     this.pen = null
-    this.close()
+    this.endStep()
   }
 
   /** End what `labels.begin` began. */
-  close() {
-    if (this.viewer.labels.end()) this.changed()
+  endStep() {
+    if (this.labels.end()) this.changed()
   }
 
   // Commands
 
   undo() {
-    if (this.viewer.labels.undo()) this.changed()
+    if (this.labels.undo()) this.changed()
   }
 
   redo() {
-    if (this.viewer.labels.redo()) this.changed()
+    if (this.labels.redo()) this.changed()
   }
 
   copy(step) {
-    const { labels, axis, voxel } = this.viewer
+    const { labels, viewer: { axis, voxel } } = this
     labels.begin()
     labels.copySlice(axis, voxel[axis], step)
-    this.close()
+    this.endStep()
   }
 
   cleanUp() {
-    const { labels, about } = this.viewer
+    const { labels, viewer: { about } } = this
     labels.begin()
     labels.cleanUp(about.labels.map(({ value }) => value))
     if (labels.end()) this.changed()
@@ -309,142 +315,104 @@ export class Correcting {
   }
 
   discard() {
-    if (this.viewer.labels.replace(this.saved)) this.changed()
+    if (this.labels.replace(this.sheet.saved)) this.changed()
   }
 
   changed() {
     this.viewer.repaint()
+    this.sheet.changed()
     this.tell()
-    this.say("Keeping a draft")
-    // At once and without waiting: whatever happens to this page, it is in the browser.
-    const draft = { base: this.base, at: new Date().toISOString(),
-      runs: toRuns(this.viewer.labels.values) }
-    localStorage.setItem(DRAFT_KEY + this.of.id, JSON.stringify(draft))
-    this.keepIn(KEEP_MS)
+    // Taken back, the mask that the page asked for meanwhile can be shown.
+    const { props } = this.viewer
+    if (this.shown !== props.version && !this.isBusy) this.viewer.ask({ ...props })
   }
 
   tell() {
-    const { labels, about } = this.viewer
+    const { labels, saved } = this.sheet
+    const { about } = this.viewer
     const voxel = labels.spacing.reduce((product, mm) => product * mm, 1)
     const now = counts(labels.values)
-    const before = counts(this.saved)
+    if (this.counted !== saved) [this.counted, this.before] = [saved, counts(saved)]
     this.volumes.textContent = about.labels.map(({ name, value }) => {
       const mm3 = now[value] * voxel
-      const change = Math.round(mm3 - before[value] * voxel)
+      const change = Math.round(mm3 - this.before[value] * voxel)
       const sign = change > 0 ? "+" : "−"
       return `${name} ${Math.round(mm3).toLocaleString("en")} mm³`
         + (change ? ` (${sign}${Math.abs(change).toLocaleString("en")})` : "")
     }).join("   ")
     this.buttons.undo.disabled = !labels.done.length
     this.buttons.redo.disabled = !labels.undone.length
-    this.viewer.box.dataset.drawn = this.isDrawn
-    this.buttons.save.disabled = this.buttons.discard.disabled = !this.isDrawn
+    const { isDrawn } = this
+    this.viewer.box.dataset.drawn = isDrawn
+    this.buttons.save.disabled = this.buttons.discard.disabled = !isDrawn
   }
 
   say(words) {
     this.state.textContent = words
   }
 
-  // The draft
-
-  keepIn(ms) {
-    clearTimeout(this.timer)
-    this.timer = setTimeout(() => this.keep(), ms)
-  }
-
-  /** What waits to be kept is kept now: another case takes this one's place. */
-  flush() {
-    if (this.timer) this.keep()
-  }
-
-  /** Keep the drawing on the server; it stays in this browser until the server has it. */
-  async keep() {
-    clearTimeout(this.timer)
-    this.timer = null
-    const { base, of, isDrawn } = this
-    const name = DRAFT_KEY + of.id
-    const sent = localStorage.getItem(name)
-    const packed = pack(this.viewer.labels.values.slice())
-    const tell = (words) => { if (of === this.of) this.say(words) }
-    try {
-      const answer = await (isDrawn
-        ? fetch(this.address(`draft?base=${base}`), { method: "PUT", body: await packed,
-          headers: { "Content-Type": "application/gzip" } })
-        : fetch(this.address("draft"), { method: "DELETE" }))
-      if (!answer.ok) throw new Error(`draft: ${answer.status}`)
-    } catch (error) {
-      console.warn(error)
-      tell("The server does not answer. The draft is kept in this browser; it is tried again")
-      if (of === this.of && !this.viewer.closed && !this.timer) this.keepIn(RETRY_MS)
-      return
-    }
-    if (localStorage.getItem(name) === sent) localStorage.removeItem(name)
-    tell(isDrawn ? "Draft kept" : "")
-  }
-
-  // Saving
+  // What becomes of it
 
   askToSave() {
-    if (!this.active || !this.isDrawn) return
-    this.author.value = this.viewer.props.author || this.author.value
-      || localStorage.getItem(AUTHOR_KEY) || ""
-    this.sum.textContent = `${this.volumes.textContent}. Nothing that was saved before is changed.`
-    this.problem.hidden = true
-    this.confirm.textContent = "Save"
-    this.form.hidden = false;
-    (this.author.value ? this.comment : this.author).focus()
+    if (this.pen) this.up()
+    if (this.isDrawn) this.form.ask()
+    else this.say("Nothing is drawn that is not saved")
   }
 
-  closeForm() {
-    this.form.hidden = true
-    this.viewer.box.focus?.({ preventScroll: true })
+  /** Who signs: the field in which the name is typed. */
+  get author() {
+    return this.form.author
   }
 
-  async save() {
-    clearTimeout(this.timer)
-    this.timer = null
-    this.confirm.disabled = true
-    const form = new FormData()
-    form.append("labels", new Blob([await pack(this.viewer.labels.values)]), "labels.gz")
-    form.append("base", this.base)
-    form.append("author", this.author.value)
-    form.append("comment", this.comment.value)
-    const values = this.viewer.labels.values.slice()
-    let answer
-    let told
-    try {
-      answer = await fetch(this.address("masks"), { method: "POST", body: form })
-      told = await answer.json()
-    } catch {
-      told = { error: { message: "The server does not answer", hint: "Try again." } }
+  save() {
+    return this.form.send()
+  }
+
+  /** Of any case that was drawn on here, whatever is shown now. */
+  heardOf(sheet, { words, version, error, newest }) {
+    const { id } = sheet.of
+    const isOpen = sheet === this.sheet
+    if (words !== undefined && isOpen) this.say(words)
+    if (isOpen) this.form.answered(sheet, { version, error, newest })
+    if (version) {
+      if (!isOpen) this.noteThat(`${id} was saved as version ${version}.`, id)
+      this.announce(id, version)
+    } else if (error) {
+      const told = `${error.message}. ${error.hint}`
+      if (isOpen) this.say(`Not saved. ${told}`)
+      else this.noteThat(`${id} was not saved. ${told} Open it again to go on.`, id)
+      if (error.code === "newer_version") this.announce(id, 0) // the page shows what is there now
     }
-    this.confirm.disabled = false
-    if (!answer?.ok) {
-      this.problem.textContent = `${told.error.message}. ${told.error.hint}`
-      this.problem.hidden = false
-      if (told.error.code === "newer_version") {
-        this.confirm.textContent = "Save mine after it"
-        this.base = Number(/version (\d+)/.exec(told.error.message)[1]) // now it is known
-        this.viewer.trigger("saved", 0) // the page shows what is there now
-      }
-      return
-    }
-    this.base = this.shown = told.version
-    this.saved = values
-    localStorage.setItem(AUTHOR_KEY, this.author.value)
-    localStorage.removeItem(DRAFT_KEY + this.of.id)
-    this.comment.value = ""
-    this.closeForm()
-    this.say(`Saved as version ${told.version}`)
-    this.tell()
-    this.viewer.trigger("saved", told.version)
+    if (isOpen && (version || error)) this.tell()
+  }
+
+  noteThat(words, id) {
+    this.noted = id
+    this.note.textContent = words
+    this.note.hidden = !words
+  }
+
+  /** Have the page show a new version; again, if it did not hear of it. */
+  announce(id, version, time = 1) {
+    clearTimeout(this.announcing)
+    if (this.viewer.closed) return
+    this.viewer.trigger("saved", { case: id, version, time })
+    if (time === ANNOUNCEMENTS) return
+    this.announcing = setTimeout(() => {
+      const { case: shown, newest } = this.viewer.asked ?? {}
+      if (shown === id && newest < version) this.announce(id, version, time + 1)
+    }, ANNOUNCE_MS)
   }
 
   /** The page says that there are newer versions; what is drawn here stays. */
   heard({ newest, files }) {
-    this.of.files = files // its links may be new, after a restart of the server
-    if (newest > this.base && this.isDrawn) {
-      this.say(`Version ${newest} was saved meanwhile. You draw on version ${this.base}`)
+    const { sheet } = this
+    if (sheet.of.files !== files) { // its links are new, after a restart of the server
+      sheet.of.files = files
+      sheet.flush()
+    }
+    if (newest > sheet.base && !sheet.isSaving && sheet.isDrawn) {
+      this.say(`Version ${newest} was saved meanwhile. You draw on version ${sheet.base}`)
     }
   }
 
@@ -456,7 +424,8 @@ export class Correcting {
         z: () => (event.shiftKey ? this.redo() : this.undo()), y: () => this.redo(),
         s: () => this.askToSave(),
       }[key.toLowerCase()]
-      if (!this.active || !command) return false
+      const isMeant = this.active || (this.isDrawn && key.toLowerCase() === "s")
+      if (!isMeant || !command) return false
       command()
       return true
     }

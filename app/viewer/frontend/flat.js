@@ -14,15 +14,15 @@ export class FlatViewer {
     this.where = element("output", { className: "where" })
     this.opacity = element("input", { type: "range", min: 0, max: 100, step: 5,
       value: OPACITY_PERCENT, ariaLabel: "Opacity" })
-    this.opacity.onchange = () => this.draw()
+    this.opacity.onchange = () => { if (this.about) this.draw() }
     this.stage = element("div", { className: "stage flat" }, this.picture)
     this.stage.onwheel = (event) => {
       event.preventDefault()
-      this.goTo(this.at[this.axis] + Math.sign(event.deltaY))
+      if (this.about) this.goTo(this.at[this.axis] + Math.sign(event.deltaY))
     }
     const planes = choices("View", [...PLANES].reverse(), PLANES[this.axis], (name) => {
       this.axis = PLANES.indexOf(name)
-      this.draw()
+      if (this.about) this.draw()
     })
     this.box = element("div", { className: "viewer", tabIndex: 0, role: "group",
       ariaLabel: "Slices. Arrow keys scroll." },
@@ -42,13 +42,18 @@ export class FlatViewer {
     if (isNew) {
       this.about = null
       this.box.dataset.state = "loading"
+      const isStale = () => this.props.case !== props.case || this.props.version !== props.version
+      let about
       try {
-        this.about = await aboutOf(props)
+        about = await aboutOf(props)
       } catch (error) {
         console.error(error)
+        if (isStale()) return
         this.where.textContent = "The slices could not be loaded. Reload the page."
         return
       }
+      if (isStale()) return
+      this.about = about
       const first = this.about.findings[0]?.voxel
       this.at = first ?? this.about.shape.map((count) => Math.floor(count / 2))
     }
@@ -60,6 +65,7 @@ export class FlatViewer {
   }
 
   goTo(index) {
+    if (!this.about) return // of a case that is being opened
     this.at[this.axis] = Math.min(this.about.shape[this.axis] - 1, Math.max(0, index))
     this.draw()
   }

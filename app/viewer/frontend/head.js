@@ -8,6 +8,7 @@ export const BOX = { value: 10, name: "box", rgb: [228, 230, 233] } // of the pi
 export class HeadTools {
   constructor(viewer) {
     this.viewer = viewer
+    this.atWork = new Map() // by case, what is said while its side is segmented
     const button = (words, title, action) => {
       const made = element("button", { type: "button", textContent: words, title })
       made.onclick = action
@@ -32,7 +33,9 @@ export class HeadTools {
     this.row.hidden = !this.head
     this.shown = false
     this.boxes.ariaPressed = "false"
-    this.told.textContent = ""
+    const words = this.atWork.get(this.viewer.props.case)
+    this.told.textContent = words ?? ""
+    for (const button of this.buttons) button.disabled = Boolean(words)
     this.shell = null
   }
 
@@ -90,29 +93,41 @@ export class HeadTools {
 
   async segment(side) {
     const { viewer } = this
-    if (viewer.correcting.isDrawn) {
+    const { correcting, about } = viewer
+    if (!viewer.volumes) return
+    if (correcting.isBusy) {
       this.told.textContent = "Save or discard what you have drawn first"
       return
     }
+    // All that it is about, as it is at the click; the answer may come when another case is open.
+    const { case: id, files, newest, author } = viewer.props
     const mm = Array.from(viewer.nv.frac2mm(viewer.nv.scene.crosshairPos)).slice(0, 3)
-    this.told.textContent = `Segmenting the ${side} hippocampus here`
-    for (const button of this.buttons) button.disabled = true
-    const body = JSON.stringify({
-      side, centre_mm: mm, base: viewer.props.newest, author: viewer.props.author || "",
-    })
+    const body = JSON.stringify({ case: id, grid: about.grid, side, centre_mm: mm,
+      base: Math.max(newest, correcting.base), author: author || "" })
+    this.tellOf(id, `Segmenting the ${side} hippocampus here`, true)
     let words
     try {
-      const answer = await fetch(`${viewer.props.files}/here`,
+      const answer = await fetch(`${files}/here`,
         { method: "POST", body, headers: { "Content-Type": "application/json" } })
       const told = await answer.json()
-      if (answer.ok) {
-        words = `Saved as version ${told.version}`
-        viewer.trigger("saved", told.version)
-      } else words = `${told.error.message}. ${told.error.hint}`
+      words = answer.ok ? `Saved as version ${told.version}`
+        : `${told.error.message}. ${told.error.hint}`
+      if (answer.ok) correcting.announce(id, told.version)
+      else if (told.error.code === "newer_version") correcting.announce(id, 0)
     } catch {
-      words = "The server does not answer. Try again"
+      words = "The server does not answer. Look at the mask before you try again"
+      correcting.announce(id, 0) // it may have been done
     }
+    this.tellOf(id, words, false)
+    if (viewer.props.case !== id) correcting.noteThat(`${id}, ${side} side: ${words}.`, id)
+  }
+
+  /** Words and state of a case's segmentation, shown while that case is. */
+  tellOf(id, words, isAtWork) {
+    if (isAtWork) this.atWork.set(id, words)
+    else this.atWork.delete(id)
+    if (this.viewer.props.case !== id) return
     this.told.textContent = words
-    for (const button of this.buttons) button.disabled = false
+    for (const button of this.buttons) button.disabled = isAtWork
   }
 }

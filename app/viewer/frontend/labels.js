@@ -78,6 +78,12 @@ export class Labels {
     this.open = null
   }
 
+  /** Go on with another grid of the same shape, history included. */
+  takeOver({ values, done, undone }) {
+    this.values.set(values)
+    Object.assign(this, { done, undone, open: null })
+  }
+
   /** Take over other labels as one step. */
   replace(values) {
     this.begin()
@@ -241,15 +247,50 @@ export class Labels {
   }
 }
 
+/** Whether two grids hold the same labels; a head has millions, so four are compared at once. */
+export function same(a, b) {
+  if (a.length !== b.length) return false
+  const [left, right] = [wordsOf(a), wordsOf(b)]
+  for (let i = 0; i < left.length; i++) if (left[i] !== right[i]) return false
+  for (let i = 4 * left.length; i < a.length; i++) if (a[i] !== b[i]) return false
+  return true
+}
+
+function wordsOf(values) {
+  const { buffer, byteOffset, length } = values.byteOffset % 4 ? values.slice() : values
+  return new Uint32Array(buffer, byteOffset, length >> 2)
+}
+
 /** Labels as pairs of value and count, small enough for the browser's own storage, and back. */
 export function toRuns(values) {
+  const words = wordsOf(values)
   const runs = []
-  for (let i = 0, from = 0; i <= values.length; i++) {
-    if (i < values.length && values[i] === values[from]) continue
-    runs.push(values[from], i - from)
-    from = i
+  for (let from = 0, to = 0; from < values.length; from = to) {
+    const value = values[from]
+    const four = value * 0x01010101
+    to = from + 1
+    while (to % 4 && to < values.length && values[to] === value) to++
+    if (to % 4 === 0) {
+      let word = to / 4
+      while (word < words.length && words[word] === four) word++
+      to = 4 * word
+    }
+    while (to < values.length && values[to] === value) to++
+    runs.push(value, to - from)
   }
   return runs
+}
+
+/** Runs as bytes: the value, then the count in groups of 7 bits (see app/viewer/runs.py). */
+export function packRuns(runs) {
+  const bytes = []
+  for (let i = 0; i < runs.length; i += 2) {
+    bytes.push(runs[i])
+    let count = runs[i + 1]
+    for (; count > 127; count = Math.floor(count / 128)) bytes.push(128 + count % 128)
+    bytes.push(count)
+  }
+  return Uint8Array.from(bytes)
 }
 
 export function fromRuns(runs) {

@@ -15,6 +15,7 @@ import { BOX, HeadTools } from "./head.js"
 import { Labels, unpack } from "./labels.js"
 import { Overlay } from "./overlay.js"
 import { Painter } from "./painter.js"
+import { storeOf } from "./store.js"
 import STYLE from "./viewer.css"
 
 const VIEWS = {
@@ -66,6 +67,7 @@ const MOUSE = [
 ]
 
 const viewers = new WeakMap()
+const store = storeOf("localStorage")
 let hasWebGL // asked once: browsers allow few contexts at a time
 
 function canDraw() {
@@ -99,7 +101,7 @@ class Viewer {
     this.props = null
     this.work = Promise.resolve()
     this.axis = 2
-    const kept = localStorage.getItem(VIEW_KEY)
+    const kept = store.get(VIEW_KEY)
     this.view = kept in VIEWS ? kept : "All"
     this.outlined = false
     this.cutPercent = 0
@@ -117,14 +119,15 @@ class Viewer {
       const before = this.props
       this.props = props
       try {
-        if (before?.case !== props.case) await this.load()
+        if (this.loaded !== props.case) await this.load()
         else {
-          if (before.version !== props.version) await this.switchMask()
+          if (this.box.dataset.version !== String(props.version)) await this.switchMask()
           await this.apply(before)
         }
       } catch (error) {
         console.error(error)
-        this.props = null
+        this.loaded = null
+        if (this.closed) return
         this.say("The slices could not be loaded. Allow cookies for this address and reload the "
           + "page; if it fails again, tell the administrator the time.", "failed")
       }
@@ -132,9 +135,9 @@ class Viewer {
   }
 
   close() {
+    this.correcting.close()
     this.closed = true
     this.stop()
-    this.correcting.flush()
     cancelAnimationFrame(this.painting)
     this.painter?.stop()
     this.beside?.close()
@@ -207,7 +210,7 @@ class Viewer {
       element("div", { className: "row" },
         this.views, this.shows,
         element("span", { className: "opacity" }, "Opacity ", this.opacity, this.percent)),
-      this.stages, this.head.row, ...this.correcting.rows,
+      this.stages, this.correcting.note, this.head.row, ...this.correcting.rows,
       element("div", { className: "row" }, this.slider, this.where, play),
       element("div", { className: "row" },
         this.windows, this.correcting.toggle, ...Object.values(others)),
@@ -228,18 +231,19 @@ class Viewer {
     const { files, height, version } = this.props
     this.stages.style.height = `${height}px`
     const begun = performance.now()
-    this.correcting.flush()
+    this.correcting.leave()
+    this.loaded = null
+    this.volumes = null
     this.say("Loading the slices", "loading")
     this.about = await aboutOf(this.props)
     if (!this.nv) await this.attach()
     this.painter.held = true
     this.stop()
-    this.volumes = null
     const { windows } = this.about
     this.windows.replaceChildren(...windows.map(({ name }, i) =>
       element("option", { value: i, textContent: `Window: ${name}` })))
     const volumes = await this.fetchVolumes(files, version, windows[0])
-    if (this.closed) return
+    if (this.closed || this.asked.case !== this.props.case) return // another is waited for
     const isDoubtful = this.about.head?.confidence === "unreliable"
     this.opacity.value = isDoubtful ? DOUBTFUL_PERCENT : OPACITY_PERCENT
     this.overlay = this.put(this.painter, volumes)
@@ -269,6 +273,7 @@ class Viewer {
     this.nv.gl.finish()
     this.box.dataset.case = this.props.case
     this.box.dataset.version = version
+    this.loaded = this.props.case
     this.box.dataset.loadMs = Math.round(performance.now() - begun)
     this.say("", "ready")
   }
@@ -366,12 +371,14 @@ class Viewer {
   /** Another version of the mask: the scan, the place and the view stay. */
   async switchMask() {
     const { props, correcting } = this
+    const isSavedHere = correcting.shown === props.version
+    if (!isSavedHere && correcting.isBusy) return // what is drawn stays, whatever the page shows
     const about = await aboutOf(props)
-    if (correcting.shown !== props.version) { // else it was drawn and saved here
+    if (!isSavedHere) {
       const answer = await fetch(`${props.files}/masks/${props.version}.nii.gz`)
       if (!answer.ok) throw new Error(`mask: ${answer.status}`)
       const file = await unpack(new Uint8Array(await answer.arrayBuffer()))
-      if (correcting.isDrawn) return // what is drawn stays, whatever the page shows
+      if (this.closed || correcting.isBusy) return
       this.labels.values.set(file.slice(-this.labels.values.length))
       this.labels.forget()
       correcting.start()
@@ -397,6 +404,7 @@ class Viewer {
       this.beside = other
       this.stages.append(other.stage)
       await other.load(beside, await aboutOf(beside), (canvas) => this.niivue(canvas))
+      if (this.closed) return other.close()
     }
     const comparable = beside?.case === own && Boolean(this.beside?.labels)
     this.buttons.differ.hidden = !comparable
@@ -417,7 +425,7 @@ class Viewer {
 
   setView(name) {
     this.view = name
-    localStorage.setItem(VIEW_KEY, name)
+    store.set(VIEW_KEY, name)
     if (!this.volumes) return
     this.nv.setSliceType(VIEWS[name])
     this.thin()
@@ -601,6 +609,7 @@ class Viewer {
   // Tools
 
   setWindow(index) {
+    if (!this.volumes) return
     const { low, high } = this.about.windows[index]
     this.volumes[0].cal_min = low
     this.volumes[0].cal_max = high

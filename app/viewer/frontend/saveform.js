@@ -1,0 +1,86 @@
+// The form in which a drawing is signed and saved as a version.
+
+import { element } from "./common.js"
+import { storeOf } from "./store.js"
+
+const AUTHOR_KEY = "hippoview-author"
+const MOST_NAME_CHARS = 120
+const MOST_COMMENT_CHARS = 1000
+
+export class SaveForm {
+  constructor(correcting) {
+    this.correcting = correcting
+    this.isOpen = false
+    this.store = storeOf("localStorage")
+    this.author = element("input", { type: "text", required: true, maxLength: MOST_NAME_CHARS,
+      autocomplete: "name" })
+    this.comment = element("input", { type: "text", maxLength: MOST_COMMENT_CHARS })
+    this.problem = element("p", { className: "problem", role: "alert", hidden: true })
+    this.sum = element("p", {})
+    this.confirm = element("button", { type: "submit", textContent: "Save" })
+    const cancel = element("button", { type: "button", textContent: "Cancel",
+      title: "Go on drawing (Esc)" })
+    cancel.onclick = () => this.close()
+    this.panel = element("form", { className: "panel", hidden: true },
+      element("strong", { textContent: "Save as a new version" }), this.sum,
+      element("label", {}, "Your name", this.author),
+      element("label", {}, "Comment", this.comment),
+      this.problem, element("span", { className: "ends" }, cancel, this.confirm))
+    this.panel.onsubmit = (event) => {
+      event.preventDefault()
+      this.send()
+    }
+    this.panel.onkeydown = (event) => {
+      event.stopPropagation()
+      if (event.key === "Escape") this.close()
+    }
+  }
+
+  ask() {
+    const { viewer, sheet, volumes } = this.correcting
+    if (sheet !== this.sheet) {
+      this.sheet = sheet
+      this.comment.value = ""
+    }
+    this.author.value = viewer.props.author || this.author.value
+      || this.store.get(AUTHOR_KEY) || ""
+    this.sum.textContent = `${volumes.textContent}. Nothing that was saved before is changed.`
+    this.problem.hidden = true
+    this.confirm.textContent = "Save"
+    this.confirm.disabled = sheet.isSaving
+    this.isOpen = true
+    this.panel.hidden = false;
+    (this.author.value ? this.comment : this.author).focus()
+  }
+
+  close() {
+    if (!this.isOpen) return
+    this.isOpen = false
+    this.panel.hidden = true
+    this.correcting.viewer.box.focus?.({ preventScroll: true })
+  }
+
+  /** Save what is drawn now on the case that the form was opened for. */
+  send() {
+    if (!this.isOpen) this.sheet = this.correcting.sheet
+    if (this.sheet.isSaving) return undefined
+    this.confirm.disabled = true
+    return this.sheet.save(this.author.value, this.comment.value)
+  }
+
+  answered(sheet, { version, error, newest }) {
+    if (sheet !== this.sheet) return
+    this.confirm.disabled = sheet.isSaving
+    if (version) {
+      this.store.set(AUTHOR_KEY, this.author.value)
+      this.comment.value = ""
+      this.close()
+    } else if (error) {
+      this.problem.textContent = `${error.message}. ${error.hint}`
+      this.problem.hidden = false
+      if (!newest || !this.isOpen) return
+      this.confirm.textContent = "Save mine after it"
+      sheet.rebase(newest) // now it is known
+    }
+  }
+}
