@@ -14,7 +14,7 @@ from typing import Any
 
 from loguru import logger
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from core.case_records import (
     DAMAGED,
@@ -200,7 +200,7 @@ class Acts:
                 return False
             try:
                 self.take_in([record])
-            except DBAPIError as error:
+            except SQLAlchemyError as error:
                 raise damaged_record() from error
             self._settled(case_id)
         return REMOVED not in record

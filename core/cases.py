@@ -263,6 +263,10 @@ def _record(name: str, report: dict[str, Any]) -> Record:
         "confidence": report["head"]["confidence"] if report["head"] else "",
         "report": json.dumps(report),
         "mask_version": MODEL_MASK,
+        "review": "new",
+        "reviewer": "",
+        "reviewed_at": None,
+        "reason": "",
         "masks": [],
         "revision": 1,
     }
