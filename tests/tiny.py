@@ -44,5 +44,6 @@ def analysis(number: int) -> Any:
     }  # fmt: skip
     return SimpleNamespace(
         as_dict=lambda: dict(report), features={"number": float(number)},
-        clean_file=scan.to_bytes(), mask_file=gzip.compress(mask.to_bytes(), 1, mtime=0),
+        scan_file=lambda: gzip.compress(scan.to_bytes(), 1, mtime=0),
+        mask_file=gzip.compress(mask.to_bytes(), 1, mtime=0),
     )  # fmt: skip
