@@ -222,23 +222,26 @@ class Caretaker:
         with reading(self._engine) as connection:
             known = {row.id: row.revision for row in connection.execute(_REVISIONS)}
         ages = _by_case(self._storage.ages_s(FOLDER))
-        whole = {
+        keyed = {
             record_key(case_id): case_id for case_id, files in ages.items()
             if record_key(case_id) in files
         }  # fmt: skip
-        self._at(done=0, total=len(whole), failure="")
+        self._at(done=0, total=len(keyed), failure="")
+        broken = sum(not is_whole(case_id, ages[case_id]) for case_id in keyed.values())
+        if broken:  # taken in all the same: their measures and reviews are there
+            logger.warning("Scans or masks of {} cases are missing from the storage", broken)
         new, waiting = 0, list[Record]()
-        for done, (key, content) in enumerate(read_many(self._storage, whole), 1):
-            record = self._read(content, ages[whole[key]])
+        for done, (key, content) in enumerate(read_many(self._storage, keyed), 1):
+            record = self._read(content, ages[keyed[key]])
             if record is not None:
                 waiting.append(record)
-            if len(waiting) == _AT_ONCE or done == len(whole):
+            if len(waiting) == _AT_ONCE or done == len(keyed):
                 new += self._follow(waiting, known, ages)
                 waiting = []
                 self._at(done=done)
                 if done % (16 * _AT_ONCE) == 0:
-                    logger.info("Cases of the storage taken in: {} of {}", done, len(whole))
-        for case_id in known.keys() - set(whole.values()):
+                    logger.info("Cases of the storage taken in: {} of {}", done, len(keyed))
+        for case_id in known.keys() - set(keyed.values()):
             if f"{folder_of(case_id)}/{IMAGE}" in ages.get(case_id, ()):
                 self._write_again(case_id)
         self._sweep(ages, set(known))
@@ -267,8 +270,6 @@ class Caretaker:
             files = ages.get(case_id, {})
             if REMOVED in record:  # somebody was killed in the middle of it
                 self._gone(case_id)
-            elif case_id not in known and not is_whole(case_id, files):
-                logger.warning("A case in the storage was left alone: its files are missing")
             elif record["revision"] > known.get(case_id, -1):
                 newer.append(record)
             else:

@@ -24,7 +24,6 @@ from core.case_records import (
     damaged_record,
     file_of,
     folder_of,
-    is_whole,
     record_key,
     record_of,
     record_of_row,
@@ -196,8 +195,6 @@ class Acts:
                 self._settled(case_id)
                 return False
             record = record_of(self.storage, content)
-            if not is_whole(case_id, self.storage.keys(folder_of(case_id))):
-                return False
             try:
                 self.take_in([record])
             except SQLAlchemyError as error:
