@@ -5,6 +5,7 @@ import sys
 import httpx
 import pytest
 
+from core import limits
 from core.settings import ROOT
 from tests.server import running
 
@@ -74,13 +75,36 @@ def test_the_password_opens_them_and_a_wrong_one_does_not(client):
     assert_error(wrong, 401, "wrong_password")
 
 
+def test_who_guesses_is_told_to_wait_and_a_known_browser_still_gets_in(client):
+    client.post("/sign-in", data={"password": PASSWORD})
+    known = dict(client.cookies)
+    client.cookies.clear()
+    behind = {"X-Forwarded-For": "198.51.100.7"}  # what a proxy on this machine says
+    for _ in range(limits.MAX_WRONG_PASSWORDS):
+        wrong = client.get("/api/admin/versions", auth=("admin", "wrong"), headers=behind)
+        assert_error(wrong, 401, "wrong_password")
+    for password in ("wrong", PASSWORD):
+        told = client.get("/api/admin/versions", auth=("admin", password), headers=behind)
+        assert_error(told, 429, "too_many_tries")
+        assert 0 < int(told.headers["retry-after"]) <= 60
+        form = client.post("/sign-in", data={"password": password}, headers=behind)
+        assert form.status_code == 429
+        assert int(form.headers["retry-after"]) > 0
+    assert client.get("/api/admin/versions", auth=("admin", PASSWORD)).status_code == 200
+    client.cookies.update(known)
+    assert client.get("/api/admin/versions", headers=behind).status_code == 200
+    client.cookies.delete("hippoview_session")
+    again = client.post("/sign-in", data={"password": PASSWORD}, headers=behind)
+    assert again.status_code == 303
+
+
 def test_signing_in_gives_a_cookie_that_scripts_cannot_read(client):
     answer = client.post("/sign-in?next=models", data={"password": PASSWORD})
     assert answer.status_code == 303
     assert answer.headers["location"] == "/models"
-    cookie = answer.headers["set-cookie"].lower()
-    assert "httponly" in cookie
-    assert "samesite=strict" in cookie
+    for cookie in answer.headers.get_list("set-cookie"):
+        assert "httponly" in cookie.lower()
+        assert "samesite=strict" in cookie.lower()
     assert client.get("/api/admin/status").status_code == 200
     assert "Sign out" in client.get("/sign-in").text
     assert client.post("/sign-out").status_code == 303
