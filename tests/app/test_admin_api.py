@@ -6,8 +6,12 @@ import httpx
 import pytest
 
 from core import limits
-from core.settings import ROOT
+from core.database import connect
+from core.registry import Registry
+from core.settings import ROOT, Settings
+from core.storage import LocalStorage
 from tests.server import running
+from tests.waiting import until
 
 PASSWORD = "a long enough password"
 ROUTES = [
@@ -70,7 +74,7 @@ def test_every_administrative_route_asks_for_the_administrator(method, path, cli
 
 
 def test_the_password_opens_them_and_a_wrong_one_does_not(client):
-    assert client.get("/api/admin/versions", auth=("admin", PASSWORD)).json()[0]["number"] == 1
+    assert client.get("/api/admin/versions", auth=("admin", PASSWORD)).json()[-1]["number"] == 1
     wrong = client.get("/api/admin/versions", auth=("admin", "a wrong password"))
     assert_error(wrong, 401, "wrong_password")
 
@@ -170,6 +174,24 @@ def test_the_server_refuses_to_start_unsafe(settings, words, tmp_path):
     )  # fmt: skip
     assert done.returncode == 2
     assert words in done.stderr
+
+
+def test_a_running_server_takes_over_what_another_process_promotes(guarded, client):
+    storage = LocalStorage(guarded.data_dir / "storage")
+    registry = Registry(connect(guarded.data_dir), storage, Settings().model_dir)
+    with registry.open(1) as model:
+        files = {name: (model.folder / name).read_bytes() for name in model.card["files"]}
+        number = registry.add(model.card | {"summary": "another"}, files, {}, {}).number
+    registry.promote(number)  # as `python -m core models promote`
+
+    def served():
+        now = client.get("/api/admin/status", auth=("admin", PASSWORD)).json()
+        return now["model_version"] == str(number)
+
+    until(served, 60)
+    back = client.post("/api/admin/roll-back", auth=("admin", PASSWORD))
+    assert (back.json()["number"], back.json()["stage"]) == (1, "serving")
+    assert client.get("/api/health").json()["model"]["version"] == "1"
 
 
 def test_the_password_is_in_no_log(guarded):
