@@ -12,12 +12,16 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from app.services import services
+from core.accounts import TooManyTriesError
 from core.errors import AccessError
 from core.limits import SESSION_HOURS
 from core.pipeline import NOTICE
 from core.settings import LOOPBACK
 
 COOKIE = "hippoview_session"
+# Says that a browser has signed in before, and nothing more: see `core.accounts`.
+_BROWSER_COOKIE = "hippoview_browser"
+_BROWSER_DAYS = 365
 SIGN_IN, SIGN_OUT = "/sign-in", "/sign-out"
 _PAGES = ("retrain", "models", "drift", "operations")
 _LARGEST_FORM_BYTES = 4096
@@ -91,7 +95,7 @@ def require_admin(request: Request) -> None:
         raise AccessError(
             "This is for administrators", "Sign in, or send: curl -u admin:PASSWORD ..."
         )
-    shared.accounts.check(password)
+    shared.accounts.check(password, *_who(request))
 
 
 def routes() -> list[Route]:
@@ -125,14 +129,22 @@ async def _sign_in(request: Request) -> Response:
     try:
         # argon2 is slow by design: not on the event loop.
         password = str(form.get("password", ""))
-        token = await run_in_threadpool(shared.accounts.sign_in, password)
+        token = await run_in_threadpool(shared.accounts.sign_in, password, *_who(request))
+    except TooManyTriesError as error:
+        refused = _form(follow, f"{error.message}. {error.hint}", 429)
+        refused.headers["Retry-After"] = str(error.retry_after_s)
+        return refused
     except AccessError as error:
         return _form(follow, f"{error.message}. {error.hint}", 403)
     answer = RedirectResponse(f"/{follow}", 303)
-    answer.set_cookie(
-        COOKIE, token, max_age=3600 * SESSION_HOURS, httponly=True, samesite="strict",
-        secure=_is_https(request),
-    )  # fmt: skip
+    for name, value, age_s in (
+        (COOKIE, token, 3600 * SESSION_HOURS),
+        (_BROWSER_COOKIE, shared.accounts.name_browser(), 24 * 3600 * _BROWSER_DAYS),
+    ):
+        answer.set_cookie(
+            name, value, max_age=age_s, httponly=True, samesite="strict",
+            secure=_is_https(request),
+        )  # fmt: skip
     return answer
 
 
@@ -178,6 +190,16 @@ def _is_own(request: Request) -> bool:
     """Whether a browser sent it from our own page; programs send no origin."""
     origin = request.headers.get("origin")
     return origin is None or urlsplit(origin).netloc == request.headers.get("host")
+
+
+def _who(request: Request) -> tuple[str, str | None]:
+    """The address that a request comes from, and the name of the browser if it has one.
+
+    Behind a proxy the address is that of the proxy, unless it is one of those that uvicorn trusts
+    (``FORWARDED_ALLOW_IPS``, by itself 127.0.0.1): then it is what the proxy says.
+    """
+    address = request.client.host if request.client else ""
+    return address, request.cookies.get(_BROWSER_COOKIE)
 
 
 def _is_local(host: str) -> bool:

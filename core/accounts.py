@@ -1,34 +1,45 @@
-"""The administrator's password and sign-ins. Passwords are kept as argon2 hashes only."""
+"""The administrator's password and sign-ins. Passwords are kept as argon2 hashes only.
+
+Who guesses has to wait, and nobody else: wrong passwords are counted by address, and by browser
+where it has signed in before. So behind a proxy, where all have one address, an administrator's own
+browser still gets in while someone guesses.
+"""
 
 import hashlib
+import hmac
 import secrets
+import time
+from collections.abc import Callable
 
 from argon2 import PasswordHasher
 from argon2.exceptions import VerificationError
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, select
 
 from core import limits
-from core.database import ACCOUNTS, SESSIONS, WRONG_PASSWORDS, timestamp
+from core.database import ACCOUNTS, SESSIONS, reading, timestamp
 from core.errors import AccessError
+from core.tries import TooManyTriesError, Tries, who_has
+
+__all__ = ["Accounts", "TooManyTriesError"]
 
 _ADMINISTRATOR = "administrator"
 _TOKEN_BYTES = 32
-_WINDOW_S = 60.0
 _HASHER = PasswordHasher()
 
 
-class TooManyTriesError(AccessError):
-    """Passwords were guessed at; sign-in pauses."""
-
-    code = "too_many_tries"
-    retry_after_s = int(_WINDOW_S)
-
-
 class Accounts:
-    """Who may administer this installation."""
+    """Who may administer this installation.
 
-    def __init__(self, engine: Engine) -> None:
+    Parameters
+    ----------
+    engine
+    clock
+        Seconds that only grow.
+    """
+
+    def __init__(self, engine: Engine, clock: Callable[[], float] = time.monotonic) -> None:
         self._engine = engine
+        self._tries = Tries(clock)
 
     def set_password(self, password: str) -> None:
         """Take this password from now on; another one than before ends all sign-ins."""
@@ -40,33 +51,31 @@ class Accounts:
             connection.execute(ACCOUNTS.delete())
             connection.execute(ACCOUNTS.insert().values(**values))
 
-    def check(self, password: str) -> None:
+    def check(self, password: str, address: str = "", browser: str | None = None) -> None:
         """Check a password.
+
+        Parameters
+        ----------
+        address
+            Of who asks, as the server sees it.
+        browser
+            What `name_browser` gave to who asks.
 
         Raises
         ------
         AccessError
             It is wrong.
         TooManyTriesError
-            Too many were wrong within a minute.
+            Too many were wrong within a minute; it was not looked at.
         """
-        with self._engine.begin() as connection:
-            recent = WRONG_PASSWORDS.c.at > timestamp(-_WINDOW_S)
-            wrong = connection.scalar(
-                select(func.count()).select_from(WRONG_PASSWORDS).where(recent)
-            )
-            connection.execute(WRONG_PASSWORDS.delete().where(~recent))
-        if (wrong or 0) >= limits.MAX_WRONG_PASSWORDS:
-            raise TooManyTriesError(
-                "Too many wrong passwords were tried", "Wait a minute and try again."
-            )
-        if not self._matches(password):
-            with self._engine.begin() as connection:
-                connection.execute(WRONG_PASSWORDS.insert().values(at=timestamp()))
-            raise AccessError("The password is wrong", "Try again.", code="wrong_password")
+        who = f"browser {browser}" if self._has_named(browser) else who_has(address)
+        with self._tries.one(who) as forget:
+            if not self._matches(password):
+                raise AccessError("The password is wrong", "Try again.", code="wrong_password")
+            forget()
 
-    def sign_in(self, password: str) -> str:
-        """Sign in.
+    def sign_in(self, password: str, address: str = "", browser: str | None = None) -> str:
+        """Sign in; see `check`.
 
         Returns
         -------
@@ -77,7 +86,7 @@ class Accounts:
         ------
         AccessError, TooManyTriesError
         """
-        self.check(password)
+        self.check(password, address, browser)
         token = secrets.token_urlsafe(_TOKEN_BYTES)
         with self._engine.begin() as connection:
             connection.execute(SESSIONS.delete().where(SESSIONS.c.expires_at < timestamp()))
@@ -94,7 +103,7 @@ class Accounts:
         """Whether a token is that of a sign-in that still holds."""
         if not token:
             return False
-        with self._engine.begin() as connection:
+        with reading(self._engine) as connection:
             found = connection.scalar(
                 select(SESSIONS.c.account).where(
                     SESSIONS.c.token_sha256 == _sha256(token),
@@ -108,9 +117,28 @@ class Accounts:
         with self._engine.begin() as connection:
             connection.execute(SESSIONS.delete().where(SESSIONS.c.token_sha256 == _sha256(token)))
 
+    def name_browser(self) -> str:
+        """A name for a browser that has signed in, which only this installation can give."""
+        name = secrets.token_urlsafe(_TOKEN_BYTES)
+        return f"{name}.{self._signature(name)}"
+
+    def _has_named(self, browser: str | None) -> bool:
+        name, _, signature = (browser or "").rpartition(".")
+        return bool(name) and hmac.compare_digest(
+            signature.encode(), self._signature(name).encode()
+        )
+
+    def _signature(self, name: str) -> str:
+        # Another password makes every browser unknown.
+        return hmac.new((self._kept() or "").encode(), name.encode(), "sha256").hexdigest()
+
+    def _kept(self) -> str | None:
+        with reading(self._engine) as connection:
+            kept: str | None = connection.scalar(select(ACCOUNTS.c.password_hash))
+            return kept
+
     def _matches(self, password: str) -> bool:
-        with self._engine.begin() as connection:
-            kept = connection.scalar(select(ACCOUNTS.c.password_hash))
+        kept = self._kept()
         if kept is None:
             return False
         try:

@@ -24,7 +24,7 @@ from sqlalchemy import Connection, Engine, Row, func, select
 
 from core import job_rows, limits
 from core.database import EPOCHS, JOBS, reading, timestamp
-from core.errors import ConflictError
+from core.errors import ConflictError, StorageError
 from core.job_rows import Epoch, Job, JobState
 from core.processes import is_alive, is_here, started_s, this_process
 from core.settings import ROOT, variable_of
@@ -290,9 +290,12 @@ class Work:
         return self._update(heartbeat_at=timestamp())
 
     def phase(self, words: str) -> None:
-        """Say what is being done."""
+        """Say what is being done; a database that is full for a moment ends no training."""
         self.on_step()
-        self._update(phase=words, heartbeat_at=timestamp())
+        try:
+            self._update(phase=words, heartbeat_at=timestamp())
+        except StorageError as error:
+            logger.warning("{}: not told that it is at: {}", error.message, words)
 
     def epoch(self, checkpoint_sha256: str, **values: Any) -> None:
         """Record a finished epoch and its checkpoint, in place of an earlier try at it.

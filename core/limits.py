@@ -130,8 +130,14 @@ SHORT_PASSWORD_CHARS = 12
 # Hours that a sign-in lasts: a working day.
 SESSION_HOURS = 10
 
-# Wrong passwords within a minute before sign-in pauses, whoever asks.
+# Wrong passwords within a minute before sign-in pauses for that address, or that known browser.
 MAX_WRONG_PASSWORDS = 10
+# Passwords that are hashed at a time, since each takes 64 MiB; and those that wait or are hashed,
+# since each holds one of the 40 threads that answer requests.
+HASHES_AT_ONCE = 2
+MAX_HASHES_WAITING = 16
+# Addresses that are remembered for having tried: about a megabyte.
+MAX_ADDRESSES = 5000
 
 # A training says every few seconds that it lives; silent for longer than this, it is lost.
 HEARTBEAT_S = 5.0

@@ -163,9 +163,13 @@ class Registrations:
         """Delete a version's folder if it is the one that this token took."""
         if not self._is_ours(number, token):
             return
-        # First: a folder that is deleted halfway must not be taken for a version.
-        self._storage.delete(_key(number, RECORD_NAME))
-        self._storage.delete_folder(f"{FOLDER}/{number}")
+        first, last = _key(number, RECORD_NAME), _key(number, _NOTE)
+        # Broken off anywhere, what is left is no version, and still known to be ours.
+        self._storage.delete(first)
+        for key in self._storage.keys(f"{FOLDER}/{number}"):
+            if key != last:
+                self._storage.delete(key)
+        self._storage.delete(last)
 
     def _is_ours(self, number: int, token: str) -> bool:
         try:

@@ -5,8 +5,13 @@ import sys
 import httpx
 import pytest
 
-from core.settings import ROOT
+from core import limits
+from core.database import connect
+from core.registry import Registry
+from core.settings import ROOT, Settings
+from core.storage import LocalStorage
 from tests.server import running
+from tests.waiting import until
 
 PASSWORD = "a long enough password"
 ROUTES = [
@@ -69,18 +74,41 @@ def test_every_administrative_route_asks_for_the_administrator(method, path, cli
 
 
 def test_the_password_opens_them_and_a_wrong_one_does_not(client):
-    assert client.get("/api/admin/versions", auth=("admin", PASSWORD)).json()[0]["number"] == 1
+    assert client.get("/api/admin/versions", auth=("admin", PASSWORD)).json()[-1]["number"] == 1
     wrong = client.get("/api/admin/versions", auth=("admin", "a wrong password"))
     assert_error(wrong, 401, "wrong_password")
+
+
+def test_who_guesses_is_told_to_wait_and_a_known_browser_still_gets_in(client):
+    client.post("/sign-in", data={"password": PASSWORD})
+    known = dict(client.cookies)
+    client.cookies.clear()
+    behind = {"X-Forwarded-For": "198.51.100.7"}  # what a proxy on this machine says
+    for _ in range(limits.MAX_WRONG_PASSWORDS):
+        wrong = client.get("/api/admin/versions", auth=("admin", "wrong"), headers=behind)
+        assert_error(wrong, 401, "wrong_password")
+    for password in ("wrong", PASSWORD):
+        told = client.get("/api/admin/versions", auth=("admin", password), headers=behind)
+        assert_error(told, 429, "too_many_tries")
+        assert 0 < int(told.headers["retry-after"]) <= 60
+        form = client.post("/sign-in", data={"password": password}, headers=behind)
+        assert form.status_code == 429
+        assert int(form.headers["retry-after"]) > 0
+    assert client.get("/api/admin/versions", auth=("admin", PASSWORD)).status_code == 200
+    client.cookies.update(known)
+    assert client.get("/api/admin/versions", headers=behind).status_code == 200
+    client.cookies.delete("hippoview_session")
+    again = client.post("/sign-in", data={"password": PASSWORD}, headers=behind)
+    assert again.status_code == 303
 
 
 def test_signing_in_gives_a_cookie_that_scripts_cannot_read(client):
     answer = client.post("/sign-in?next=models", data={"password": PASSWORD})
     assert answer.status_code == 303
     assert answer.headers["location"] == "/models"
-    cookie = answer.headers["set-cookie"].lower()
-    assert "httponly" in cookie
-    assert "samesite=strict" in cookie
+    for cookie in answer.headers.get_list("set-cookie"):
+        assert "httponly" in cookie.lower()
+        assert "samesite=strict" in cookie.lower()
     assert client.get("/api/admin/status").status_code == 200
     assert "Sign out" in client.get("/sign-in").text
     assert client.post("/sign-out").status_code == 303
@@ -146,6 +174,24 @@ def test_the_server_refuses_to_start_unsafe(settings, words, tmp_path):
     )  # fmt: skip
     assert done.returncode == 2
     assert words in done.stderr
+
+
+def test_a_running_server_takes_over_what_another_process_promotes(guarded, client):
+    storage = LocalStorage(guarded.data_dir / "storage")
+    registry = Registry(connect(guarded.data_dir), storage, Settings().model_dir)
+    with registry.open(1) as model:
+        files = {name: (model.folder / name).read_bytes() for name in model.card["files"]}
+        number = registry.add(model.card | {"summary": "another"}, files, {}, {}).number
+    registry.promote(number)  # as `python -m core models promote`
+
+    def served():
+        now = client.get("/api/admin/status", auth=("admin", PASSWORD)).json()
+        return now["model_version"] == str(number)
+
+    until(served, 60)
+    back = client.post("/api/admin/roll-back", auth=("admin", PASSWORD))
+    assert (back.json()["number"], back.json()["stage"]) == (1, "serving")
+    assert client.get("/api/health").json()["model"]["version"] == "1"
 
 
 def test_the_password_is_in_no_log(guarded):

@@ -6,11 +6,12 @@ import sys
 
 import psutil
 import pytest
+from sqlalchemy import event
 
 from core import jobs as module
 from core import limits, processes
 from core.database import DATABASE_NAME, JOBS, connect
-from core.errors import ConflictError, NotFoundError
+from core.errors import ConflictError, NotFoundError, StorageError
 from core.jobs import Jobs, Work
 from core.training.config import TrainingRequest
 from tests.older import older_database
@@ -216,6 +217,20 @@ def test_a_child_that_was_only_slow_does_not_bring_a_lost_job_back(jobs, engine,
     assert jobs.get(job.id).state == "lost"
     assert not work_on(engine, jobs, job.id).begin()
     assert jobs.get(job.id).state == "lost"
+
+
+def test_a_full_disk_ends_no_training_between_two_epochs(jobs, engine):
+    def full(connection):
+        raise StorageError("The disk of the database is full")
+
+    job = jobs.submit({})
+    work = Work(engine, job.id)
+    assert work.begin()
+    event.listen(engine, "begin", full)
+    work.phase("Training")
+    event.remove(engine, "begin", full)
+    work.phase("Testing")
+    assert (jobs.get(job.id).state, jobs.get(job.id).phase) == ("running", "Testing")
 
 
 def test_two_servers_start_a_job_once(jobs, engine, tmp_path, children, monkeypatch):
