@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 import streamlit as st
 from loguru import logger
@@ -16,6 +17,7 @@ from app import metrics
 from app.viewer.files import ViewerFiles
 from core import example
 from core.accounts import Accounts
+from core.case import Case
 from core.cases import Cases
 from core.corrections import Corrections, MaskVersion
 from core.database import connect
@@ -40,7 +42,19 @@ from core.training.dataset import Datasets
 from core.volume import load
 
 _TICK_S = 1.0
+# What a start takes at most, on a slow disk.
+MODEL_WAIT_S = 300
+# Of the files in `incoming` that wait in somebody's batch.
+WAITING_PREFIX = "waiting-"
 _OUTCOMES = {InputError: "refused", BusyError: "busy", GoneError: "gone"}
+
+
+@dataclass(frozen=True)
+class Lost:
+    """Files of batches that a server left waiting when it ended, and when this one started."""
+
+    files: int
+    at_s: float
 
 
 @dataclass(frozen=True)
@@ -57,6 +71,7 @@ class Services:
     datasets: Datasets
     accounts: Accounts
     incoming: Path
+    lost: "Lost"
     link_secret: bytes
     viewer_files: ViewerFiles
 
@@ -101,6 +116,16 @@ class Services:
             "A scan from the {} was segmented in {:.2f} s", origin, analysis.timings_s["total"]
         )
         return analysis
+
+    def segment_and_keep(self, source: BinaryIO, name: str, caller: Caller) -> Case:
+        """Segment a file of a page and keep it as a case, once there is a model.
+
+        Raises
+        ------
+        HippoViewError
+        """
+        wait_for_model(self.predictors, MODEL_WAIT_S)
+        return self.cases.add(self.analyse(source, "page", caller), name)
 
     def segment_here(
         self, case_id: str, side: str, centre_mm: Sequence[float], *, base: int, author: str,
@@ -164,6 +189,7 @@ def services() -> Services:
     settings = Settings.from_environment()
     incoming = settings.data_dir / "incoming"
     incoming.mkdir(parents=True, exist_ok=True, mode=0o700)
+    lost = Lost(sum(1 for _ in incoming.glob(f"{WAITING_PREFIX}*")), time.time())
     for leftover in incoming.iterdir():  # of a process that was killed
         leftover.unlink()
     engine = connect(settings.data_dir)
@@ -181,7 +207,7 @@ def services() -> Services:
     metrics.watch(predictors)
     shared = Services(
         settings, predictors, cases, Corrections(engine, storage, cases), storage, registry, jobs,
-        Datasets(storage), accounts, incoming,
+        Datasets(storage), accounts, incoming, lost,
         link_secret=secrets.token_bytes(32), viewer_files=ViewerFiles(cases),
     )  # fmt: skip
     threading.Thread(target=_warm_up, args=(shared,), name="warm-up", daemon=True).start()
