@@ -1,18 +1,21 @@
-"""A queue of files on the Segment page: two at a time, each with its own outcome."""
+"""Files that one browser session segments: work that goes on when its page is left."""
 
+import contextlib
+import shutil
+import tempfile
 import threading
-import uuid
-from collections.abc import Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from functools import partial
-from queue import SimpleQueue
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO
+from uuid import uuid4
 
-import streamlit as st
+from loguru import logger
 
-from app.services import Services
-from app.words import plain
+from app.services import WAITING_PREFIX, Services
+from core import limits
+from core.case import Case
 from core.errors import BusyError, GoneError, HippoViewError, NotFoundError
 from core.export import Outcome, archive
 from core.pipeline import STEPS, Caller, Step
@@ -27,70 +30,212 @@ _WORDS: dict[Step, str] = {
     "segment": "Finding the hippocampus",
     "measure": "Measuring",
 }
+_GIVEN_UP = "It was given up before it was segmented. Drop it again."
+_FAILED = "The server failed on this file. Try it again; the log says more."
+_NOT_KEPT = "The server could not keep the file. Its disk may be full: tell the administrator."
 
-
-@dataclass
-class Batch:
-    """What one browser session segmented, in its session state.
-
-    ``done`` holds the ids of uploads that have their outcome: when another click interrupts
-    the page at work, its next run goes on with the rest.
-    """
-
-    outcomes: list[Outcome] = field(default_factory=list)
-    done: set[str] = field(default_factory=set)
-    round: int = 0
-    user: str = field(default_factory=lambda: uuid.uuid4().hex)
+# Segments one file and keeps it under its name.
+Work = Callable[[BinaryIO, str, Caller], Case]
 
 
 @dataclass(frozen=True)
 class Upload:
     """One file to segment."""
 
-    id: str
     name: str
     source: BinaryIO
 
 
-def process(shared: Services, batch: Batch, uploads: list[Upload]) -> None:
-    """Segment files and tell how far it is; one bad file does not stop the rest.
+@dataclass(frozen=True)
+class Progress:
+    """How far a batch is: files done, of how many, their share in 0..1, and what is done now."""
 
-    A click elsewhere, or a browser that is closed, ends the script at one of its calls of
-    Streamlit: files that wait are given up then, and those that are finished are kept.
+    done: int
+    total: int
+    share: float
+    name: str
+    words: str
+
+
+@dataclass(eq=False)
+class _File:
+    name: str
+    path: Path | None
+    step: Step = "check"
+    words: str = ""
+    given_up: bool = False
+    outcome: Outcome | None = None
+
+
+class Batch:
+    """What one browser session segmented, and what it still waits for.
+
+    Files are copied to the disk when they come and segmented by threads of the batch's own, two
+    at a time. One bad file does not stop the rest. Each copy is removed with its outcome.
+
+    Parameters
+    ----------
+    work
+        Segments a file and keeps it as a case.
+    folder
+        Where the copies lie.
+    here
+        Whether the session is connected.
+    gone_after_s
+        When a session was not connected for so long, its files are given up.
+    clock
+        Seconds, monotonic.
+
+    Attributes
+    ----------
+    round : int
+        Counts uploads, for the page.
     """
-    todo = [upload for upload in uploads if upload.id not in batch.done]
-    told: SimpleQueue[tuple[int, Step, str]] = SimpleQueue()
-    gone = threading.Event()
-    workers = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="batch")
-    futures: list[Future[Outcome]] = []
-    # Not `st.status`: its wheel, turned without a GPU, takes a core from the segmentation.
-    with st.container(border=True):
-        count = st.empty()
-        count.markdown(f"**0 of {len(todo)} done**")
-        bar = st.progress(0.0)
+
+    def __init__(
+        self,
+        work: Work,
+        folder: Path,
+        here: Callable[[], bool],
+        gone_after_s: float = limits.BATCH_GONE_AFTER_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.round = 0
+        self._work, self._folder, self._here = work, folder, here
+        self._gone_after_s, self._clock = gone_after_s, clock
+        self._user = uuid4().hex
+        self._changed = threading.Condition()
+        self._files: list[_File] = []
+        self._waiting: list[_File] = []
+        self._first = 0  # of the files that are told as one batch
+        self._threads = 0
+        self._seen_s = clock()
+
+    def add(self, uploads: Iterable[Upload]) -> None:
+        """Copy files and begin with them; returns before they are done."""
+        files = [self._copied(upload) for upload in uploads]
+        with self._changed:
+            if not self.active:
+                self._first = len(self._files)
+            self._seen_s = self._clock()
+            self._files += files
+            self._waiting += [file for file in files if file.outcome is None]
+            while self._threads < min(_AT_ONCE, len(self._waiting)):
+                self._threads += 1
+                threading.Thread(target=self._run, name="batch", daemon=True).start()
+
+    @property
+    def active(self) -> bool:
+        """Whether a file is still without an outcome."""
+        with self._changed:
+            return any(file.outcome is None for file in self._files)
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """Those that are there, in the order of the files."""
+        with self._changed:
+            return [file.outcome for file in self._files if file.outcome is not None]
+
+    def progress(self) -> Progress:
+        """How far the files are that were added since the batch was idle."""
+        with self._changed:
+            files = self._files[self._first :]
+            shares = [1.0 if f.outcome else STEPS.index(f.step) / len(STEPS) for f in files]
+            now = next((f for f in files if f.outcome is None), None)
+            return Progress(
+                sum(file.outcome is not None for file in files), len(files),
+                sum(shares) / len(files) if files else 1.0,
+                now.name if now else "", now.words if now else "",
+            )  # fmt: skip
+
+    def wait(self, timeout_s: float) -> None:
+        """Return when something has changed, or after some seconds."""
+        with self._changed:
+            self._changed.wait(timeout_s)
+
+    def give_up(self) -> None:
+        """Give up what is not done; the outcomes say so."""
+        with self._changed:
+            for file in self._files:
+                file.given_up = True
+            self._changed.notify_all()
+
+    def clear(self) -> None:
+        """Forget the outcomes; what is still at work stays."""
+        with self._changed:
+            self._files = [file for file in self._files if file.outcome is None]
+            self._first = 0
+
+    def _copied(self, upload: Upload) -> _File:
         try:
-            for number, upload in enumerate(todo):
-                work = _Work(shared, batch.user, number, upload, told, gone)
-                future = workers.submit(work.outcome)
-                future.add_done_callback(partial(_wake, told, number))
-                futures.append(future)
-            steps: dict[int, Step] = {}
-            for number, upload in enumerate(todo):
-                while not futures[number].done():
-                    which, step, words = told.get()
-                    steps[which] = step
-                    share = sum(
-                        1 if futures[n].done() else STEPS.index(s) / len(STEPS)
-                        for n, s in steps.items()
-                    )
-                    if which == number and words:
-                        bar.progress(share / len(todo), f"{plain(upload.name)}: {words}")
-                _keep(batch, [(upload, futures[number])])
-                count.markdown(f"**{number + 1} of {len(todo)} done**")
-        finally:
-            gone.set()
-            workers.shutdown(wait=True, cancel_futures=True)
-            _keep(batch, zip(todo, futures, strict=False))
+            handle, name = tempfile.mkstemp(prefix=WAITING_PREFIX, dir=self._folder)
+        except OSError:
+            return self._not_kept(upload.name)
+        try:
+            with open(handle, "wb") as out:  # noqa: PTH123 - a file that is open already
+                shutil.copyfileobj(upload.source, out)
+        except OSError:
+            Path(name).unlink(missing_ok=True)
+            return self._not_kept(upload.name)
+        return _File(upload.name, Path(name))
+
+    def _not_kept(self, name: str) -> _File:
+        logger.exception("A file of the page could not be kept in the data folder")
+        return _File(name, None, outcome=Outcome(name, None, _NOT_KEPT))
+
+    def _run(self) -> None:
+        """One thread: file after file until none waits."""
+        while True:
+            with self._changed:
+                if not self._waiting:
+                    self._threads -= 1
+                    return
+                file = self._waiting.pop(0)
+            outcome = self._outcome(file)
+            if file.path is not None:
+                with contextlib.suppress(OSError):  # the next start removes it
+                    file.path.unlink()
+            with self._changed:
+                file.outcome = outcome
+                self._changed.notify_all()
+
+    def _outcome(self, file: _File) -> Outcome:
+        def gone() -> bool:
+            return file.given_up or self._is_gone()
+
+        caller = Caller(
+            self._user,
+            lambda step: self._tell(file, step, _WORDS[step]),
+            lambda place: self._tell(file, "wait", f"Place {place} in the queue"),
+            gone,
+        )
+        while not gone() and file.path is not None:
+            try:
+                with file.path.open("rb") as source:
+                    return Outcome(file.name, self._work(source, file.name, caller))
+            except BusyError as error:
+                self._tell(file, "wait", f"{error.message}; it is tried again")
+                self.wait(_BUSY_S)
+            except GoneError:
+                break
+            except HippoViewError as error:
+                return Outcome(file.name, None, f"{error.message}. {error.hint}")
+            except Exception as error:  # noqa: BLE001 - the other files go on
+                logger.opt(exception=error).error("A file of a batch failed unforeseen")
+                return Outcome(file.name, None, _FAILED)
+        return Outcome(file.name, None, _GIVEN_UP)
+
+    def _tell(self, file: _File, step: Step, words: str) -> None:
+        with self._changed:
+            file.step, file.words = step, words
+            self._changed.notify_all()
+
+    def _is_gone(self) -> bool:
+        """Whether nobody was there for long; asked by the threads, now and then."""
+        now = self._clock()
+        if self._here():
+            self._seen_s = now
+        return now - self._seen_s > self._gone_after_s
 
 
 def current(shared: Services, outcomes: list[Outcome]) -> list[Outcome]:
@@ -112,61 +257,3 @@ def zip_of(shared: Services, outcomes: list[Outcome], with_names: bool) -> bytes
     present = current(shared, outcomes)
     masks = [(o.case.id, shared.cases.mask_file(o.case.id)) for o in present if o.case is not None]
     return archive(present, masks, with_names=with_names)
-
-
-def _wake(told: SimpleQueue[tuple[int, Step, str]], number: int, done: Future[Outcome]) -> None:
-    told.put((number, STEPS[-1], ""))
-
-
-def _keep(batch: Batch, files: Iterable[tuple[Upload, Future[Outcome]]]) -> None:
-    """Note the outcomes that are there and not noted yet."""
-    for upload, future in files:
-        if upload.id in batch.done or future.cancelled():
-            continue
-        error = future.exception()
-        if error is None:
-            batch.outcomes.append(future.result())
-            batch.done.add(upload.id)
-        elif not isinstance(error, GoneError):
-            raise error
-
-
-@dataclass(frozen=True)
-class _Work:
-    """One file on its way, on a thread of its own."""
-
-    shared: Services
-    user: str
-    number: int
-    upload: Upload
-    told: SimpleQueue[tuple[int, Step, str]]
-    gone: threading.Event
-
-    def outcome(self) -> Outcome:
-        """Segment the file and keep it as a case.
-
-        Raises
-        ------
-        GoneError
-            The script that asked has ended.
-        """
-        caller = Caller(self.user, self._on_step, self._on_place, self.gone.is_set)
-        while True:
-            try:
-                self.upload.source.seek(0)
-                analysis = self.shared.analyse(self.upload.source, "page", caller)
-                return Outcome(self.upload.name, self.shared.cases.add(analysis, self.upload.name))
-            except BusyError as error:
-                self.told.put((self.number, "wait", f"{error.message}; it is tried again"))
-                if self.gone.wait(_BUSY_S):
-                    raise GoneError("Nobody waits for this scan any more") from error
-            except GoneError:
-                raise
-            except HippoViewError as error:
-                return Outcome(self.upload.name, None, f"{error.message}. {error.hint}")
-
-    def _on_step(self, step: Step) -> None:
-        self.told.put((self.number, step, _WORDS[step]))
-
-    def _on_place(self, place: int) -> None:
-        self.told.put((self.number, "wait", f"Place {place} in the queue"))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 import streamlit as st
 from loguru import logger
@@ -16,6 +17,7 @@ from app import metrics
 from app.viewer.files import ViewerFiles
 from core import contrast, example
 from core.accounts import Accounts
+from core.case import Case
 from core.cases import Cases
 from core.corrections import Corrections, MaskVersion
 from core.database import DATABASE_NAME, connect
@@ -43,7 +45,19 @@ from core.volume import load
 _TICK_S = 1.0
 # Seconds until a version that could not be loaded is tried again.
 _TRY_AGAIN_S = 30.0
+# What a start takes at most, on a slow disk.
+MODEL_WAIT_S = 300
+# Of the files in `incoming` that wait in somebody's batch.
+WAITING_PREFIX = "waiting-"
 _OUTCOMES = {InputError: "refused", BusyError: "busy", GoneError: "gone"}
+
+
+@dataclass(frozen=True)
+class Lost:
+    """Files of batches that a server left waiting when it ended, and when this one started."""
+
+    files: int
+    at_s: float
 
 
 @dataclass(frozen=True)
@@ -60,6 +74,7 @@ class Services:
     datasets: Datasets
     accounts: Accounts
     incoming: Path
+    lost: "Lost"
     link_secret: bytes
     viewer_files: ViewerFiles
 
@@ -104,6 +119,16 @@ class Services:
             "A scan from the {} was segmented in {:.2f} s", origin, analysis.timings_s["total"]
         )
         return analysis
+
+    def segment_and_keep(self, source: BinaryIO, name: str, caller: Caller) -> Case:
+        """Segment a file of a page and keep it as a case, once there is a model.
+
+        Raises
+        ------
+        HippoViewError
+        """
+        wait_for_model(self.predictors, MODEL_WAIT_S)
+        return self.cases.add(self.analyse(source, "page", caller), name)
 
     def segment_here(
         self, case_id: str, side: str, centre_mm: Sequence[float], *, base: int, author: str,
@@ -177,8 +202,8 @@ class Services:
         self.predictors.follow(lambda: self.registry.serving().number, self.registry.open)
 
 
-def empty_incoming(data_dir: Path) -> Path:
-    """The folder of private copies, without those of a process that was killed.
+def empty_incoming(data_dir: Path) -> tuple[Path, Lost]:
+    """The folder of private copies, without those of a process that was killed, and their count.
 
     Raises
     ------
@@ -187,22 +212,23 @@ def empty_incoming(data_dir: Path) -> Path:
     StorageError
     """
     incoming = data_dir / "incoming"
-    held = incoming.is_dir() and any(incoming.iterdir())
-    if held and not (data_dir / DATABASE_NAME).is_file():
+    held = list(incoming.iterdir()) if incoming.is_dir() else []
+    if any(path.is_file() for path in held) and not (data_dir / DATABASE_NAME).is_file():
         raise SettingsError(
             f"The folder {incoming.name} in HIPPOVIEW_DATA_DIR holds files that are not of this "
             "server, which would be removed",
             "Point HIPPOVIEW_DATA_DIR to a folder of its own.",
         )
     clear_unless_shared(incoming)
-    return incoming
+    gone = [path for path in held if path.name.startswith(WAITING_PREFIX) and not path.exists()]
+    return incoming, Lost(len(gone), time.time())
 
 
 @st.cache_resource(show_spinner=False)
 def services() -> Services:
     """The services of this process; the model is loaded in the background."""
     settings = Settings.from_environment()
-    incoming = empty_incoming(settings.data_dir)
+    incoming, lost = empty_incoming(settings.data_dir)
     engine = connect(settings.data_dir)
     storage = open_storage(settings)
     cases = Cases(engine, storage)
@@ -215,7 +241,7 @@ def services() -> Services:
     metrics.watch(predictors)
     shared = Services(
         settings, predictors, cases, Corrections(engine, storage, cases), storage, registry, jobs,
-        Datasets(storage), accounts, incoming,
+        Datasets(storage), accounts, incoming, lost,
         link_secret=secrets.token_bytes(32), viewer_files=ViewerFiles(cases),
     )  # fmt: skip
     threading.Thread(target=_warm_up, args=(shared,), name="warm-up", daemon=True).start()

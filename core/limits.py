@@ -139,6 +139,10 @@ MAX_HASHES_WAITING = 16
 # Addresses that are remembered for having tried: about a megabyte.
 MAX_ADDRESSES = 5000
 
+# A session of the browser that was not connected for so long is gone, and so are its files that
+# still wait: a network that fails, or a computer that sleeps over a coffee, is back before.
+BATCH_GONE_AFTER_S = 900.0
+
 # A training says every few seconds that it lives; silent for longer than this, it is lost.
 HEARTBEAT_S = 5.0
 LOST_AFTER_S = 120.0

@@ -138,7 +138,8 @@ def clear_unless_shared(folder: Path) -> None:
             pass
         else:
             for leftover in folder.iterdir():
-                leftover.unlink()
+                if leftover.is_file():
+                    leftover.unlink()
         # Held until the process ends.
         fcntl.flock(handle, fcntl.LOCK_SH)
 

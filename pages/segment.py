@@ -4,17 +4,16 @@ import io
 
 import streamlit as st
 
-from app.batch import Batch, Upload, current, process, zip_of
-from app.services import example_file, services, wait_for_model
+from app.batch import Upload, current, zip_of
+from app.following import batch_of, follow, tell_lost
+from app.services import MODEL_WAIT_S, example_file, services, wait_for_model
 from app.widgets import outcome_table, show_case
 from app.words import plain, show_error
 from core.errors import HippoViewError
 from core.example import NAME
 
-_MODEL_WAIT_S = 300
-
 shared = services()
-batch: Batch = st.session_state.setdefault("batch", Batch())
+batch = batch_of(shared)
 
 with st.container(horizontal=True, vertical_alignment="bottom"):
     files = st.file_uploader(
@@ -25,27 +24,33 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     )
     example = st.button("Try an example", icon=":material/play_circle:")
 
+uploads = [Upload(f.name, f) for f in files]
+if example:
+    uploads.append(Upload(NAME, io.BytesIO(example_file())))
+if uploads:
+    batch.add(uploads)
+    batch.round += 1  # a new uploader: the files' memory is given back
+    st.rerun()
+
 # A place of its own for each part: the case stays where it is when the list above it grows.
 work, listing = st.container(), st.container()
 
 if shared.predictors.serving is None:
     with work, st.spinner("Loading the model. This takes some seconds after a start."):
         try:
-            wait_for_model(shared.predictors, _MODEL_WAIT_S)
+            wait_for_model(shared.predictors, MODEL_WAIT_S)
         except HippoViewError as error:
             show_error(error)
             st.stop()
 
-uploads = [Upload(f.file_id, f.name, f) for f in files]
-if example:
-    uploads.append(Upload(f"example-{batch.round}", NAME, io.BytesIO(example_file())))
-if uploads:
+if batch.active:
     with work:
-        process(shared, batch, uploads)
-    batch.round += 1  # a new uploader: the files' memory is given back
+        follow(batch)
     st.rerun()
 
-if not batch.outcomes:
+outcomes = current(shared, batch.outcomes)
+if not outcomes:
+    tell_lost(shared.lost)
     st.info(
         "Nothing here yet. Drop a file above, or press *Try an example* to see a result in "
         "seconds. DICOM is not read by this version.",
@@ -53,12 +58,11 @@ if not batch.outcomes:
     )
     st.stop()
 
-outcomes = current(shared, batch.outcomes)
 chosen = outcomes[-1]
-if len(batch.outcomes) > 1:
+if len(outcomes) > 1:
     with listing:
-        st.subheader(f"{len(batch.outcomes)} files", anchor=False)
-        chosen = outcome_table(outcomes, key=f"table-{batch.round}-{len(batch.outcomes)}")
+        st.subheader(f"{len(outcomes)} files", anchor=False)
+        chosen = outcome_table(outcomes, key=f"table-{batch.round}-{len(outcomes)}")
         with st.container(horizontal=True, vertical_alignment="center"):
             with_names = st.toggle(
                 "My file names in the summary",
@@ -73,7 +77,7 @@ if len(batch.outcomes) > 1:
                 icon=":material/folder_zip:",
             )
             if st.button("Clear the list", help="The cases stay on the Cases page."):
-                batch.outcomes.clear()
+                batch.clear()
                 st.rerun()
 
 if chosen.case is not None:

@@ -1,6 +1,10 @@
 """One label of one case against the expert's: overlap, distances, volumes. Imports MONAI: late."""
 
+import os
 import warnings
+
+# MONAI asks for the account's name when it is imported; a container's user may have no account.
+os.environ.setdefault("LOGNAME", str(os.getuid()))
 
 import numpy as np
 import torch

@@ -12,4 +12,4 @@ def test_only_what_a_server_of_ours_left_is_removed(tmp_path):
         empty_incoming(tmp_path)
     assert (tmp_path / "incoming" / "patient.nii").is_file()
     (tmp_path / DATABASE_NAME).touch()
-    assert [p.name for p in empty_incoming(tmp_path).iterdir()] == ["folder"]
+    assert [p.name for p in empty_incoming(tmp_path)[0].iterdir()] == ["folder"]

@@ -1,8 +1,13 @@
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis.extra import numpy as hnp
 
+from core.settings import ROOT
 from core.training.metrics import compare, distances
 
 masks = hnp.arrays(np.bool_, (5, 6, 4))
@@ -54,3 +59,20 @@ def test_volumes_have_their_unit_and_the_error_the_sign_of_the_mistake():
     assert figures["volume_error_percent"] == -50
     assert (figures["sensitivity"], figures["precision"]) == (0.5, 1)
     assert compare(truth, small, (1, 1, 1))["volume_error_percent"] == 100
+
+
+_NO_ACCOUNT = ["unshare", "--user", "--map-user=12345"]
+
+
+@pytest.mark.long
+@pytest.mark.skipif(
+    subprocess.run([*_NO_ACCOUNT, "true"], capture_output=True, check=False).returncode != 0,
+    reason="user namespaces are not allowed here",
+)
+def test_a_user_without_an_account_can_evaluate():
+    """As in a container that was started with a number for a user."""
+    environment = {k: v for k, v in os.environ.items() if k not in ("LOGNAME", "USER", "USERNAME")}
+    subprocess.run(
+        [*_NO_ACCOUNT, sys.executable, "-c", "import core.training.metrics"],
+        cwd=ROOT, env=environment, check=True,
+    )  # fmt: skip

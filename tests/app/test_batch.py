@@ -1,0 +1,174 @@
+"""A batch of files as its threads, its page and a session that goes away see it."""
+
+import io
+import threading
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import pytest
+
+from app.batch import Batch, Upload
+from core.errors import BusyError, GoneError, InputError
+from tests.waiting import until
+
+
+class Hospital:
+    """Segments at once, or when it is told to; remembers whom it was asked for."""
+
+    def __init__(self) -> None:
+        self.may_go = threading.Event()
+        self.began = threading.Semaphore(0)
+        self.seen: list[str] = []
+        self.users: set[str] = set()
+        self.busy = 0
+
+    def work(self, source, name, caller):
+        if self.busy:
+            self.busy -= 1
+            raise BusyError("16 scans are waiting already", "", retry_after_s=1)
+        content = source.read().decode()
+        self.users.add(caller.user)
+        self.began.release()
+        caller.on_step("segment")
+        while not self.may_go.wait(0.01):
+            if caller.gone():
+                raise GoneError("Nobody waits for this scan any more")
+        self.seen.append(name)
+        if content == "bad":
+            raise InputError("This is not a NIfTI image", "Convert it.")
+        if content == "unforeseen":
+            raise RuntimeError("a bug")
+        return SimpleNamespace(id=f"case of {content}")
+
+
+@pytest.fixture
+def hospital() -> Iterator[Hospital]:
+    made = Hospital()
+    yield made
+    made.may_go.set()
+
+
+def batch_of(hospital: Hospital, folder, **options) -> Batch:
+    return Batch(hospital.work, folder, **{"here": lambda: True, **options})
+
+
+def uploads(*contents: str) -> list[Upload]:
+    return [Upload(f"{n}.nii", io.BytesIO(c.encode())) for n, c in enumerate(contents)]
+
+
+def done(batch: Batch) -> list[str]:
+    until(lambda: not batch.active, 20, poll_s=0.01)
+    return [o.case.id if o.case else o.error for o in batch.outcomes]
+
+
+def test_outcomes_come_in_the_order_of_the_files_and_one_bad_file_stops_none(hospital, tmp_path):
+    batch = batch_of(hospital, tmp_path)
+    hospital.may_go.set()
+    batch.add(uploads("a", "bad", "b", "unforeseen", "c"))
+    first, bad, second, unforeseen, third = done(batch)
+    assert (first, second, third) == ("case of a", "case of b", "case of c")
+    assert bad == "This is not a NIfTI image. Convert it."
+    assert "the log says more" in unforeseen
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_files_are_taken_before_they_are_segmented_and_are_private(hospital, tmp_path):
+    batch = batch_of(hospital, tmp_path)
+    files = uploads("a", "b", "c")
+    batch.add(files)
+    for file in files:
+        file.source.close()  # as when the page's uploader goes
+    kept = list(tmp_path.iterdir())
+    assert len(kept) == 3
+    assert {path.stat().st_mode & 0o777 for path in kept} == {0o600}
+    hospital.may_go.set()
+    assert done(batch) == ["case of a", "case of b", "case of c"]
+
+
+def test_files_that_are_added_meanwhile_join_it(hospital, tmp_path):
+    batch = batch_of(hospital, tmp_path)
+    batch.add(uploads("a"))
+    hospital.began.acquire(timeout=10)
+    batch.add(uploads("b", "c"))
+    assert (batch.progress().done, batch.progress().total) == (0, 3)
+    hospital.may_go.set()
+    assert done(batch) == ["case of a", "case of b", "case of c"]
+    batch.add(uploads("d"))
+    assert batch.progress().total == 1  # a batch of its own
+    assert len(done(batch)) == 4
+
+
+def test_two_at_a_time_whatever_is_added(hospital, tmp_path):
+    batch = batch_of(hospital, tmp_path)
+    for content in "abcd":
+        batch.add(uploads(content))
+    assert hospital.began.acquire(timeout=10)
+    assert hospital.began.acquire(timeout=10)
+    assert not hospital.began.acquire(timeout=0.2)
+    hospital.may_go.set()
+    assert len(done(batch)) == 4
+    assert len(hospital.users) == 1  # between whom the queue is fair
+
+
+def test_what_is_given_up_is_named_and_its_copy_removed(hospital, tmp_path):
+    batch = batch_of(hospital, tmp_path)
+    batch.add(uploads(*"abcde"))
+    hospital.began.acquire(timeout=10)
+    batch.give_up()
+    assert all("Drop it again" in words for words in done(batch))
+    assert [o.name for o in batch.outcomes] == [f"{n}.nii" for n in range(5)]
+    assert list(tmp_path.iterdir()) == []
+    hospital.may_go.set()
+    batch.add(uploads("f"))
+    assert done(batch)[-1] == "case of f"
+
+
+@pytest.mark.parametrize("minutes_away", [14, 16])
+def test_a_session_that_is_gone_for_long_ends_it(minutes_away, hospital, tmp_path):
+    now = [0.0]
+    here = [True]
+    batch = batch_of(hospital, tmp_path, here=lambda: here[0], clock=lambda: now[0])
+    batch.add(uploads("a", "b", "c"))
+    hospital.began.acquire(timeout=10)
+    here[0] = False
+    now[0] = minutes_away * 60.0
+    if minutes_away < 15:
+        hospital.may_go.set()
+        assert done(batch) == ["case of a", "case of b", "case of c"]
+    else:
+        assert all("given up" in words for words in done(batch))
+        assert hospital.seen == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_queue_is_tried_again(hospital, tmp_path):
+    hospital.busy = 1
+    hospital.may_go.set()
+    batch = batch_of(hospital, tmp_path)
+    batch.add(uploads("a"))
+    assert done(batch) == ["case of a"]
+
+
+def test_a_disk_that_takes_nothing_is_said_and_fails_no_page(hospital, tmp_path):
+    batch = batch_of(hospital, tmp_path / "gone")
+    batch.add(uploads("a"))
+    assert "disk may be full" in done(batch)[0]
+
+
+def test_two_batches_keep_apart(hospital, tmp_path):
+    one, other = batch_of(hospital, tmp_path), batch_of(hospital, tmp_path)
+    one.add(uploads("a", "b", "c"))
+    other.add(uploads("x"))
+    one.give_up()
+    assert all("given up" in words for words in done(one))
+    hospital.may_go.set()
+    assert done(other) == ["case of x"]
+
+
+def test_the_list_can_be_cleared(hospital, tmp_path):
+    hospital.may_go.set()
+    batch = batch_of(hospital, tmp_path)
+    batch.add(uploads("a"))
+    done(batch)
+    batch.clear()
+    assert batch.outcomes == []
