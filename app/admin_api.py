@@ -95,7 +95,8 @@ def resume(job_id: int) -> dict[str, Any]:
 
 def drift(last: int = 50) -> dict[str, Any]:
     """The newest cases against the training of the version in service."""
-    return drift_of_cases(services(), last).drift.as_dict()
+    found = drift_of_cases(services(), last)
+    return found.drift.as_dict() | {"heads_left_out": found.heads}
 
 
 def _version(version: Version) -> dict[str, Any]:

@@ -47,13 +47,20 @@ def memory_rows() -> list[dict[str, str]]:
 
 @dataclass(frozen=True)
 class CaseDrift:
-    """The newest cases against the training of the version in service."""
+    """The newest cases against the training of the version in service.
+
+    Attributes
+    ----------
+    heads : int
+        Whole heads on the list: they are not compared, the training has crops only.
+    """
 
     drift: Drift
     version: int
     reference: Sequence[Values]
     window: Sequence[Values]
     cases: Sequence[CaseRow]
+    heads: int
 
 
 def drift_of_cases(shared: Services, last: int) -> CaseDrift:
@@ -62,8 +69,9 @@ def drift_of_cases(shared: Services, last: int) -> CaseDrift:
     number = shared.registry.serving().number
     reference = shared.registry.reference_features(number)
     window = [features for _, features in found]
+    heads = sum(bool(row.confidence) for row in shared.cases.find())
     return CaseDrift(
-        compare(reference, window), number, reference, window, [row for row, _ in found]
+        compare(reference, window), number, reference, window, [row for row, _ in found], heads
     )
 
 

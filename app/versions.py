@@ -10,7 +10,7 @@ from core.errors import HippoViewError
 from core.model import is_cross_validated, measured_on
 from core.registry import Version
 from core.segmentation import LABELS
-from core.training.statistics import difference_words, paired
+from core.training.statistics import difference_words, differing, failures, paired
 
 _STAGES = {"serving": "in service", "candidate": "candidate", "retired": "retired"}
 _SEEN = "seen in training"
@@ -61,21 +61,34 @@ def _made_from(version: Version) -> str:
 def _measured_on(version: Version) -> str:
     metrics = version.card["metrics"]
     how = _SEEN if metrics["seen_in_training"] else "never seen"
-    return f"{metrics['cases']} cases, {'cross-validated' if is_cross_validated(metrics) else how}"
+    failed = sum(metrics.get("failed", {}).values())
+    lacking = f", {failed} masks lack a label" if failed else ""
+    how = "cross-validated" if is_cross_validated(metrics) else how
+    return f"{metrics['cases']} cases, {how}{lacking}"
+
+
+def _common(serving: Version, other: Version) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """The newest evaluations of both on the same cases; None where there are none."""
+    for key in reversed(other.evaluations):
+        if key in serving.evaluations:
+            both = serving.evaluations[key], other.evaluations[key]
+            if not differing(*both):
+                return both
+    return None
 
 
 def comparison(serving: Version, other: Version) -> None:
     """Two versions on the same frozen test set, in all and case by case."""
-    keys = [key for key in other.evaluations if key in serving.evaluations]
+    both = _common(serving, other)
     honest = serving.card["metrics"]
-    if not keys:
+    if both is None:
         st.info(
             "These two were not tested on the same cases: their figures cannot be compared. A "
             "new training tests both.",
             icon=":material/info:",
         )
         return
-    before, after = serving.evaluations[keys[-1]], other.evaluations[keys[-1]]
+    before, after = both
     st.table(
         [
             {"Figure": title, _title(serving, before): old, _title(other, after): new}
@@ -86,7 +99,9 @@ def comparison(serving: Version, other: Version) -> None:
     )
     st.caption(
         f"On the {len(after['cases'])} cases of the frozen test set of {after['dataset']}, with "
-        "the masks that would be served. Volume error: the mean of its absolute value."
+        "the masks that would be served. HD95: the mean of the cases in which both found the "
+        "label; a mask that lacks it is counted as failed. Volume error: the mean of its absolute "
+        "value."
     )
     for label, found in paired(before, after).items():
         st.markdown(f"**{label.capitalize()}**, case by case: {difference_words(found)}.")
@@ -122,13 +137,33 @@ def _figures(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, s
         for title, part in (("mean", "mean"), ("worst case", "worst")):
             old, new = (f"{e['dice'][label][part]:.3f}" for e in (before, after))
             rows.append((f"Dice {label}, {title}", old, new))
+    failed = [failures(e) for e in (before, after)]
     for label in LABELS:
-        old, new = (_number(e["hd95_mm"][label], "mm") for e in (before, after))
+        means = _hd95_of_both(label, before, after)
+        old, new = (
+            _number(mean, "mm") + (f", {lacking[label]} failed" if lacking[label] else "")
+            for mean, lacking in zip(means, failed, strict=True)
+        )
         rows.append((f"HD95 {label}", old, new))
     for label in LABELS:
         old, new = (_number(e["volume_error_percent"][label], "%") for e in (before, after))
         rows.append((f"Volume error {label}", old, new))
     return rows
+
+
+def _hd95_of_both(
+    label: str, before: dict[str, Any], after: dict[str, Any]
+) -> tuple[float | None, float | None]:
+    """Mean HD95 (mm) of each over the cases in which both masks have the label.
+
+    Else a version that finds nothing in its worst cases would look the better one.
+    """
+    old = {case["case"]: case[label]["hd95_mm"] for case in before["cases"]}
+    pairs = [(old[case["case"]], case[label]["hd95_mm"]) for case in after["cases"]]
+    pairs = [pair for pair in pairs if None not in pair]
+    if not pairs:
+        return None, None
+    return sum(a for a, _ in pairs) / len(pairs), sum(b for _, b in pairs) / len(pairs)
 
 
 def _number(value: float | None, unit: str) -> str:
@@ -158,9 +193,14 @@ def _by_case(
 @st.dialog("Put another version into service?")
 def confirm_promotion(shared: Services, serving: Version, other: Version) -> None:
     """Both figures once more, then yes or no."""
-    keys = [key for key in other.evaluations if key in serving.evaluations]
-    for version in (serving, other):
-        figures = version.evaluations[keys[-1]] if keys else version.card["metrics"]
+    both = _common(serving, other)
+    cards = [version.card["metrics"] for version in (serving, other)]
+    if both is None:
+        st.warning(
+            "These two were not tested on the same cases: the figures below cannot be compared.",
+            icon=":material/warning:",
+        )
+    for version, figures in zip((serving, other), both or cards, strict=True):
         seen = f" ({_SEEN})" if figures["seen_in_training"] else ""
         dice = figures["dice"]
         st.markdown(

@@ -13,6 +13,7 @@ from core.drift import Values, compare, features_of
 from core.drift_report import report_html
 from core.errors import HippoViewError, InputError
 from core.intake import vetted
+from core.nifti_header import is_nifti_name
 from core.pipeline import NOTICE
 from core.settings import Settings
 from core.storage import open_storage, write_whole
@@ -22,8 +23,6 @@ from core.training.prepare import TooFewCasesError, prepare
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
-
-_SUFFIXES = (".nii", ".nii.gz")
 
 
 def add_data(commands: "Commands") -> None:
@@ -104,7 +103,9 @@ def _drift(options: argparse.Namespace, settings: Settings) -> int:
         for file, why in files.items():
             sys.stdout.write(f"  left out of the {where}: {file}: {why}\n")
     if options.json:
-        record = drift.as_dict() | {"left_out": refused, "cases": names}
+        record = drift.as_dict() | {
+            "left_out": refused, "left_out_of_reference": refused_before, "cases": names
+        }  # fmt: skip
         _write(options.json, json.dumps(record, indent=1).encode())
     if options.html:
         _write(options.html, report_html(drift, list(reference), list(window), names))
@@ -126,7 +127,8 @@ def features_in(folder: Path, settings: Settings) -> tuple[list[Values], list[st
     features, names, left_out = [], [], {}
     with tempfile.TemporaryDirectory() as scratch:
         for path in sorted(folder.iterdir()):
-            if path.name.startswith(".") or not path.name.endswith(_SUFFIXES):
+            if path.name.startswith(".") or not is_nifti_name(path.name) or not path.is_file():
+                left_out[path.name] = "not a .nii or .nii.gz file"
                 continue
             try:
                 with (

@@ -2,7 +2,9 @@
 
 Seventeen features of each image are compared with those of the training, one by one, by the
 two-sample Kolmogorov-Smirnov test; Benjamini-Hochberg (1995) keeps the share of false findings
-at 5 %. What it cannot see: a left-right flip, and anything that leaves all of them unchanged.
+at 5 % among the fifteen that can raise an alarm, and apart from them among the two of the raw
+values, which would loosen it for the others. What it cannot see: a left-right flip, and anything
+that leaves all of them unchanged.
 """
 
 import math
@@ -24,6 +26,10 @@ _ACT_DISTANCE = 0.6
 _ACT_FEATURES = 4
 _TINY = 1e-9
 _BINS = 64
+# A direction is told where the middle moved by more than its own error explains, two-sided 5 %.
+_DIRECTION_Z = 1.96
+# The spread changed where the standard deviations differ by more than this factor.
+_SPREAD_FACTOR = 1.1
 
 
 @dataclass(frozen=True)
@@ -93,6 +99,10 @@ class Comparison:
         How far the median moved, in standard deviations of the reference.
     moved : bool
         Whether it counts at `FALSE_DISCOVERY_RATE`.
+    direction : int
+        1 up, -1 down, 0 where only the spread or the shape moved.
+    spread_ratio : float
+        Standard deviation of the window over that of the reference.
     """
 
     feature: Feature
@@ -100,17 +110,35 @@ class Comparison:
     q_value: float
     shift_sd: float
     moved: bool
+    direction: int
+    spread_ratio: float
 
     @property
     def in_words(self) -> str:
-        """What moved and in which direction."""
-        direction = self.feature.higher if self.shift_sd > 0 else self.feature.lower
+        """What moved, and in which direction if in one."""
         return (
-            f"{'note, ' * self.feature.raw}{self.feature.name}: the scans {direction} "
-            f"({self.shift_sd:+.1f} SD, distance {self.distance:.2f}, q {_power(self.q_value)})"
+            f"{'note, ' * self.feature.raw}{self.feature.name}: the scans {self._how()}, distance "
+            f"{self.distance:.2f}, q {_power(self.q_value)})"
             + "; the model normalises raw values, masks do not depend on them"
             * self.feature.raw
         )
+
+    @property
+    def finding(self) -> str:
+        """In one word: ``higher``, ``lower``, ``spread``, or ``-`` where it did not move."""
+        return {1: "higher", -1: "lower", 0: "spread"}[self.direction] if self.moved else "-"
+
+    def _how(self) -> str:
+        if self.direction:
+            words = self.feature.higher if self.direction > 0 else self.feature.lower
+            return f"{words} ({self.shift_sd:+.1f} SD"
+        if self.spread_ratio > _SPREAD_FACTOR:
+            words = "differ more among themselves, in no one direction"
+        elif self.spread_ratio < 1 / _SPREAD_FACTOR:
+            words = "differ less among themselves, in no one direction"
+        else:
+            words = "are spread otherwise around the same middle"
+        return f"{words} (spread {self.spread_ratio:.1f} times the reference's"
 
 
 @dataclass(frozen=True)
@@ -148,6 +176,8 @@ class Drift:
                     "q_value": c.q_value,
                     "shift_sd": round(c.shift_sd, 3),
                     "moved": c.moved,
+                    "finding": c.finding,
+                    "spread_ratio": round(c.spread_ratio, 3),
                 }
                 for c in self.comparisons
             ],
@@ -209,9 +239,14 @@ def compare(reference: Sequence[Values], window: Sequence[Values]) -> Drift:
 
     before, after = _table(reference), _table(window)
     tests = [stats.ks_2samp(before[:, i], after[:, i]) for i in range(len(FEATURES))]
-    q_values = stats.false_discovery_control([test.pvalue for test in tests], method="bh")
+    p_values = np.array([test.pvalue for test in tests])
+    raw = np.array([feature.raw for feature in FEATURES])
+    q_values = np.empty_like(p_values)
+    for some in (raw, ~raw):
+        q_values[some] = stats.false_discovery_control(p_values[some], method="bh")
     middle, sd = np.median(before, axis=0), before.std(axis=0) + _TINY
     shifts = (np.median(after, axis=0) - middle) / sd
+    ratios = (after.std(axis=0) + _TINY) / sd
     comparisons = tuple(
         Comparison(
             feature,
@@ -219,8 +254,12 @@ def compare(reference: Sequence[Values], window: Sequence[Values]) -> Drift:
             float(q),
             float(shift),
             bool(q <= FALSE_DISCOVERY_RATE),
+            _direction(before[:, i], after[:, i], float(shift)),
+            float(ratio),
         )
-        for feature, test, q, shift in zip(FEATURES, tests, q_values, shifts, strict=True)
+        for i, (feature, test, q, shift, ratio) in enumerate(
+            zip(FEATURES, tests, q_values, shifts, ratios, strict=True)
+        )
     )
     found = sorted((c for c in comparisons if c.moved), key=lambda c: (-c.distance, c.q_value))
     moved = [c for c in found if not c.feature.raw]
@@ -240,6 +279,29 @@ def compare(reference: Sequence[Values], window: Sequence[Values]) -> Drift:
 
 def _table(cases: Sequence[Values]) -> NDArray[np.float64]:
     return np.array([[case[f.key] for f in FEATURES] for case in cases], np.float64)
+
+
+def _direction(before: NDArray[np.float64], after: NDArray[np.float64], shift: float) -> int:
+    """1 if the values went up, -1 if down, 0 if neither the ranks nor the median say so.
+
+    By the share of pairs in which the one is larger than the other, with its standard error for
+    samples of unequal spread (DeLong 1988; Brunner and Munzel 2000).
+    """
+    above = _share_below(before, after)
+    below = _share_below(after, before)
+    error = math.sqrt(above.var(ddof=1) / len(above) + below.var(ddof=1) / len(below))
+    away = float(above.mean()) - 0.5
+    if abs(away) <= _DIRECTION_Z * error or away * shift <= 0:
+        return 0
+    return 1 if away > 0 else -1
+
+
+def _share_below(of: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """For each value the share of others that lie below it; ties count half."""
+    ordered = np.sort(of)
+    lower, upper = (np.searchsorted(ordered, values, side) for side in ("left", "right"))
+    shares: NDArray[np.float64] = (lower + upper) / (2 * len(ordered))
+    return shares
 
 
 def _shading(scaled: NDArray[np.float64]) -> float:

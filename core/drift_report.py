@@ -17,6 +17,7 @@ STATE_WORDS = {
     "before you rely on the volumes.",
     "not enough yet": "There are too few cases to say anything.",
 }
+_HEADS = ("Feature", "Finding", "Shift (SD)", "Spread (times)", "Distance (0 to 1)", "q")
 _REFERENCE, _WINDOW = "#8A8F98", "#0B6B5A"
 
 
@@ -32,8 +33,8 @@ def report_html(
     """
     reasons = "".join(f"<li>{html.escape(reason)}</li>" for reason in drift.reasons)
     rows = [
-        (c.feature.name, "moved" if c.moved else "-", f"{c.shift_sd:+.2f}", f"{c.distance:.2f}",
-         f"{c.q_value:.2g}")
+        (c.feature.name, c.finding, f"{c.shift_sd:+.2f}", f"{c.spread_ratio:.2f}",
+         f"{c.distance:.2f}", f"{c.q_value:.2g}")
         for c in drift.comparisons
     ]  # fmt: skip
     unusual = [(names[index], feature, f"{far:.1f}") for index, far, feature in drift.unusual]
@@ -47,11 +48,12 @@ def report_html(
 <p>Grey: reference. Green: these cases.</p>
 {pictures}
 <h2>All features</h2>
-{table(("Feature", "Finding", "Shift (SD)", "Distance (0 to 1)", "q"), rows, texts=2)}
+{table(_HEADS, rows, texts=2)}
 <h2>The most unusual cases</h2>
 {table(("Case", "In", "Distance (SD)"), unusual, texts=2)}
-<p>Method: two-sample Kolmogorov-Smirnov test for each feature, Benjamini-Hochberg at 5 %. A
-left-right flip cannot be seen this way.</p>
+<p>Method: two-sample Kolmogorov-Smirnov test for each feature, Benjamini-Hochberg at 5 %
+among the fifteen that can raise an alarm, and apart among the two of the raw values. Spread: the
+standard deviation over that of the reference. A left-right flip cannot be seen this way.</p>
 """
     return report_page("Drift report", body)
 

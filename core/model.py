@@ -113,6 +113,9 @@ def is_cross_validated(metrics: Mapping[str, Any]) -> bool:
 def measured_on(metrics: Mapping[str, Any]) -> str:
     """On which cases the figures of a card were measured, to follow "on"."""
     cases = f"{metrics['cases']} cases"
+    failed = sum(metrics.get("failed", {}).values())
+    if failed:
+        cases += f" ({failed} masks lack a label)"
     if is_cross_validated(metrics):
         return f"{cases}, each by a network trained in the same way without it (cross-validation)"
     return f"{cases} {'seen in training' if metrics['seen_in_training'] else 'that it never saw'}"

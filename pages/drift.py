@@ -32,6 +32,7 @@ if drift.comparisons:
 st.caption(
     f"{drift.window_cases} cases against the {drift.reference_cases} that model version "
     f"{found.version} was trained on."
+    + (f" Left out: {found.heads} whole heads; it was trained on crops." if found.heads else "")
 )
 if not drift.comparisons:
     reason = drift.reasons[0]

@@ -41,7 +41,7 @@ class Prepared:
 def prepare(
     data: NDArray[np.float32], spacing_mm: tuple[float, float, float], recipe: Recipe
 ) -> Prepared:
-    """Crop to what is not zero, normalise and resample.
+    """Crop to what is not zero, normalise and resample. ``data`` stays as it is.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def prepare(
     image = data.transpose(2, 1, 0).transpose(recipe.forward)
     spacing = tuple(spacing_mm[::-1][axis] for axis in recipe.forward)
     box = _box_of(image != 0)
-    cropped = np.ascontiguousarray(image[box])
+    cropped = np.array(image[box], order="C")  # a copy also where the order is right already
     inside = ndimage.binary_fill_holes(cropped != 0) if recipe.masks_background else ...
     chosen = cropped[inside]
     cropped[inside] = (chosen - chosen.mean()) / max(chosen.std(), _SMALLEST_DEVIATION)

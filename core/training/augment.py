@@ -11,6 +11,7 @@ from batchgeneratorsv2.transforms.local.brightness_gradient import (
 from batchgeneratorsv2.transforms.noise.gaussian_blur import GaussianBlurTransform
 from batchgeneratorsv2.transforms.noise.rician import RicianNoiseTransform
 from batchgeneratorsv2.transforms.spatial.low_resolution import SimulateLowResolutionTransform
+from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 from batchgeneratorsv2.transforms.utils.random import RandomTransform
 
 # In the images' own deviations: the z-score made them 1.
@@ -45,8 +46,8 @@ def with_scanners(usual: Any, share: float) -> Any:
         (0.15, ContrastTransform((0.5, 1.5), False, False, 1)),
         (0.1, RicianNoiseTransform((0.0, _LARGEST_NOISE))),
     ]
-    usual.transforms[1:1] = [RandomTransform(what, share * often) for often, what in added]
-    return usual
+    others = [RandomTransform(what, share * often) for often, what in added]
+    return ComposeTransforms([*usual.transforms[:1], *others, *usual.transforms[1:]])
 
 
 def _coarser(least: float, most: float, *, in_all_axes: bool) -> SimulateLowResolutionTransform:

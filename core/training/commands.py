@@ -23,7 +23,13 @@ from core.storage import open_storage, write_whole
 from core.training.config import PRESETS, TrainingRequest, check_installed, share_cores
 from core.training.dataset import Dataset, Datasets
 from core.training.reviewed import follow_before
-from core.training.statistics import card_metrics, difference_words, paired
+from core.training.statistics import (
+    card_metrics,
+    difference_words,
+    failure_words,
+    failures,
+    paired,
+)
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -79,8 +85,9 @@ def add_evaluate(commands: "Commands") -> None:
     command = commands.add_parser(
         "compare",
         help="compare two evaluations case by case",
-        description="The second against the first on the cases of both: mean difference of the "
-        "Dice with its 95 % interval, and Wilcoxon's signed-rank test.",
+        description="The second against the first, case by case: mean difference of the Dice with "
+        "its 95 % interval, Wilcoxon's signed-rank test, and how many masks lack a label. Two "
+        "evaluations of different cases are refused.",
     )
     command.add_argument("before", metavar="BEFORE", type=Path, help=EVALUATION_NAME)
     command.add_argument("after", metavar="AFTER", type=Path, help=EVALUATION_NAME)
@@ -181,7 +188,7 @@ def _sweep(options: argparse.Namespace, settings: Settings) -> int:
         options.out, "sweep",
         known=lambda folder: all(is_run(p) or p.name == SWEEP_NAME for p in folder.iterdir()),
     )  # fmt: skip
-    outcomes = []
+    outcomes, sets = [], []
     for request in requests:
         folder = folder_of(request, options.out)
         with redirect_stdout(sys.stderr):
@@ -189,7 +196,8 @@ def _sweep(options: argparse.Namespace, settings: Settings) -> int:
         dataset = dataset_of(folder, datasets, options.dataset)
         figures = _measured([str(made)], dataset, "fold", folder, settings)
         outcomes.append(tuple(d["mean"] for d in figures["dice"].values()))
-    table = table_of(requests, outcomes)
+        sets.append(figures["test_key"])
+    table = table_of(requests, outcomes, sets)
     write_whole(options.out / SWEEP_NAME, table.encode())
     sys.stdout.write(table)
     return 0
@@ -207,10 +215,12 @@ def _evaluate(options: argparse.Namespace, settings: Settings) -> int:
     dataset = Datasets(open_storage(settings)).get(options.dataset)
     claim(options.out, "evaluation", also=("training",))
     figures = _measured(options.models, dataset, options.cases, options.out, settings)
+    failed = figures["failed"]
     for label, dice in figures["dice"].items():
+        of_others = f", {failed[label]} failed and not in it" if failed[label] else ""
         sys.stdout.write(
             f"{label}: Dice {dice['mean']:.4f} ({dice['low']:.4f} to {dice['high']:.4f}), HD95 "
-            f"{figures['hd95_median_mm'][label]} mm in the median\n"
+            f"{figures['hd95_median_mm'][label]} mm in the median{of_others}\n"
         )
     sys.stdout.write(f"{options.out / PAGE_NAME}\n")
     return 0
@@ -284,6 +294,8 @@ def _compare(options: argparse.Namespace, settings: Settings) -> int:
     before, after = (_evaluation(path) for path in (options.before, options.after))
     for label, found in paired(before, after).items():
         sys.stdout.write(f"{label}: {difference_words(found)}\n")
+    for when, figures in (("before", before), ("after", after)):
+        sys.stdout.write(f"{when}: {failure_words(failures(figures), len(figures['cases']))}\n")
     return 0
 
 

@@ -250,6 +250,11 @@ def file_names(case: str, entry: Entry) -> tuple[str, str]:
     return f"images{part}/{name}_0000.nii.gz", f"labels{part}/{name}.nii.gz"
 
 
+def files_key(entry: Entry) -> str:
+    """Names a case by the content of its image and label."""
+    return _sha256((entry.image_sha256 + entry.label_sha256).encode())[:16]
+
+
 def assign(known: Mapping[str, int], patients: Iterable[str]) -> dict[str, int]:
     """Put patients into the test set or a fold. Those that are known stay where they are.
 

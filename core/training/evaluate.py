@@ -4,6 +4,7 @@ The masks come from the same predictor that serves. Imports MONAI: late.
 """
 
 import gzip
+import hashlib
 import json
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
@@ -17,9 +18,9 @@ from core.model import Model
 from core.predictor.calibrate import read_labelled
 from core.predictor.predictor import Way, loaded
 from core.segmentation import LABELS
-from core.training.dataset import Dataset, file_names
+from core.training.dataset import Dataset, file_names, files_key
 from core.training.metrics import compare
-from core.training.statistics import agreement, mean_of
+from core.training.statistics import agreement, failures, mean_of
 
 # Of the figures: those of another program are not compared with.
 FORMAT = 2
@@ -73,6 +74,7 @@ def evaluate(
             {
                 "case": name,
                 "seen": entry.content_sha256 in seen,
+                "files": files_key(entry),
                 **{
                     part: compare(mask == value, case.truth == value, case.scan.spacing_mm)
                     for part, value in LABELS.items()
@@ -90,11 +92,13 @@ def summary(dataset: Dataset, rows: list[dict[str, Any]]) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``cases``: for each its name, whether it was seen, and `compare`'s figures of each label;
-        ``seen_in_training``: any of them; then by label: ``dice`` with mean, its interval,
-        standard deviation, median and worst; means of ``hd95_mm`` (and ``hd95_median_mm``),
-        ``asd_mm``, ``sensitivity``, ``precision``, and of ``volume_error_percent`` without its
-        sign; ``volume_agreement_mm3``, Bland and Altman's.
+        ``cases``: for each its name, whether it was seen, a hash of its files, and `compare`'s
+        figures of each label; ``test_key`` names them all by their content;
+        ``seen_in_training``: any of them; then by label: ``failed``, how many masks lack it;
+        ``dice`` with mean, its interval, standard deviation, median and worst; means of
+        ``hd95_mm`` (and ``hd95_median_mm``), ``asd_mm`` and ``precision``, of those that did not
+        fail; of ``sensitivity``, and of ``volume_error_percent`` without its sign;
+        ``volume_agreement_mm3``, Bland and Altman's.
     """
 
     def of(part: str, figure: str) -> list[float]:
@@ -106,9 +110,10 @@ def summary(dataset: Dataset, rows: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "dataset": dataset.name,
-        "test_key": dataset.test_key,
+        "test_key": _key_of(dataset, rows),
         "cases": rows,
         "seen_in_training": any(row["seen"] for row in rows),
+        "failed": failures({"cases": rows}),
         "dice": by_label(lambda part: _spread(of(part, "dice"))),
         "hd95_mm": by_label(lambda part: _mean(of(part, "hd95_mm"))),
         "hd95_median_mm": by_label(lambda part: _median(of(part, "hd95_mm"))),
@@ -122,6 +127,15 @@ def summary(dataset: Dataset, rows: list[dict[str, Any]]) -> dict[str, Any]:
             lambda part: agreement(of(part, "volume_mm3"), of(part, "truth_mm3"))
         ),
     }
+
+
+def _key_of(dataset: Dataset, rows: list[dict[str, Any]]) -> str:
+    """The frozen test set's own key, or one of the cases that were evaluated instead."""
+    names = sorted(row["case"] for row in rows)
+    if names == sorted(dataset.test):
+        return dataset.test_key
+    files = "".join(files_key(dataset.cases[name]) for name in names)
+    return f"cases-{hashlib.sha256(files.encode()).hexdigest()[:16]}"
 
 
 def mask_file(labels: NDArray[np.uint8], affine: NDArray[np.float64]) -> bytes:

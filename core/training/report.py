@@ -17,13 +17,16 @@ from core.pipeline import NOTICE
 from core.report_page import report_page, svg_of, table
 from core.segmentation import LABELS
 from core.training.dataset import Dataset, file_names
+from core.training.statistics import failure_words, failures, is_failed
 
 _WORST = 6
 _TRUTH = "#FFFFFF"
 _DASH = "-"
 _METHODS = """
 <p>Dice: overlap, 0 none, 1 the same. HD95 and average surface distance: between the masks'
-surfaces (voxels with a neighbour outside), by MONAI. Sensitivity: the share of the expert's voxels
+surfaces (voxels with a neighbour outside), by MONAI. Failed: cases whose mask lacks a label that
+the expert's has. Their Dice and sensitivity are 0; they have no distance and no precision, whose
+means and medians are of the other cases. Sensitivity: the share of the expert's voxels
 that was found; precision: the share of the mask's voxels that are the expert's. Intervals:
 95 %, bootstrap over the cases. Limits of agreement: Bland and Altman (1986).</p>
 """
@@ -57,6 +60,7 @@ def evaluation_page(
 <p>{html.escape(title)}, on {len(cases)} cases of data set {html.escape(dataset.name)}
 ({dataset.sha256[:16]}), made {made} UTC.</p>
 {warning}
+{_failed_words(figures)}
 <h2>By label</h2>
 {table(heads, rows)}
 <h2>Volumes</h2>
@@ -87,7 +91,8 @@ def card_text(card: dict[str, Any], figures: dict[str, Any]) -> str:
         "## Figures", "", f"On {len(cases)} cases of data set {figures['dataset']}, {seen}.", "",
         f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}",
         *(f"| {' | '.join(row)} |" for row in rows), "",
-        "Intervals: 95 %, bootstrap over the cases.", "",
+        "Intervals: 95 %, bootstrap over the cases. Failed: cases whose mask lacks the label; "
+        "HD95, surface distance and precision are of the others.", "",
     ]  # fmt: skip
     for title, part in (("Network", card["network"]), ("Training", card["training"])):
         lines += [f"## {title}", "", *(f"- {name}: {value}" for name, value in part.items()), ""]
@@ -105,11 +110,13 @@ _CASE_HEADS = (
 
 def _label_rows(figures: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     heads = [
-        "Label", "Mean Dice", "95 % interval", "Worst", "HD95 mean (mm)", "HD95 median (mm)",
-        "Surface distance (mm)", "Sensitivity", "Precision", "Volume error (%)",
+        "Label", "Mean Dice", "95 % interval", "Worst", "Failed",
+        "HD95 mean (mm)", "HD95 median (mm)", "Surface distance (mm)",
+        "Sensitivity", "Precision", "Volume error (%)",
         "Volume bias (mm3)", "Limits of agreement (mm3)",
     ]  # fmt: skip
     rows = []
+    failed = failures(figures)
     for part in LABELS:
         dice, volumes = figures["dice"][part], figures["volume_agreement_mm3"][part]
         rows.append(
@@ -118,6 +125,7 @@ def _label_rows(figures: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
                 f"{dice['mean']:.4f}",
                 f"{dice['low']:.4f} to {dice['high']:.4f}",
                 f"{dice['worst']:.3f}",
+                str(failed[part]),
                 _number(figures["hd95_mm"][part], 2),
                 _number(figures["hd95_median_mm"][part], 2),
                 _number(figures["asd_mm"][part], 2),
@@ -138,11 +146,23 @@ def _case_rows(cases: Sequence[dict[str, Any]]) -> list[list[str]]:
         for part in LABELS:
             one = case[part]
             row += [
-                _number(one["dice"], 3), _number(one["hd95_mm"], 1),
+                _number(one["dice"], 3),
+                "failed" if is_failed(one) else _number(one["hd95_mm"], 1),
                 _number(one["volume_mm3"], 0), _number(one["truth_mm3"], 0),
             ]  # fmt: skip
         rows.append(row)
     return rows
+
+
+def _failed_words(figures: dict[str, Any]) -> str:
+    failed = failures(figures)
+    if not any(failed.values()):
+        return ""
+    words = failure_words(failed, len(figures["cases"]))
+    return (
+        f"<p><strong>{words[0].upper()}{words[1:]}: their masks lack the label. Distances and "
+        "precision are of the other cases.</strong></p>"
+    )
 
 
 def _number(value: float | None, digits: int) -> str:

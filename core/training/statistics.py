@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from core.errors import InputError
 from core.segmentation import LABELS
 
 _RESAMPLES = 5000
@@ -86,10 +87,21 @@ def paired(
     Parameters
     ----------
     before, after
-        As `core.training.evaluate.evaluate` returns them; cases that only one has are left out.
+        As `core.training.evaluate.evaluate` returns them.
     figure
         One of a case's figures of which more is better.
+
+    Raises
+    ------
+    InputError
+        They are not of the same cases: `differing`.
     """
+    if why := differing(before, after):
+        raise InputError(
+            f"These two evaluations cannot be compared: {why}",
+            "Evaluate both models on the same cases of the same data set.",
+            code="other_cases",
+        )
     old = {case["case"]: case for case in before["cases"]}
     both = [(old[case["case"]], case) for case in after["cases"] if case["case"] in old]
     found = {}
@@ -101,6 +113,43 @@ def paired(
             p, len(changes), int((changes > 0).sum()), int((changes < 0).sum()),
         )  # fmt: skip
     return found
+
+
+def differing(before: dict[str, Any], after: dict[str, Any]) -> str:
+    """Why two evaluations are not of the same cases, in words; empty if they are.
+
+    The same cases have the same names and the same files. Evaluations of earlier versions do not
+    name the files of each case: theirs are the same where the test set's key is.
+    """
+    old, new = ({case["case"]: case.get("files") for case in e["cases"]} for e in (before, after))
+    first, second = len(old.keys() - new.keys()), len(new.keys() - old.keys())
+    if first or second:
+        return f"{first} cases are only in the first, {second} only in the second"
+    if None in old.values() or None in new.values():
+        same = before.get("test_key") == after.get("test_key")
+        return "" if same else "their cases have the same names and other files"
+    changed = sum(old[case] != new[case] for case in old)
+    return f"{changed} cases have the same names and other files" if changed else ""
+
+
+def failures(figures: dict[str, Any]) -> dict[str, int]:
+    """In how many cases an evaluated mask lacks a label that the expert's has.
+
+    Such a case has no surface to measure a distance to: it counts as failed beside the means of
+    distances and of precision, which are of the other cases. Its Dice and sensitivity are 0.
+    """
+    return {label: sum(is_failed(case[label]) for case in figures["cases"]) for label in LABELS}
+
+
+def is_failed(one: dict[str, Any]) -> bool:
+    """Whether a label of a case, with `core.training.metrics.compare`'s figures, is missing."""
+    return bool(one["truth_mm3"]) and not one["volume_mm3"]
+
+
+def failure_words(failed: dict[str, int], cases: int) -> str:
+    """Such as *failed: anterior 0, posterior 2 of 40 cases*."""
+    counts = ", ".join(f"{label} {count}" for label, count in failed.items())
+    return f"failed: {counts} of {cases} cases"
 
 
 def difference_words(found: Difference) -> str:
@@ -130,5 +179,6 @@ def card_metrics(
         "cases": len(figures["cases"]),
         "seen_in_training": figures["seen_in_training"],
         "settings": settings,
+        "failed": failures(figures),
         "dice": figures["dice"],
     }

@@ -74,17 +74,30 @@ def folder_of(request: TrainingRequest, parent: Path) -> Path:
     return parent / hashlib.sha256(asked.encode()).hexdigest()[:12]
 
 
-def table_of(requests: Sequence[TrainingRequest], dice: Sequence[tuple[float, float]]) -> str:
-    """The outcome, the best first.
+def table_of(
+    requests: Sequence[TrainingRequest],
+    dice: Sequence[tuple[float, float]],
+    sets: Sequence[str],
+) -> str:
+    """The outcome, the best first among those that were measured on the same cases.
 
     Parameters
     ----------
     dice
         Of both labels, for each request.
+    sets
+        Names the cases that each was measured on.
     """
+    groups = list(dict.fromkeys(sets))
     order = sorted(range(len(requests)), key=lambda n: -sum(dice[n]))
     lines = ["anterior  posterior  values"]
-    for n in order:
-        anterior, posterior = dice[n]
-        lines.append(f"{anterior:8.4f}  {posterior:9.4f}  {' '.join(requests[n].overrides)}")
+    for number, group in enumerate(groups, start=1):
+        if len(groups) > 1:
+            lines.append(
+                f"# on set {number} of {len(groups)} of cases held out; rows of different sets "
+                "cannot be compared"
+            )
+        for n in (n for n in order if sets[n] == group):
+            anterior, posterior = dice[n]
+            lines.append(f"{anterior:8.4f}  {posterior:9.4f}  {' '.join(requests[n].overrides)}")
     return "\n".join(lines) + "\n"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import ndimage
+from scipy import ndimage, stats
 
 from core.__main__ import main
 from core.drift import FEATURES, compare, features_of
@@ -87,6 +87,55 @@ def test_doubled_gain_is_told_but_no_alarm(reference):
     assert drift.state == "quiet"
 
 
+def table(rng, count, sd=1.0, **shifts):
+    keys = [feature.key for feature in FEATURES]
+    rows = rng.normal(0, sd, (count, len(keys)))
+    return [{k: v + shifts.get(k, 0) for k, v in zip(keys, row, strict=True)} for row in rows]
+
+
+def test_features_that_raise_no_alarm_do_not_loosen_the_others():
+    """The raw scale is another in every window; nothing that masks depend on moved."""
+    rng = np.random.default_rng(0)
+    raw = {feature.key: 5 for feature in FEATURES if feature.raw}
+    drifts = [compare(table(rng, 220), table(rng, 20, **raw)) for _ in range(200)]
+    assert all(sum("note, " in reason for reason in d.reasons) == 2 for d in drifts)
+    assert sum(drift.state != "quiet" for drift in drifts) <= 0.075 * 200  # 5 % and two errors
+
+
+def test_an_alarm_is_corrected_among_the_fifteen_that_can_raise_one():
+    rng = np.random.default_rng(3)
+    before, after = table(rng, 200), table(rng, 40, skew=0.5)
+    drift = compare(before, after)
+    p_values = [
+        stats.ks_2samp([c[f.key] for c in before], [c[f.key] for c in after]).pvalue
+        for f in FEATURES if not f.raw
+    ]  # fmt: skip
+    expected = stats.false_discovery_control(p_values)
+    found = [c.q_value for c in drift.comparisons if not c.feature.raw]
+    assert found == pytest.approx(list(expected))
+
+
+def test_where_only_the_spread_moved_it_says_so():
+    rng = np.random.default_rng(1)
+    wide = compare(table(rng, 200), table(rng, 200, sd=3))
+    assert all("differ more among themselves" in reason for reason in wide.reasons)
+    narrow = compare(table(rng, 200), table(rng, 200, sd=0.3))
+    assert all("differ less among themselves" in reason for reason in narrow.reasons)
+    for drift in (wide, narrow):
+        assert {c.finding for c in drift.comparisons if c.moved} == {"spread"}
+        assert drift.state == "act"
+    assert b"spread" in report_html(wide, table(rng, 200), table(rng, 200), ["x"] * 200)
+
+
+def test_a_direction_is_told_where_the_middle_moved():
+    rng = np.random.default_rng(2)
+    drift = compare(table(rng, 200), table(rng, 40, skew=1.5, noise=-1.5))
+    assert any("lean to light values (+" in reason for reason in drift.reasons)
+    assert any("are smoother (-" in reason for reason in drift.reasons)
+    same = [case | {"size_x": 30.0} for case in table(rng, 40)]  # all alike: no error at all
+    assert "are narrower (" in str(compare([c | {"size_x": 35.0} for c in same], same).reasons)
+
+
 def test_the_report_opens_without_a_network_and_escapes_names(reference):
     drift = compare(reference, reference[:20])
     page = report_html(drift, reference, reference[:20], ["<script>alert(1)</script>"] * 20)
@@ -104,6 +153,9 @@ def test_the_command_tells_plain_from_blurred(kind, state, windows, task04, tmp_
     window = tmp_path / "window"
     shutil.copytree(windows[kind], window)
     (window / "broken.nii.gz").write_bytes(b"\x1f\x8b")
+    first = sorted(window.glob("hippo*"))[0]
+    first.rename(window / "CAPITAL.NII.GZ")
+    (window / "notes.json").write_text("{}")
     arguments = ["drift", "--reference", str(task04[0].parent), "--window", str(window),
                  "--html", str(html), "--json", str(record)]  # fmt: skip
     assert main(arguments) == 0
@@ -111,6 +163,10 @@ def test_the_command_tells_plain_from_blurred(kind, state, windows, task04, tmp_
     assert printed.splitlines()[0] == f"state: {state}"
     assert ("sharpness" in printed) == (kind == "blurred")
     assert "left out of the window: broken.nii.gz" in printed
-    assert json.loads(record.read_bytes())["state"] == state
+    assert "left out of the window: notes.json: not a .nii" in printed
+    figures = json.loads(record.read_bytes())
+    assert figures["state"] == state
+    assert "CAPITAL.NII.GZ" in figures["cases"]
+    assert figures["left_out"].keys() == {"broken.nii.gz", "notes.json"}
     assert b"Drift report" in html.read_bytes()
     assert main(["drift", "--reference", str(tmp_path / "no"), "--window", str(tmp_path)]) == 1

@@ -25,3 +25,9 @@ def test_what_other_scanners_bring_is_mixed_into_some_crops_and_strong_in_most()
     assert _share_changed("usual") == 0
     assert abs(_share_changed("mixed") - mixed) < 0.1
     assert abs(_share_changed("strong") - strong) < 0.1
+
+
+def test_nnunets_own_augmentation_is_left_as_it_is():
+    usual = ComposeTransforms([])
+    assert len(with_scanners(usual, 1.0).transforms) == 6
+    assert usual.transforms == []

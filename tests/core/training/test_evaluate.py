@@ -7,15 +7,19 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from core.__main__ import main
 from core.model import load_model
 from core.predictor.predictor import Way
 from core.segmentation import LABELS
 from core.settings import Settings
 from core.storage import LocalStorage, write_whole
-from core.training.evaluate import FORMAT, evaluate, mask_file
+from core.training.dataset import Dataset, Entry
+from core.training.evaluate import FORMAT, evaluate, evaluation_file, mask_file, summary
+from core.training.metrics import compare
 from core.training.prepare import prepare
 from core.training.report import card_text, evaluation_page
-from tests.datasets import real
+from core.training.statistics import card_metrics
+from tests.datasets import labels_like, real, save
 
 
 @pytest.fixture(scope="module")
@@ -101,3 +105,72 @@ def test_the_card_gives_the_figures_and_whether_they_flatter(evaluated):
     assert "some of them seen in training" in card_text(card, figures | {"seen_in_training": True})
     for limit in card["limits"]:
         assert limit in text
+
+
+@pytest.fixture(scope="module")
+def two_tested(tmp_path_factory):
+    """A data set whose frozen test set has three cases, and figures of masks of them."""
+    folder = tmp_path_factory.mktemp("tested")
+    entry = Entry("p", "c", "i", "l", -1)
+    dataset = Dataset("made", {f"c{n}": entry for n in range(3)} | {"train": entry}, "0" * 64)
+    dataset.cases["train"] = Entry("q", "c", "i", "l", 0)
+    truth = labels_like((36, 50, 36))
+    save(folder, "x", np.random.default_rng(0).normal(size=truth.shape).astype(np.float32), truth)
+
+    def figures(masks, names=("c0", "c1", "c2")):
+        rows = []
+        for name, mask in zip(names, masks, strict=True):
+            parts = {p: compare(mask == v, truth == v, (1, 1, 1)) for p, v in LABELS.items()}
+            rows.append({"case": name, "seen": False, "files": name, **parts})
+        return summary(dataset, rows)
+
+    return truth, figures
+
+
+def shifted(labels, voxels):
+    return np.roll(labels, voxels, axis=0)
+
+
+def test_a_label_that_was_not_found_is_counted_and_improves_nothing(two_tested, evaluated):
+    truth, figures = two_tested
+    near, far = shifted(truth, 1), shifted(truth, 9)
+    without = np.where(far == 2, 0, far).astype(np.uint8)
+    found, failed = figures([near, near, far]), figures([near, near, without])
+    assert found["failed"] == {"anterior": 0, "posterior": 0}
+    assert failed["failed"] == {"anterior": 0, "posterior": 1}
+    assert failed["hd95_mm"]["posterior"] < found["hd95_mm"]["posterior"]  # of those found ...
+    text = card_text(evaluated[-1], failed)
+    (row,) = [line for line in text.splitlines() if line.startswith("| posterior")]
+    assert row.split(" | ")[4] == "1"  # ... and the count stands beside it
+    assert "Failed: cases whose mask lacks the label" in text
+    assert card_metrics(failed, "here")["failed"] == {"anterior": 0, "posterior": 1}
+
+
+def test_the_page_names_the_failed(evaluated, tmp_path):
+    dataset, files, masks, figures, _ = evaluated
+    case, *others = figures["cases"]
+    empty = compare(np.zeros((9, 9, 9), bool), np.ones((9, 9, 9), bool), (1, 1, 1))
+    failed = summary(dataset, [case | {"anterior": empty}, *others])
+    page = evaluation_page(failed, "it", dataset, files, masks).decode()
+    assert f"Failed: anterior 1, posterior 0 of {len(dataset.test)} cases" in page
+    assert ">failed<" in page
+    assert (
+        "of the other cases.</strong>"
+        not in evaluation_page(figures, "it", dataset, files, masks).decode()
+    )
+
+
+def test_figures_of_other_cases_have_another_key_and_are_not_compared(two_tested, tmp_path, capsys):
+    truth, figures = two_tested
+    whole, part = figures([truth] * 3), figures([truth] * 2, ("c0", "train"))
+    assert part["test_key"].startswith("cases-")
+    assert whole["test_key"] != part["test_key"]
+    without = figures([truth, truth, np.where(truth == 1, 0, truth)])
+    for name, one in (("whole", whole), ("part", part), ("without", without)):
+        (tmp_path / name).write_bytes(evaluation_file(one))
+    assert main(["compare", str(tmp_path / "whole"), str(tmp_path / "part")]) == 1
+    assert "2 cases are only in the first, 1 only in the second" in capsys.readouterr().err
+    assert main(["compare", str(tmp_path / "whole"), str(tmp_path / "without")]) == 0
+    printed = capsys.readouterr().out
+    assert "before: failed: anterior 0, posterior 0 of 3 cases" in printed
+    assert "after: failed: anterior 1, posterior 0 of 3 cases" in printed

@@ -11,7 +11,7 @@ from core.training.config import TrainingRequest
 from core.training.dataset import Datasets
 from core.training.plan import folds, trained_on
 from core.training.prepare import prepare
-from core.training.sweep import check_held_out
+from core.training.sweep import check_held_out, table_of
 from tests.datasets import made
 
 # A process forked beside a thread that holds a lock may wait for it for ever.
@@ -90,3 +90,19 @@ def test_a_sweep_needs_cases_that_nobody_saw(tmp_path):
     check_held_out(TrainingRequest("one", "cpu").config(), dataset, all_cases)
     with pytest.raises(TrainingError, match="seen in training"):
         check_held_out(fine_tuned, dataset, all_cases)
+
+
+def test_a_sweeps_rows_on_other_cases_are_kept_apart():
+    requests = [TrainingRequest("one", overrides=[f"fold={n}"]) for n in (0, 1, 0)]
+    dice = [(0.8, 0.8), (0.99, 0.99), (0.9, 0.9)]
+    lines = table_of(requests, dice, ["a", "b", "a"]).splitlines()
+    assert [line.split()[0] for line in lines] == [
+        "anterior",
+        "#",
+        "0.9000",
+        "0.8000",
+        "#",
+        "0.9900",
+    ]
+    assert "cannot be compared" in lines[1]
+    assert len(table_of(requests, dice, ["a"] * 3).splitlines()) == 4

@@ -2,8 +2,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from core.errors import InputError
 from core.segmentation import LABELS
-from core.training.statistics import agreement, mean_of, paired
+from core.training.statistics import (
+    agreement,
+    differing,
+    failure_words,
+    failures,
+    mean_of,
+    paired,
+)
 
 
 def test_the_interval_holds_the_true_mean_as_often_as_it_says():
@@ -30,12 +38,13 @@ def test_limits_of_agreement_are_bland_and_altmans():
     assert (found["high"] - found["low"]) / 2 == pytest.approx(1.96 * 50, rel=0.1)
 
 
-def evaluation(dice):
+def evaluation(dice, **more):
     return {
         "cases": [
-            {"case": f"c{n}", **{label: {"dice": d} for label in LABELS}}
+            {"case": f"c{n}", "files": f"f{n}", **{label: {"dice": d} for label in LABELS}}
             for n, d in enumerate(dice)
-        ]
+        ],
+        **more,
     }
 
 
@@ -52,7 +61,34 @@ def test_a_paired_comparison_is_wilcoxons_whatever_the_order_of_the_cases():
     assert found.better + found.worse == found.cases == 30
 
 
-def test_the_same_figures_show_no_difference_and_other_cases_do_not_count():
-    one = evaluation([0.8, 0.9, 0.7])
-    found = paired(one, evaluation([0.8, 0.9, 0.7, 0.1]))["posterior"]
+def test_the_same_figures_show_no_difference():
+    found = paired(evaluation([0.8, 0.9, 0.7]), evaluation([0.8, 0.9, 0.7]))["posterior"]
     assert (found.p, found.change.mean, found.cases) == (1, 0, 3)
+
+
+def test_evaluations_of_other_cases_are_not_compared():
+    one = evaluation([0.8, 0.9, 0.7])
+    more = evaluation([0.8, 0.9, 0.7, 0.1])
+    with pytest.raises(InputError, match="0 cases are only in the first, 1 only in the second"):
+        paired(one, more)
+    redrawn = evaluation([0.8, 0.9, 0.7])
+    redrawn["cases"][1]["files"] = "another mask of the expert's"
+    with pytest.raises(InputError, match="1 cases have the same names and other files"):
+        paired(one, redrawn)
+
+
+def test_older_evaluations_are_compared_by_their_test_sets_key():
+    old, other = evaluation([0.8], test_key="a"), evaluation([0.8], test_key="b")
+    del old["cases"][0]["files"]
+    assert differing(old, evaluation([0.7], test_key="a")) == ""
+    assert "other files" in differing(old, other)
+
+
+def test_a_missing_label_is_a_failure_and_an_empty_truth_is_none():
+    one = {"truth_mm3": 9.0, "volume_mm3": 0.0}
+    fine, false_alarm = one | {"volume_mm3": 1.0}, {"truth_mm3": 0.0, "volume_mm3": 3.0}
+    cases = [dict.fromkeys(LABELS, part) for part in (one, fine, false_alarm)]
+    cases[0]["posterior"] = fine
+    found = failures({"cases": cases})
+    assert found == {"anterior": 1, "posterior": 0}
+    assert failure_words(found, 3) == "failed: anterior 1, posterior 0 of 3 cases"
