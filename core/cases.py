@@ -26,7 +26,7 @@ from core.case import (
 from core.database import CASES, FEATURES, MASK_VERSIONS
 from core.drift import Values
 from core.errors import HippoViewError, InputError, NotFoundError
-from core.nifti_header import LARGEST_HEADER_BYTES, parse_header
+from core.nifti_header import LARGEST_HEADER_BYTES, parse_header, stem_of
 from core.pipeline import Analysis
 from core.sides import sides_file
 from core.storage import Storage
@@ -344,6 +344,4 @@ def unknown_case() -> NotFoundError:
 
 def _clean_name(name: str) -> str:
     """Without control characters, without a NIfTI suffix, not too long."""
-    for suffix in (".gz", ".nii"):
-        name = name.removesuffix(suffix)
-    return clean_text(name)
+    return clean_text(stem_of(name))

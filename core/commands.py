@@ -13,6 +13,8 @@ from core.drift import Values, compare, features_of
 from core.drift_report import report_html
 from core.errors import HippoViewError, InputError
 from core.intake import vetted
+from core.names import shown
+from core.nifti_header import is_nifti_name
 from core.pipeline import NOTICE
 from core.settings import Settings
 from core.storage import open_storage, write_whole
@@ -21,8 +23,6 @@ from core.training.prepare import TooFewCasesError, prepare
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
-
-_SUFFIXES = (".nii", ".nii.gz")
 
 
 def add_data(commands: "Commands") -> None:
@@ -113,12 +113,12 @@ def features_in(folder: Path, settings: Settings) -> tuple[list[Values], list[st
     """
     if not folder.is_dir():
         raise InputError(
-            f"{folder.name} is not a folder", "Give a folder of .nii or .nii.gz files."
+            f"{shown(folder.name)} is not a folder", "Give a folder of .nii or .nii.gz files."
         )
     features, names, left_out = [], [], {}
     with tempfile.TemporaryDirectory() as scratch:
         for path in sorted(folder.iterdir()):
-            if path.name.startswith(".") or not path.name.endswith(_SUFFIXES):
+            if path.name.startswith(".") or not is_nifti_name(path.name):
                 continue
             try:
                 with (
@@ -127,10 +127,13 @@ def features_in(folder: Path, settings: Settings) -> tuple[list[Values], list[st
                 ):
                     image = volume.load(file)
             except HippoViewError as error:
-                left_out[path.name] = error.message
+                left_out[shown(path.name)] = error.message
+                continue
+            except OSError as error:
+                left_out[shown(path.name)] = f"cannot be read: {os.strerror(error.errno or 0)}"
                 continue
             features.append(features_of(image.data, image.spacing_mm))
-            names.append(path.name)
+            names.append(shown(path.name))
     return features, names, left_out
 
 

@@ -75,7 +75,9 @@ def head_contrast(
     for places_mm in _head_places():
         at = apply_affine(to_voxels, places_mm)
         inside = ((at >= 0) & (at <= np.array(data.shape) - 1)).all(axis=1)
-        values.append(ndimage.map_coordinates(data, at[inside].T, order=1, output=np.float64))
+        i, j, k = np.round(at[inside]).astype(int).T
+        nearest = np.asarray(data[i, j, k], np.float64)
+        values.append(nearest[np.isfinite(nearest)])
     if min(len(tissue) for tissue in values) < _LEAST_PLACES:
         return None
     return _difference(*values)
@@ -121,9 +123,9 @@ def prepare() -> None:
     _head_places()
 
 
-def is_t1(contrast: float | None) -> bool:
+def is_t1(contrast: float | None, least: float) -> bool:
     """Whether nothing speaks against a T1-weighted scan."""
-    return contrast is None or contrast >= limits.LEAST_CONTRAST
+    return contrast is None or contrast >= least
 
 
 def contrast_finding() -> Finding:
@@ -139,7 +141,7 @@ def crop_findings(
     data: NDArray[np.floating], spacing_mm: tuple[float, float, float]
 ) -> list[Finding]:
     """What a crop's contrast gives cause to say, of the model's mask and of the scan."""
-    if is_t1(crop_contrast(data, spacing_mm)):
+    if is_t1(crop_contrast(data, spacing_mm), limits.LEAST_CROP_CONTRAST):
         return []
     message = f"The mask is unreliable: {CONTRAST_WORDS}."
     return [Finding("warning", "unreliable", message), contrast_finding()]
