@@ -6,6 +6,7 @@ kept of a file that was refused.
 
 import hashlib
 import os
+import shutil
 import tempfile
 import zlib
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from core import limits
-from core.errors import InputError, TooLargeError
+from core.errors import InputError, StorageError, TooLargeError
 from core.findings import Finding
 from core.nifti_header import LARGEST_HEADER_BYTES, Header, parse_header
 
@@ -73,6 +74,8 @@ def vetted(
     ------
     InputError, TooLargeError
         The file cannot be read as one 3-D image; the message says why.
+    StorageError
+        There is no room to unpack it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     counted = _Counted(source, max_bytes)
@@ -80,6 +83,7 @@ def vetted(
     stream = layers[-1]
     header = parse_header(stream.peek(LARGEST_HEADER_BYTES))
     _check_field_of_view(header)
+    _check_room(folder, header.data_bytes)
     handle, name = tempfile.mkstemp(suffix=".nii", dir=folder)
     path = Path(name)
     try:
@@ -102,6 +106,15 @@ def _check_field_of_view(header: Header) -> None:
             f"The scan covers only {extent} mm, too little to hold a hippocampus",
             "Send a whole head, or a crop of about 35 x 50 x 35 mm around one hippocampus.",
             code="too_small",
+        )
+
+
+def _check_room(folder: Path, data_bytes: int) -> None:
+    if shutil.disk_usage(folder).free < data_bytes + limits.KEEP_FREE_MIB * limits.MIB:
+        raise StorageError(
+            "The disk is nearly full: there is no room to unpack this scan",
+            "Make room on it, or tell the administrator of the server.",
+            code="disk_full",
         )
 
 

@@ -103,6 +103,31 @@ LABEL_MAP_EQUAL_NEIGHBOURS = 0.5
 # Requests that may wait for one device before the next is refused.
 DEFAULT_QUEUE_SIZE = 16
 
+# Bodies of requests. Scans on their way hold a place until they are answered: those in the queue,
+# two at work, and some that are just sent; all of them together may declare this much.
+BODIES_BESIDE_QUEUE = 4
+ALL_BODIES_MIB = 2048
+# Other bodies that may be on their way at the same time, and the largest drawn mask: labels of
+# 512 x 512 x 512 voxels take some 0.3 MiB as gzip.
+BODIES_AT_ONCE = 32
+MAX_DRAWN_MIB = 16
+# What a multipart body needs beside the file itself, and all that a body of words may have.
+FORM_OVERHEAD_BYTES = 64 * 1024
+# Parts of a form; ours have at most four.
+MAX_FORM_FILES, MAX_FORM_FIELDS = 4, 16
+# A body may pause this long, and must come this fast in the mean after its first seconds: the
+# slowest line in use is some ten times as fast.
+BODY_SILENCE_S = 20.0
+BODY_GRACE_S = 30.0
+BODY_LEAST_BYTES_S = 8 * 1024.0
+# Files that the pages' uploaders take in at the same time (a browser sends six), what all of them
+# may hold in memory, and how long an upload waits for its place.
+PAGE_UPLOADS_AT_ONCE = 12
+PAGE_UPLOADS_MIB = 1024
+PAGE_UPLOAD_PATIENCE_S = 60.0
+# Kept free on the disk, for what is segmented already: masks, records, the database.
+KEEP_FREE_MIB = 256
+
 # Days that a deleted case can still be restored.
 TRASH_DAYS = 7
 
