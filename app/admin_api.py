@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, Field
 
 from app.auth import require_admin
+from app.bodies import SmallRoute
 from app.operations import drift_of_cases, status
 from app.services import services
 from core.jobs import Job
@@ -24,7 +25,10 @@ class NewTraining(BaseModel):
 
 def router() -> APIRouter:
     """Routes below ``/api/admin``; each asks for the administrator."""
-    made = APIRouter(prefix="/admin", tags=["admin"], dependencies=[Depends(require_admin)])
+    made = APIRouter(
+        prefix="/admin", tags=["admin"], dependencies=[Depends(require_admin)],
+        route_class=SmallRoute,
+    )  # fmt: skip
     made.get("/versions")(versions)
     made.post("/versions/{number}/promote")(promote)
     made.post("/roll-back")(roll_back)

@@ -13,9 +13,9 @@ from fastapi.responses import JSONResponse
 from fastapi_offline import FastAPIOffline
 from loguru import logger
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import admin_api, metrics
+from app.bodies import Bodies, BoundedRoute, SlowBodyError, refuse_repeated
 from app.operations import cases_health
 from app.services import Services, services
 from app.viewer import images
@@ -35,16 +35,15 @@ from core.errors import (
     TooLargeError,
     TrainingError,
 )
-from core.limits import MIB
+from core.limits import MAX_FORM_FIELDS, MAX_FORM_FILES
 from core.pipeline import NOTICE, Analysis, Caller
 from core.sides import sides_file
 
 _LOADING_RETRY_S = 10
 _REFUSED_AT_ONCE = 32
-# What a multipart body needs beside the file itself.
-_FORM_OVERHEAD_BYTES = 64 * 1024
 _STATUS: tuple[tuple[type[HippoViewError], int], ...] = (
     (TooLargeError, 413),
+    (SlowBodyError, 408),
     (InputError, 422),
     (DeviceError, 422),
     (NotFoundError, 404),
@@ -77,12 +76,20 @@ _DESCRIPTION = f"""Anterior and posterior hippocampus in T1-weighted heads and c
 """
 
 
-def make_api(max_upload_mib: int) -> FastAPI:
-    """The API, to be mounted at ``/api``."""
+def make_api(bodies: dict[str, Bodies]) -> FastAPI:
+    """The API, to be mounted at ``/api``.
+
+    Parameters
+    ----------
+    bodies
+        See `app.bodies.kinds_of_bodies`.
+    """
     api = FastAPIOffline(
-        redoc_url=None, title="HippoView", description=_DESCRIPTION, version="0.1.0"
-    )
-    api.add_middleware(BodyLimit, max_bytes=max_upload_mib * MIB + _FORM_OVERHEAD_BYTES)
+        redoc_url=None, title="HippoView", description=_DESCRIPTION, version="0.1.0",
+        form_limits={"max_files": MAX_FORM_FILES, "max_fields": MAX_FORM_FIELDS},
+    )  # fmt: skip
+    api.state.bodies = bodies
+    api.router.route_class = BoundedRoute
     api.add_exception_handler(HippoViewError, _on_known_error)
     api.add_exception_handler(RequestValidationError, _on_bad_request)
     api.add_exception_handler(HTTPException, _on_http_error)
@@ -98,6 +105,7 @@ def make_api(max_upload_mib: int) -> FastAPI:
                 "content": {"application/gzip": {}, "application/json": {}},
                 "description": "The mask (.nii.gz), or the measures for Accept: application/json.",
             },
+            408: {"description": "The file stopped coming.", **_ERROR_SCHEMA},
             413: {"description": "The file is too large.", **_ERROR_SCHEMA},
             422: {"description": "The file cannot be segmented.", **_ERROR_SCHEMA},
             503: {"description": "Busy, or no model can serve.", **_ERROR_SCHEMA},
@@ -163,6 +171,8 @@ async def predict(
 
     The mask lies on the scan's own grid and affine: 0 background, 1 anterior, 2 posterior.
     """
+    refuse_repeated((await request.form()).multi_items(), ("image",))
+    refuse_repeated(request.query_params.multi_items(), ("device", "labels"))
     shared = services()
     if shared.predictors.serving is None and shared.predictors.failure is None:
         raise _loading()
@@ -229,57 +239,6 @@ def _threads(queue_size: int) -> CapacityLimiter:
 def prometheus() -> Response:
     """Counters and timings in Prometheus's text format."""
     return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
-
-
-class BodyLimit:
-    """Answers 413 as soon as a request's body is larger than allowed.
-
-    Streamlit's own limit does not reach mounted routes.
-    """
-
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
-        self._app = app
-        self._max_bytes = max_bytes
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        received = 0
-        refused = False
-
-        async def counted_receive() -> Message:
-            nonlocal received, refused
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > self._max_bytes:
-                refused = True
-                raise self._too_large()
-            return message
-
-        async def guarded_send(message: Message) -> None:
-            # The form parser turns the exception above into a 400: it is replaced below.
-            if not refused:
-                await send(message)
-
-        declared = dict(scope["headers"]).get(b"content-length", b"0")
-        if declared.isdigit() and int(declared) > self._max_bytes:
-            refused = True
-        else:
-            try:
-                await self._app(scope, counted_receive, guarded_send)
-            except TooLargeError:
-                refused = True
-        if refused:
-            await _answer(self._too_large())(scope, receive, send)
-
-    def _too_large(self) -> TooLargeError:
-        limit_mib = (self._max_bytes - _FORM_OVERHEAD_BYTES) // MIB
-        return TooLargeError(
-            f"The file is larger than {limit_mib} MiB",
-            "Crop the scan around the hippocampus, or compress it as .nii.gz.",
-        )
 
 
 def _loading() -> ModelError:

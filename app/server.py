@@ -1,6 +1,7 @@
 """One server for the pages and the API: Streamlit's app with the API mounted at /api."""
 
 import sys
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,9 +14,16 @@ from starlette.routing import Mount
 
 from app import auth
 from app.api import make_api
+from app.bodies import Bodies, PageUploads, kinds_of_bodies
 from app.services import services
 from app.visitor import VisitorCookie
-from core.limits import SHORT_PASSWORD_CHARS
+from core.limits import (
+    MIB,
+    PAGE_UPLOAD_PATIENCE_S,
+    PAGE_UPLOADS_AT_ONCE,
+    PAGE_UPLOADS_MIB,
+    SHORT_PASSWORD_CHARS,
+)
 from core.settings import Settings
 from core.storage import open_storage
 
@@ -24,6 +32,16 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def build(settings: Settings) -> st.App:
     """The app, not yet running. Loading the model begins with the server."""
+
+    incoming = settings.data_dir / "incoming"
+    incoming.mkdir(parents=True, exist_ok=True, mode=0o700)
+    upload_bytes = settings.max_upload_mib * MIB
+    bodies = kinds_of_bodies(upload_bytes, settings.queue_size, incoming)
+    page_bytes = upload_bytes + MIB  # as Streamlit allows for the form around a file
+    page_bodies = Bodies(
+        PAGE_UPLOADS_AT_ONCE, page_bytes, PAGE_UPLOADS_AT_ONCE * page_bytes,
+        (Path(tempfile.gettempdir()),),
+    )  # fmt: skip
 
     @asynccontextmanager
     async def lifespan(app: Any) -> AsyncIterator[dict[str, Any]]:
@@ -34,8 +52,16 @@ def build(settings: Settings) -> st.App:
     return st.App(
         ROOT / "app" / "main.py",
         lifespan=lifespan,
-        routes=[Mount("/api", app=make_api(settings.max_upload_mib)), *auth.routes()],
-        middleware=[Middleware(VisitorCookie)],
+        routes=[Mount("/api", app=make_api(bodies)), *auth.routes()],
+        middleware=[
+            Middleware(VisitorCookie),
+            Middleware(
+                PageUploads,
+                bodies=page_bodies,
+                most_held_bytes=PAGE_UPLOADS_MIB * MIB,
+                patience_s=PAGE_UPLOAD_PATIENCE_S,
+            ),
+        ],
         on_script_error=_log_script_error,
     )
 

@@ -1,6 +1,7 @@
 """``python -m core``: the command line."""
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -11,6 +12,8 @@ from loguru import logger
 
 from core.commands import add_data, add_drift
 from core.errors import HippoViewError, InputError
+from core.names import shown
+from core.nifti_header import stem_of
 from core.pipeline import NOTICE, Analysis, analyse
 from core.predictor.predictor import Predictor, Way
 from core.predictor.service import Predictors
@@ -20,6 +23,8 @@ from core.training.commands import add_evaluate, add_models, add_train, in_servi
 
 # Commands that go on for minutes and say how far they are.
 _LONG = ("train", "sweep")
+# At the end of a name they say that it is a folder's.
+_SEPARATORS = tuple(separator for separator in (os.sep, os.altsep) if separator)
 
 
 def main(arguments: list[str]) -> int:
@@ -38,6 +43,10 @@ def main(arguments: list[str]) -> int:
     add_evaluate(commands)
     add_models(commands)
     add_drift(commands)
+    for stream in (sys.stdout, sys.stderr):
+        # What a terminal cannot show (mm\u00b3 in the C locale) must not end a batch.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     options = parser.parse_args(arguments)
     logger.remove()
     level = "INFO" if options.command in _LONG else "WARNING"
@@ -59,8 +68,9 @@ def _add_segment(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     segment.add_argument("inputs", metavar="IN", nargs="+", type=Path, help="one or more scans")
     segment.add_argument(
-        "-o", dest="out", metavar="OUT", required=True, type=Path,
-        help="the mask (.nii.gz); with several scans, a folder for IN's name + _mask.nii.gz",
+        "-o", dest="out", metavar="OUT", required=True,
+        help="the mask (.nii.gz); with several scans, or a / at its end, a folder for IN's name + "
+        "_mask.nii.gz",
     )  # fmt: skip
     segment.add_argument(
         "--json", action="store_true",
@@ -84,10 +94,10 @@ def _segment(options: argparse.Namespace, settings: Settings) -> int:
                 failed += 1
                 _complain(error, source)
                 if options.json:
-                    _print_json({"file": str(source), **error.as_dict()})
+                    _print_json({"file": shown(source), **error.as_dict()})
                 continue
             if options.json:
-                files = {"file": str(source), "mask": str(target)}
+                files = {"file": shown(source), "mask": shown(target)}
                 _print_json(files | analysis.as_dict())
             else:
                 _print_summary(target, analysis)
@@ -96,24 +106,31 @@ def _segment(options: argparse.Namespace, settings: Settings) -> int:
     return 1 if failed else 0
 
 
-def _targets(inputs: list[Path], out: Path) -> list[tuple[Path, Path]]:
-    """Where each mask goes."""
-    if len(inputs) == 1 and not out.is_dir():
-        if not out.name.endswith(".nii.gz"):
+def _targets(inputs: list[Path], out: str) -> list[tuple[Path, Path]]:
+    """Where each mask goes: into a folder for several scans, or if ``out`` says or is a folder."""
+    folder = Path(out)
+    if len(inputs) == 1 and not out.endswith(_SEPARATORS) and not folder.is_dir():
+        if not out.lower().endswith(".nii.gz"):
             raise InputError(
-                f"The mask's name {out.name} does not end in .nii.gz",
-                "Write -o MASK.nii.gz, or -o FOLDER for several scans.",
+                f"The mask's name {shown(folder.name)} does not end in .nii.gz",
+                "Write -o MASK.nii.gz, or -o FOLDER/ with a slash at its end.",
                 code="bad_request",
             )
-        return [(inputs[0], out)]
-    out.mkdir(parents=True, exist_ok=True)
-    targets = []
-    for source in inputs:
-        stem = source.name.removesuffix(".gz").removesuffix(".nii")
-        targets.append((source, out / f"{stem}_mask.nii.gz"))
-    if len({target for _, target in targets}) < len(targets):
+        targets = [(inputs[0], folder)]
+    else:
+        targets = [(source, folder / f"{stem_of(source.name)}_mask.nii.gz") for source in inputs]
+        if len({target for _, target in targets}) < len(targets):
+            raise InputError(
+                "Two scans have the same name", "Segment them into two folders.", code="bad_request"
+            )
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _unwritable(error) from error
+    scans = {source.resolve() for source in inputs}
+    if any(target.resolve() in scans for _, target in targets):
         raise InputError(
-            "Two scans have the same name", "Segment them into two folders.", code="bad_request"
+            "A mask would be written over a scan", "Choose another -o.", code="bad_request"
         )
     return targets
 
@@ -134,17 +151,21 @@ def _write(target: Path, mask: bytes) -> None:
     try:
         write_whole(target, mask)
     except OSError as error:
-        raise InputError(
-            f"The mask cannot be written: {os.strerror(error.errno or 0)}",
-            "Check that the folder exists and may be written to.",
-            code="unwritable",
-        ) from error
+        raise _unwritable(error) from error
+
+
+def _unwritable(error: OSError) -> InputError:
+    return InputError(
+        f"The mask cannot be written: {os.strerror(error.errno or 0)}",
+        "Check that the folder exists and may be written to.",
+        code="unwritable",
+    )
 
 
 def _print_summary(target: Path, analysis: Analysis) -> None:
     m = analysis.measures
     sys.stdout.write(
-        f"{target}: anterior {m.anterior.volume_mm3:,.0f} mm3, posterior "
+        f"{shown(target)}: anterior {m.anterior.volume_mm3:,.0f} mm3, posterior "
         f"{m.posterior.volume_mm3:,.0f} mm3, total {m.total.volume_mm3:,.0f} mm3. {NOTICE}\n"
     )
     for side, parts in m.sides.items():
@@ -161,7 +182,7 @@ def _print_json(record: dict[str, object]) -> None:
 
 
 def _complain(error: HippoViewError, source: Path | None = None) -> None:
-    where = f"{source}: " if source else ""
+    where = f"{shown(source)}: " if source else ""
     sys.stderr.write(f"{where}{error.message}. {error.hint} [{error.code}]\n")
 
 

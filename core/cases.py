@@ -27,7 +27,7 @@ from core.case_records import IMAGE, MASK, Record, folder_of, mask_key, unknown_
 from core.database import CASES, FEATURES, MASK_VERSIONS, reading
 from core.drift import Values
 from core.errors import ChangedError, InputError, NotFoundError, StorageError
-from core.nifti_header import LARGEST_HEADER_BYTES, parse_header
+from core.nifti_header import LARGEST_HEADER_BYTES, parse_header, stem_of
 from core.pipeline import Analysis
 from core.sides import sides_file
 from core.storage import Storage, missing_file
@@ -282,6 +282,4 @@ def _case(row: Row[Any]) -> Case:
 
 def _clean_name(name: str) -> str:
     """Without control characters, without a NIfTI suffix, not too long."""
-    for suffix in (".gz", ".nii"):
-        name = name.removesuffix(suffix)
-    return clean_text(name)
+    return clean_text(stem_of(name))

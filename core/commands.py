@@ -13,6 +13,7 @@ from core.drift import Values, compare, features_of
 from core.drift_report import report_html
 from core.errors import HippoViewError, InputError
 from core.intake import vetted
+from core.names import shown
 from core.nifti_header import is_nifti_name
 from core.pipeline import NOTICE
 from core.settings import Settings
@@ -122,13 +123,13 @@ def features_in(folder: Path, settings: Settings) -> tuple[list[Values], list[st
     """
     if not folder.is_dir():
         raise InputError(
-            f"{folder.name} is not a folder", "Give a folder of .nii or .nii.gz files."
+            f"{shown(folder.name)} is not a folder", "Give a folder of .nii or .nii.gz files."
         )
     features, names, left_out = [], [], {}
     with tempfile.TemporaryDirectory() as scratch:
         for path in sorted(folder.iterdir()):
             if path.name.startswith(".") or not is_nifti_name(path.name) or not path.is_file():
-                left_out[path.name] = "not a .nii or .nii.gz file"
+                left_out[shown(path.name)] = "not a .nii or .nii.gz file"
                 continue
             try:
                 with (
@@ -137,10 +138,13 @@ def features_in(folder: Path, settings: Settings) -> tuple[list[Values], list[st
                 ):
                     image = volume.load(file)
             except HippoViewError as error:
-                left_out[path.name] = error.message
+                left_out[shown(path.name)] = error.message
+                continue
+            except OSError as error:
+                left_out[shown(path.name)] = f"cannot be read: {os.strerror(error.errno or 0)}"
                 continue
             features.append(features_of(image.data, image.spacing_mm))
-            names.append(path.name)
+            names.append(shown(path.name))
     return features, names, left_out
 
 

@@ -122,9 +122,9 @@ def prepare() -> None:
     _head_places()
 
 
-def is_t1(contrast: float | None) -> bool:
+def is_t1(contrast: float | None, least: float) -> bool:
     """Whether nothing speaks against a T1-weighted scan."""
-    return contrast is None or contrast >= limits.LEAST_CONTRAST
+    return contrast is None or contrast >= least
 
 
 def contrast_finding() -> Finding:
@@ -140,7 +140,7 @@ def crop_findings(
     data: NDArray[np.floating], spacing_mm: tuple[float, float, float]
 ) -> list[Finding]:
     """What a crop's contrast gives cause to say, of the model's mask and of the scan."""
-    if is_t1(crop_contrast(data, spacing_mm)):
+    if is_t1(crop_contrast(data, spacing_mm), limits.LEAST_CROP_CONTRAST):
         return []
     message = f"The mask is unreliable: {CONTRAST_WORDS}."
     return [Finding("warning", "unreliable", message), contrast_finding()]

@@ -111,7 +111,7 @@ class Head:
             sides[name] = asdict(side) | {"box": {"shape": list(CROP), "affine": grid.tolist()}}
         return {
             "sides": sides, "brain_ml": self.brain_ml, "confidence": self.confidence,
-            "reasons": list(self.reasons),
+            "reasons": list(self.reasons), "is_t1": self.is_t1,
         }  # fmt: skip
 
 
@@ -333,7 +333,8 @@ def _judged(
     for reasons, level in ((bad, limits.HEAD_UNRELIABLE), (check, limits.HEAD_CHECK)):
         if location.off_mm > level["off_mm"] and not bad:
             reasons.append("it does not look like a head that lies as its header says")
-    is_t1 = contrast.is_t1(contrast.head_contrast(volume.voxels, volume.affine, location.frame))
+    difference = contrast.head_contrast(volume.voxels, volume.affine, location.frame)
+    is_t1 = contrast.is_t1(difference, limits.LEAST_HEAD_CONTRAST)
     if not is_t1:
         bad.append(contrast.CONTRAST_WORDS)
     for number, name in enumerate(SIDES, start=1):

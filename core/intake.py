@@ -6,20 +6,24 @@ kept of a file that was refused.
 
 import hashlib
 import os
+import shutil
 import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 from core import limits
-from core.errors import InputError, TooLargeError
+from core.errors import InputError, StorageError, TooLargeError
+from core.findings import Finding
 from core.nifti_header import LARGEST_HEADER_BYTES, Header, parse_header
 
 _CHUNK_BYTES = 256 * 1024
 _GZIP_MAGIC = b"\x1f\x8b"
+# Behind a compressed file these say nothing: padding, the line end of a transfer as text.
+_SILENT_BYTES = b"\0\r\n\t \x1a"
 # Members of a gzip file cost time each. pigz and bgzip write blocks of 64 KiB and more.
 _FREE_MEMBERS = 64
 _BYTES_PER_MEMBER = 4096
@@ -70,12 +74,16 @@ def vetted(
     ------
     InputError, TooLargeError
         The file cannot be read as one 3-D image; the message says why.
+    StorageError
+        There is no room to unpack it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     counted = _Counted(source, max_bytes)
-    stream = _Unpacked(counted)
+    layers = _unpacked(counted, max_bytes)
+    stream = layers[-1]
     header = parse_header(stream.peek(LARGEST_HEADER_BYTES))
     _check_field_of_view(header)
+    _check_room(folder, header.data_bytes)
     handle, name = tempfile.mkstemp(suffix=".nii", dir=folder)
     path = Path(name)
     try:
@@ -85,6 +93,7 @@ def vetted(
             for part in _take(stream, header.data_bytes):
                 private.write(part)
         _drain(stream)
+        header = replace(header, findings=(*header.findings, *_packing_findings(layers)))
         yield VettedFile(path, header, counted.sha256.hexdigest(), counted.count)
     finally:
         path.unlink(missing_ok=True)
@@ -100,6 +109,15 @@ def _check_field_of_view(header: Header) -> None:
         )
 
 
+def _check_room(folder: Path, data_bytes: int) -> None:
+    if shutil.disk_usage(folder).free < data_bytes + limits.KEEP_FREE_MIB * limits.MIB:
+        raise StorageError(
+            "The disk is nearly full: there is no room to unpack this scan",
+            "Make room on it, or tell the administrator of the server.",
+            code="disk_full",
+        )
+
+
 class _Counted:
     """Counts and hashes what is read, and refuses more than the limit."""
 
@@ -109,7 +127,7 @@ class _Counted:
         self.count = 0
         self.sha256 = hashlib.sha256()
 
-    def read(self) -> bytes:
+    def read_chunk(self) -> bytes:
         chunk = self._source.read(_CHUNK_BYTES)
         self.count += len(chunk)
         if self.count > self._max_bytes:
@@ -121,13 +139,28 @@ class _Counted:
         return chunk
 
 
-class _Unpacked:
-    """The bytes inside, whether the file is gzipped or not, never more than asked for."""
+class _Chunks(Protocol):
+    """What a compressed stream is read from."""
 
-    def __init__(self, source: _Counted) -> None:
+    def read_chunk(self) -> bytes:
+        """Some bytes, none at the end."""
+
+
+class _Unpacked:
+    """The bytes inside, whether the file is gzipped or not, never more than asked for.
+
+    Attributes
+    ----------
+    is_gzip : bool
+    bytes_behind : int
+        Bytes behind the compressed stream that are not of it and not padding.
+    """
+
+    def __init__(self, source: _Chunks) -> None:
         self._source = source
-        self._packed = source.read()
-        self._gzip = self._packed.startswith(_GZIP_MAGIC)
+        self._packed = source.read_chunk()
+        self.is_gzip = self._packed.startswith(_GZIP_MAGIC)
+        self.bytes_behind = 0
         self._inflate = zlib.decompressobj(wbits=31)
         self._members = 1
         self._produced = 0
@@ -149,16 +182,16 @@ class _Unpacked:
         return self._next(size)
 
     def _next(self, size: int) -> bytes:
-        if not self._gzip:
+        if not self.is_gzip:
             if not self._packed:
-                self._packed = self._source.read()
+                self._packed = self._source.read_chunk()
             chunk, self._packed = self._packed[:size], self._packed[size:]
             return chunk
         while True:
             if self._inflate.eof and not self._begin_member():
                 return b""
             if not self._packed:
-                self._packed = self._source.read()
+                self._packed = self._source.read_chunk()
                 if not self._packed:
                     raise InputError(
                         "The compressed file ends too early",
@@ -176,19 +209,72 @@ class _Unpacked:
                 return chunk
 
     def _begin_member(self) -> bool:
-        """Start on the next gzip member; zeros after the last one are padding."""
-        while True:
-            self._packed = self._packed.lstrip(b"\0")
-            if self._packed:
+        """Start on the next gzip member; anything else behind the last one is no part of it."""
+        packed = self._packed.lstrip(_SILENT_BYTES)
+        while len(packed) < len(_GZIP_MAGIC):
+            more = self._source.read_chunk()
+            if not more:
                 break
-            self._packed = self._source.read()
-            if not self._packed:
-                return False
+            packed = (packed + more).lstrip(_SILENT_BYTES)
+        self._packed = packed
+        if not packed.startswith(_GZIP_MAGIC):
+            while self._packed:
+                self.bytes_behind += len(self._packed)
+                self._packed = self._source.read_chunk()
+            return False
         self._members += 1
         if self._members > _FREE_MEMBERS + self._produced // _BYTES_PER_MEMBER:
             raise _damaged()
         self._inflate = zlib.decompressobj(wbits=31)
         return True
+
+
+class _Inner:
+    """A compressed file within a compressed file, which may not be larger than any other."""
+
+    def __init__(self, outer: _Unpacked, max_bytes: int) -> None:
+        self._outer = outer
+        self._left = max_bytes
+
+    def read_chunk(self) -> bytes:
+        chunk = self._outer.read(_CHUNK_BYTES)
+        self._left -= len(chunk)
+        if self._left < 0:
+            raise TooLargeError(
+                "The compressed file within the compressed file is larger than what is accepted",
+                "Unpack it once with gunzip and send what is inside.",
+            )
+        return chunk
+
+
+def _unpacked(source: _Counted, max_bytes: int) -> list[_Unpacked]:
+    """The file as it came, then what is inside as long as that is compressed again."""
+    layers = [_Unpacked(source)]
+    while layers[-1].is_gzip and layers[-1].peek(len(_GZIP_MAGIC)) == _GZIP_MAGIC:
+        if len(layers) == limits.MAX_GZIP_LAYERS:
+            raise InputError(
+                f"The file is compressed more than {limits.MAX_GZIP_LAYERS} times, gzip in gzip",
+                "Unpack it with gunzip until a .nii or .nii.gz file is left, and send that.",
+                code="gzip_in_gzip",
+            )
+        layers.append(_Unpacked(_Inner(layers[-1], max_bytes)))
+    return layers
+
+
+def _packing_findings(layers: list[_Unpacked]) -> list[Finding]:
+    findings = []
+    if len(layers) > 1:
+        findings.append(Finding(
+            "note", "compressed_twice",
+            "The file is compressed twice, gzip in gzip. What is inside was read.",
+        ))  # fmt: skip
+    if behind := sum(layer.bytes_behind for layer in layers):
+        findings.append(Finding(
+            "warning" if behind > limits.FEW_BYTES_BEHIND else "note", "bytes_behind",
+            f"{behind:,} bytes that are not part of the image stand behind the compressed file "
+            "and were left out.",
+        ))  # fmt: skip
+    return findings
 
 
 def _damaged() -> InputError:

@@ -16,12 +16,23 @@ MAX_CROP_VOXELS = 36_000_000
 # Bytes that may follow the voxels in a file before it is called something else.
 MAX_TRAILING_BYTES = MIB
 
+# How often a file may be compressed, gzip in gzip: a tool that compresses what is compressed does
+# it once too often; more is made to harm.
+MAX_GZIP_LAYERS = 2
+
+# Bytes behind a compressed file that are a slip of some tool; more may be a second file.
+FEW_BYTES_BEHIND = 1024
+
 # Largest offset of the voxels: header plus extensions. Real extensions are some KiB.
 MAX_VOXEL_OFFSET = 4 * MIB
 
 # A voxel's edge in mm. Below 0.1 mm is microscopy, above 10 mm no hippocampus can be seen.
 MIN_SPACING_MM = 0.1
 MAX_SPACING_MM = 10.0
+
+# The header's two voxel sizes may differ by this much in volume (per cent): rounding, and far less
+# than what two scans of one person differ by.
+VOLUME_CONFLICT_PERCENT = 0.5
 
 # Columns of the affine may lean this much from a right angle (gantry tilt, registration).
 MAX_SHEAR_DEG = 30.0
@@ -37,10 +48,12 @@ MAX_CROP_MM = 90.0
 # The localiser's highest value below which it sees no hippocampus on that side.
 LEAST_PEAK = 0.15
 
-# How much brighter white matter is than grey in a T1-weighted scan at least: the difference of
-# their median ranks (`core.contrast`). Sound crops and heads and their copies with other gain,
-# gamma, bias and noise have 0.2 and more, inverted ones and copies like T2 0.15 and less.
-LEAST_CONTRAST = 0.17
+# How much brighter white matter is than grey in a T1-weighted head and crop at least: the
+# difference of their median ranks (`core.contrast`). Sound heads and their copies with other gain,
+# gamma, bias and noise have 0.16 and more, inverted ones and copies like T2 and FLAIR mostly less
+# than 0; crops 0.16 (of 220 cut to 26 mm, else 0.28) and more, inverted ones -0.26 and less.
+LEAST_HEAD_CONTRAST = 0.12
+LEAST_CROP_CONTRAST = 0.15
 
 # A crop's centre moved this far (mm) from where the localiser put it: both are looked at.
 SECOND_LOOK_MM = 3.0
@@ -82,8 +95,9 @@ PLAUSIBLE_TOTAL_MM3 = (1500.0, 7000.0)
 # A second piece of a label larger than this share of the label is called a fragment.
 FRAGMENT_SHARE = 0.02
 
-# Share of the voxels that may be NaN or infinite (a background); above, nothing is left.
-MAX_NOT_FINITE_SHARE = 0.5
+# Share of the voxels that may be NaN or infinite: the background of a skull-stripped head is 80 to
+# 90 %; above this, nothing is left.
+MAX_NOT_FINITE_SHARE = 0.99
 
 # Distinct values: so few are a label map, whatever else the file says.
 LABEL_MAP_MAX_VALUES = 8
@@ -97,6 +111,31 @@ LABEL_MAP_SLABS = 9
 
 # Requests that may wait for one device before the next is refused.
 DEFAULT_QUEUE_SIZE = 16
+
+# Bodies of requests. Scans on their way hold a place until they are answered: those in the queue,
+# two at work, and some that are just sent; all of them together may declare this much.
+BODIES_BESIDE_QUEUE = 4
+ALL_BODIES_MIB = 2048
+# Other bodies that may be on their way at the same time, and the largest drawn mask: labels of
+# 512 x 512 x 512 voxels take some 0.3 MiB as gzip.
+BODIES_AT_ONCE = 32
+MAX_DRAWN_MIB = 16
+# What a multipart body needs beside the file itself, and all that a body of words may have.
+FORM_OVERHEAD_BYTES = 64 * 1024
+# Parts of a form; ours have at most four.
+MAX_FORM_FILES, MAX_FORM_FIELDS = 4, 16
+# A body may pause this long, and must come this fast in the mean after its first seconds: the
+# slowest line in use is some ten times as fast.
+BODY_SILENCE_S = 20.0
+BODY_GRACE_S = 30.0
+BODY_LEAST_BYTES_S = 8 * 1024.0
+# Files that the pages' uploaders take in at the same time (a browser sends six), what all of them
+# may hold in memory, and how long an upload waits for its place.
+PAGE_UPLOADS_AT_ONCE = 12
+PAGE_UPLOADS_MIB = 1024
+PAGE_UPLOAD_PATIENCE_S = 60.0
+# Kept free on the disk, for what is segmented already: masks, records, the database.
+KEEP_FREE_MIB = 256
 
 # Days that a deleted case can still be restored.
 TRASH_DAYS = 7

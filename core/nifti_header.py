@@ -6,7 +6,7 @@ the header alone, before anything is unpacked. `core.nifti` reads voxels and wri
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -17,9 +17,15 @@ from numpy.typing import NDArray
 from core import limits
 from core.errors import InputError, TooLargeError
 from core.findings import Finding
+from core.nifti_geometry import (
+    ByteOrder,
+    affine_of,
+    geometry_findings,
+    millimetres_of_unit,
+    numbers,
+)
 
 LARGEST_HEADER_BYTES = 540
-ByteOrder = Literal["<", ">"]
 _ORDERS: tuple[ByteOrder, ...] = ("<", ">")
 EXTENSION_FLAG = b"\0\0\0\0"
 
@@ -59,7 +65,7 @@ class Header:
         Type of the stored numbers, with the byte order.
     affine : ndarray, shape (4, 4)
         Voxel indices to mm, RAS+: the sform, else the qform, else the header's spacing
-        with x flipped, as nibabel reads it.
+        with x flipped, as nibabel reads it; in mm also where the header's unit is another.
     voxel_offset : int
         Where the voxels began in the file as it came.
     slope, inter : float
@@ -150,7 +156,7 @@ def parse_header(start: bytes) -> Header:
     fields, order = _fields(start)
     if not np.isfinite(fields["pixdim"][1:4]).all() or (fields["pixdim"][1:4] == 0).any():
         raise InputError(
-            f"The voxel size in the header is {_numbers(fields['pixdim'][1:4])} mm",
+            f"The voxel size in the header is {numbers(fields['pixdim'][1:4])} mm",
             "Export the scan again, or correct the header's pixdim.",
             code="bad_spacing",
         )
@@ -159,8 +165,9 @@ def parse_header(start: bytes) -> Header:
     slope, inter = _scaling(fields)
     offset = _voxel_offset(fields, len(fields.tobytes()))
     block = _clean_block(fields, shape)
-    affine = _affine(block, order)
-    findings = _geometry_findings(block, order, affine)
+    unit_mm = millimetres_of_unit(block, order)
+    affine = affine_of(block, order, unit_mm)
+    findings = geometry_findings(block, order, affine, unit_mm)
     return Header(block, shape, dtype, affine, offset, slope, inter, tuple(findings))
 
 
@@ -323,99 +330,5 @@ def _clean_block(fields: Any, shape: tuple[int, int, int]) -> bytes:
     return bytes(fields.tobytes())
 
 
-def _geometry(block: bytes, order: ByteOrder) -> Any:
-    kind: Any = nib.Nifti1Header if len(block) == 348 else nib.Nifti2Header
-    return kind(block, endianness=order, check=False)
-
-
-def _affine(block: bytes, order: ByteOrder) -> NDArray[np.float64]:
-    geometry = _geometry(block, order)
-    try:
-        with np.errstate(all="ignore"):
-            affine = np.asarray(geometry.get_best_affine(), np.float64)
-    except (ValueError, nib.spatialimages.HeaderDataError) as error:
-        raise _bad_affine("the quaternion in its header is not a rotation") from error
-    if not np.isfinite(affine).all() or np.abs(affine).max() > 1e6:
-        raise _bad_affine("it holds numbers that are not finite or absurdly large")
-    spacing = voxel_sizes(affine)
-    if (spacing == 0).any() or abs(np.linalg.det(affine[:3, :3] / spacing)) < 1e-3:
-        raise _bad_affine("it is singular: two of its axes are the same")
-    if spacing.min() < limits.MIN_SPACING_MM or spacing.max() > limits.MAX_SPACING_MM:
-        raise InputError(
-            f"The voxels are {_numbers(spacing)} mm, expected "
-            f"{limits.MIN_SPACING_MM:g} to {limits.MAX_SPACING_MM:g} mm along each axis",
-            "Correct the voxel size in the header, or resample the scan.",
-            code="bad_spacing",
-        )
-    directions = affine[:3, :3] / spacing
-    cosines = np.abs(directions.T @ directions - np.eye(3)).max()
-    if cosines > np.sin(np.radians(limits.MAX_SHEAR_DEG)):
-        raise _bad_affine(f"its axes are sheared by more than {limits.MAX_SHEAR_DEG:g} degrees")
-    return affine
-
-
-def _bad_affine(why: str) -> InputError:
-    return InputError(
-        f"The file's orientation (affine) cannot be used: {why}",
-        "Export the scan again, or correct its sform or qform.",
-        code="bad_affine",
-    )
-
-
-def _geometry_findings(
-    block: bytes, order: ByteOrder, affine: NDArray[np.float64]
-) -> list[Finding]:
-    findings = []
-    geometry = _geometry(block, order)
-    fields = geometry.structarr
-    sform, qform = int(fields["sform_code"]), int(fields["qform_code"])
-    spacing = voxel_sizes(affine)
-    header_spacing = np.abs(fields["pixdim"][1:4].astype(np.float64))
-    difference = np.maximum(header_spacing / spacing, spacing / header_spacing).max() - 1
-    if difference > 0.5:
-        raise InputError(
-            f"The header contradicts itself: voxels of {_numbers(header_spacing)} mm by "
-            f"pixdim, {_numbers(spacing)} mm by the affine",
-            "Correct the one that is wrong, or export the scan again.",
-            code="bad_spacing",
-        )
-    if difference > 0.02:
-        findings.append(Finding(
-            "warning", "spacing_conflict",
-            f"The header gives two voxel sizes: {_numbers(header_spacing)} mm (pixdim) and "
-            f"{_numbers(spacing)} mm (affine). Volumes follow the affine.",
-        ))  # fmt: skip
-    if sform <= 0 and qform <= 0:
-        findings.append(Finding(
-            "warning", "orientation_unknown",
-            "The header does not say how the scan lies in the patient (sform and qform codes "
-            "are 0). Left and right, front and back are assumed: check them.",
-        ))  # fmt: skip
-    if sform > 0 and qform > 0:
-        try:
-            other = np.asarray(geometry.get_qform(), np.float64)
-            agree = aff2axcodes(other) == aff2axcodes(affine)
-        except (ValueError, nib.spatialimages.HeaderDataError):
-            agree = False
-        if not agree:
-            findings.append(Finding(
-                "warning", "orientation_conflict",
-                "The header holds two orientations that disagree (sform and qform). "
-                "The sform was used: check left and right.",
-            ))  # fmt: skip
-    unit = int(fields["xyzt_units"]) & 7
-    if unit in (1, 3):
-        findings.append(Finding(
-            "warning", "unit_unusual",
-            f"The header gives lengths in {'metres' if unit == 1 else 'micrometres'}; the "
-            "numbers are those of mm and were read as mm.",
-        ))  # fmt: skip
-    return findings
-
-
 def _by(size: list[int]) -> str:
     return " x ".join(str(n) for n in size)
-
-
-def _numbers(values: Any) -> str:
-    return " x ".join(f"{float(v):.3g}" for v in values)

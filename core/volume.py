@@ -1,6 +1,7 @@
 """A volume: voxels and affine travel together, RAS+ in memory, and know their way back."""
 
 import hashlib
+import itertools
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -290,7 +291,7 @@ def _refuse_label_map(values: NDArray[np.float64]) -> None:
     )
     suspect = count <= limits.LABEL_MAP_MAX_VALUES
     if not suspect and whole is not None and count <= limits.LABEL_MAP_SUSPECT_VALUES:
-        suspect = _equal_neighbours(whole) > limits.LABEL_MAP_EQUAL_NEIGHBOURS
+        suspect = _equal_neighbours(_unrepeated(whole)) > limits.LABEL_MAP_EQUAL_NEIGHBOURS
     if suspect:
         raise InputError(
             f"The file holds only {count} different values in connected areas: it "
@@ -307,6 +308,19 @@ def _whole_numbers(values: NDArray[np.float64]) -> NDArray[np.uint16] | None:
         return None
     whole = above.astype(np.uint16)
     return whole if np.array_equal(whole, above) else None
+
+
+def _unrepeated(values: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """Without slices that repeat the one before: what resampling to the nearest voxel adds.
+
+    Blocks that are drawn along the axes repeat as well; of them too few slices are left.
+    """
+    kept = values
+    for axis in range(3):
+        along = np.moveaxis(kept, axis, 0)
+        is_new = [True, *((a != b).any() for a, b in itertools.pairwise(along))]
+        kept = np.compress(is_new, kept, axis)
+    return kept if min(kept.shape) >= limits.MIN_AXIS_VOXELS else values
 
 
 def _equal_neighbours(values: NDArray[np.uint16]) -> float:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field, FiniteFloat
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from app import visitor
+from app.bodies import DrawnRoute
 from app.services import Services, services
 from app.viewer.bundle import bundle
 from app.viewer.files import ViewerFile
@@ -32,7 +33,7 @@ _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 
 def router() -> APIRouter:
     """The routes, to be included in the API."""
-    made = APIRouter(prefix=PREFIX, include_in_schema=False)
+    made = APIRouter(prefix=PREFIX, include_in_schema=False, route_class=DrawnRoute)
     case = "/cases/{case_id}/{token}"
     made.get("/{name}.js")(_script)
     made.get(f"{case}/scan.nii.gz")(_scan)
