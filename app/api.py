@@ -36,6 +36,7 @@ from core.errors import (
     TrainingError,
 )
 from core.limits import MAX_FORM_FIELDS, MAX_FORM_FILES
+from core.measure import why_too_small
 from core.pipeline import NOTICE, Analysis, Caller
 from core.sides import sides_file
 
@@ -184,6 +185,8 @@ async def predict(
         "X-Warnings": ",".join(f.code for f in analysis.findings if f.level == "warning"),
         "X-Notice": NOTICE,
     }
+    if remark := why_too_small(analysis.measures.as_dict()):
+        headers["X-Volume-Remark"] = remark
     head = analysis.segmentation.head
     if head is not None:
         headers["X-Confidence"] = head.confidence

@@ -16,6 +16,7 @@ from core.case import Case, CaseImages
 from core.colours import LABEL_COLOURS
 from core.errors import HippoViewError
 from core.export import Outcome, report_csv, report_json
+from core.measure import why_too_small
 from core.mesh import label_surfaces, ply
 from core.pipeline import Caller
 from core.sides import itksnap_labels, lookup_table
@@ -37,6 +38,7 @@ def outcome_table(outcomes: list[Outcome], key: str) -> Outcome:
             "Anterior (mm³)": round(m["anterior"]["volume_mm3"]) if m else None,
             "Posterior (mm³)": round(m["posterior"]["volume_mm3"]) if m else None,
             "Total (mm³)": round(m["total"]["volume_mm3"]) if m else None,
+            "Volumes": why_too_small(m) if m else "",
             "What to look at": o.error or _headlines(o.case),
         })  # fmt: skip
     number = st.column_config.NumberColumn(format="localized", width=115)
@@ -145,10 +147,12 @@ def _measures(case: Case) -> None:
     head = case.report.get("head")
     rows: list[dict[str, Any]] = []
     for name in ("anterior", "posterior", "total"):
+        remark = why_too_small(measures)
         if head:  # together they have no length
-            rows.append(_measure_row(f"Both, {name}", measures[name] | {"length_mm": None}))
+            both = measures[name] | {"length_mm": None}
+            rows.append(_measure_row(f"Both, {name}", both, remark))
         else:
-            rows.append(_measure_row(name.capitalize(), measures[name]))
+            rows.append(_measure_row(name.capitalize(), measures[name], remark))
     st.subheader("Measures", anchor=False)
     if head:
         _confidence(head)
@@ -156,7 +160,10 @@ def _measures(case: Case) -> None:
         st.caption(f"Of mask version {drawn['version']}, drawn by {plain(drawn['author'])}.")
     for side, parts in measures.get("sides", {}).items():
         for name in ("anterior", "posterior", "total"):
-            rows.append(_measure_row(f"{side.capitalize()}, {name}", parts[name]))
+            remark = why_too_small(measures, side)
+            rows.append(_measure_row(f"{side.capitalize()}, {name}", parts[name], remark))
+    if not any(row["volume"] for row in rows):
+        rows = [{k: v for k, v in row.items() if k != "volume"} for row in rows]
     st.table(rows, hide_index=True, border="horizontal")
     if measures.get("asymmetry_percent") is not None:
         st.markdown(
@@ -184,11 +191,12 @@ def _confidence(head: dict[str, Any]) -> None:
     st.markdown(_CONFIDENCE_WORDS[head["confidence"]])
 
 
-def _measure_row(name: str, m: dict[str, Any]) -> dict[str, str]:
+def _measure_row(name: str, m: dict[str, Any], remark: str) -> dict[str, str]:
     return {
         "": name,
         "mm³": f"{m['volume_mm3']:,.0f}",
         "ml": f"{m['volume_ml']:.2f}",
+        "volume": remark,
         "voxels": f"{m['voxels']:,}",
         "length mm": "" if m["length_mm"] is None else f"{m['length_mm']:.0f}",
     }

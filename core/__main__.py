@@ -12,6 +12,7 @@ from loguru import logger
 
 from core.commands import add_data, add_drift
 from core.errors import HippoViewError, InputError
+from core.measure import why_too_small
 from core.names import shown
 from core.nifti_header import stem_of
 from core.pipeline import NOTICE, Analysis, analyse
@@ -172,6 +173,8 @@ def _print_summary(target: Path, analysis: Analysis) -> None:
         sys.stdout.write(f"  {side}: " + ", ".join(
             f"{name} {part.volume_mm3:,.0f} mm3" for name, part in parts.items()
         ) + "\n")  # fmt: skip
+    if remark := why_too_small(m.as_dict()):
+        sys.stdout.write(f"  volume {remark}\n")
     for finding in analysis.findings:
         sys.stdout.write(f"  {finding.level}: {finding.message}\n")
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core import limits
+from core.measure import why_too_small
 
 # Number of the mask that the model made; those that people draw count from 1.
 MODEL_MASK = 0
@@ -76,6 +77,7 @@ class CaseRow:
     reviewer: str
     reason: str
     confidence: str
+    too_small: str
 
     @property
     def total_mm3(self) -> float:
@@ -95,6 +97,15 @@ class CaseImages:
 def warning_count(report: dict[str, Any]) -> int:
     """How many warnings a report holds."""
     return sum(w["level"] == "warning" for w in report["warnings"])
+
+
+def list_words(report: dict[str, Any]) -> dict[str, str]:
+    """What a list says of a case's volumes: how far they can be trusted, why they are too small."""
+    head = report.get("head")
+    return {
+        "confidence": head["confidence"] if head else "",
+        "too_small": why_too_small(report["measures"]),
+    }
 
 
 def clean_text(text: str, most_chars: int = limits.MAX_NAME_CHARS) -> str:

@@ -20,6 +20,7 @@ from core.case import (
     CaseRow,
     Review,
     clean_text,
+    list_words,
     warning_count,
 )
 from core.case_acts import Acts
@@ -260,7 +261,7 @@ def _record(name: str, report: dict[str, Any]) -> Record:
         "anterior_mm3": measures["anterior"]["volume_mm3"],
         "posterior_mm3": measures["posterior"]["volume_mm3"],
         "warning_count": warning_count(report),
-        "confidence": report["head"]["confidence"] if report["head"] else "",
+        **list_words(report),
         "report": json.dumps(report),
         "mask_version": MODEL_MASK,
         "review": "new",

@@ -10,7 +10,7 @@ import json
 import math
 import secrets
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -21,13 +21,16 @@ from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, Connection, Engine, select
 
 from core import limits, nifti
-from core.case import MODEL_MASK, clean_text, warning_count
+from core.case import MODEL_MASK, clean_text, list_words, warning_count
 from core.case_records import Record, mask_key, unknown_case
 from core.cases import Cases
 from core.database import DRAFTS, MASK_VERSIONS, reading
+from core.edges import extent_of
 from core.errors import ConflictError, InputError, NotFoundError, StorageError
+from core.findings import Finding
+from core.heads import fingerprint, halves
 from core.localise import SIDES
-from core.measure import MASK_CODES, assess, assess_head, measure, measure_head
+from core.measure import MASK_CODES, appraise_head, assess, measure
 from core.nifti_header import LARGEST_HEADER_BYTES, Header, parse_header
 from core.segmentation import LABELS, Segmentation
 from core.sides import centres_mm, with_one_side
@@ -326,6 +329,7 @@ class Corrections:
             "anterior_mm3": report["measures"]["anterior"]["volume_mm3"],
             "posterior_mm3": report["measures"]["posterior"]["volume_mm3"],
             "warning_count": warning_count(report),
+            **list_words(report),
             "review": "corrected" if corrected else "new",
             "reviewer": author if corrected else "",
             "reviewed_at": version.created_at if corrected else None,
@@ -367,16 +371,31 @@ class Corrections:
         before = self._cases.get(case_id).report
         ras = to_ras(labels, header)
         affine, head = ras_affine(header), new_head or before.get("head")
+        extent = extent_of(before["input"])
+        of_mask: Sequence[Finding]
         if head is None:
-            measures = measure(ras, affine)
+            measures = measure(ras, affine, extent)
             of_mask = assess(ras, measures)
         else:
-            measures = measure_head(ras, affine, head)
-            of_mask = assess_head(ras, affine, head)
+            head = self._with_model_masks(case_id, head)
+            appraisal = appraise_head(ras, affine, head, extent)
+            measures, of_mask = appraisal.measures, appraisal.findings
+            head |= asdict(appraisal.judgement)
         of_scan = [w for w in before["warnings"] if w["code"] not in MASK_CODES]
         found = [f.as_dict() for f in of_mask]
         report = {"measures": measures.as_dict(), "warnings": of_scan + found, "head": head}
         return dict(json.loads(json.dumps(report)))
+
+    def _with_model_masks(self, case_id: str, head: dict[str, Any]) -> dict[str, Any]:
+        """A head that tells the model's masks from drawn ones, also one of an older case."""
+        sides = {name: dict(side) for name, side in head["sides"].items()}
+        if not all("model_mask" in side for side in sides.values()):
+            file = self._storage.read(mask_key(case_id, MODEL_MASK))
+            header = parse_header(gzip.decompress(file)[:LARGEST_HEADER_BYTES])
+            labels = to_ras(nifti.read_mask(file), header)
+            for name, part in halves(labels, ras_affine(header), head).items():
+                sides[name].setdefault("model_mask", fingerprint(part))
+        return head | {"sides": sides}
 
     def _header(self, case_id: str) -> Header:
         mask = gzip.decompress(self._cases.mask_file(case_id, MODEL_MASK))

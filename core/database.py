@@ -72,10 +72,12 @@ CASES = Table(
     Column("reviewer", String, nullable=False, server_default=""),
     Column("reviewed_at", String(32)),
     Column("reason", Text, nullable=False, server_default=""),
-    # Of a head, how far the model's masks can be trusted; empty for a crop.
+    # Of a head, how far the masks that hold now can be trusted; empty for a crop.
     Column("confidence", String(16), nullable=False, server_default=""),
     # Counts the acts on a case; of row and record in the storage the higher one holds.
     Column("revision", Integer, nullable=False, server_default="0"),
+    # Why the volumes come out too small, where something speaks for it.
+    Column("too_small", String, nullable=False, server_default=""),
 )
 
 # Masks that people drew, from 1 for each case; the files lie in the storage. ``content`` is JSON.
@@ -281,9 +283,16 @@ def _identities(connection: Connection) -> None:
     connection.exec_driver_sql("UPDATE versions SET record_behind = 1")
 
 
+def _words_for_lists(connection: Connection) -> None:
+    _missing_columns(connection, CASES)
+
+
 # Each step runs once, in one transaction with the record that it ran. Never edit one that
 # was released: add another.
-_STEPS = [_first_tables, _administration, _reviews, _missing_columns, _revisions, _identities]
+_STEPS = [
+    _first_tables, _administration, _reviews, _missing_columns, _revisions, _identities,
+    _words_for_lists,
+]  # fmt: skip
 
 
 def connect(data_dir: Path) -> Engine:

@@ -6,31 +6,38 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+from scipy import ndimage
 
 from core.localise import LEFT_MM
 
 NAME = "Example (MNI152 average brain)"
-# Centre of the template's left hippocampus, and where a centre lies in Task04's crops
-# against the crop's own, both in mm (RAS), measured; 1 mm lower in the crop than the mean of
-# Task04 (-2.3), where the mask would touch the crop's lower face.
-_OFFSET_MM = np.array((-2.4, 1.3, -1.3))
+# Where the hippocampus' centre lies in the crop against the crop's own, mm (RAS).
+_OFFSET_MM = np.array((-0.7, 0.8, -1.3))
+# The average brain is larger than brains are, and its hippocampus steeper than Task04's: as it
+# lies, a crop of Task04's size ends within it.
+_SCALE = 1.08
+_PITCH_DEG = -15.0
 _TEMPLATE = "mni_icbm152_{}_tal_nlin_sym_09a_converted.nii.gz"
 _SIZE_VOXELS = np.array((35, 50, 35))
 
 
 def example_file() -> bytes:
-    """A ``.nii`` crop of the ICBM 152 template that the nilearn package ships, 1 mm.
+    """A ``.nii`` crop, 1 mm, of the ICBM 152 template that the nilearn package ships.
 
     Fonov et al., Unbiased nonlinear average age-appropriate brain templates, 2009.
     """
     template: Any = nib.load(template_file("t1"))
-    to_voxels = np.linalg.inv(template.affine)
-    centre = nib.affines.apply_affine(to_voxels, LEFT_MM - _OFFSET_MM)
-    start = np.round(centre - (_SIZE_VOXELS - 1) / 2).astype(int)
-    stop = start + _SIZE_VOXELS
-    crop = template.slicer[start[0] : stop[0], start[1] : stop[1], start[2] : stop[2]]
-    values = np.asarray(crop.dataobj).astype(np.float32) / np.float32(template.dataobj[:].max())
-    return bytes(nib.Nifti1Image(values, crop.affine).to_bytes())
+    values = np.asarray(template.dataobj, np.float32)
+    centre = nib.affines.apply_affine(np.linalg.inv(template.affine), LEFT_MM)
+    middle = (_SIZE_VOXELS - 1) / 2 + _OFFSET_MM
+    sin, cos = np.sin(np.radians(_PITCH_DEG)), np.cos(np.radians(_PITCH_DEG))
+    turn = _SCALE * np.array([[1, 0, 0], [0, cos, -sin], [0, sin, cos]])
+    crop = ndimage.affine_transform(
+        values / values.max(), turn, centre - turn @ middle, tuple(_SIZE_VOXELS), order=1
+    )
+    affine = np.eye(4)
+    affine[:3, 3] = LEFT_MM - middle
+    return bytes(nib.Nifti1Image(crop, affine).to_bytes())
 
 
 def template_file(kind: str) -> Path:

@@ -10,6 +10,7 @@ from typing import Any
 
 from core.case import Case
 from core.localise import SIDES
+from core.measure import why_too_small
 from core.pipeline import NOTICE
 
 
@@ -28,9 +29,10 @@ def report_json(case: Case) -> bytes:
 
 
 def report_csv(case: Case) -> bytes:
-    """The same as rows of quantity, label, value and unit."""
+    """The same as rows of quantity, label, value, unit and remark."""
     r = case.report
-    rows: list[tuple[str, str, Any, str]] = [
+    remark = why_too_small(r["measures"])
+    rows: list[tuple[Any, ...]] = [
         ("notice", "", r["notice"], ""),
         ("case_id", "", case.id, ""),
         ("created_at", "", case.created_at, "UTC"),
@@ -40,9 +42,9 @@ def report_csv(case: Case) -> bytes:
         m = r["measures"][label]
         box = m["bounding_box_mm"] or (None, None, None)
         rows += [
-            ("volume", label, _fixed(m["volume_mm3"], 1), "mm3"),
-            ("volume", label, _fixed(m["volume_ml"], 4), "ml"),
-            ("voxels", label, m["voxels"], ""),
+            ("volume", label, _fixed(m["volume_mm3"], 1), "mm3", remark),
+            ("volume", label, _fixed(m["volume_ml"], 4), "ml", remark),
+            ("voxels", label, m["voxels"], "", remark),
             *(
                 (f"bounding_box_{axis}", label, _fixed(edge, 1), "mm")
                 for axis, edge in zip(("r", "a", "s"), box, strict=True)
@@ -69,24 +71,32 @@ def report_csv(case: Case) -> bytes:
         *((w["level"], w["code"], w["message"], "") for w in r["warnings"]),
         *(("time", step, seconds, "s") for step, seconds in r["timings_s"].items()),
     ]
-    return _table(("quantity", "label", "value", "unit"), rows)
+    columns = ("quantity", "label", "value", "unit", "remark")
+    return _table(columns, ((*row, *[""] * (len(columns) - len(row))) for row in rows))
 
 
-def _of_sides(report: dict[str, Any]) -> list[tuple[str, str, Any, str]]:
+def _of_sides(report: dict[str, Any]) -> list[tuple[Any, ...]]:
     """What a whole head has beside its totals."""
     head, measures = report.get("head"), report["measures"]
     if not head:
         return []
+    remark = why_too_small(measures)
     volumes = [
-        ("volume", f"{side}_{label}", _fixed(m["volume_mm3"], 1), "mm3")
+        (
+            "volume",
+            f"{side}_{label}",
+            _fixed(m["volume_mm3"], 1),
+            "mm3",
+            why_too_small(measures, side),
+        )
         for side, parts in measures["sides"].items()
         for label, m in parts.items()
     ]
     return [
         *volumes,
-        ("asymmetry_index", "total", _fixed(measures["asymmetry_percent"], 1), "%"),
+        ("asymmetry_index", "total", _fixed(measures["asymmetry_percent"], 1), "%", remark),
         ("brain_volume_estimate", "", _fixed(head["brain_ml"], 0), "ml"),
-        ("share_of_brain", "total", _fixed(measures["share_of_brain_percent"], 3), "%"),
+        ("share_of_brain", "total", _fixed(measures["share_of_brain_percent"], 3), "%", remark),
         ("confidence", "", head["confidence"], ""),
         *(("reason", "", reason, "") for reason in head["reasons"]),
     ]
@@ -97,6 +107,7 @@ SUMMARY_COLUMNS = (
     "anterior_share_percent", "long_axis_mm", "spacing_mm", "orientation", "side", "warnings",
     "error", "left_mm3", "right_mm3", "asymmetry_percent", "confidence",
     "mask_version", "review", "model_version", "model_sha256", "input_sha256", "notice",
+    "too_small",
 )  # fmt: skip
 
 
@@ -113,7 +124,7 @@ def summary_csv(outcomes: Sequence[Outcome], *, with_names: bool = False) -> byt
 def _summary_row(outcome: Outcome) -> tuple[Any, ...]:
     case = outcome.case
     if case is None:
-        return ("", "refused", *[""] * 10, outcome.error, *[""] * 9, NOTICE)
+        return ("", "refused", *[""] * 10, outcome.error, *[""] * 9, NOTICE, "")
     r, m = case.report, case.report["measures"]
     return (
         case.id,
@@ -136,6 +147,7 @@ def _summary_row(outcome: Outcome) -> tuple[Any, ...]:
         r["model"]["sha256"],
         r["input"]["sha256"],
         NOTICE,
+        why_too_small(m),
     )
 
 

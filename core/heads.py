@@ -4,8 +4,9 @@ The network knows crops of 1 mm like the Decathlon's, all of which look like a l
 (DESIGN.md, *The crops*): a right one is mirrored for it, and its mask mirrored back.
 """
 
+import hashlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 from typing import Any, Literal, Protocol
 
@@ -16,9 +17,9 @@ from scipy import ndimage
 
 from core import contrast, limits, localise
 from core.errors import InputError
-from core.localise import SIDES, Location
+from core.localise import SIDES
 from core.volume import Volume, blank_labels, box_around, cut_affine, unit_range
-from core.voxels import WHOLE, Box
+from core.voxels import Box
 
 CropShape = tuple[int, int, int]
 CROP: CropShape = (35, 50, 35)
@@ -29,7 +30,7 @@ _OFFSET_MM = np.array((-2.4, 1.3, -2.3))
 _SECOND_MM = np.array((1.5, -1.5, 1.5))
 _FOREGROUND = 0.5
 
-Confidence = Literal["high", "check", "unreliable"]
+Confidence = Literal["", "high", "check", "unreliable"]
 Probabilities = Callable[[NDArray[np.float32], bool], NDArray[np.float32]]
 
 
@@ -63,6 +64,8 @@ class Side:
         Mean of what the network says for the mask's voxels, 0.5 to 1; not calibrated.
     pointed : bool
         Whether a person pointed at it.
+    model_mask : str
+        `fingerprint` of the mask that was made: one that a person drew over it has another.
     """
 
     centre_mm: tuple[float, float, float]
@@ -71,11 +74,12 @@ class Side:
     agreement: float
     certainty: float
     pointed: bool
+    model_mask: str = ""
 
 
 @dataclass(frozen=True)
 class Head:
-    """What is known of a whole head beside its labels.
+    """What the search in a whole head saw, and what `core.trust` made of it.
 
     Attributes
     ----------
@@ -83,22 +87,29 @@ class Head:
         ``left`` and ``right``, the patient's.
     brain_ml : float
         An estimate by the localiser, from voxels of 4 mm.
-    confidence : str
-        ``high``, ``check`` or ``unreliable``.
-    reasons : tuple of str
-        Why it is not high.
     axes : ndarray, shape (3, 3)
         The head's own right, anterior and superior, as columns, RAS+: the crops lie along them.
+    off_mm : float
+        How far its voxels are from where they should lie in the template; infinite where they fit
+        nowhere.
+    scale : float
+        Edge of the head against the template's.
     is_t1 : bool
         Whether its contrast is that of a T1-weighted image; see `core.contrast`.
+    confidence : str
+        ``high``, ``check`` or ``unreliable``; empty until it is judged.
+    reasons : tuple of str
+        Why it is not high.
     """
 
     sides: dict[str, Side]
     brain_ml: float
-    confidence: Confidence
-    reasons: tuple[str, ...]
     axes: NDArray[np.float64]
+    off_mm: float
+    scale: float
     is_t1: bool = True
+    confidence: Confidence = ""
+    reasons: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """As exports and the API give it.
@@ -111,7 +122,8 @@ class Head:
             sides[name] = asdict(side) | {"box": {"shape": list(CROP), "affine": grid.tolist()}}
         return {
             "sides": sides, "brain_ml": self.brain_ml, "confidence": self.confidence,
-            "reasons": list(self.reasons), "is_t1": self.is_t1,
+            "reasons": list(self.reasons), "scale": self.scale, "is_t1": self.is_t1,
+            "off_mm": self.off_mm if np.isfinite(self.off_mm) else None,  # JSON has no infinity
         }  # fmt: skip
 
 
@@ -160,13 +172,56 @@ def segment(
             (x, y, z), tuple(looked_at.tolist()), place.peak, best.agreement, best.certainty,
             given is not None,
         )  # fmt: skip
-    if not sides or box_around(labels) is None:
+    box = box_around(labels)
+    if box is None:
         raise InputError(
             "No hippocampus was found in this image",
             "Is it a T1-weighted head with the temporal lobes in the field of view?",
             code="nothing_found",
         )
-    return labels, _judged(labels, volume, sides, location)
+    difference = contrast.head_contrast(volume.voxels, volume.affine, location.frame)
+    is_t1 = contrast.is_t1(difference, limits.LEAST_HEAD_CONTRAST)
+    head = Head(
+        sides, location.brain_ml, location.axes, location.off_mm, location.scale, is_t1
+    )  # fmt: skip
+    parts = halves(labels[box], cut_affine(volume.affine, box), head.as_dict())
+    known = {n: replace(side, model_mask=fingerprint(parts[n])) for n, side in sides.items()}
+    return labels, replace(head, sides=known)
+
+
+def halves(
+    labels: NDArray[np.uint8], affine: NDArray[np.float64], head: dict[str, Any]
+) -> dict[str, NDArray[np.uint8]]:
+    """The labels of each side that was found, shape (X, Y, Z).
+
+    Parameters
+    ----------
+    head
+        `Head.as_dict`.
+    """
+    centres = {name: side["centre_mm"] for name, side in head["sides"].items()}
+    where = sides_of(labels.shape, affine, centres)
+    return {
+        name: np.where(where == number, labels, 0).astype(np.uint8)
+        for number, name in enumerate(SIDES, start=1)
+        if name in centres
+    }
+
+
+def fingerprint(part: NDArray[np.uint8]) -> str:
+    """What one side's labels are known by, wherever the array is cut around them.
+
+    >>> part = np.zeros((4, 4, 4), np.uint8)
+    >>> part[2, 1:3, 2] = 1, 2
+    >>> fingerprint(part) == fingerprint(part[1:])
+    True
+    """
+    voxels = np.argwhere(part)
+    if not len(voxels):
+        return "empty"
+    digest = hashlib.sha256(np.ascontiguousarray(voxels - voxels.min(0), "<i4").tobytes())
+    digest.update(part[part > 0].tobytes())
+    return digest.hexdigest()
 
 
 def sides_of(
@@ -310,66 +365,3 @@ def _placed(volume: Volume, placed: Placed, channel: int, box: Box) -> NDArray[n
         cval=float(channel == 0),
     )  # fmt: skip
     return found
-
-
-def _at_edge(mask: NDArray[np.bool_]) -> bool:
-    ends = (mask.take((0, -1), axis).any() for axis in range(mask.ndim))
-    return bool(any(ends))
-
-
-def _judged(
-    labels: NDArray[np.uint8], volume: Volume, sides: dict[str, Side], location: Location
-) -> Head:
-    """How far the masks can be trusted, and why not further."""
-    check: list[str] = []
-    bad: list[str] = []
-    # With a voxel around them, so that a mask at an edge of it lies at the image's.
-    box = box_around(labels) or WHOLE
-    labels, affine = labels[box], cut_affine(volume.affine, box)
-    where = sides_of(labels.shape, affine, {n: s.centre_mm for n, s in sides.items()})
-    voxel_mm3 = float(abs(np.linalg.det(volume.affine[:3, :3])))
-    scale = location.scale  # what is small in a small head is not small
-    sizes = {}
-    for reasons, level in ((bad, limits.HEAD_UNRELIABLE), (check, limits.HEAD_CHECK)):
-        if location.off_mm > level["off_mm"] and not bad:
-            reasons.append("it does not look like a head that lies as its header says")
-    difference = contrast.head_contrast(volume.voxels, volume.affine, location.frame)
-    is_t1 = contrast.is_t1(difference, limits.LEAST_HEAD_CONTRAST)
-    if not is_t1:
-        bad.append(contrast.CONTRAST_WORDS)
-    for number, name in enumerate(SIDES, start=1):
-        if name not in sides:
-            bad.append(f"no {name} hippocampus was found")
-            continue
-        side = sides[name]
-        mask = (labels > 0) & (where == number)
-        sizes[name] = float(np.count_nonzero(mask)) * voxel_mm3
-        if _at_edge(mask):
-            check.append(f"the {name} mask reaches the edge of the image")
-        far_mm = float(np.linalg.norm(np.array(side.centre_mm) - side.found_mm))
-        for reasons, level in ((bad, limits.HEAD_UNRELIABLE), (check, limits.HEAD_CHECK)):
-            found = [
-                (not side.pointed and side.peak < level["peak"],
-                 f"the {name} one was hard to find"),
-                (far_mm > level["moved_mm"],
-                 f"the {name} mask lies {far_mm:.0f} mm from where it was looked for"),
-                (side.agreement < level["agreement"],
-                 f"two looks at the {name} one agree to {side.agreement:.2f} (Dice) only"),
-                (not level["least_mm3"] <= sizes[name] / scale**3 <= level["most_mm3"],
-                 f"the {name} one measures {sizes[name]:,.0f} mm\N{SUPERSCRIPT THREE}"),
-            ]  # fmt: skip
-            reasons += [words for is_so, words in found if is_so and words not in bad]
-    if len(sizes) == len(SIDES):
-        mean = sum(sizes.values()) / 2
-        ratio = abs(sizes["left"] - sizes["right"]) / mean if mean else 2.0
-        apart = np.array(sides["right"].centre_mm) - sides["left"].centre_mm
-        apart_mm = float(np.linalg.norm(apart))
-        for reasons, level in ((bad, limits.HEAD_UNRELIABLE), (check, limits.HEAD_CHECK)):
-            found = [
-                (ratio > level["asymmetry"], f"the sides differ by {100 * ratio:.0f} %"),
-                (not level["least_apart_mm"] <= apart_mm / scale <= level["most_apart_mm"],
-                 f"the two lie {apart_mm:.0f} mm apart"),
-            ]  # fmt: skip
-            reasons += [words for is_so, words in found if is_so and words not in bad]
-    confidence: Confidence = "unreliable" if bad else "check" if check else "high"
-    return Head(sides, location.brain_ml, confidence, (*bad, *check), location.axes, is_t1)

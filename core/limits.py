@@ -75,6 +75,20 @@ HEAD_CHECK = {
     "least_apart_mm": 42.0, "most_apart_mm": 66.0,
 }  # fmt: skip
 
+# A mask that ends this near to the image's end is cut off: the second is added for an end that is
+# as thick as the mask ever is, in proportion to the thickest section in its last millimetres.
+# Set on Task04 and heads, cut and whole: benchmarks/cut_scans.py, decision 0019.
+CUT_WITHIN_MM = 1.75
+CUT_BLUNT_MM = 3.0
+BLUNT_WITHIN_MM = 2.5
+# So is that of a head where more than this share of what the network was shown of one side lies
+# outside of the image: 0 in whole heads, 0.05 and more in those that lost 5 % (the same benchmark).
+CUT_WINDOW_SHARE = 0.03
+
+# Voxels longer than this (mm, from left to right, from behind to front, from below to above) make
+# volumes too small by more than 10 % in some heads: benchmarks/coarse_scans.py, decision 0019.
+COARSE_MM = (4.5, 4.5, 2.75)
+
 # A hippocampus is about 40 mm long and 12 mm thick: a thinner slab cannot show one.
 MIN_EXTENT_MM = 10.0
 

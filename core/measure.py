@@ -4,23 +4,31 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from nibabel.affines import voxel_sizes
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from core import limits
+from core.edges import FACES, Extent, cut_faces, faces_looked_beyond, shifted, whole
 from core.findings import Finding
-from core.heads import sides_of
+from core.heads import halves
 from core.localise import SIDES
 from core.segmentation import LABELS
+from core.trust import Judgement, judge
 from core.volume import box_around, cut_affine
 
 SIDE_ON_A_CROP = "side unknown on a crop"
 BOTH_SIDES = "left and right together"
+# Why a volume comes out too small, as codes of findings: the image ends within the hippocampus, or
+# its voxels are too coarse for the model.
+CUT, COARSE = "touches_border", "coarse"
 # Findings about a mask; all others are about the scan and hold for every mask of it.
 MASK_CODES = frozenset((
-    "mask_empty", "volume_small", "volume_large", "touches_border", "check", "unreliable",
+    "mask_empty", "volume_small", "volume_large", CUT, COARSE, "check", "unreliable",
     *(f"{name}_{what}" for name in LABELS for what in ("missing", "fragmented")),
 ))  # fmt: skip
+# By the code of a finding.
+Words = dict[str, str]
 _CORNERS = ndimage.generate_binary_structure(3, 3)
 
 
@@ -36,7 +44,7 @@ class LabelMeasures:
     bounding_box_mm : (float, float, float) or None
         Edges along the volume's axes (right, anterior, superior); None if there is no voxel.
     length_mm : float or None
-        Extent along the longest principal axis of the voxels, edge to edge.
+        Extent of the voxels along their longest principal axis, corner to corner.
     """
 
     volume_mm3: float
@@ -61,6 +69,10 @@ class Measures:
         Of a head: (L - R) / ((L + R) / 2) of the totals, in per cent.
     share_of_brain_percent : float or None
         Of a head: both hippocampi against the localiser's estimate of the brain's volume.
+    too_small : dict
+        Why volumes come out too small, by whose: ``left`` and ``right`` of a head, ``total``. Each
+        has words by the code of the finding, `CUT` or `COARSE`; empty where nothing is known to
+        speak for it.
     """
 
     anterior: LabelMeasures
@@ -72,13 +84,19 @@ class Measures:
     sides: dict[str, dict[str, LabelMeasures]] = field(default_factory=dict)
     asymmetry_percent: float | None = None
     share_of_brain_percent: float | None = None
+    too_small: dict[str, Words] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """As it stands in exports and in the API."""
         return asdict(self)
 
 
-def measure(labels: NDArray[np.uint8], affine: NDArray[np.float64]) -> Measures:
+def measure(
+    labels: NDArray[np.uint8],
+    affine: NDArray[np.float64],
+    extent: Extent | None = None,
+    window: dict[str, Any] | None = None,
+) -> Measures:
     """Measure both labels and the whole hippocampus.
 
     Parameters
@@ -87,10 +105,15 @@ def measure(labels: NDArray[np.uint8], affine: NDArray[np.float64]) -> Measures:
         Shape (X, Y, Z), RAS+.
     affine
         Indices of ``labels`` to mm.
+    extent
+        `core.edges.content_extent` of the image; all of it where that is not known.
+    window
+        What the network looked at, of one side of a head: see `core.edges.faces_looked_beyond`.
     """
     parts = {name: _measure(labels == value, affine) for name, value in LABELS.items()}
     total = _measure(labels > 0, affine)
     share = 100 * parts["anterior"].voxels / total.voxels if total.voxels else None
+    flaws = _flaws(labels > 0, affine, extent or whole(labels.shape), window)
     return Measures(
         anterior=parts["anterior"],
         posterior=parts["posterior"],
@@ -98,29 +121,185 @@ def measure(labels: NDArray[np.uint8], affine: NDArray[np.float64]) -> Measures:
         anterior_share_percent=share,
         voxel_mm3=float(abs(np.linalg.det(affine[:3, :3]))),
         side=SIDE_ON_A_CROP,
+        too_small={"total": flaws} if flaws else {},
     )
 
 
-def measure_head(
-    labels: NDArray[np.uint8], affine: NDArray[np.float64], head: dict[str, Any]
-) -> Measures:
-    """Measure both hippocampi of a head.
+@dataclass(frozen=True)
+class Appraisal:
+    """What a head's labels measure, and what is to be said of them.
+
+    Attributes
+    ----------
+    measures : Measures
+    judgement : Judgement
+    findings : tuple of Finding
+        The judgement first, then those of each side's mask.
+    """
+
+    measures: Measures
+    judgement: Judgement
+    findings: tuple[Finding, ...]
+
+
+def appraise_head(
+    labels: NDArray[np.uint8],
+    affine: NDArray[np.float64],
+    head: dict[str, Any],
+    extent: Extent | None = None,
+) -> Appraisal:
+    """Measure both hippocampi of a head and judge them, as they are now.
 
     Parameters
     ----------
+    labels, affine, extent
+        As for `measure`.
     head
-        `core.heads.Head.as_dict`.
+        `core.heads.Head.as_dict`; what it says of a confidence is not read.
     """
-    labels, affine = _cut(labels, affine)
-    both = measure(labels, affine)
-    sides = {}
-    for name, part in _halves(labels, affine, head).items():
-        one = measure(part, affine)
-        sides[name] = {"anterior": one.anterior, "posterior": one.posterior, "total": one.total}
+    extent = extent or whole(labels.shape)
+    box = box_around(labels)
+    if box is not None:
+        labels, affine, extent = labels[box], cut_affine(affine, box), shifted(extent, box)
+    parts = halves(labels, affine, head)
+    of_sides = {
+        name: measure(part, affine, extent, head["sides"][name].get("box"))
+        for name, part in parts.items()
+    }
+    too_small = {n: m.too_small["total"] for n, m in of_sides.items() if m.too_small}
+    judgement = judge(parts, affine, head, _reasons(too_small))
+    findings = _of_judgement(judgement)
+    for name, part in parts.items():
+        findings += [
+            Finding(f.level, f.code, f"{name.capitalize()}: {f.message}")
+            for f in assess(part, of_sides[name], f"{name} hippocampus")
+        ]
+    both = measure(labels, affine, extent)
+    return Appraisal(_of_head(both, of_sides, head, too_small), judgement, tuple(findings))
+
+
+def measure_head(
+    labels: NDArray[np.uint8],
+    affine: NDArray[np.float64],
+    head: dict[str, Any],
+    extent: Extent | None = None,
+) -> Measures:
+    """The measures of `appraise_head`."""
+    return appraise_head(labels, affine, head, extent).measures
+
+
+def assess_head(
+    labels: NDArray[np.uint8],
+    affine: NDArray[np.float64],
+    head: dict[str, Any],
+    extent: Extent | None = None,
+) -> list[Finding]:
+    """The findings of `appraise_head`."""
+    return list(appraise_head(labels, affine, head, extent).findings)
+
+
+def assess(
+    labels: NDArray[np.uint8], measures: Measures, whose: str = "hippocampus"
+) -> list[Finding]:
+    """What about the mask asks for a look before it is used; its codes are `MASK_CODES`.
+
+    Parameters
+    ----------
+    whose
+        What it is a mask of, in words.
+    """
+    checks = (_missing, _fragments, _implausible)
+    findings = [f for check in checks for f in check(labels, measures)]
+    flaws = measures.too_small.get("total", {})
+    if words := flaws.get(CUT):
+        findings.append(Finding(
+            "warning", CUT,
+            f"{_naming(words, whose).capitalize()}: what lies outside is not measured, and the "
+            "volume comes out too small.",
+        ))  # fmt: skip
+    if words := flaws.get(COARSE):
+        findings.append(Finding(
+            "warning", COARSE,
+            f"{words.capitalize()}: the volume comes out too small, often by more than 10 %.",
+        ))  # fmt: skip
+    return findings
+
+
+def why_too_small(measures: dict[str, Any], whose: str = "total") -> str:
+    """In words for a table, or nothing.
+
+    Parameters
+    ----------
+    measures
+        `Measures.as_dict`, also of a case that was kept before this was judged.
+    whose
+        ``left`` or ``right`` of a head; ``total``.
+    """
+    words = measures.get("too_small", {}).get(whose, {}).values()
+    return f"too small: {'; '.join(words)}" if words else ""
+
+
+def _flaws(
+    inside: NDArray[np.bool_],
+    affine: NDArray[np.float64],
+    extent: Extent,
+    window: dict[str, Any] | None,
+) -> Words:
+    """Why the volume of a mask comes out too small."""
+    flaws = {}
+    faces = set(cut_faces(inside, affine, extent))
+    if window:
+        faces |= set(faces_looked_beyond(window, affine, extent))
+    if faces:
+        names = (name for pair in FACES for name in pair if name in faces)
+        flaws[CUT] = f"the image ends within it ({', '.join(names)})"
+    coarse = [
+        f"voxels of {mm:.1f} mm from {one} to {other}"
+        for mm, least_mm, (one, other) in zip(
+            voxel_sizes(affine), limits.COARSE_MM, FACES, strict=True
+        )
+        if mm > least_mm
+    ]
+    if coarse:
+        flaws[COARSE] = ", ".join(coarse)
+    return flaws
+
+
+def _naming(words: str, whose: str) -> str:
+    return words.replace(" it ", f" the {whose} ")
+
+
+def _reasons(too_small: dict[str, Words]) -> list[str]:
+    """The same for the judgement of a head."""
+    cut = [
+        _naming(words[CUT], f"{name} hippocampus")
+        for name, words in too_small.items()
+        if CUT in words
+    ]
+    coarse = {words[COARSE] for words in too_small.values() if COARSE in words}
+    return [*cut, *(f"{words}: volumes come out too small" for words in coarse)]
+
+
+def _of_head(
+    both: Measures, of_sides: dict[str, Measures], head: dict[str, Any], too_small: dict[str, Words]
+) -> Measures:
+    sides = {
+        name: {"anterior": one.anterior, "posterior": one.posterior, "total": one.total}
+        for name, one in of_sides.items()
+    }
     asymmetry = None
     if len(sides) == len(SIDES) and both.total.volume_mm3:
         left, right = (sides[name]["total"].volume_mm3 for name in SIDES)
         asymmetry = 100 * (left - right) / ((left + right) / 2)
+    if too_small:
+        total: Words = {}
+        for name, flaws in too_small.items():
+            if CUT in flaws:
+                before = f"{total[CUT]}, " if CUT in total else ""
+                total[CUT] = f"{before}{name}: {flaws[CUT]}"
+            if COARSE in flaws:
+                total[COARSE] = flaws[COARSE]
+        too_small = too_small | {"total": total}
     brain_mm3 = 1000 * head["brain_ml"]
     return replace(
         both,
@@ -128,52 +307,16 @@ def measure_head(
         sides=sides,
         asymmetry_percent=asymmetry,
         share_of_brain_percent=100 * both.total.volume_mm3 / brain_mm3 if brain_mm3 else None,
+        too_small=too_small,
     )
 
 
-def assess_head(
-    labels: NDArray[np.uint8], affine: NDArray[np.float64], head: dict[str, Any]
-) -> list[Finding]:
-    """What asks for a look in a head: each side's mask, and how far both can be trusted."""
-    labels, affine = _cut(labels, affine)
-    findings = []
-    for name, part in _halves(labels, affine, head).items():
-        for finding in assess(part, measure(part, affine)):
-            message = f"{name.capitalize()}: {finding.message}"
-            findings.append(Finding(finding.level, finding.code, message))
-    if head["confidence"] != "high":
-        word = {"check": "Check the masks", "unreliable": "The masks are unreliable"}
-        reasons = "; ".join(head["reasons"])
-        message = f"{word[head['confidence']]}: {reasons}."
-        findings.insert(0, Finding("warning", head["confidence"], message))
-    return findings
-
-
-def _cut(
-    labels: NDArray[np.uint8], affine: NDArray[np.float64]
-) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """The part of a head that holds its labels, with a voxel around it where there is one."""
-    box = box_around(labels)
-    return (labels, affine) if box is None else (labels[box], cut_affine(affine, box))
-
-
-def _halves(
-    labels: NDArray[np.uint8], affine: NDArray[np.float64], head: dict[str, Any]
-) -> dict[str, NDArray[np.uint8]]:
-    """The labels of each side that was found."""
-    centres = {name: side["centre_mm"] for name, side in head["sides"].items()}
-    where = sides_of(labels.shape, affine, centres)
-    return {
-        name: np.where(where == number, labels, 0).astype(np.uint8)
-        for number, name in enumerate(SIDES, start=1)
-        if name in centres
-    }
-
-
-def assess(labels: NDArray[np.uint8], measures: Measures) -> list[Finding]:
-    """What about the mask asks for a look before it is used; its codes are `MASK_CODES`."""
-    checks = (_missing, _fragments, _implausible, _border)
-    return [f for check in checks for f in check(labels, measures)]
+def _of_judgement(judgement: Judgement) -> list[Finding]:
+    if judgement.confidence == "high":
+        return []
+    words = {"check": "Check the masks", "unreliable": "The masks are unreliable"}
+    message = f"{words[judgement.confidence]}: {'; '.join(judgement.reasons)}."
+    return [Finding("warning", judgement.confidence, message)]
 
 
 def _measure(inside: NDArray[np.bool_], affine: NDArray[np.float64]) -> LabelMeasures:
@@ -186,10 +329,11 @@ def _measure(inside: NDArray[np.bool_], affine: NDArray[np.float64]) -> LabelMea
     box = (indices.max(axis=0) - indices.min(axis=0) + 1) * edges
     points_mm = indices @ affine[:3, :3].T
     centred = points_mm - points_mm.mean(axis=0)
-    axis = np.linalg.eigh(centred.T @ centred)[1][:, -1]
-    along = centred @ axis
-    # From voxel centres to edges: one voxel's own extent along that axis.
-    length_mm = np.ptp(along) + float(np.abs(axis @ affine[:3, :3]).max())
+    # Of boxes, not of points: a voxel of edges e has the scatter of e e^T / 12 itself.
+    scatter = centred.T @ centred + count * affine[:3, :3] @ affine[:3, :3].T / 12
+    axis = np.linalg.eigh(scatter)[1][:, -1]
+    # From voxel centres to corners: the extent of one voxel along that axis.
+    length_mm = np.ptp(centred @ axis) + float(np.abs(axis @ affine[:3, :3]).sum())
     return LabelMeasures(
         volume_mm3=volume_mm3,
         volume_ml=volume_mm3 / 1000,
@@ -242,16 +386,4 @@ def _implausible(labels: NDArray[np.uint8], measures: Measures) -> list[Finding]
         f"The hippocampus measures {volume:,.0f} mm\N{SUPERSCRIPT THREE}, unusually {word}: "
         f"{low:,.0f} to {high:,.0f} mm\N{SUPERSCRIPT THREE} is expected. Check the mask and "
         "the voxel size.",
-    )]  # fmt: skip
-
-
-def _border(labels: NDArray[np.uint8], measures: Measures) -> list[Finding]:
-    inside = labels > 0
-    faces = [inside.take(end, axis) for axis in range(3) for end in (0, -1)]
-    if not any(face.any() for face in faces):
-        return []
-    return [Finding(
-        "warning", "touches_border",
-        "The mask touches the border of the image: part of the hippocampus may lie outside, "
-        "and its volume would be too small.",
     )]  # fmt: skip

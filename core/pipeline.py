@@ -1,8 +1,8 @@
 """A file in, an analysis out: the one way that the page, the API and the command line take."""
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,10 +10,11 @@ from loguru import logger
 
 from core import contrast, limits, nifti, volume
 from core.drift import Values, features_of
+from core.edges import Extent, content_extent
 from core.errors import ComputeError
 from core.findings import Finding
 from core.intake import Source, vetted
-from core.measure import Measures, assess, assess_head, measure, measure_head
+from core.measure import Measures, appraise_head, assess, measure
 from core.predictor.predictor import Predictor
 from core.segmentation import Segmentation
 from core.volume import from_ras
@@ -62,6 +63,8 @@ class Analysis:
         The mask as ``.nii.gz``.
     timings_s : dict of str to float
         Seconds by step, with their ``total``.
+    extent : Extent
+        The part of the scan within its padding, RAS+.
     """
 
     segmentation: Segmentation
@@ -71,6 +74,7 @@ class Analysis:
     size_bytes: int
     mask_file: bytes
     timings_s: dict[str, float]
+    extent: Extent
 
     @property
     def features(self) -> Values | None:
@@ -100,6 +104,7 @@ class Analysis:
                 "spacing_mm": list(header.spacing_mm),
                 "orientation": header.orientation,
                 "oblique_deg": header.oblique_deg,
+                "content_extent": [list(ends) for ends in self.extent],
             },
             "head": self.segmentation.head.as_dict() if self.segmentation.head else None,
             "model": self.segmentation.model.as_dict(),
@@ -166,17 +171,8 @@ def _analysis(
             segmentation = predictor.segment(image, caller.gone)
             marks.append(clock())
             caller.on_step("measure")
-            labels, affine = segmentation.labels, image.affine
-            if segmentation.head is None:
-                measures = measure(labels, affine)
-                of_mask = assess(labels, measures)
-                of_mask += contrast.crop_findings(image.data, image.spacing_mm)
-            else:
-                head = segmentation.head.as_dict()
-                measures = measure_head(labels, affine, head)
-                of_mask = assess_head(labels, affine, head)
-                if not segmentation.head.is_t1:
-                    of_mask.append(contrast.contrast_finding())
+            extent = content_extent(image.voxels.stored)
+            segmentation, measures, of_mask = _appraised(segmentation, extent)
             findings = (*image.findings, *of_mask)
             mask_file = segmentation.mask_file()
     marks.append(clock())
@@ -192,5 +188,21 @@ def _analysis(
     }
     return Analysis(
         segmentation, measures, findings, file.sha256, file.size_bytes,
-        mask_file, {k: round(v, 4) for k, v in timings_s.items()},
+        mask_file, {k: round(v, 4) for k, v in timings_s.items()}, extent,
     )  # fmt: skip
+
+
+def _appraised(
+    made: Segmentation, extent: Extent
+) -> tuple[Segmentation, Measures, Sequence[Finding]]:
+    """A segmentation that is judged, its measures and what is to be said of it."""
+    labels, affine = made.labels, made.volume.affine
+    if made.head is None:
+        measures = measure(labels, affine, extent)
+        of_scan = contrast.crop_findings(made.volume.data, made.volume.spacing_mm)
+        return made, measures, assess(labels, measures) + of_scan
+    found = appraise_head(labels, affine, made.head.as_dict(), extent)
+    word, reasons = found.judgement.confidence, found.judgement.reasons
+    judged = replace(made, head=replace(made.head, confidence=word, reasons=reasons))
+    of_scan = [] if made.head.is_t1 else [contrast.contrast_finding()]
+    return judged, found.measures, [*found.findings, *of_scan]

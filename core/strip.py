@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from core.case import Case, CaseImages
 from core.colours import LABEL_COLOURS
 from core.limits import MAX_CROP_MM
+from core.measure import why_too_small
 from core.pipeline import NOTICE
 from core.segmentation import LABELS
 from core.volume import box_around, cut_affine
@@ -28,6 +29,7 @@ _COLUMNS = 6
 _MARGIN_MM = 20.0
 _DPI = 150
 _WIDTH_IN = 12.0
+_REMARK_COLOUR = "#ffe08a"
 # Name, axis that is cut, axes drawn across and up, letters at their two ends.
 _VIEWS = (
     ("Coronal", 1, 0, 2, "LR", "IS"),
@@ -49,9 +51,10 @@ def strip_png(case: Case, images: CaseImages, convention: Convention) -> bytes:
     heights = [extents[up] / extents[across] for _, _, across, up, _, _ in _VIEWS]
     figure = Figure(figsize=(_WIDTH_IN, 2.0 * sum(heights) + 1.0), dpi=_DPI, facecolor="black")
     FigureCanvasAgg(figure)
+    remark = why_too_small(case.report["measures"])
     grid = figure.add_gridspec(
-        3, _COLUMNS, height_ratios=heights, left=0.02, right=0.98, top=0.95, bottom=0.055,
-        wspace=0.06, hspace=0.12,
+        3, _COLUMNS, height_ratios=heights, left=0.02, right=0.98, top=0.95,
+        bottom=0.08 if remark else 0.055, wspace=0.06, hspace=0.12,
     )  # fmt: skip
     for row, (name, cut, across, up, side_letters, up_letters) in enumerate(_VIEWS):
         mirrored = across == 0 and convention == "radiological"
@@ -170,5 +173,7 @@ def _write_captions(figure: Figure, case: Case, convention: Convention) -> None:
         0.98, 0.985, f"{case.id}   HippoView model {model['version']} ({model['name']})",
         color="white", fontsize=9, ha="right", va="top",
     )  # fmt: skip
+    if remark := why_too_small(case.report["measures"]):
+        figure.text(0.02, 0.038, f"Volume {remark}", color=_REMARK_COLOUR, fontsize=9)
     figure.text(0.02, 0.012, CONVENTION_WORDS[convention], color="white", fontsize=9)
     figure.text(0.98, 0.012, NOTICE, color="white", fontsize=9, ha="right")

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from core.case import MODEL_MASK, REVIEW_STATES, CaseRow
+from core.case import REVIEW_STATES, CaseRow
 
 ANY = "all"
 WITH_WARNINGS = "with warnings"
@@ -24,8 +24,7 @@ class Filter:
     Attributes
     ----------
     kind : str
-        `ANY`, `WITH_WARNINGS`, a review's state, or `UNRELIABLE`: heads with that confidence whose
-        mask is still the model's.
+        `ANY`, `WITH_WARNINGS`, a review's state, or `UNRELIABLE`: heads with that confidence.
     first_day, last_day : str
         ISO 8601 dates, inclusive, of the segmentation in UTC; empty for no bound.
     least_mm3, most_mm3 : float or None
@@ -44,7 +43,7 @@ class Filter:
         of_kind = {
             ANY: True,
             WITH_WARNINGS: row.warning_count > 0,
-            UNRELIABLE: row.confidence == "unreliable" and row.mask_version == MODEL_MASK,
+            UNRELIABLE: row.confidence == "unreliable",
         }
         return (
             of_kind.get(self.kind, row.review == self.kind)

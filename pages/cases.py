@@ -112,6 +112,7 @@ with listing:
                     "Total (mm³)": round(r.total_mm3),
                     "Warnings": r.warning_count,
                     "Confidence": r.confidence,
+                    "Volumes": r.too_small,
                     "Mask": f"version {r.mask_version}" if r.mask_version else "model",
                     "Model": r.model_version,
                 }

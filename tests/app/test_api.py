@@ -78,8 +78,11 @@ def test_predict_gives_the_measures_as_json_when_asked(client):
 
 
 def test_warnings_stand_in_the_header(client):
-    narrow = as_bytes(image(np.asarray(example().dataobj)[:, :, 8:], example().affine))
-    assert "touches_border" in send(client, narrow).headers["x-warnings"].split(",")
+    narrow = as_bytes(image(np.asarray(example().dataobj)[:, :, 12:], example().affine))
+    headers = send(client, narrow).headers
+    assert "touches_border" in headers["x-warnings"].split(",")
+    assert headers["x-volume-remark"].startswith("too small: the image ends within it (")
+    assert "x-volume-remark" not in send(client, SCAN).headers
 
 
 def test_twenty_real_cases_reach_a_dice_of_088(client, task04):

@@ -12,7 +12,8 @@ from core.mesh import label_surfaces, ply, surface
 from core.strip import labels_png, strip_png
 from tests.scans import noise
 
-CASE = Case("HV-TEST01", "a", "2026-11-23T12:00:00+00:00", {"model": {"version": "1", "name": "m"}})
+REPORT = {"model": {"version": "1", "name": "m"}, "measures": {}}
+CASE = Case("HV-TEST01", "a", "2026-11-23T12:00:00+00:00", REPORT)
 
 
 def ball(shape=(35, 50, 35), centre=(17, 25, 17), radius=9.0) -> np.ndarray:

@@ -1,0 +1,114 @@
+"""How far a head's masks can be trusted: what the search saw, and the masks as they are now."""
+
+import numpy as np
+import pytest
+
+from core.heads import fingerprint
+from core.measure import appraise_head, assess_head
+
+AFFINE = np.eye(4)
+AFFINE[:3, 3] = -60
+
+
+def two(left=(12, 30, 12), right=(12, 30, 12)) -> np.ndarray:
+    labels = np.zeros((120, 120, 120), np.uint8)
+    for x0, (x, y, z) in ((24, left), (84, right)):
+        labels[x0 : x0 + x, 45 : 45 + y, 40 : 40 + z] = 1
+        labels[x0 : x0 + x, 60 : 45 + y, 40 : 40 + z] = 2
+    return labels
+
+
+def part(labels: np.ndarray, name: str) -> np.ndarray:
+    half = np.zeros_like(labels)
+    where = slice(0, 60) if name == "left" else slice(60, None)
+    half[where] = labels[where]
+    return half
+
+
+def head(model: np.ndarray, *, off_mm=5.0, **left) -> dict:
+    """A head as it is kept, with masks that the model made."""
+    sides = {
+        name: {
+            "centre_mm": (x, 0, -14), "found_mm": (x, 0, -14), "peak": 0.9, "agreement": 0.95,
+            "certainty": 0.9, "pointed": False, "model_mask": fingerprint(part(model, name)),
+        }
+        for name, x in (("left", -30), ("right", 30))
+    }  # fmt: skip
+    sides["left"] |= left
+    return {
+        "sides": sides, "brain_ml": 1200.0, "confidence": "unreliable", "scale": 1.0,
+        "off_mm": off_mm, "reasons": ["the left one measures 610 mm³"],
+    }  # fmt: skip
+
+
+def judged(labels: np.ndarray, known: dict) -> tuple[str, tuple[str, ...]]:
+    found = appraise_head(labels, AFFINE, known).judgement
+    return found.confidence, found.reasons
+
+
+def test_a_good_head_is_trusted():
+    assert judged(two(), head(two())) == ("high", ())
+    assert assess_head(two(), AFFINE, head(two())) == []
+
+
+@pytest.mark.parametrize(
+    ("left", "words"),
+    [
+        ({"agreement": 0.6}, "two looks at the left one agree to 0.60"),
+        ({"peak": 0.2}, "the left one was hard to find"),
+        ({"centre_mm": (-30, 9, -14)}, "the left mask lies 9 mm from where"),
+    ],
+)  # fmt: skip
+def test_what_the_model_doubted_of_its_mask_ends_where_a_person_drew_another(left, words):
+    small = two(left=(12, 30, 11))
+    known = head(small, **left)
+    word, reasons = judged(small, known)
+    assert word == "unreliable"
+    assert words in reasons[0]
+    assert judged(two(), known) == ("high", ())
+    # It holds for the side that nobody changed.
+    word, reasons = judged(np.where(part(two(), "right") > 0, 1, small).astype(np.uint8), known)
+    assert words in reasons[0]
+
+
+def test_the_volumes_are_those_of_the_mask_that_is_now():
+    small = two(left=(6, 20, 5))
+    word, reasons = judged(small, head(small))
+    assert (word, reasons[0]) == ("unreliable", "the left one measures 600 mm³")
+    assert any("the sides differ by 151 %" in reason for reason in reasons)
+    assert judged(two(), head(small)) == ("high", ())
+    word, reasons = judged(small, head(two()))
+    assert (word, reasons[0]) == ("unreliable", "the left one measures 600 mm³")
+
+
+def test_a_mask_that_was_drawn_too_near_to_the_other_is_said():
+    drawn = np.roll(part(two(left=(12, 30, 11)), "left"), 22, 0)
+    near = drawn | part(two(), "right")
+    word, reasons = judged(near, head(two()))
+    assert (word, reasons) == ("check", ("the two lie 39 mm apart",))
+
+
+@pytest.mark.parametrize("off_mm", [12.0, None])
+def test_a_header_that_fits_no_head_is_doubted_whoever_drew_the_mask(off_mm):
+    word, reasons = judged(two(), head(two(left=(12, 30, 11)), off_mm=off_mm))
+    assert (word, len(reasons)) == ("unreliable", 1)
+    assert "as its header says" in reasons[0]
+
+
+def test_a_head_from_before_keeps_what_its_search_saw():
+    old = head(two(), peak=0.2)
+    for key in ("scale", "off_mm"):
+        del old[key]
+    for side in old["sides"].values():
+        del side["model_mask"]
+    assert judged(two(), old) == ("high", ())
+    misfit = "it does not look like a head that lies as its header says"
+    word, reasons = judged(two(), old | {"reasons": [misfit, "the sides differ by 120 %"]})
+    assert (word, reasons) == ("unreliable", (misfit,))
+
+
+def test_a_side_that_was_not_found_is_said():
+    known = head(two())
+    del known["sides"]["right"]
+    word, reasons = judged(part(two(), "left"), known)
+    assert (word, reasons) == ("unreliable", ("no right hippocampus was found",))
