@@ -12,6 +12,7 @@ from starlette.middleware import Middleware
 from starlette.routing import Mount
 
 from app import auth
+from app.allocator import give_memory_back
 from app.api import make_api
 from app.services import services
 from app.visitor import VisitorCookie
@@ -48,6 +49,7 @@ def run(settings: Settings) -> None:
     HippoViewError
         The storage cannot be used; nothing was served.
     """
+    give_memory_back()
     open_storage(settings)
     logger.info("HippoView serves on http://{}:{}", settings.address, settings.port)
     if not settings.on_loopback:
