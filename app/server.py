@@ -13,6 +13,7 @@ from starlette.middleware import Middleware
 from starlette.routing import Mount
 
 from app import auth
+from app.allocator import give_memory_back
 from app.api import make_api
 from app.bodies import Bodies, PageUploads, kinds_of_bodies
 from app.services import services
@@ -74,6 +75,7 @@ def run(settings: Settings) -> None:
     HippoViewError
         The storage cannot be used; nothing was served.
     """
+    give_memory_back()
     open_storage(settings)
     logger.info("HippoView serves on http://{}:{}", settings.address, settings.port)
     if not settings.on_loopback:

@@ -159,6 +159,11 @@ class Services:
             comment=f"Segmented {side} where pointed at",
         )  # fmt: skip
 
+    def delete_case(self, case_id: str) -> None:
+        """Take a case off the list, and what the viewer keeps of it off the disk."""
+        self.cases.delete(case_id)
+        self.viewer_files.forget(case_id)
+
     def promote(self, number: int) -> None:
         """Put a model version into service; requests go on meanwhile.
 
@@ -242,7 +247,8 @@ def services() -> Services:
     shared = Services(
         settings, predictors, cases, Corrections(engine, storage, cases), storage, registry, jobs,
         Datasets(storage), accounts, incoming, lost,
-        link_secret=secrets.token_bytes(32), viewer_files=ViewerFiles(cases),
+        link_secret=secrets.token_bytes(32),
+        viewer_files=ViewerFiles(cases, settings.data_dir / "viewed"),
     )  # fmt: skip
     threading.Thread(target=_warm_up, args=(shared,), name="warm-up", daemon=True).start()
     care = (

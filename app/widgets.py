@@ -98,7 +98,7 @@ def show_case(shared: Services, case_id: str, on_next: Callable[[], None] | None
             _measures(case)
         with st.container():
             _warnings(case)
-        _downloads(shared, case, images, mask)
+        _downloads(shared, case, mask)
     with st.container():
         mask_table(shared, case)
     _strip(case, images)
@@ -210,13 +210,22 @@ def _warnings(case: Case) -> None:
             st.info(finding["message"], icon=":material/info:")
 
 
-def _downloads(shared: Services, case: Case, images: CaseImages, mask: bytes) -> None:
-    surfaces = ply(label_surfaces(images.labels, images.affine))
+def _surfaces_file(shared: Services, case: Case) -> bytes:
+    images = shared.viewer_files.images(case.id, case.mask_version)
+    return ply(label_surfaces(images.labels, images.affine))
+
+
+def _downloads(shared: Services, case: Case, mask: bytes) -> None:
     files: list[tuple[str, bytes | Callable[[], bytes], str, str]] = [
         ("Mask (.nii.gz)", mask, "mask.nii.gz", "application/gzip"),
         ("Measures (.csv)", report_csv(case), "measures.csv", "text/csv"),
         ("Measures (.json)", report_json(case), "measures.json", "application/json"),
-        ("Surfaces (.ply)", surfaces, "surfaces.ply", "application/octet-stream"),
+        (
+            "Surfaces (.ply)",
+            partial(_surfaces_file, shared, case),
+            "surfaces.ply",
+            "application/octet-stream",
+        ),
     ]
     if case.report.get("head"):
         files += [
@@ -328,4 +337,4 @@ def _label_picture(_shared: Services) -> bytes:
     analysis = _shared.analyse(io.BytesIO(example_file()), "page", Caller())
     segmentation = analysis.segmentation
     volume = segmentation.volume
-    return labels_png(CaseImages(volume.data, segmentation.labels, volume.affine))
+    return labels_png(CaseImages(volume.voxels, segmentation.labels, volume.affine))

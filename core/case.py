@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from core import limits
 from core.measure import why_too_small
+from core.voxels import Voxels
 
 # Number of the mask that the model made; those that people draw count from 1.
 MODEL_MASK = 0
@@ -89,9 +90,19 @@ class CaseRow:
 class CaseImages:
     """A case's scan and labels, both RAS+, shape (X, Y, Z), with their affine."""
 
-    values: NDArray[np.float32]
+    voxels: Voxels
     labels: NDArray[np.uint8]
     affine: NDArray[np.float64]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Voxels along right, anterior, superior."""
+        return self.voxels.shape
+
+    @property
+    def values(self) -> NDArray[np.float32]:
+        """All values, for crops: of a head, read the part that is needed."""
+        return self.voxels.read_float32()
 
 
 def warning_count(report: dict[str, Any]) -> int:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import numpy as np
 from sqlalchemy import Engine, Row, and_, func, select
 
 from core import limits, nifti
@@ -33,6 +32,7 @@ from core.pipeline import Analysis
 from core.sides import sides_file
 from core.storage import Storage, missing_file
 from core.volume import ras_affine, to_ras
+from core.voxels import with_background
 
 # No I, L, O, U: a case id is read aloud and typed by hand.
 _ID_LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -169,11 +169,10 @@ class Cases:
         mask = self.mask_file(case_id, version)
         raw = gzip.decompress(self._storage.read(f"{folder_of(case_id)}/{IMAGE}"))
         header = parse_header(raw[:LARGEST_HEADER_BYTES])
-        values = to_ras(nifti.values_of(raw, header), header).astype(np.float32)
+        stored = nifti.stored_of(raw, header)
         labels = to_ras(nifti.read_mask(mask), header)
-        finite = np.isfinite(values)
-        values = np.where(finite, values, values[finite].min())
-        return CaseImages(values, labels, ras_affine(header))
+        turned = stored.with_stored(to_ras(stored.stored, header))
+        return CaseImages(with_background(turned), labels, ras_affine(header))
 
     def sides_file(self, case_id: str) -> bytes:
         """Of a head, the newest mask with values of its own for left and right.

@@ -123,6 +123,14 @@ LABEL_MAP_EQUAL_NEIGHBOURS = 0.5
 LABEL_MAP_SLAB_VOXELS = 1_000_000
 LABEL_MAP_SLABS = 9
 
+# Voxels that the viewer gets, 330 x 330 x 330; larger scans are reduced for it. The graphics card
+# holds a voxel of the scan and one of the labels in 4 bytes each, the page 3 to 5 more: 0.4 GiB.
+MAX_VIEWER_VOXELS = 36_000_000
+
+# On the disk, for cases that are looked at: unpacked scans and what the browser fetches. A head
+# takes 40 MiB, one of 512 x 512 x 512 half a GiB.
+MAX_VIEWER_CACHE_BYTES = 2048 * MIB
+
 # Requests that may wait for one device before the next is refused.
 DEFAULT_QUEUE_SIZE = 16
 

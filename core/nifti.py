@@ -24,8 +24,8 @@ _INTENT_LABEL = 1002
 _PACKED_AT_ONCE = 4_000_000  # voxels
 
 
-def values_of(clean_file: bytes, header: Header) -> NDArray[np.float64]:
-    """Voxel values, scaled, along the file's own axes, shape (X, Y, Z).
+def stored_of(clean_file: bytes, header: Header) -> Voxels:
+    """The voxels of a file of ours, along its own axes.
 
     Parameters
     ----------
@@ -34,9 +34,12 @@ def values_of(clean_file: bytes, header: Header) -> NDArray[np.float64]:
     """
     count = int(np.prod(header.shape, dtype=np.int64))
     stored = np.frombuffer(clean_file, header.dtype, count, header.clean_offset)
-    with np.errstate(over="ignore", invalid="ignore"):
-        values = stored.astype(np.float64) * header.slope + header.inter
-    return values.reshape(header.shape, order="F")
+    return Voxels(stored.reshape(header.shape, order="F"), header.slope, header.inter)
+
+
+def values_of(clean_file: bytes, header: Header) -> NDArray[np.float64]:
+    """The values of a file of ours, scaled, along its own axes, shape (X, Y, Z)."""
+    return stored_of(clean_file, header).read()
 
 
 def mask_bytes(

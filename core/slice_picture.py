@@ -44,8 +44,10 @@ def slice_png(
         Of the labels, from 0 to 1.
     """
     across, up = _DRAWN[axis]
-    grey = np.take(images.values, index, axis).T  # rows: up, columns: across
-    labels = np.take(images.labels, index, axis).T
+    place = tuple(slice(index, index + 1) if a == axis else slice(None) for a in range(3))
+    box = (place[0], place[1], place[2])
+    grey = images.voxels.read_float32(box).squeeze(axis).T  # rows: up, columns: across
+    labels = images.labels[box].squeeze(axis).T
     picture = _blended(grey, labels, window, opacity)[::-1]
     letters = [*_ENDS[across], *_ENDS[up]]
     if across == 0 and convention == "radiological":

@@ -88,16 +88,17 @@ def labels_png(images: CaseImages) -> bytes:
     """Both labels filled and named on the sagittal slice that shows most of them."""
     inside = images.labels > 0
     index = int(inside.sum(axis=(1, 2)).argmax())
+    values = images.values
     spacing = voxel_sizes(images.affine)
-    width, height = (np.array(images.values.shape) * spacing)[1:]
+    width, height = (np.array(images.shape) * spacing)[1:]
     extent = (0.0, float(width), 0.0, float(height))
     figure = Figure(figsize=(4.6, 4.6 * height / width), dpi=_DPI, facecolor="black")
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
-    low, high = np.percentile(images.values, (2, 98))
+    low, high = np.percentile(values, (2, 98))
     axes.imshow(
-        images.values[index].T, cmap="gray", vmin=low, vmax=high, origin="lower", extent=extent,
+        values[index].T, cmap="gray", vmin=low, vmax=high, origin="lower", extent=extent,
         interpolation="bilinear",
     )  # fmt: skip
     labels = images.labels[index].T
@@ -118,16 +119,13 @@ def _near_the_mask(
     images: CaseImages,
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.float64]]:
     """Of a head, the part around both hippocampi; a crop whole."""
-    values, labels, affine = images.values, images.labels, images.affine
+    labels, affine, box = images.labels, images.affine, None
     spacing = voxel_sizes(affine)
-    if max(np.array(values.shape) * spacing) <= MAX_CROP_MM:
-        return values, labels, affine
-    box = box_around(labels, int(_MARGIN_MM / min(spacing)))
-    return (
-        (values, labels, affine)
-        if box is None
-        else (values[box], labels[box], cut_affine(affine, box))
-    )
+    if max(np.array(images.shape) * spacing) > MAX_CROP_MM:
+        box = box_around(labels, int(_MARGIN_MM / min(spacing)))
+    if box is None:
+        return images.values, labels, affine
+    return images.voxels.read_float32(box), labels[box], cut_affine(affine, box)
 
 
 def _slices(labels: NDArray[np.uint8], axis: int) -> list[int]:

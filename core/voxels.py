@@ -87,8 +87,16 @@ class Voxels:
         """The same numbers seen along other axes."""
         return replace(self, stored=stored)
 
-    def slabs(self, voxels: int = SLAB_VOXELS, step: int = 1) -> Iterator[Box]:
-        """Boxes that cover all, in the order of the memory, each of about so many voxels.
+    def sample(self, most: int) -> NDArray[np.float64]:
+        """The values of voxels spread evenly, about so many."""
+        every = max(1, round((self.stored.size / most) ** (1 / 3)))
+        thin = slice(None, None, every)
+        return self.read((thin, thin, thin)).ravel()
+
+    def slabs(
+        self, voxels: int = SLAB_VOXELS, step: int = 1, axis: int | None = None
+    ) -> Iterator[Box]:
+        """Boxes that cover all, one after the other, each of about so many voxels.
 
         What a box read of a mapped file leaves the memory with the next.
 
@@ -96,8 +104,10 @@ class Voxels:
         ----------
         step
             Voxels along the axis that is cut of which each box holds a multiple, if it can.
+        axis
+            That is cut; left out, that of the memory's order, which is read fastest.
         """
-        axis = self.slowest_axis
+        axis = self.slowest_axis if axis is None else axis
         count = self.shape[axis]
         across = max(1, self.stored.size // count)
         thickness = max(1, voxels // across // step) * step
@@ -167,6 +177,26 @@ def _means(values: NDArray[np.float32], axis: int, factor: int) -> NDArray[np.fl
         total += along[start::factor]
     total /= np.float32(factor)
     return np.moveaxis(total, 0, axis)
+
+
+def with_background(voxels: Voxels) -> Voxels:
+    """Voxels of which the lowest finite value stands for what is not finite."""
+    low, _, bad = range_of(voxels)
+    return replace(voxels, background=low) if bad else voxels
+
+
+def is_whole(voxels: Voxels) -> bool:
+    """Whether all values are whole numbers."""
+    if voxels.stored.dtype.kind in "iu" and voxels.slope % 1 == 0 and voxels.inter % 1 == 0:
+        return True
+    return all(bool((voxels.read(box) % 1 == 0).all()) for box in voxels.slabs())
+
+
+def is_short(voxels: Voxels) -> bool:
+    """Whether all values are whole numbers of two bytes: most scanners store no others."""
+    low, high, bad = range_of(voxels)
+    short = np.iinfo(np.int16)
+    return short.min <= low and high <= short.max and not bad and is_whole(voxels)
 
 
 def opened(path: Path, header: Header) -> Voxels:

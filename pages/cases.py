@@ -23,7 +23,7 @@ def _select(case_id: str) -> None:
 
 
 def _delete(case_id: str) -> None:
-    cases.delete(case_id)
+    services().delete_case(case_id)
     st.query_params.pop("case", None)
     st.session_state["deleted"] = case_id
 

@@ -1,57 +1,85 @@
-"""The scan and the mask of a case as the viewer gets them, the latest kept in memory."""
+"""The scan and the mask of a case as the viewer gets them, the latest kept on the disk."""
 
 import functools
-import gzip
-import hashlib
+import math
+import zlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
+from app.viewer.kept import KeptFiles
+from core import limits, nifti, voxels
 from core.case import MODEL_MASK, CaseImages
 from core.cases import Cases
 from core.colours import LABEL_RGB
+from core.errors import NotFoundError
 from core.heads import sides_of
 from core.landmarks import landmarks
+from core.nifti_header import EXTENSION_FLAG, LARGEST_HEADER_BYTES, parse_header
 from core.pipeline import NOTICE
 from core.segmentation import LABELS
 from core.slice_picture import slice_png
 from core.strip import CONVENTION_WORDS, Convention
+from core.volume import box_around, cut_affine, ras_affine, to_ras
+from core.voxels import Voxels, block_means
 
 # Letters in a colour that stands out on black, grey and white.
 LETTER_RGB = (219, 26, 158)
-# A whole head takes 40 MiB here, a crop 0.3.
-_KEPT_CASES = 8
 # Percentiles of the scan's values that are drawn black and white.
 _WINDOWS = {"2 to 98 %": (2, 98), "all values": (0, 100), "soft, 0.5 to 90 %": (0.5, 90)}
 _SMALLEST_WINDOW = 1e-6
 _WINDOW_VOXELS = 500_000  # as good as all millions of a head
+_KEPT_ABOUTS = 64
+_CHUNK_BYTES = 1024 * 1024
+Factors = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
 class ViewerFile:
-    """One file for the browser, ``.nii.gz``, and the hash of its content."""
+    """One file for the browser, ``.nii.gz``, and the tag of its content."""
 
-    content: bytes
-    sha256: str
+    path: Path
+    etag: str
 
 
 class ViewerFiles:
     """Files of cases for the viewer.
 
     They are turned to RAS+, so that a voxel's numbers are the same in the viewer, on the page and
-    in the measures. A case's scan and the versions of its mask never change, so what is kept stays
-    true; whether a case still exists is for the caller to ask.
+    in the measures; a scan of more than `limits.MAX_VIEWER_VOXELS` is reduced. A case's scan and
+    the versions of its mask never change, so what is kept stays true; whether a case still exists
+    is for the caller to ask.
     """
 
-    def __init__(self, cases: Cases) -> None:
+    def __init__(self, cases: Cases, folder: Path) -> None:
         self._cases = cases
-        self.images = functools.lru_cache(_KEPT_CASES)(cases.images)
-        self.scan = functools.lru_cache(_KEPT_CASES)(self._scan)
-        self.mask = functools.lru_cache(2 * _KEPT_CASES)(self._mask)
-        self.about = functools.lru_cache(2 * _KEPT_CASES)(self._about)
+        self._kept = KeptFiles(folder, limits.MAX_VIEWER_CACHE_BYTES)
+        self.about = functools.lru_cache(_KEPT_ABOUTS)(self._about)
+
+    def images(self, case_id: str, version: int) -> CaseImages:
+        """Scan and labels of a case, read from the disk as they are needed."""
+        image = self._kept.path(case_id, "image.nii", lambda to: self._unpack_scan(case_id, to))
+        mask = self._kept.path(
+            case_id, f"labels-{version}.nii",
+            lambda to: _unpack(self._cases.mask_file(case_id, version), to),
+        )  # fmt: skip
+        labels, _ = _opened(mask)
+        found, affine = _opened(image)
+        return CaseImages(voxels.with_background(found), labels.stored, affine)
+
+    def scan(self, case_id: str) -> ViewerFile:
+        """The scan, reduced if it is larger than what the viewer takes."""
+        return self._file(case_id, "scan.nii.gz", lambda to: self._write_scan(case_id, to))
+
+    def mask(self, case_id: str, version: int) -> ViewerFile:
+        """A version of the mask, on the same grid."""
+        return self._file(
+            case_id, f"mask-{version}.nii.gz", lambda to: self._write_mask(case_id, version, to)
+        )
 
     def picture(
         self,
@@ -62,62 +90,165 @@ class ViewerFiles:
         convention: Convention,
         opacity: float,
     ) -> bytes:
-        """One slice as PNG, in the first window."""
+        """One slice as PNG, in the first window; ``index`` counts as `about` does."""
+        images = self.images(case_id, version)
+        factor = factors_of(images.shape, images.affine)[axis]
         window = self.about(case_id, version)["windows"][0]
         return slice_png(
-            self.images(case_id, version), axis, index, convention=convention, opacity=opacity,
+            images, axis, index * factor + factor // 2, convention=convention, opacity=opacity,
             window=(window["low"], window["high"]), letter_rgb=LETTER_RGB,
         )  # fmt: skip
 
-    def _scan(self, case_id: str) -> ViewerFile:
-        images: CaseImages = self.images(case_id, MODEL_MASK)
-        return _file(_short(images.values), images.affine)
+    def forget(self, case_id: str) -> None:
+        """Remove what is kept of a case."""
+        self._kept.forget(case_id)
 
-    def _mask(self, case_id: str, version: int) -> ViewerFile:
-        images: CaseImages = self.images(case_id, version)
-        return _file(images.labels.astype(np.uint8), images.affine)
+    def _unpack_scan(self, case_id: str, to: Path) -> None:
+        self._forget_deleted()
+        _unpack(self._cases.image_file(case_id), to)
+
+    def _forget_deleted(self) -> None:
+        """Remove what is kept of cases that left the list by another way than `forget`."""
+        for case_id in self._kept.case_ids():
+            try:
+                self._cases.get(case_id)
+            except NotFoundError:
+                self._kept.forget(case_id, wait=False)
+
+    def _file(self, case_id: str, name: str, make: Any) -> ViewerFile:
+        path = self._kept.path(case_id, name, make)
+        return ViewerFile(path, f'"{case_id}-{name}-{path.stat().st_size}"')
+
+    def _write_scan(self, case_id: str, to: Path) -> None:
+        images = self.images(case_id, MODEL_MASK)
+        factors = factors_of(images.shape, images.affine)
+        found = images.voxels
+        if factors != (1, 1, 1):
+            means = block_means(found, factors)
+            found = Voxels(means.round() if voxels.is_whole(found) else means)
+        _write(found, voxels.is_short(found), _reduced_affine(images.affine, factors), to)
+
+    def _write_mask(self, case_id: str, version: int, to: Path) -> None:
+        images = self.images(case_id, version)
+        factors = factors_of(images.shape, images.affine)
+        labels = Voxels(reduced_labels(images.labels, factors))
+        _write(labels, None, _reduced_affine(images.affine, factors), to)
 
     def _about(self, case_id: str, version: int) -> dict[str, Any]:
         """What the viewer needs to know of a case and a version of its mask beside the files."""
-        images: CaseImages = self.images(case_id, version)
-        head, where = self._cases.get(case_id).report.get("head"), None
-        if head:
-            centres = {name: side["centre_mm"] for name, side in head["sides"].items()}
-            where = sides_of(images.labels.shape, images.affine, centres)
-        values = images.values.ravel()
-        some = values[:: max(1, values.size // _WINDOW_VOXELS)]
-        some = np.append(some, [values.min(), values.max()])
+        images = self.images(case_id, version)
+        factors = factors_of(images.shape, images.affine)
+        head = self._cases.get(case_id).report.get("head")
+        low, high, _ = voxels.range_of(images.voxels)
+        some = np.append(images.voxels.sample(_WINDOW_VOXELS), [low, high])
         windows = []
         for name, percents in _WINDOWS.items():
             low, high = (float(v) for v in np.percentile(some, percents))
             windows.append({"name": name, "low": low, "high": max(high, low + _SMALLEST_WINDOW)})
+        shape = [n // f for n, f in zip(images.shape, factors, strict=True)]
         return {
             "labels": [
                 {"name": name, "value": value, "rgb": list(LABEL_RGB[name])}
                 for name, value in LABELS.items()
             ],
             "letters": [round(c / 255, 3) for c in LETTER_RGB] + [1],
-            "shape": list(images.values.shape),
-            "affine": images.affine.tolist(),
+            "shape": shape,
+            "affine": _reduced_affine(images.affine, factors).tolist(),
+            "reduced": _reduced_words(images.shape, shape) if factors != (1, 1, 1) else "",
             "conventions": CONVENTION_WORDS,
             "notice": NOTICE,
             "windows": windows,
             "head": head,
-            "findings": [place.as_dict() for place in landmarks(images.labels, where)],
+            "findings": _findings(images, head, factors),
         }
 
 
-def _short(values: NDArray[np.float32]) -> NDArray[Any]:
-    """Whole numbers in half as many bytes: most scanners store no others."""
-    limits = np.iinfo(np.int16)
-    if values.min() < limits.min or values.max() > limits.max:
-        return values
-    short = values.astype(np.int16)
-    return short if np.array_equal(short, values) else values
+def factors_of(shape: tuple[int, ...], affine: NDArray[np.float64]) -> Factors:
+    """How many voxels along each axis become one for the viewer: where they are smallest first.
+
+    >>> factors_of((512, 512, 512), np.eye(4) / 2)
+    (2, 2, 2)
+    >>> factors_of((256, 256, 256), np.eye(4))
+    (1, 1, 1)
+    """
+    factors = [1, 1, 1]
+    edges = np.linalg.norm(affine[:3, :3], axis=0)
+    while math.prod(n // f for n, f in zip(shape, factors, strict=True)) > limits.MAX_VIEWER_VOXELS:
+        factors[int(np.argmin(edges * factors))] += 1
+    x, y, z = factors
+    return x, y, z
 
 
-def _file(values: NDArray[Any], affine: NDArray[np.float64]) -> ViewerFile:
-    made = nib.Nifti1Image(values, affine)
-    made.header.set_xyzt_units("mm")
-    content = gzip.compress(bytes(made.to_bytes()), compresslevel=1, mtime=0)
-    return ViewerFile(content, hashlib.sha256(content).hexdigest())
+def reduced_labels(labels: NDArray[np.uint8], factors: Factors) -> NDArray[np.uint8]:
+    """Labels for the viewer: of each block of voxels the one in its middle."""
+    x, y, z = (slice(f // 2, n // f * f, f) for n, f in zip(labels.shape, factors, strict=True))
+    return labels[x, y, z]
+
+
+def _reduced_affine(affine: NDArray[np.float64], factors: Factors) -> NDArray[np.float64]:
+    change = np.diag([*factors, 1.0])
+    change[:3, 3] = [(f - 1) / 2 for f in factors]
+    return np.asarray(affine @ change, np.float64)
+
+
+def _reduced_words(shape: tuple[int, ...], shown: list[int]) -> str:
+    whole, part = (" x ".join(str(n) for n in size) for size in (shape, shown))
+    return (
+        f"Shown with {part} voxels: the scan has {whole}, more than a browser draws. The mask, "
+        "the volumes and the strip are of all of them. It cannot be corrected here: download the "
+        "scan's mask and correct it in 3D Slicer or ITK-SNAP."
+    )
+
+
+def _findings(
+    images: CaseImages, head: dict[str, Any] | None, factors: Factors
+) -> list[dict[str, Any]]:
+    """Places to look at, in voxels of what is shown."""
+    box = box_around(images.labels)
+    if box is None:
+        return []
+    labels, where = images.labels[box], None
+    if head:
+        centres = {name: side["centre_mm"] for name, side in head["sides"].items()}
+        where = sides_of(labels.shape, cut_affine(images.affine, box), centres)
+    found = []
+    for place in landmarks(labels, where):
+        voxel = [
+            min((v + part.start) // f, n // f - 1)
+            for v, part, f, n in zip(place.voxel, box, factors, images.shape, strict=True)
+        ]
+        found.append(place.as_dict() | {"voxel": voxel})
+    return found
+
+
+def _opened(path: Path) -> tuple[Voxels, NDArray[np.float64]]:
+    """An unpacked file of ours, turned to RAS+, and its affine."""
+    with path.open("rb") as file:
+        header = parse_header(file.read(LARGEST_HEADER_BYTES))
+    found = voxels.opened(path, header)
+    return found.with_stored(to_ras(found.stored, header)), ras_affine(header)
+
+
+def _unpack(packed: bytes, to: Path) -> None:
+    unzip = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    with to.open("wb") as file:
+        rest = packed
+        while rest and not unzip.eof:
+            file.write(unzip.decompress(rest, _CHUNK_BYTES))
+            rest = unzip.unconsumed_tail
+        file.write(unzip.flush())
+
+
+def _write(found: Voxels, is_short: bool | None, affine: NDArray[np.float64], to: Path) -> None:
+    """Write a volume for the browser: labels, whole numbers in two bytes, or float32."""
+    kind = {None: np.uint8, True: np.int16, False: np.float32}[is_short]
+    header = nib.Nifti1Header()
+    header.set_data_dtype(kind)
+    header.set_data_shape(found.shape)
+    header.set_sform(affine, "aligned")
+    header.set_qform(affine, "unknown")
+    header.set_xyzt_units("mm")
+    header["vox_offset"], header["magic"] = 352, b"n+1"
+    parts = (found.read(box).astype(kind).tobytes(order="F") for box in found.slabs(axis=2))
+    content = nifti.packed(header.binaryblock + EXTENSION_FLAG, parts, 1)
+    to.write_bytes(content)

@@ -4,8 +4,7 @@ The links to a case hold for one browser (`app.visitor`).
 """
 
 import hashlib
-import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import streamlit as st
 from fastapi import APIRouter, Body, File, Form, Header, Path, Query, Request, UploadFile
@@ -28,7 +27,6 @@ _FOR_THIS_BROWSER = "private, max-age=3600"
 _NEVER_KEPT = {"Cache-Control": "no-store"}
 Version = Annotated[int, Path(ge=0)]
 _DRAWING = "^[a-z0-9]{0,24}$"
-_RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 
 
 def router() -> APIRouter:
@@ -209,10 +207,8 @@ def _scan(
     case_id: str,
     token: str,
     if_none_match: Annotated[str, Header()] = "",
-    wanted: Annotated[str, Header(alias="range")] = "",
 ) -> Response:
-    file = _admitted(request, case_id, token).viewer_files.scan(case_id)
-    return _sent(file, if_none_match, wanted)
+    return _sent(_admitted(request, case_id, token).viewer_files.scan(case_id), if_none_match)
 
 
 def _mask(
@@ -221,28 +217,13 @@ def _mask(
     token: str,
     version: Version,
     if_none_match: Annotated[str, Header()] = "",
-    wanted: Annotated[str, Header(alias="range")] = "",
 ) -> Response:
     file = _admitted(request, case_id, token).viewer_files.mask(case_id, version)
-    return _sent(file, if_none_match, wanted)
+    return _sent(file, if_none_match)
 
 
-def _sent(file: ViewerFile, if_none_match: str, wanted: str) -> Response:
-    etag = f'"{file.sha256}"'
-    headers = {"ETag": etag, "Cache-Control": _FOR_THIS_BROWSER, "Accept-Ranges": "bytes"}
-    if etag in if_none_match:
+def _sent(file: ViewerFile, if_none_match: str) -> Response:
+    headers = {"ETag": file.etag, "Cache-Control": _FOR_THIS_BROWSER}
+    if file.etag in if_none_match:
         return Response(status_code=304, headers=headers)
-    return _part_of(file.content, wanted, headers)
-
-
-def _part_of(content: bytes, wanted: str, headers: dict[str, Any]) -> Response:
-    """The whole, or the one range that was asked for (RFC 9110, section 14)."""
-    found = _RANGE.fullmatch(wanted)
-    if found is None:
-        return Response(content, media_type="application/gzip", headers=headers)
-    first = int(found[1])
-    last = min(int(found[2] or len(content)), len(content) - 1)
-    if first > last:
-        return Response(status_code=416, headers={"Content-Range": f"bytes */{len(content)}"})
-    headers = headers | {"Content-Range": f"bytes {first}-{last}/{len(content)}"}
-    return Response(content[first : last + 1], 206, headers, "application/gzip")
+    return FileResponse(file.path, media_type="application/gzip", headers=headers)

@@ -1,6 +1,7 @@
 """What the viewer fetches, whatever the order of the file's axes."""
 
 import gzip
+from concurrent.futures import ThreadPoolExecutor
 
 import nibabel as nib
 import numpy as np
@@ -8,7 +9,9 @@ import pytest
 
 from app.viewer.files import ViewerFiles
 from core.cases import Cases
+from core.corrections import Corrections
 from core.database import connect
+from core.errors import InputError
 from core.pipeline import NOTICE, analyse
 from core.storage import LocalStorage
 from tests.scans import all_orientations, as_bytes, example, reoriented, stream
@@ -29,14 +32,14 @@ def test_the_browser_gets_one_and_the_same_scan_however_the_file_is_turned(
 ):
     scan = reoriented(example(), all_orientations()[number])
     case = cases.add(analyse(stream(as_bytes(scan)), predictor, tmp_path), "x")
-    files = ViewerFiles(cases)
+    files = ViewerFiles(cases, tmp_path / "viewed")
     upright = nib.as_closest_canonical(example())
-    seen = opened(files.scan(case.id).content)
+    seen = opened(files.scan(case.id).path.read_bytes())
     assert np.array_equal(np.asarray(seen.dataobj), np.asarray(upright.dataobj, np.float32))
     assert np.allclose(seen.affine, upright.affine, atol=1e-4)
 
     own = nib.Nifti1Image.from_bytes(gzip.decompress(cases.mask_file(case.id)))
-    mask = opened(files.mask(case.id, 0).content)
+    mask = opened(files.mask(case.id, 0).path.read_bytes())
     assert np.array_equal(
         np.asarray(mask.dataobj), np.asarray(nib.as_closest_canonical(own).dataobj)
     )
@@ -45,9 +48,9 @@ def test_the_browser_gets_one_and_the_same_scan_however_the_file_is_turned(
 
 def test_what_is_said_of_a_case_fits_its_files(predictor, cases, tmp_path):
     case = cases.add(analyse(stream(as_bytes(example())), predictor, tmp_path), "x")
-    files = ViewerFiles(cases)
+    files = ViewerFiles(cases, tmp_path / "viewed")
     about = files.about(case.id, 0)
-    scan = opened(files.scan(case.id).content)
+    scan = opened(files.scan(case.id).path.read_bytes())
     values = np.asarray(scan.dataobj)
     assert about["shape"] == list(scan.shape)
     assert np.allclose(about["affine"], scan.affine)
@@ -55,6 +58,92 @@ def test_what_is_said_of_a_case_fits_its_files(predictor, cases, tmp_path):
     windows = {window["name"]: window for window in about["windows"]}
     assert np.isclose(windows["2 to 98 %"]["low"], np.percentile(values, 2))
     assert np.isclose(windows["all values"]["high"], values.max())
-    labels = np.asarray(opened(files.mask(case.id, 0).content).dataobj)
+    labels = np.asarray(opened(files.mask(case.id, 0).path.read_bytes()).dataobj)
     for finding in about["findings"]:
         assert labels[tuple(finding["voxel"])] > 0
+
+
+@pytest.fixture
+def reduced(monkeypatch) -> None:
+    """As if a crop were more than a browser draws."""
+    monkeypatch.setattr("core.limits.MAX_VIEWER_VOXELS", 20_000)
+
+
+def test_a_large_scan_is_reduced_and_says_so(predictor, cases, tmp_path, reduced):
+    case = cases.add(analyse(stream(as_bytes(example())), predictor, tmp_path), "x")
+    files = ViewerFiles(cases, tmp_path / "viewed")
+    about = files.about(case.id, 0)
+    scan, mask = (
+        opened(files.scan(case.id).path.read_bytes()),
+        opened(files.mask(case.id, 0).path.read_bytes()),
+    )
+    assert scan.shape == mask.shape == tuple(about["shape"]) != example().shape
+    assert np.prod(scan.shape) <= 20_000
+    assert "35 x 50 x 35" in about["reduced"]
+    assert "cannot be corrected" in about["reduced"]
+    # Each voxel lies where its block does, in mm.
+    whole = nib.as_closest_canonical(example())
+    at = np.array(np.unravel_index(np.asarray(scan.dataobj).argmax(), scan.shape))
+    place = nib.affines.apply_affine(np.linalg.inv(whole.affine) @ scan.affine, at)
+    x, y, z = (slice(int(np.floor(c)), int(np.ceil(c)) + 1) for c in place)
+    near = np.asarray(whole.dataobj)[x, y, z]
+    assert near.min() <= np.asarray(scan.dataobj).max() <= near.max()
+    for finding in about["findings"]:
+        assert np.asarray(mask.dataobj)[tuple(finding["voxel"])] >= 0
+    assert files.picture(case.id, 0, 1, about["shape"][1] - 1, "radiological", 0.5)
+
+
+def test_labels_of_the_reduced_grid_are_never_saved(predictor, cases, tmp_path, reduced):
+    case = cases.add(analyse(stream(as_bytes(example())), predictor, tmp_path), "x")
+    files = ViewerFiles(cases, tmp_path / "viewed")
+    drawn = np.ones(files.about(case.id, 0)["shape"], np.uint8)
+    corrections = Corrections(connect(tmp_path), LocalStorage(tmp_path / "storage"), cases)
+    with pytest.raises(InputError, match="do not fit"):
+        corrections.save(
+            case.id, gzip.compress(drawn.tobytes(order="F")), base=0, author="A", comment=""
+        )
+    assert cases.get(case.id).mask_version == 0
+
+
+def test_what_is_kept_goes_with_its_case_and_at_the_start(predictor, cases, tmp_path):
+    folder = tmp_path / "viewed"
+    files = ViewerFiles(cases, folder)
+    ids = [
+        cases.add(analyse(stream(as_bytes(example())), predictor, tmp_path), "x").id
+        for _ in range(3)
+    ]
+    for case_id in ids[:2]:
+        files.scan(case_id)
+    assert folder.stat().st_mode & 0o077 == 0
+    files.forget(ids[0])
+    assert [p.name for p in folder.iterdir()] == [ids[1]]
+    cases.delete(ids[1])  # by another process
+    files.scan(ids[2])
+    assert [p.name for p in folder.iterdir()] == [ids[2]]
+    ViewerFiles(cases, folder)
+    assert list(folder.iterdir()) == []
+
+
+def test_the_oldest_make_room(predictor, cases, tmp_path, monkeypatch):
+    monkeypatch.setattr("core.limits.MAX_VIEWER_CACHE_BYTES", 1_000_000)
+    folder = tmp_path / "viewed"
+    files = ViewerFiles(cases, folder)
+    analysis = analyse(stream(as_bytes(example())), predictor, tmp_path)
+    ids = [cases.add(analysis, "x").id for _ in range(5)]
+    for case_id in ids:
+        files.scan(case_id)
+        files.images(ids[0], 0)  # looked at again and again
+        assert sum(p.stat().st_size for p in folder.glob("*/*")) <= 1_000_000
+    assert {ids[0], ids[-1]} <= {p.name for p in folder.iterdir()} < set(ids)
+
+
+def test_many_at_once_make_each_file_once(predictor, cases, tmp_path, monkeypatch):
+    case = cases.add(analyse(stream(as_bytes(example())), predictor, tmp_path), "x")
+    files = ViewerFiles(cases, tmp_path / "viewed")
+    reads = []
+    read = cases.image_file
+    monkeypatch.setattr(cases, "image_file", lambda case_id: reads.append(1) or read(case_id))
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda n: (files.scan(case.id), files.mask(case.id, 0)), range(24)))
+    assert len(reads) == 1
+    assert len({scan.etag for scan, _ in found}) == 1

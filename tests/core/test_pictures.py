@@ -10,6 +10,7 @@ from core.case import Case, CaseImages
 from core.colours import LABEL_RGB
 from core.mesh import label_surfaces, ply, surface
 from core.strip import labels_png, strip_png
+from core.voxels import Voxels
 from tests.scans import noise
 
 REPORT = {"model": {"version": "1", "name": "m"}, "measures": {}}
@@ -73,7 +74,7 @@ def test_a_ply_file_holds_both_labels_in_their_colours():
 def picture(convention, labels=None) -> np.ndarray:
     values = noise() / 10
     values[:17] += 800  # bright on the left of the patient: low indices of a RAS volume
-    images = CaseImages(values, two_labels() if labels is None else labels, np.eye(4))
+    images = CaseImages(Voxels(values), two_labels() if labels is None else labels, np.eye(4))
     png = strip_png(CASE, images, convention)
     return np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
 
@@ -99,7 +100,7 @@ def test_the_strip_of_an_empty_mask_shows_the_whole_volume():
 
 
 def test_the_picture_of_the_labels_names_them_in_their_colours():
-    png = labels_png(CaseImages(noise(), two_labels(), np.eye(4)))
+    png = labels_png(CaseImages(Voxels(noise()), two_labels(), np.eye(4)))
     pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).reshape(-1, 3).astype(int)
     for colour in LABEL_RGB.values():
         assert (np.abs(pixels - colour).max(axis=1) < 12).sum() > 100

@@ -7,6 +7,7 @@ from PIL import Image
 from core.case import CaseImages
 from core.colours import LABEL_RGB
 from core.slice_picture import slice_png
+from core.voxels import Voxels
 
 SHAPE = (10, 20, 15)
 LETTERS = (219, 26, 158)
@@ -18,7 +19,7 @@ def images() -> CaseImages:
     values[:4, -8:, -6:] = 100
     labels = np.zeros(SHAPE, np.uint8)
     labels[-4:, :8, :6] = 1
-    return CaseImages(values, labels, np.diag([2.0, 1, 1, 1]))
+    return CaseImages(Voxels(values), labels, np.diag([2.0, 1, 1, 1]))
 
 
 def drawn(axis: int, index: int, convention="radiological", opacity=0.5) -> np.ndarray:

@@ -160,7 +160,8 @@ export class Correcting {
     return Boolean(this.sheet?.labels.open) || this.isDrawn || Boolean(this.sheet?.isSaving)
   }
 
-  setActive(active) {
+  setActive(wanted) {
+    const active = wanted && !this.viewer.about.reduced // what is drawn has the scan's own grid
     this.active = active
     this.toggle.ariaPressed = String(active)
     for (const row of this.rows) row.hidden = !active

@@ -15,6 +15,7 @@ export class FlatViewer {
     this.opacity = element("input", { type: "range", min: 0, max: 100, step: 5,
       value: OPACITY_PERCENT, ariaLabel: "Opacity" })
     this.opacity.onchange = () => { if (this.about) this.draw() }
+    this.reduced = element("div", { className: "reading" })
     this.stage = element("div", { className: "stage flat" }, this.picture)
     this.stage.onwheel = (event) => {
       event.preventDefault()
@@ -30,7 +31,7 @@ export class FlatViewer {
         element("span", { className: "opacity" }, "Opacity ", this.opacity)),
       this.stage,
       element("div", { className: "row" }, this.slider, this.where),
-      element("div", { className: "reading", textContent: WORDS }))
+      element("div", { className: "reading", textContent: WORDS }), this.reduced)
     this.box.onkeydown = (event) => this.key(event)
     root.append(element("style", { textContent: style }), this.box)
   }
@@ -54,6 +55,7 @@ export class FlatViewer {
       }
       if (isStale()) return
       this.about = about
+      this.reduced.textContent = this.about.reduced
       const first = this.about.findings[0]?.voxel
       this.at = first ?? this.about.shape.map((count) => Math.floor(count / 2))
     }

@@ -161,6 +161,7 @@ class Viewer {
     this.where = element("output", { className: "where" })
     this.reading = element("output", { className: "reading" })
     this.message = element("div", { className: "message", role: "status" })
+    this.reduced = element("div", { className: "reading", hidden: true })
     this.windows = element("select", { ariaLabel: "Window" })
     this.windows.onchange = () => this.setWindow(Number(this.windows.value))
     const button = (words, title, action) => {
@@ -210,7 +211,7 @@ class Viewer {
       element("div", { className: "row" },
         this.views, this.shows,
         element("span", { className: "opacity" }, "Opacity ", this.opacity, this.percent)),
-      this.stages, this.correcting.note, this.head.row, ...this.correcting.rows,
+      this.stages, this.reduced, this.correcting.note, this.head.row, ...this.correcting.rows,
       element("div", { className: "row" }, this.slider, this.where, play),
       element("div", { className: "row" },
         this.windows, this.correcting.toggle, ...Object.values(others)),
@@ -248,6 +249,9 @@ class Viewer {
     this.opacity.value = isDoubtful ? DOUBTFUL_PERCENT : OPACITY_PERCENT
     this.overlay = this.put(this.painter, volumes)
     this.volumes = this.nv.volumes
+    this.reduced.textContent = this.about.reduced
+    this.reduced.hidden = !this.about.reduced
+    this.correcting.toggle.disabled = Boolean(this.about.reduced)
     const values = Uint8Array.from(this.volumes[1].img)
     this.labels = new Labels(values, this.dims, this.volumes[0].pixDimsRAS.slice(1, 4))
     this.shows.replaceChildren(...this.about.labels.map(({ name, rgb }) => {

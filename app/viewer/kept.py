@@ -1,0 +1,109 @@
+"""Files of cases that are kept on the disk for a while: unpacked scans, what the browser fetches.
+
+They are patients' data: the folder is for the server's own user alone, it is cleared at the start,
+and what belongs to a case goes with it.
+"""
+
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from loguru import logger
+
+
+class KeptFiles:
+    """A folder of files by case, each made when it is first asked for.
+
+    Parameters
+    ----------
+    folder
+        Emptied.
+    most_bytes
+        Kept at most: beyond it the cases that were not looked at for longest make room.
+    """
+
+    def __init__(self, folder: Path, most_bytes: int) -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True, mode=0o700)
+        self._folder = folder
+        self._most_bytes = most_bytes
+        self._lock = threading.Lock()
+        self._making: dict[str, threading.RLock] = {}
+
+    def path(self, case_id: str, name: str, make: Callable[[Path], None]) -> Path:
+        """A file of a case.
+
+        Parameters
+        ----------
+        make
+            Writes it, if it is not there; called once, also when several wait for the file.
+        """
+        path = self._folder / case_id / name
+        with self._lock_of(case_id):  # what makes one file may ask for another
+            if not path.is_file():
+                path.parent.mkdir(mode=0o700, exist_ok=True)
+                self._write(path, make)
+            path.parent.touch()  # looked at last
+        self._make_room(case_id)
+        return path
+
+    def forget(self, case_id: str, *, wait: bool = True) -> bool:
+        """Remove what belongs to a case; without waiting, not what somebody is making now."""
+        lock = self._lock_of(case_id)
+        if not lock.acquire(blocking=wait):
+            return False
+        try:
+            shutil.rmtree(self._folder / case_id, ignore_errors=True)
+        finally:
+            lock.release()
+        return True
+
+    def case_ids(self) -> list[str]:
+        """Cases of which something is kept."""
+        return sorted(p.name for p in self._folder.iterdir())
+
+    def _lock_of(self, case_id: str) -> threading.RLock:
+        with self._lock:
+            return self._making.setdefault(case_id, threading.RLock())
+
+    def _write(self, path: Path, make: Callable[[Path], None]) -> None:
+        handle, name = tempfile.mkstemp(prefix=".new-", dir=path.parent)
+        try:
+            os.close(handle)
+            make(Path(name))
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+    def _make_room(self, but_for: str) -> None:
+        folders = sorted(self._folder.iterdir(), key=_looked_at)
+        sizes = {folder.name: _bytes_in(folder) for folder in folders}
+        total = sum(sizes.values())
+        for folder in folders:
+            if total <= self._most_bytes:
+                return
+            if folder.name != but_for and self.forget(folder.name, wait=False):
+                total -= sizes[folder.name]
+        if total > self._most_bytes:
+            logger.debug("One case takes more than all the room for viewed cases")
+
+
+def _looked_at(folder: Path) -> float:
+    try:
+        return folder.stat().st_mtime
+    except FileNotFoundError:  # another thread has removed it
+        return 0.0
+
+
+def _bytes_in(folder: Path) -> int:
+    total = 0
+    for path in folder.glob("*"):
+        try:
+            total += path.stat().st_size
+        except FileNotFoundError:
+            continue
+    return total
