@@ -9,6 +9,7 @@ someone else was faster. So what was cancelled stays cancelled until a person re
 """
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -59,6 +60,7 @@ class Jobs:
         self._clock = clock
         self._children: dict[tuple[int, int], subprocess.Popen[bytes]] = {}
         self._looked_at = clock()
+        self._halted_at = -math.inf
         # Of each start the last sign of life, and for how many seconds it has been the last.
         self._signs: dict[tuple[int, int], tuple[str, float]] = {}
 
@@ -165,10 +167,13 @@ class Jobs:
         dead = [row for row in running if row.id in silent or _is_dead(row)]
         if not dead and (running or waiting is None):
             return  # nothing to write: a look costs no writer its turn
+        # Where the whole machine was halted and its clock went on, a training's own watchdog takes
+        # that for standing still. It goes on from its last epoch, as often as that happens.
+        halted = self._clock() - self._halted_at < limits.LOST_AFTER_S
         with self._engine.begin() as connection:
             lost = [
                 row for row in dead
-                if _lose(connection, row, stood_still=(row.id, row.attempt) in stalled)
+                if _lose(connection, row, (row.id, row.attempt) in stalled, halted)
             ]  # fmt: skip
             following = _next(connection)
         for row in lost:
@@ -193,6 +198,8 @@ class Jobs:
         looks counts for little: a machine that slept, or was halted, slept for the job as well.
         """
         now = self._clock()
+        if now - self._looked_at > limits.STALLED_AFTER_S / 2:
+            self._halted_at = now
         gap_s = min(max(0.0, now - self._looked_at), limits.HEARTBEAT_S)
         self._looked_at = now
         before, self._signs = self._signs, {}
@@ -355,12 +362,15 @@ def _next(connection: Connection) -> Row[Any] | None:
     return connection.execute(select(JOBS).where(JOBS.c.id == row.id)).one()
 
 
-def _lose(connection: Connection, row: Row[Any], *, stood_still: bool) -> bool:
+def _lose(connection: Connection, row: Row[Any], stood_still: bool, halted: bool) -> bool:
     """Give up a running job whose process is gone, or queue it again if that stood still."""
-    if stood_still and row.restarts < limits.MAX_RESTARTS:
+    restarts = row.restarts + (not halted)
+    if stood_still and restarts <= limits.MAX_RESTARTS:
         logger.warning("Job {} stood still while {!r}: it is started again", row.id, row.phase)
-        return job_rows.change(connection, row, state="queued", pid=None, restarts=row.restarts + 1,
-                       phase="It stood still and waits to go on from its last epoch")  # fmt: skip
+        return job_rows.change(
+            connection, row, state="queued", pid=None, restarts=restarts,
+            phase="It stood still and waits to go on from its last epoch",
+        )  # fmt: skip
     message = _STALLED if stood_still else _LOST
     logger.warning("Job {} is lost: {}", row.id, message)
     return job_rows.end(connection, row, "lost", message)

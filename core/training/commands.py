@@ -124,7 +124,7 @@ def add_models(commands: "Commands") -> None:
     action.add_argument("--out", metavar="FOLDER", type=Path, required=True)
     action.set_defaults(run=_join)
     action = actions.add_parser(
-        "promote", help="put a version into service; a running server takes it at its next start"
+        "promote", help="put a version into service; a running server takes it over within seconds"
     )
     action.add_argument("number", metavar="N", type=int)
     action.set_defaults(run=_promote)

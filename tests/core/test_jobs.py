@@ -120,29 +120,48 @@ def test_an_epoch_done_again_replaces_what_came_after_it(jobs, engine):
     assert len(work.checkpoints()) == 2
 
 
-def test_a_training_that_stood_still_is_started_again_but_not_for_ever(jobs, engine, monkeypatch):
-    def start_one_that_ends_so(job_id, attempt):
-        child = subprocess.Popen([sys.executable, "-c", f"raise SystemExit({module.STALLED_EXIT})"])
-        jobs._children[job_id, attempt] = child
-        child.wait()
-        with engine.begin() as connection:
-            connection.execute(
-                JOBS.update().values(pid=child.pid, pid_started=0.0, phase="Planning")
-            )
-        started.append(job_id)
-
+@pytest.fixture
+def stalls(jobs, monkeypatch):
+    """Processes that end as one that stood still, in the place of trainings."""
     started = []
-    monkeypatch.setattr(jobs, "_start", start_one_that_ends_so)
+
+    def start(job_id, attempt):
+        code = f"raise SystemExit({module.STALLED_EXIT})"
+        child = subprocess.Popen([sys.executable, "-c", code])
+        child.wait()
+        started.append(job_id)
+        return child
+
+    monkeypatch.setattr(jobs, "_process", start)
+    return started
+
+
+def test_a_training_that_stood_still_is_started_again_but_not_for_ever(jobs, stalls):
     job = jobs.submit({})
     for _ in range(limits.MAX_RESTARTS + 3):
         jobs.tick()
-    assert len(started) == 1 + limits.MAX_RESTARTS
+    assert len(stalls) == 1 + limits.MAX_RESTARTS
     assert jobs.get(job.id).state == "lost"
     assert "stood still" in jobs.get(job.id).message
     jobs.resume(job.id)
     jobs.tick()
     jobs.tick()
-    assert len(started) == 3 + limits.MAX_RESTARTS  # a person's resume allows as many again
+    assert len(stalls) == 3 + limits.MAX_RESTARTS  # a person's resume allows as many again
+
+
+def test_a_machine_that_was_halted_with_its_clock_going_on_is_no_fault_of_the_training(
+    jobs, clock, stalls
+):
+    job = jobs.submit({})
+    for n in range(3 * limits.MAX_RESTARTS):
+        jobs.tick()
+        assert (jobs.get(job.id).state, len(stalls)) == ("running", n + 1)
+        clock.now_s += 3600
+    jobs.tick()
+    for _ in range(int(limits.LOST_AFTER_S / limits.HEARTBEAT_S) + limits.MAX_RESTARTS + 2):
+        clock.now_s += limits.HEARTBEAT_S  # from now on the machine is awake
+        jobs.tick()
+    assert jobs.get(job.id).state == "lost"
 
 
 @pytest.mark.parametrize("when", ["while it comes to life", "before its number is known"])
