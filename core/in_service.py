@@ -5,7 +5,8 @@ memory follows the database (`core.predictor.service.Predictors.follow`).
 """
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Literal
 
@@ -22,10 +23,18 @@ _TRIES = 5
 
 
 class InService:
-    """What was put into service when."""
+    """What was put into service when.
 
-    def __init__(self, engine: Engine, storage: Storage) -> None:
+    Parameters
+    ----------
+    engine, storage
+    take_in
+        Takes the versions of the storage into the database that it does not know.
+    """
+
+    def __init__(self, engine: Engine, storage: Storage, take_in: Callable[[], object]) -> None:
         self._engine = engine
+        self._take_in = take_in
         self._log = ServiceLog(storage)
         self._changing = threading.Lock()
         self._newest = 0
@@ -39,9 +48,11 @@ class InService:
         ConflictError, StorageError
         """
         with self._changing:
-            if not self._settled():
+            if self._settled():
+                return
+            with suppress(ConflictError):  # another process, which starts as well, was faster
                 self._log.write(self._newest + 1, first)
-                self._settled()
+            self._settled()
 
     def settle(self) -> None:
         """Make the database follow the storage, if a change of what serves broke off.
@@ -60,11 +71,7 @@ class InService:
         """Put a version into service; see `core.registry.Registry.promote`."""
         with self._changing:
             history = self._settled()
-            with reading(self._engine) as connection:
-                known = connection.scalar(
-                    select(VERSIONS.c.number).where(VERSIONS.c.number == number)
-                )
-            if known is None:
+            if number not in self._known():
                 raise no_version(number)
             if history and history[-1].number == number:
                 raise ConflictError(f"Version {number} is in service already")
@@ -96,8 +103,10 @@ class InService:
         """
         for _ in range(_TRIES):
             self._newest, history = self._log.read()
+            if {entry.number for entry in history} - self._known():
+                self._take_in()  # of a server with another database
+            known = self._known()
             with reading(self._engine) as connection:
-                known = set(connection.scalars(select(VERSIONS.c.number)))
                 own = listed(connection)
             wanted = [entry for entry in history if entry.number in known]
             if own == wanted and (history or not own):
@@ -115,6 +124,10 @@ class InService:
         raise ConflictError(
             "Someone else changes what is in service all the time", "Try again in a minute."
         )
+
+    def _known(self) -> set[int]:
+        with reading(self._engine) as connection:
+            return set(connection.scalars(select(VERSIONS.c.number)))
 
     def _take(self, history: Sequence[Promotion]) -> None:
         """Make the database's list the same as the storage's, unless it went further meanwhile."""

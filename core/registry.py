@@ -68,7 +68,7 @@ class Registry:
         self._engine = engine
         self._storage = storage
         self._embedded_dir = embedded_dir
-        self._service = InService(engine, storage)
+        self._service = InService(engine, storage, self._adopt)
         self._registrations = Registrations(engine, storage)
 
     def prepare(self) -> None:

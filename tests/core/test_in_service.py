@@ -201,6 +201,31 @@ def test_of_two_servers_of_one_bucket_that_promote_at_once_one_is_told(place, tm
     assert other.previous() == 2
 
 
+@pytest.mark.parametrize("database", ["one database", "two databases"])
+def test_two_processes_that_start_at_once_on_nothing_agree(database, tmp_path):
+    storage = LocalStorage(tmp_path / "bucket")
+    folders = [tmp_path / "one", tmp_path / ("one" if database == "one database" else "two")]
+    other = tiny_registry(folders[1], storage)
+
+    def meanwhile(call, key, when):
+        if call == "replace" and key.startswith("models/service"):
+            hooked.hook = nothing
+            other.prepare()
+
+    hooked = FaultyStorage(storage, meanwhile)
+    one = tiny_registry(folders[0], hooked)
+    one.prepare()
+    other.prepare()
+    assert one.serving().number == other.serving().number
+    assert one.history() == other.history()
+    second = add(other, "second").number
+    other.promote(second)
+    one.promote(add(one, "third").number)
+    assert one.previous() == second
+    other.prepare()
+    assert one.history() == other.history()
+
+
 def test_a_version_promoted_by_another_process_is_taken_over(place):
     tiny_registry(place.folder, place.storage).promote(3)  # as the command line does
     assert place.predictors.serving.model.version == "1"

@@ -1,5 +1,6 @@
 import contextlib
 import io
+import os
 import subprocess
 import sys
 
@@ -14,6 +15,7 @@ from core.jobs import Jobs
 from core.registry import Registry
 from core.settings import ROOT, Settings
 from core.storage import LocalStorage
+from core.training.__main__ import _environment
 from core.training.config import TrainingRequest, estimate_s
 from core.training.dataset import READER
 from core.training.prepare import prepare
@@ -115,6 +117,14 @@ def test_from_nothing_and_tracked_it_becomes_an_evaluated_candidate(
     assert len(jobs.epochs(job.id)) == 1
     with registry.open(version.number) as model:
         assert model.configuration == "3d_cpu"
+
+
+def test_a_tracked_training_has_the_jobs_own_name(monkeypatch):
+    for name in ("WANDB_NAME", "nnUNet_wandb_mode", "nnUNet_wandb_enabled", "nnUNet_wandb_project",
+                 "nnUNet_n_proc_DA", "nnUNet_def_n_proc"):  # fmt: skip
+        monkeypatch.setenv(name, "")
+    _environment(Settings(wandb="offline"), "0123abcd")
+    assert os.environ["WANDB_NAME"] == "hippoview-0123abcd"
 
 
 def test_cancelling_ends_every_process_of_it(jobs, tmp_path):
