@@ -112,7 +112,8 @@ class InService:
             if own == wanted and (history or not own):
                 return own
             if own[: len(wanted)] != wanted:
-                logger.info("What serves was changed by another process or before a failure")
+                if own:
+                    logger.info("What serves was changed by another process or before a failure")
                 self._take(wanted)
                 return wanted
             try:

@@ -1,16 +1,11 @@
 """What serves is the same in the storage, the database and the process, whatever comes between."""
 
-import atexit
 import json
-import shutil
-from functools import cache, partial
-from pathlib import Path
-from tempfile import mkdtemp
 
 import pytest
 from sqlalchemy import event, select
 
-from core.database import REGISTRATIONS, VERSIONS, connect, reading
+from core.database import VERSIONS, connect, reading
 from core.errors import ConflictError, HippoViewError, StorageError
 from core.registry import Registry
 from core.service_log import ServiceLog
@@ -18,64 +13,8 @@ from core.storage import LocalStorage
 from tests.ends import Steps, die, fail, in_child
 from tests.faulty import FaultyStorage
 from tests.older import older_database
-from tests.tiny_models import (
-    TinyPredictors,
-    add,
-    copied,
-    embedded,
-    lose_database,
-    tiny_registry,
-    truth_of,
-)
-
-
-def nothing(call, key, when):
-    """The storage does as it is told."""
-
-
-class Place:
-    """An installation with three versions, of which the first serves."""
-
-    def __init__(self, folder, action="promote"):
-        self.folder = folder
-        copied(made(action), folder)
-        self.start_again()
-
-    def act(self, action, number):
-        change = partial(getattr(self.registry, action), number)
-        self.predictors.swap(partial(self.registry.open, number), change)
-
-    def follow(self):
-        self.registry.settle()
-        self.predictors.follow(lambda: self.registry.serving().number, self.registry.open)
-
-    def truth(self):
-        return truth_of(self.registry, self.predictors, self.storage)
-
-    def start_again(self, *, lost=False):
-        """As after a kill; ``lost``: the disk is new, the bucket is not."""
-        if lost:
-            lose_database(self.folder)
-        self.storage = FaultyStorage(LocalStorage(self.folder / "storage"), nothing)
-        self.registry = tiny_registry(self.folder, self.storage)
-        self.predictors = TinyPredictors(self.registry)
-        self.predictors.load(before=self.registry.prepare)
-        self.predictors.check()
-
-
-@cache
-def made(action):
-    """The data folder of an installation in which this can be done; to be copied only."""
-    folder = Path(mkdtemp(prefix="hippoview-test-")) / "var"
-    atexit.register(shutil.rmtree, folder.parent)
-    registry = tiny_registry(folder)
-    registry.prepare()
-    for tag in ("second", "third"):
-        add(registry, tag)
-    if action == "roll_back":
-        registry.promote(2)
-    registry._engine.dispose()
-    return folder
+from tests.places import Place, nothing, steps_of
+from tests.tiny_models import TinyPredictors, add, embedded, lose_database, tiny_registry
 
 
 @pytest.fixture
@@ -84,14 +23,6 @@ def place(tmp_path):
 
 
 ACTS = [("promote", 2), ("roll_back", 1)]
-
-
-def steps_of(place, work):
-    """How many steps a piece of work takes of the storage."""
-    counted = Steps(0, fail)
-    place.storage.hook = counted
-    work()
-    return counted.count
 
 
 @pytest.mark.parametrize(("action", "number"), ACTS)
@@ -243,106 +174,6 @@ def test_a_start_that_failed_is_tried_again(place):
     assert broken.follow(lambda: place.registry.serving().number, place.registry.open)
     broken.check()
     assert broken.serving.model.version == "1"
-
-
-def test_a_registration_that_fails_at_any_step_removes_what_it_wrote(place):
-    count = steps_of(place, lambda: add(place.registry, "counted"))
-    known = [v.number for v in place.registry.find()]
-    for step in range(1, count + 1):
-        place.storage.hook = Steps(step, fail)
-        try:
-            add(place.registry, f"failed at {step}")
-        except StorageError:
-            assert [v.number for v in place.registry.find()] == known
-        else:  # it was said to have failed, and looked at again: it had not
-            known = [v.number for v in place.registry.find()]
-        place.storage.hook = nothing
-        place.start_again()
-        assert sorted(place.storage.folders("models")) == sorted([*map(str, known), "service"])
-        with reading(place.registry._engine) as connection:
-            assert connection.execute(select(REGISTRATIONS)).all() == []
-
-
-def test_a_registration_killed_at_any_step_is_finished_or_removed(place):
-    status, step = -9, 0
-    while status == -9:
-        step += 1
-        before = {v.number for v in place.registry.find()}
-
-        def work(step=step):
-            storage = FaultyStorage(LocalStorage(place.folder / "storage"), Steps(step, die))
-            add(tiny_registry(place.folder, storage), f"killed at {step}")
-
-        status = in_child(work)
-        place.start_again()
-        after = {v.number for v in place.registry.find()}
-        tags = [v.lineage.get("tag") for v in place.registry.find()]
-        assert len(after - before) <= 1
-        assert tags.count(f"killed at {step}") == len(after - before)
-        for number in after:
-            with place.registry.open(number):
-                pass
-        folders = {int(n) for n in place.storage.folders("models") if n.isdecimal()}
-        assert folders == after
-    assert status == 0
-    assert f"killed at {step}" in tags
-    place.start_again(lost=True)
-    assert {v.number for v in place.registry.find()} == after
-
-
-def test_a_number_whose_folder_is_in_the_storage_is_not_taken_again(place, tmp_path):
-    place.storage.write("models/4/weights.safetensors", b"of a server with another database")
-    assert add(place.registry, "next").number == 5
-    assert (
-        place.storage.read("models/4/weights.safetensors") == b"of a server with another database"
-    )
-
-    def meanwhile(call, key, when):
-        if call == "folders" and when == "after":
-            place.storage.inner.replace("models/6/taken.json", b"{}", None)
-
-    place.storage.hook = meanwhile
-    assert add(place.registry, "after").number == 7
-    assert place.storage.read("models/6/taken.json") == b"{}"
-
-
-def test_reads_go_on_while_a_version_is_uploaded(place):
-    looked = []
-
-    def meanwhile(call, key, when):
-        if call == "write":
-            looked.append([v.number for v in place.registry.find()])
-            with place.registry._engine.begin():  # nor is a writer kept waiting
-                pass
-
-    place.storage.hook = meanwhile
-    add(place.registry, "slow")
-    assert looked
-    assert all(numbers == [3, 2, 1] for numbers in looked)
-
-
-def test_a_record_that_could_not_be_written_is_written_at_the_next_start(place):
-    place.storage.hook = lambda call, key, when: fail() if call == "write" else None
-    with pytest.raises(StorageError):
-        place.registry.add_evaluation(2, "key", {"dice": 1})
-    place.start_again()
-    place.start_again(lost=True)
-    assert place.registry.get(2).evaluations == {"key": {"dice": 1}}
-
-
-def test_a_jobs_version_is_known_by_the_jobs_name_alone(place):
-    number = add(place.registry, "made", job=1, job_uid="a" * 32).number
-    place.start_again(lost=True)
-    assert place.registry.made_by("a" * 32).number == number
-    assert place.registry.made_by("1") is None
-
-
-def test_a_damaged_record_is_left_out_and_left_alone(place):
-    place.storage.write("models/3/version.json", b"{")
-    place.start_again(lost=True)
-    assert [v.number for v in place.registry.find()] == [2, 1]
-    assert place.storage.read("models/3/weights.safetensors") == b"third"
-    assert add(place.registry, "next").number == 4
 
 
 def records(place):

@@ -10,7 +10,7 @@ from google.cloud.storage import Blob
 from core.bucket import BucketStorage
 from core.cases import Cases
 from core.database import connect
-from core.errors import ChangedError, NotFoundError, StorageError
+from core.errors import ChangedError, ConflictError, NotFoundError, StorageError
 from core.model import load_model
 from core.pipeline import analyse
 from core.registry import Registry
@@ -242,6 +242,17 @@ def test_models_and_data_sets_live_in_a_bucket_too(bucket, tmp_path):
     other.prepare()
     assert [v.number for v in other.find()] == [1]
     assert other.serving().sha256 == model.sha256
+    with other.open_serving() as model:
+        files = {name: (model.folder / name).read_bytes() for name in model.card["files"]}
+        number = other.add(model.card, files, {}, {}).number
+    other.promote(number)
+    third = Registry(connect(tmp_path / "third"), bucket, tmp_path / "no-such-model")
+    third.prepare()
+    assert (third.serving().number, third.previous()) == (number, 1)
+    third.roll_back(1)
+    with pytest.raises(ConflictError):
+        other.roll_back(1)  # another server did so
+    assert other.serving().number == 1
     dataset, _ = prepare(made(tmp_path / "source", 10), bucket, "one")
     with bucket.local("datasets/one") as folder:
         assert len(list(folder.rglob("*.nii.gz"))) == 2 * len(dataset.cases)
