@@ -95,7 +95,7 @@ def _base(folder: Path, registry: Registry) -> Version:
     if note.is_file():
         return registry.get(int(json.loads(note.read_bytes())))
     version = registry.serving()
-    note.write_text(json.dumps(version.number))
+    write_whole(note, json.dumps(version.number).encode())
     return version
 
 
