@@ -272,7 +272,7 @@ class Caretaker:
                 self._gone(case_id)
             elif record["revision"] > known.get(case_id, -1):
                 newer.append(record)
-            else:
+            elif known[case_id] > record["revision"] or not record["revision"]:
                 with reading(self._engine) as connection:
                     row = record_of_row(connection, case_id)
                 if row is not None and is_behind(record, row):
