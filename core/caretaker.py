@@ -80,6 +80,7 @@ class _Due:
     """When something is to be done next, by a monotonic clock."""
 
     every_s: float
+    retry_s: tuple[float, float]
     at: float = 0.0
     failures: int = 0
 
@@ -87,7 +88,7 @@ class _Due:
         self.at, self.failures = now + self.every_s, 0
 
     def failed(self, now: float) -> None:
-        first, longest = limits.CARE_RETRY_S
+        first, longest = self.retry_s
         self.at = now + min(first * 2**self.failures, longest)
         self.failures += 1
 
@@ -113,15 +114,20 @@ class Caretaker:
         self._storage = acts.storage
         self._now = now
         self._clock = clock
-        self._pass = _Due(limits.CARE_EVERY_S)
-        self._removal = _Due(limits.PURGE_EVERY_S)
+        self._pass = _Due(limits.CARE_EVERY_S, limits.CARE_RETRY_S)
+        self._removal = _Due(limits.PURGE_EVERY_S, limits.CARE_RETRY_S)
+        self._settling = _Due(0.0, limits.SETTLE_RETRY_S)
         self._turn = threading.Lock()
         self.progress = Progress()
         self.trash = Trash()
 
     def tick(self) -> None:
         """Do what is due. Never raises: what failed is told, and tried again later."""
-        for due, work in ((self._pass, self._care), (self._removal, self._remove)):
+        for due, work in (
+            (self._pass, self._care),
+            (self._removal, self._remove),
+            (self._settling, self._settle),
+        ):
             if self._clock() < due.at:
                 continue
             try:
@@ -131,11 +137,6 @@ class Caretaker:
                 logger.warning("Cases could not be looked after: {}. {}", error.message, error.hint)
             else:
                 due.done(self._clock())
-        for case_id in self._acts.doubtful():
-            try:
-                self._acts.fetch(case_id)
-            except HippoViewError as error:
-                logger.warning("A case may be behind its record in the storage: {}", error.code)
 
     def take_in(self) -> int:
         """Make the database agree with the storage.
@@ -196,6 +197,17 @@ class Caretaker:
                 f"{self.trash.failure}",
                 "It is tried again.",
             )
+
+    def _settle(self) -> None:
+        """Bring rows up to their records whose last act did not come to a clear end."""
+        failures = list[HippoViewError]()
+        for case_id in self._acts.doubtful():
+            try:
+                self._acts.fetch(case_id)
+            except HippoViewError as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
 
     def _expired(self) -> list[str]:
         query = select(CASES.c.id).where(CASES.c.deleted_at < self._expired_at())
@@ -272,7 +284,7 @@ class Caretaker:
                 self._gone(case_id)
             elif record["revision"] > known.get(case_id, -1):
                 newer.append(record)
-            else:
+            elif known[case_id] > record["revision"] or not record["revision"]:
                 with reading(self._engine) as connection:
                     row = record_of_row(connection, case_id)
                 if row is not None and is_behind(record, row):

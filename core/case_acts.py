@@ -203,14 +203,19 @@ class Acts:
         return REMOVED not in record
 
     def take_in(self, records: list[Record]) -> int:
-        """Bring rows up to records that were read; how many cases were new to the database."""
+        """Bring rows up to records that were read, all or none.
+
+        Returns
+        -------
+        int
+            How many cases were new to the database.
+        """
         new = 0
         with self.engine.begin() as connection:
             for record in records:
                 if REMOVED in record or record["id"] in self._given_up:
                     continue
-                with connection.begin_nested():
-                    new += take_in(connection, record) == "new"
+                new += take_in(connection, record) == "new"
         return new
 
     def doubtful(self) -> set[str]:

@@ -151,13 +151,13 @@ def take_in(connection: Connection, record: Record) -> Literal["new", "newer", "
         connection.execute(CASES.update().where(CASES.c.id == case_id).values(**row))
     else:
         return ""
-    there = set(
-        connection.scalars(select(MASK_VERSIONS.c.number).where(MASK_VERSIONS.c.case_id == case_id))
-    )
-    for mask in record["masks"]:
-        if mask["number"] not in there:
-            values = {name: mask[name] for name in _MASK_COLUMNS}
-            connection.execute(MASK_VERSIONS.insert().values(**values))
+    if record["masks"]:
+        query = select(MASK_VERSIONS.c.number).where(MASK_VERSIONS.c.case_id == case_id)
+        there = set(connection.scalars(query))
+        for mask in record["masks"]:
+            if mask["number"] not in there:
+                values = {name: mask[name] for name in _MASK_COLUMNS}
+                connection.execute(MASK_VERSIONS.insert().values(**values))
     return "new" if known is None else "newer"
 
 

@@ -180,6 +180,8 @@ STRAY_HOURS = 24
 PURGE_EVERY_S = 3600.0
 CARE_EVERY_S = 24 * 3600.0
 CARE_RETRY_S = (30.0, 600.0)
+# The same for rows that may be behind their records: somebody may be looking at them.
+SETTLE_RETRY_S = (2.0, 60.0)
 
 # Ids that are tried for a new case: even among a million cases one in a thousand is taken.
 MAX_ID_TRIES = 8

@@ -286,9 +286,10 @@ def read_many(
 
 def _move(file: Path, path: Path) -> None:
     """Put a file into its place, so that it is there after a power failure too."""
+    new = [folder for folder in path.parents if not folder.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     file.replace(path)
-    for folder in (path.parent, path.parent.parent):
+    for folder in {path.parent, *(made.parent for made in new)}:
         handle = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(handle)

@@ -8,10 +8,10 @@ from datetime import timedelta
 import pytest
 
 from core import limits
-from core.caretaker import Caretaker, Progress
+from core.caretaker import Progress
 from core.case_records import record_key
 from core.errors import NotFoundError, StorageError
-from tests.core.test_case_acts import House
+from tests.house import House
 from tests.tiny import analysis, packed
 
 DAY_S = 24 * 3600.0
@@ -20,24 +20,6 @@ DAY_S = 24 * 3600.0
 @pytest.fixture
 def house(tmp_path):
     return House(tmp_path)
-
-
-class Seconds:
-    """A clock that a test moves."""
-
-    def __init__(self):
-        self.now = 0.0
-
-    def __call__(self):
-        return self.now
-
-
-def watched(house):
-    """A caretaker with a clock of its own, as the server's thread has one."""
-    seconds = Seconds()
-    cases = house.cases
-    cases.caretaker = Caretaker(cases.acts, house.clock, seconds)
-    return cases.caretaker, seconds
 
 
 def filled(house, count):
@@ -104,7 +86,7 @@ def test_an_unknown_case_costs_no_call_once_all_are_taken_in(house):
 def test_taking_in_goes_on_after_an_outage_and_says_so_meanwhile(house):
     filled(house, 200)
     house.cases, _ = house.opened("lost")
-    caretaker, seconds = watched(house)
+    caretaker, seconds = house.watched()
     read = []
 
     def fails_midway(call, key, when):
@@ -173,7 +155,7 @@ def deleted(house):
 
 
 def test_a_deleted_case_ends_on_its_day_on_a_server_that_never_restarts(house):
-    caretaker, seconds = watched(house)
+    caretaker, seconds = house.watched()
     case_id = deleted(house)
     for _ in range(limits.TRASH_DAYS):
         caretaker.tick()
@@ -188,7 +170,7 @@ def test_a_deleted_case_ends_on_its_day_on_a_server_that_never_restarts(house):
 
 
 def test_a_removal_that_fails_is_told_and_tried_again_and_keeps_no_other_case(house):
-    caretaker, seconds = watched(house)
+    caretaker, seconds = house.watched()
     stuck, gone = deleted(house), deleted(house)
     house.clock.now += timedelta(days=limits.TRASH_DAYS, seconds=1)
     house.failing = lambda call, key, when: call.startswith("delete") and stuck in key

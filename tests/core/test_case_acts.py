@@ -3,7 +3,7 @@
 import gzip
 import json
 import os
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import event
@@ -11,47 +11,10 @@ from sqlalchemy import event
 from core import cases as cases_module
 from core import limits
 from core.case_records import record_key
-from core.cases import Cases
-from core.corrections import Corrections
-from core.database import connect, reading
+from core.database import reading
 from core.errors import ConflictError, HippoViewError, InputError, NotFoundError, StorageError
-from core.storage import LocalStorage
-from tests.faulty import FaultyStorage, outage
+from tests.house import House
 from tests.tiny import analysis, number_of, packed
-
-
-class Clock:
-    now = datetime(2026, 11, 25, 12, tzinfo=UTC)
-
-    def __call__(self):
-        return self.now
-
-
-class House:
-    """Cases over one storage that fails where a test says, and any number of databases."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.inner = LocalStorage(folder / "storage")
-        self.storage = FaultyStorage(self.inner, self._hook)
-        self.failing = lambda call, key, when: False
-        self.calls = []
-        self.clock = Clock()
-        self.cases, self.corrections = self.opened()
-
-    def _hook(self, call, key, when):
-        if when == "before":
-            self.calls.append((call, key))
-        if self.failing(call, key, when):
-            raise outage()
-
-    def opened(self, database="db"):
-        engine = connect(self.folder / database)
-        cases = Cases(engine, self.storage, self.clock)
-        return cases, Corrections(engine, self.storage, cases, self.clock)
-
-    def files(self, case_id):
-        return {key: self.inner.read(key) for key in self.inner.keys(f"cases/{case_id}")}
 
 
 @pytest.fixture
@@ -220,9 +183,11 @@ def test_an_act_that_the_database_cannot_take_in_is_taken_in_later(name, house):
     event.listen(engine, "commit", full)
     with pytest.raises(StorageError, match="full"):
         act()
-    house.cases.caretaker.tick()  # it fails again
+    caretaker, seconds = house.watched()
+    caretaker.tick()  # it fails again
     event.remove(engine, "commit", full)
-    house.cases.caretaker.tick()
+    seconds.now += limits.SETTLE_RETRY_S[0]
+    caretaker.tick()
     assert true_after(house.cases, house.corrections)
     assert seen(house, case_id, true_after, "lost")
 
