@@ -1,5 +1,7 @@
 """Model: what segments here, how well, and where it ends."""
 
+from typing import Any
+
 import streamlit as st
 
 from app.operations import MEMORY_WORDS, memory_rows
@@ -7,6 +9,15 @@ from app.services import services, wait_for_model
 from app.words import show_error
 from core.errors import HippoViewError
 from core.model import measured_on
+
+
+def _agreement(proof: dict[str, Any]) -> str:
+    """How far the masks are the same; of versions proven earlier it is known of all voxels only."""
+    if "foreground" not in proof:
+        return f"{proof['agreement']:.2%} of all voxels are the same, background included."
+    masks = ", ".join(f"{f['dice']:.4f} {label}" for label, f in proof["foreground"].items())
+    return f"the Dice of the two masks is {masks}."
+
 
 predictors = services().predictors
 try:
@@ -42,7 +53,7 @@ with left:
         st.caption(
             f"int8 against float32 on {card['int8']['cases']} cases {seen} in training: Dice "
             f"{change['anterior']:+.4f} anterior, {change['posterior']:+.4f} posterior; "
-            f"{card['int8']['agreement']:.2%} of the voxels are the same."
+            + _agreement(card["int8"])
         )
     st.caption("sha256 of the weights")
     st.code(serving.model.sha256, language=None, wrap_lines=True)

@@ -18,7 +18,7 @@ from core.__main__ import main
 from core.errors import InputError, NotFoundError, TrainingError
 from core.settings import ROOT
 from core.storage import LocalStorage
-from core.training.dataset import FOLDS, Datasets, assign, file_names
+from core.training.dataset import FOLDS, REVIEWED_NAME, Datasets, assign, file_names
 from core.training.patients import patient_of
 from core.training.prepare import TooFewCasesError, prepare
 from tests.datasets import labels_like, made, packed, real, save
@@ -65,6 +65,27 @@ def test_nnunet_accepts_the_layout(source, storage, tmp_path, monkeypatch):
     from nnunetv2.experiment_planning.verify_dataset_integrity import verify_dataset_integrity
 
     verify_dataset_integrity(str(raw / "Dataset001_Hippocampus"), 1)
+
+
+def test_nnunet_takes_the_newest_files_of_a_set_that_follows_its_source(source, storage, tmp_path):
+    before, _ = prepare(source, storage, REVIEWED_NAME)
+    corrected = shutil.copytree(source, tmp_path / "corrected")
+    case = before.training[0]
+    label = nib.load(corrected / "labelsTr" / f"{case}.nii.gz")
+    data = np.asarray(label.dataobj).copy()
+    data[0, 0, 0] = 2
+    nib.save(nib.Nifti1Image(data, label.affine), corrected / "labelsTr" / f"{case}.nii.gz")
+    after, report = prepare(corrected, storage, REVIEWED_NAME)
+    assert report.changed == [case]
+    folder = tmp_path / "storage" / "datasets" / REVIEWED_NAME
+    assert len(list((folder / "labelsTr").iterdir())) == len(after.training) + 1
+    from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
+
+    theirs = get_filenames_of_train_images_and_targets(str(folder))
+    assert theirs.keys() == set(after.training)
+    for name, files in theirs.items():
+        image, label = file_names(name, after.cases[name])
+        assert (files["images"], files["label"]) == ([str(folder / image)], str(folder / label))
 
 
 def test_twice_changes_nothing_and_the_source_is_never_touched(source, storage, tmp_path):

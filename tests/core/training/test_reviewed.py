@@ -7,7 +7,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from core.cases import Cases, mask_key
+from core.cases import Cases
+from core.corrections import Corrections
 from core.database import connect
 from core.pipeline import analyse
 from core.storage import LocalStorage
@@ -65,15 +66,14 @@ def masks(storage, dataset):
     return found
 
 
-def correct(cases, storage, case_id):
-    """A mask that somebody drew, in place of the one that holds."""
-    header = nib.Nifti1Image.from_bytes(gzip.decompress(cases.mask_file(case_id)))
-    labels = labels_like(header.shape)
-    file = gzip.compress(nib.Nifti1Image(labels, header.affine).to_bytes())
-    number = cases.get(case_id).mask_version + 1
-    storage.write(mask_key(case_id, number), file)
-    cases._update(case_id, True, mask_version=number)
-    cases.review(case_id, "corrected", "B")
+def correct(cases, home, case_id):
+    """Save a mask that somebody drew; returns its voxels of the anterior label."""
+    labels = labels_like(cases.images(case_id).labels.shape)
+    corrections = Corrections(connect(home), LocalStorage(home / "storage"), cases)
+    corrections.save(
+        case_id, gzip.compress(labels.tobytes(order="F")), author="B", comment="",
+        base=cases.get(case_id).mask_version,
+    )  # fmt: skip
     return int((labels == 1).sum())
 
 
@@ -87,7 +87,7 @@ def test_the_set_follows_the_reviews(cases, tmp_path):
     cases.review(tested[0], "rejected", "A", "The tail is cut off")
     corrected = {tested[1]: 0, trained[0]: 0}
     for case_id in corrected:
-        corrected[case_id] = correct(cases, storage, case_id)
+        corrected[case_id] = correct(cases, tmp_path, case_id)
     new = next(row.id for row in cases.find() if row.review == "new")
     cases.review(new, "accepted", "A")
     assert changes(cases, storage).in_words.startswith("1 new, 2 corrected, 1 rejected")
