@@ -113,6 +113,9 @@ FRAGMENT_SHARE = 0.02
 # 90 %; above this, nothing is left.
 MAX_NOT_FINITE_SHARE = 0.99
 
+# The network computes in float32, where sums of larger values overflow: faults of the header.
+LARGEST_VALUE = 1e30
+
 # Distinct values: so few are a label map, whatever else the file says.
 LABEL_MAP_MAX_VALUES = 8
 # Up to here a map is suspected, and called one if neighbours mostly share their value.
