@@ -51,7 +51,7 @@ LEAST_PEAK = 0.15
 # How much brighter white matter is than grey in a T1-weighted head and crop at least: the
 # difference of their median ranks (`core.contrast`). Sound heads and their copies with other gain,
 # gamma, bias and noise have 0.16 and more, inverted ones and copies like T2 and FLAIR mostly less
-# than 0; crops 0.16 (of 220 cut to 26 mm, else 0.28) and more, inverted ones -0.26 and less.
+# than 0; crops 0.16 (of 220 cut to 26 mm, else 0.27) and more, inverted ones -0.26 and less.
 LEAST_HEAD_CONTRAST = 0.12
 LEAST_CROP_CONTRAST = 0.15
 
