@@ -83,13 +83,14 @@ def test_help_and_bad_settings_are_answered_at_once(scan):
     assert "HIPPOVIEW_DEVICE" in done.stderr
 
 
+STRICT = {"PYTHONIOENCODING": "utf-8:strict"}  # as en_US.UTF-8 has it
+ASCII = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+
+
 @pytest.mark.parametrize(
-    "locale",
-    [{"PYTHONIOENCODING": "utf-8:strict"}, {"LC_ALL": "C"},
-     {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}],
-    ids=["strict UTF-8", "C", "ASCII"],
-)  # fmt: skip
-@pytest.mark.parametrize("options", [(), ("--json",)], ids=["text", "json"])
+    ("locale", "options"),
+    [(STRICT, ()), (STRICT, ("--json",)), (ASCII, ()), ({"LC_ALL": "C"}, ("--json",))],
+)
 def test_names_that_are_no_text_end_no_batch(locale, options, scan, tmp_path):
     folder = os.fsencode(tmp_path)
     odd, bad = folder + b"/a\xff.nii.gz", folder + b"/b\xfe.nii.gz"
@@ -103,8 +104,8 @@ def test_names_that_are_no_text_end_no_batch(locale, options, scan, tmp_path):
     assert made == [b"a\xff_mask.nii.gz", b"scan_mask.nii.gz"]
     if options:
         lines = [json.loads(line) for line in done.stdout.splitlines()]
-        assert [line["file"][-10:] for line in lines] == [
-            "\\xfe.nii.gz", "\\xff.nii.gz", "can.nii.gz",
+        assert [line["file"][-11:] for line in lines] == [
+            "\\xfe.nii.gz", "\\xff.nii.gz", "scan.nii.gz",
         ]  # fmt: skip
         assert json.dumps(lines, ensure_ascii=False).encode()  # no half characters
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from core import contrast, limits
+from core.case import confidence_of
 from core.contrast import CONTRAST_CODE, CONTRAST_WORDS, crop_contrast
 from core.intake import vetted
 from core.pipeline import analyse
@@ -31,8 +32,10 @@ def test_an_inverted_crop_is_unreliable_and_says_why(predictor, tmp_path):
     assert {"unreliable", CONTRAST_CODE} <= set(codes(found))
     message = next(f.message for f in found.findings if f.code == "unreliable")
     assert CONTRAST_WORDS in message
+    assert confidence_of(found.as_dict()) == "unreliable"  # as lists, summaries and the API say it
     plain = analyse(stream(as_bytes(example())), predictor, tmp_path)
     assert not {"unreliable", CONTRAST_CODE} & set(codes(plain))
+    assert confidence_of(plain.as_dict()) == ""
 
 
 def test_an_inverted_head_is_unreliable_and_says_why(predictor, tmp_path):
