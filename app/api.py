@@ -20,6 +20,7 @@ from app.operations import cases_health
 from app.services import Services, services
 from app.viewer import images
 from core.accounts import TooManyTriesError
+from core.case import confidence_of
 from core.errors import (
     AccessError,
     BusyError,
@@ -187,9 +188,10 @@ async def predict(
     }
     if remark := why_too_small(analysis.measures.as_dict()):
         headers["X-Volume-Remark"] = remark
+    if confidence := confidence_of(analysis.as_dict()):
+        headers["X-Confidence"] = confidence
     head = analysis.segmentation.head
     if head is not None:
-        headers["X-Confidence"] = head.confidence
         for side, parts in analysis.measures.sides.items():
             headers[f"X-{side.capitalize()}-Mm3"] = f"{parts['total'].volume_mm3:.1f}"
     if _wants_json(request.headers.get("accept", "")):

@@ -110,11 +110,18 @@ def warning_count(report: dict[str, Any]) -> int:
     return sum(w["level"] == "warning" for w in report["warnings"])
 
 
+def confidence_of(report: dict[str, Any]) -> str:
+    """How far the masks that hold now can be trusted; of a crop only what its warnings say."""
+    if head := report.get("head"):
+        return str(head["confidence"])
+    codes = {warning["code"] for warning in report["warnings"]}
+    return next((word for word in ("unreliable", "check") if word in codes), "")
+
+
 def list_words(report: dict[str, Any]) -> dict[str, str]:
     """What a list says of a case's volumes: how far they can be trusted, why they are too small."""
-    head = report.get("head")
     return {
-        "confidence": head["confidence"] if head else "",
+        "confidence": confidence_of(report),
         "too_small": why_too_small(report["measures"]),
     }
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from core.case import Case
+from core.case import Case, confidence_of
 from core.localise import SIDES
 from core.measure import why_too_small
 from core.pipeline import NOTICE
@@ -154,7 +154,7 @@ def _summary_row(outcome: Outcome) -> tuple[Any, ...]:
 def _both_sides(report: dict[str, Any]) -> tuple[str, str, str, str]:
     head, measures = report.get("head"), report["measures"]
     if not head:
-        return "", "", "", ""
+        return "", "", "", confidence_of(report)
     left, right = (
         _fixed(measures["sides"][side]["total"]["volume_mm3"], 1)
         if side in measures["sides"] else ""

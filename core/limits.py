@@ -51,7 +51,7 @@ LEAST_PEAK = 0.15
 # How much brighter white matter is than grey in a T1-weighted head and crop at least: the
 # difference of their median ranks (`core.contrast`). Sound heads and their copies with other gain,
 # gamma, bias and noise have 0.16 and more, inverted ones and copies like T2 and FLAIR mostly less
-# than 0; crops 0.16 (of 220 cut to 26 mm, else 0.28) and more, inverted ones -0.26 and less.
+# than 0; crops 0.16 (of 220 cut to 26 mm, else 0.27) and more, inverted ones -0.26 and less.
 LEAST_HEAD_CONTRAST = 0.12
 LEAST_CROP_CONTRAST = 0.15
 
@@ -112,6 +112,9 @@ FRAGMENT_SHARE = 0.02
 # Share of the voxels that may be NaN or infinite: the background of a skull-stripped head is 80 to
 # 90 %; above this, nothing is left.
 MAX_NOT_FINITE_SHARE = 0.99
+
+# The network computes in float32, where sums of larger values overflow: faults of the header.
+LARGEST_VALUE = 1e30
 
 # Distinct values: so few are a label map, whatever else the file says.
 LABEL_MAP_MAX_VALUES = 8

@@ -14,6 +14,7 @@ from nibabel.affines import apply_affine
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from core.errors import InputError
 from core.volume import Volume
 
 STEP_MM = 4.0
@@ -253,6 +254,12 @@ def _reduced(volume: Volume) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
 def _middle_mm(data: NDArray[np.float32], affine: NDArray[np.float64]) -> NDArray[np.float64]:
     """Where the window's middle should be: by the top of the head and its width there."""
     inside = data > _AIR_SHARE * np.percentile(data, 99.5)
+    if not inside.any():  # what there was lay at an edge that the reduction cuts off
+        raise InputError(
+            "There is nothing in this image but background",
+            "Check that the right file was exported.",
+            code="nothing_found",
+        )
     pieces, count = ndimage.label(inside)
     if count > 1:
         inside = pieces == np.bincount(pieces.ravel())[1:].argmax() + 1

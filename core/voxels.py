@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core import limits
 from core.nifti_header import Header
 
 Box = tuple[slice, slice, slice]
@@ -23,8 +24,6 @@ SLAB_VOXELS = 2_000_000
 _MAPPED_BYTES = 4 * 1024 * 1024
 # Types whose numbers float32 holds.
 _EXACT = ("i1", "u1", "i2", "u2", "f4")
-# The network computes in float32; larger numbers are faults of the header.
-_LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,8 +124,8 @@ class Voxels:
 
 
 def is_finite(values: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Whether each value is a number that float32 holds."""
-    found: NDArray[np.bool_] = np.abs(values) < _LARGEST
+    """Whether each value is a number that can be computed with."""
+    found: NDArray[np.bool_] = np.abs(values) < limits.LARGEST_VALUE
     return found
 
 

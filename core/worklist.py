@@ -24,7 +24,7 @@ class Filter:
     Attributes
     ----------
     kind : str
-        `ANY`, `WITH_WARNINGS`, a review's state, or `UNRELIABLE`: heads with that confidence.
+        `ANY`, `WITH_WARNINGS`, a review's state, or `UNRELIABLE`: cases with that confidence.
     first_day, last_day : str
         ISO 8601 dates, inclusive, of the segmentation in UTC; empty for no bound.
     least_mm3, most_mm3 : float or None

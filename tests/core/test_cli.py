@@ -1,7 +1,10 @@
 import gzip
 import json
+import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -13,8 +16,6 @@ from tests.scans import as_bytes, example, stream
 
 
 def run(*arguments: object, **environment: str) -> "subprocess.CompletedProcess[str]":
-    import os
-
     return subprocess.run(
         [sys.executable, "-m", "core", *map(str, arguments)],
         cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
@@ -80,3 +81,61 @@ def test_help_and_bad_settings_are_answered_at_once(scan):
     done = run("segment", scan, "-o", "m.nii.gz", HIPPOVIEW_DEVICE="tpu")
     assert done.returncode == 1
     assert "HIPPOVIEW_DEVICE" in done.stderr
+
+
+STRICT = {"PYTHONIOENCODING": "utf-8:strict"}  # as en_US.UTF-8 has it
+ASCII = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+
+
+@pytest.mark.parametrize(
+    ("locale", "options"),
+    [(STRICT, ()), (STRICT, ("--json",)), (ASCII, ()), ({"LC_ALL": "C"}, ("--json",))],
+)
+def test_names_that_are_no_text_end_no_batch(locale, options, scan, tmp_path):
+    folder = os.fsencode(tmp_path)
+    odd, bad = folder + b"/a\xff.nii.gz", folder + b"/b\xfe.nii.gz"
+    shutil.copy(scan, odd)
+    Path(os.fsdecode(bad)).write_bytes(b"no scan")
+    inputs = (os.fsdecode(bad), os.fsdecode(odd), scan)
+    done = run("segment", *inputs, "-o", f"{tmp_path}/o/", *options, **locale)
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    made = sorted(os.fsencode(path.name) for path in (tmp_path / "o").iterdir())
+    assert made == [b"a\xff_mask.nii.gz", b"scan_mask.nii.gz"]
+    if options:
+        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        assert [line["file"][-11:] for line in lines] == [
+            "\\xfe.nii.gz", "\\xff.nii.gz", "scan.nii.gz",
+        ]  # fmt: skip
+        assert json.dumps(lines, ensure_ascii=False).encode()  # no half characters
+
+
+def test_one_scan_goes_into_a_folder_that_is_called_one(scan, tmp_path):
+    done = run("segment", scan, "-o", f"{tmp_path}/new/masks/")
+    assert done.returncode == 0, done.stderr
+    assert [p.name for p in (tmp_path / "new/masks").iterdir()] == ["scan_mask.nii.gz"]
+    (tmp_path / "there").mkdir()
+    assert run("segment", scan, "-o", tmp_path / "there").returncode == 0
+    assert [p.name for p in (tmp_path / "there").iterdir()] == ["scan_mask.nii.gz"]
+
+
+def test_names_in_capitals_are_taken(scan, tmp_path):
+    capital = scan.rename(tmp_path / "SCAN.NII.GZ")
+    assert run("segment", capital, "-o", f"{tmp_path}/masks/").returncode == 0
+    assert [p.name for p in (tmp_path / "masks").iterdir()] == ["SCAN_mask.nii.gz"]
+    assert run("segment", capital, "-o", tmp_path / "M.NII.GZ").returncode == 0
+
+
+def test_no_mask_is_written_over_a_scan(scan):
+    before = scan.read_bytes()
+    done = run("segment", scan, "-o", scan)
+    assert done.returncode == 1
+    assert "[bad_request]" in done.stderr
+    assert scan.read_bytes() == before
+
+
+def test_a_folder_that_cannot_be_made_is_told(scan, tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    done = run("segment", scan, "-o", f"{tmp_path}/file/masks/")
+    assert done.returncode == 1
+    assert "[unwritable]" in done.stderr

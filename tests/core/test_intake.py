@@ -4,7 +4,8 @@ import hashlib
 import pytest
 from nibabel.nifti1 import Nifti1Extension
 
-from core.errors import InputError, TooLargeError
+from core import limits
+from core.errors import InputError, StorageError, TooLargeError
 from core.intake import vetted
 from tests.scans import as_bytes, image, stream
 
@@ -79,3 +80,50 @@ def test_more_data_than_declared_is_refused(tmp_path):
 
 def test_a_little_padding_is_accepted(tmp_path):
     assert kept(RAW + bytes(512), tmp_path) == kept(RAW, tmp_path)
+
+
+def words(content: bytes, folder) -> dict[str, str]:
+    with vetted(stream(content), folder) as file:
+        return {finding.code: finding.level for finding in file.header.findings}
+
+
+def test_gzip_in_gzip_is_read_and_told(tmp_path):
+    twice = gzip.compress(gzip.compress(RAW))
+    assert kept(twice, tmp_path) == kept(RAW, tmp_path)
+    assert words(twice, tmp_path)["compressed_twice"] == "note"
+    assert "compressed_twice" not in words(gzip.compress(RAW), tmp_path)
+
+
+def test_gzip_in_gzip_in_gzip_is_refused_by_name(tmp_path):
+    with pytest.raises(InputError, match="gzip in gzip") as refused:
+        kept(gzip.compress(gzip.compress(gzip.compress(RAW))), tmp_path)
+    assert refused.value.code == "gzip_in_gzip"
+
+
+def test_an_inner_file_over_the_limit_is_refused(tmp_path):
+    # Blocks without content: they inflate to nothing, for as long as one likes.
+    empty = gzip.compress(b"", mtime=0)[:10] + b"\x00\x00\x00\xff\xff" * 10**6
+    with pytest.raises(TooLargeError):
+        kept(gzip.compress(empty), tmp_path, max_bytes=2**20)
+
+
+@pytest.mark.parametrize("behind", [b"\r\n", b"\n", b"\0" * 512, b" \n\0\r\n", b"\x1a"])
+def test_a_line_end_or_padding_behind_the_stream_is_passed_over(behind, tmp_path):
+    content = gzip.compress(RAW) + behind
+    assert kept(content, tmp_path) == kept(RAW, tmp_path)
+    assert "bytes_behind" not in words(content, tmp_path)
+
+
+@pytest.mark.parametrize(("count", "level"), [(1, "note"), (7, "note"), (3 * 2**20, "warning")])
+def test_other_bytes_behind_the_stream_are_left_out_and_told(count, level, tmp_path):
+    content = gzip.compress(RAW) + b"x" * count
+    assert kept(content, tmp_path) == kept(RAW, tmp_path)
+    assert words(content, tmp_path)["bytes_behind"] == level
+
+
+def test_a_disk_that_is_nearly_full_is_told_before_anything_is_unpacked(tmp_path, monkeypatch):
+    monkeypatch.setattr(limits, "KEEP_FREE_MIB", 2**40)
+    with pytest.raises(StorageError) as refused:
+        kept(RAW, tmp_path)
+    assert refused.value.code == "disk_full"
+    assert list(tmp_path.iterdir()) == []
