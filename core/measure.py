@@ -27,6 +27,7 @@ MASK_CODES = frozenset((
     "mask_empty", "volume_small", "volume_large", CUT, COARSE, "check", "unreliable",
     *(f"{name}_{what}" for name in LABELS for what in ("missing", "fragmented")),
 ))  # fmt: skip
+_ALONG = ("from left to right", "from behind to front", "from below to above")
 # By the code of a finding.
 Words = dict[str, str]
 _CORNERS = ndimage.generate_binary_structure(3, 3)
@@ -220,7 +221,8 @@ def assess(
     if words := flaws.get(COARSE):
         findings.append(Finding(
             "warning", COARSE,
-            f"{words.capitalize()}: the volume comes out too small, often by more than 10 %.",
+            f"{words.capitalize()}: the volume comes out too small, in some scans by more than "
+            "10 %.",
         ))  # fmt: skip
     return findings
 
@@ -254,12 +256,13 @@ def _flaws(
         names = (name for pair in FACES for name in pair if name in faces)
         flaws[CUT] = f"the image ends within it ({', '.join(names)})"
     coarse = [
-        f"voxels of {mm:.1f} mm from {one} to {other}"
-        for mm, least_mm, (one, other) in zip(
-            voxel_sizes(affine), limits.COARSE_MM, FACES, strict=True
-        )
-        if mm > least_mm
+        f"voxels of {mm:.1f} mm {along}"
+        for mm, most_mm, along in zip(voxel_sizes(affine), limits.COARSE_MM, _ALONG, strict=True)
+        if mm > most_mm
     ]
+    is_crop = window is None
+    if is_crop and not coarse and np.prod(voxel_sizes(affine)) > limits.COARSE_CROP_MM3:
+        coarse = [f"voxels of {' x '.join(f'{mm:.1f}' for mm in voxel_sizes(affine))} mm"]
     if coarse:
         flaws[COARSE] = ", ".join(coarse)
     return flaws

@@ -211,3 +211,13 @@ def test_no_crop_is_taken_for_a_head(task04):
     for path in task04:
         scan = nib.load(path)
         assert max(np.array(scan.shape) * scan.header.get_zooms()) <= 90
+
+
+@pytest.mark.parametrize("visit", ["visit1", "visit2"])
+def test_slices_of_3_mm_make_volumes_too_small_and_it_is_said(visit, segmented, shared_data):
+    """Real ones: 2,416/1,781 and 1,705/1,389 mm3, where hippodeep has 3,525/3,643, 2,866/2,972."""
+    analysis = segmented(nib.load(shared_data / f"heads/thick_slices/{visit}.nii.gz"))
+    assert analysis.segmentation.head.confidence in ("check", "unreliable")
+    assert "coarse" in [f.code for f in analysis.findings]
+    for words in analysis.measures.too_small.values():
+        assert words["coarse"] == "voxels of 3.0 mm from below to above"

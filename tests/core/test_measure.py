@@ -91,3 +91,25 @@ def test_a_stray_voxel_is_no_fragment():
     labels = box()
     labels[30, 45, 30] = 2
     assert codes(labels) == []
+
+
+@pytest.mark.parametrize(
+    ("spacing", "words"),
+    [
+        ((1, 1, 1), ""), ((2, 2, 2), ""), ((0.9, 0.9, 2.5), ""), ((1, 3, 1), ""), ((5, 1, 1), ""),
+        ((0.91, 0.91, 2.999995), "voxels of 3.0 mm from below to above"),
+        ((1, 4, 1), "voxels of 4.0 mm from behind to front"),
+        ((6, 1, 1), "voxels of 6.0 mm from left to right"),
+        ((2.5, 2.5, 2.5), "voxels of 2.5 x 2.5 x 2.5 mm"),
+    ],
+)  # fmt: skip
+def test_voxels_that_make_volumes_too_small_are_said(spacing, words):
+    labels = np.zeros((30, 40, 30), np.uint8)
+    labels[10:18, 10:30, 10:18] = 1
+    affine = np.diag([*spacing, 1.0])
+    found = measure(labels, affine)
+    assert found.too_small.get("total", {}) == ({"coarse": words} if words else {})
+    messages = [f.message for f in assess(labels, found) if f.code == "coarse"]
+    assert [m.startswith("Voxels of") and "too small" in m for m in messages] == [True] * bool(
+        words
+    )

@@ -95,6 +95,13 @@ def test_a_header_that_fits_no_head_is_doubted_whoever_drew_the_mask(off_mm):
     assert "as its header says" in reasons[0]
 
 
+def test_a_contrast_that_is_not_t1_is_doubted_whoever_drew_the_mask():
+    known = head(two(left=(12, 30, 11))) | {"is_t1": False}
+    word, reasons = judged(two(), known)
+    assert (word, len(reasons)) == ("unreliable", 1)
+    assert "T1" in reasons[0]
+
+
 def test_a_head_from_before_keeps_what_its_search_saw():
     old = head(two(), peak=0.2)
     for key in ("scale", "off_mm"):
