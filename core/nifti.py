@@ -94,6 +94,11 @@ def sides_bytes(values: NDArray[np.uint8], header: Header) -> bytes:
     return mask_bytes(values, header, SIDES_NOTICE, 4)
 
 
+def header_of(data: bytes) -> Header:
+    """Header of a ``.nii.gz`` of ours; the voxels are not unpacked."""
+    return parse_header(zlib.decompressobj(wbits=31).decompress(data, LARGEST_HEADER_BYTES))
+
+
 def read_mask(data: bytes) -> NDArray[np.uint8]:
     """Labels of a mask that `mask_bytes` wrote, shape (X, Y, Z), along the file's axes."""
     raw = gzip.decompress(data)
