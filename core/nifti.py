@@ -22,6 +22,8 @@ NOTICE = "HippoView mask: 1 anterior, 2 posterior. Research use, not for diagnos
 SIDES_NOTICE = "HippoView: 1 2 left anterior, posterior; 3 4 right. Research use, no diagnosis."
 _INTENT_LABEL = 1002
 _PACKED_AT_ONCE = 4_000_000  # voxels
+# Along which a file can be written part by part: its first axis runs fastest.
+_LAST = 2
 
 
 def stored_of(clean_file: bytes, header: Header) -> Voxels:
@@ -63,7 +65,7 @@ def mask_bytes(
     fields["intent_code"] = _INTENT_LABEL
     fields["descrip"] = notice.encode()
     prefix = fields.tobytes() + EXTENSION_FLAG
-    slabs = Voxels(labels).slabs(_PACKED_AT_ONCE)
+    slabs = Voxels(labels).slabs(_PACKED_AT_ONCE, axis=_LAST)
     return packed(prefix, (labels[box].tobytes(order="F") for box in slabs), 6)
 
 
@@ -75,7 +77,7 @@ def scan_bytes(voxels: Voxels, header: Header) -> bytes:
     voxels : Voxels, shape (X, Y, Z)
         Along the file's own axes.
     """
-    slabs = (voxels.stored[box].tobytes(order="F") for box in voxels.slabs())
+    slabs = (voxels.stored[box].tobytes(order="F") for box in voxels.slabs(axis=_LAST))
     return packed(header.clean_prefix(), slabs, 1)
 
 
