@@ -102,7 +102,7 @@ def show_case(shared: Services, case_id: str, on_next: Callable[[], None] | None
     with st.container():
         mask_table(shared, case)
     _strip(case, images)
-    _surfaces(case, images)
+    _surfaces(shared, case)
     _details(case)
 
 
@@ -220,13 +220,9 @@ def _downloads(shared: Services, case: Case, mask: bytes) -> None:
         ("Mask (.nii.gz)", mask, "mask.nii.gz", "application/gzip"),
         ("Measures (.csv)", report_csv(case), "measures.csv", "text/csv"),
         ("Measures (.json)", report_json(case), "measures.json", "application/json"),
-        (
-            "Surfaces (.ply)",
-            partial(_surfaces_file, shared, case),
-            "surfaces.ply",
-            "application/octet-stream",
-        ),
-    ]
+        ("Surfaces (.ply)", partial(_surfaces_file, shared, case), "surfaces.ply",
+         "application/octet-stream"),
+    ]  # fmt: skip
     if case.report.get("head"):
         files += [
             ("Mask by side (.nii.gz)", partial(shared.cases.sides_file, case.id),
@@ -257,12 +253,14 @@ def _strip(case: Case, images: CaseImages) -> None:
 
 
 @st.fragment
-def _surfaces(case: Case, images: CaseImages) -> None:
+def _surfaces(shared: Services, case: Case) -> None:
+    # Not of the images themselves: Streamlit keeps what it is called with as long as the page.
     # Plotly draws with WebGL as the viewer does; on a computer without a GPU it holds up the page
     # for seconds, so it starts when somebody asks for it.
     with st.expander("Surfaces", on_change="rerun", key=f"surfaces-{case.id}") as opened:
         if not opened.open:
             return
+        images = shared.viewer_files.images(case.id, case.mask_version)
         surfaces = label_surfaces(images.labels, images.affine)
         if not surfaces:
             st.caption("The mask is empty: there is no surface.")

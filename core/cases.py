@@ -186,7 +186,7 @@ class Cases:
         if not head:
             raise NotFoundError("The side of a crop is not known")
         mask = self.mask_file(case_id)
-        header = parse_header(gzip.decompress(mask)[:LARGEST_HEADER_BYTES])
+        header = nifti.header_of(mask)
         labels = to_ras(nifti.read_mask(mask), header)
         return sides_file(labels, ras_affine(header), header, head)
 

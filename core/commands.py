@@ -143,6 +143,9 @@ def features_in(folder: Path, settings: Settings) -> tuple[list[Values], list[st
             except OSError as error:
                 left_out[shown(path.name)] = f"cannot be read: {os.strerror(error.errno or 0)}"
                 continue
+            if image.is_head:  # as of cases: the features describe crops
+                left_out[path.name] = "It is a whole head; only crops are compared"
+                continue
             features.append(features_of(image.data, image.spacing_mm))
             names.append(shown(path.name))
     return features, names, left_out

@@ -4,7 +4,6 @@ The model's own mask is version 0 and never changes. A save adds a version; noth
 overwritten, and a save that did not know the newest version is refused.
 """
 
-import gzip
 import hashlib
 import json
 import math
@@ -31,7 +30,7 @@ from core.findings import Finding
 from core.heads import fingerprint, halves
 from core.localise import SIDES
 from core.measure import MASK_CODES, appraise_head, assess, measure
-from core.nifti_header import LARGEST_HEADER_BYTES, Header, parse_header
+from core.nifti_header import Header
 from core.segmentation import LABELS, Segmentation
 from core.sides import centres_mm, with_one_side
 from core.storage import Storage
@@ -391,15 +390,14 @@ class Corrections:
         sides = {name: dict(side) for name, side in head["sides"].items()}
         if not all("model_mask" in side for side in sides.values()):
             file = self._storage.read(mask_key(case_id, MODEL_MASK))
-            header = parse_header(gzip.decompress(file)[:LARGEST_HEADER_BYTES])
+            header = nifti.header_of(file)
             labels = to_ras(nifti.read_mask(file), header)
             for name, part in halves(labels, ras_affine(header), head).items():
                 sides[name].setdefault("model_mask", fingerprint(part))
         return head | {"sides": sides}
 
     def _header(self, case_id: str) -> Header:
-        mask = gzip.decompress(self._cases.mask_file(case_id, MODEL_MASK))
-        return parse_header(mask[:LARGEST_HEADER_BYTES])
+        return nifti.header_of(self._cases.mask_file(case_id, MODEL_MASK))
 
     def _timestamp(self) -> str:
         return self._now().isoformat(timespec="milliseconds")

@@ -22,6 +22,8 @@ NOTICE = "HippoView mask: 1 anterior, 2 posterior. Research use, not for diagnos
 SIDES_NOTICE = "HippoView: 1 2 left anterior, posterior; 3 4 right. Research use, no diagnosis."
 _INTENT_LABEL = 1002
 _PACKED_AT_ONCE = 4_000_000  # voxels
+# Along which a file can be written part by part: its first axis runs fastest.
+_LAST = 2
 
 
 def stored_of(clean_file: bytes, header: Header) -> Voxels:
@@ -63,7 +65,7 @@ def mask_bytes(
     fields["intent_code"] = _INTENT_LABEL
     fields["descrip"] = notice.encode()
     prefix = fields.tobytes() + EXTENSION_FLAG
-    slabs = Voxels(labels).slabs(_PACKED_AT_ONCE)
+    slabs = Voxels(labels).slabs(_PACKED_AT_ONCE, axis=_LAST)
     return packed(prefix, (labels[box].tobytes(order="F") for box in slabs), 6)
 
 
@@ -75,7 +77,7 @@ def scan_bytes(voxels: Voxels, header: Header) -> bytes:
     voxels : Voxels, shape (X, Y, Z)
         Along the file's own axes.
     """
-    slabs = (voxels.stored[box].tobytes(order="F") for box in voxels.slabs())
+    slabs = (voxels.stored[box].tobytes(order="F") for box in voxels.slabs(axis=_LAST))
     return packed(header.clean_prefix(), slabs, 1)
 
 
@@ -92,6 +94,11 @@ def packed(prefix: bytes, parts: Iterable[bytes], level: int) -> bytes:
 def sides_bytes(values: NDArray[np.uint8], header: Header) -> bytes:
     """As `mask_bytes`, of a head's mask where each side has its own values, 1 to 4."""
     return mask_bytes(values, header, SIDES_NOTICE, 4)
+
+
+def header_of(data: bytes) -> Header:
+    """Header of a ``.nii.gz`` of ours; the voxels are not unpacked."""
+    return parse_header(zlib.decompressobj(wbits=31).decompress(data, LARGEST_HEADER_BYTES))
 
 
 def read_mask(data: bytes) -> NDArray[np.uint8]:

@@ -6,8 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 import nibabel as nib
 import numpy as np
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.testclient import TestClient
 
-from app.viewer.files import ViewerFiles
+from app.viewer.files import ViewerFile, ViewerFiles
+from app.viewer.images import _sent
 from core.cases import Cases
 from core.corrections import Corrections
 from core.database import connect
@@ -147,3 +153,23 @@ def test_many_at_once_make_each_file_once(predictor, cases, tmp_path, monkeypatc
         found = list(pool.map(lambda n: (files.scan(case.id), files.mask(case.id, 0)), range(24)))
     assert len(reads) == 1
     assert len({scan.etag for scan, _ in found}) == 1
+
+
+def test_the_browser_may_ask_for_a_part_and_for_what_it_has(tmp_path):
+    (tmp_path / "scan.nii.gz").write_bytes(bytes(range(100)))
+    file = ViewerFile(tmp_path / "scan.nii.gz", '"a"')
+
+    def answer(request: Request) -> Response:
+        return _sent(file, request.headers.get("if-none-match", ""))
+
+    client = TestClient(Starlette(routes=[Route("/", answer)]))
+    whole = client.get("/")
+    assert (whole.status_code, whole.content) == (200, bytes(range(100)))
+    assert whole.headers["cache-control"] == "private, max-age=3600"
+    again = client.get("/", headers={"If-None-Match": whole.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    part = client.get("/", headers={"Range": "bytes=10-19"})
+    assert (part.status_code, part.content) == (206, bytes(range(10, 20)))
+    assert part.headers["content-range"] == "bytes 10-19/100"
+    assert client.get("/", headers={"Range": "bytes=90-"}).content == bytes(range(90, 100))
+    assert client.get("/", headers={"Range": "bytes=999-"}).status_code == 416

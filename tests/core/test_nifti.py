@@ -1,4 +1,5 @@
 import gzip
+from functools import partialmethod
 
 import nibabel as nib
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from core import nifti
 from core.errors import InputError
 from core.nifti_header import Header, parse_header
+from core.voxels import Voxels
 from tests.scans import as_bytes, image, noise, patched
 
 
@@ -146,3 +148,26 @@ def test_a_header_with_one_changed_byte_is_refused_or_read_as_nibabel_does(posit
     assert header.shape == expected.shape
     assert np.allclose(header.affine, expected.affine)
     assert abs(np.linalg.det(header.affine)) > 0
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_mask_that_is_written_in_parts_is_the_same_however_it_lies_in_memory(order, monkeypatch):
+    monkeypatch.setattr(nifti, "_PACKED_AT_ONCE", 1000)
+    header = parse_header(as_bytes(image(noise((20, 30, 25))))[:540])
+    labels = np.random.default_rng(0).integers(0, 3, header.shape, np.uint8)
+    content = nifti.mask_bytes(np.asarray(labels, order=order), header)
+    assert np.array_equal(nifti.read_mask(content), labels)
+    assert nifti.header_of(content).shape == header.shape
+    raw = gzip.decompress(content)
+    assert raw[352:] == labels.tobytes(order="F")
+    assert content == gzip.compress(raw, 6, mtime=0)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_scan_that_is_written_in_parts_is_the_same_however_it_lies_in_memory(order, monkeypatch):
+    header = parse_header(as_bytes(image(noise((20, 30, 25), ">i2")))[:540])
+    stored = noise(header.shape, header.dtype)
+    voxels = Voxels(np.asarray(stored, order=order))
+    monkeypatch.setattr("core.voxels.Voxels.slabs", partialmethod(Voxels.slabs, 1000))
+    raw = gzip.decompress(nifti.scan_bytes(voxels, header))
+    assert raw == header.clean_prefix() + stored.tobytes(order="F")
