@@ -30,7 +30,16 @@ _MOST_OTHERS = 200
 
 def reviewer() -> str:
     """The name that this visitor typed."""
-    return str(st.session_state.get(_NAME_KEY, ""))
+    return typed(_NAME_KEY)
+
+
+def typed(key: str) -> str:
+    """What stands in a field, for a callback.
+
+    ``st.session_state[key]`` would end the callback before it has acted if another click has
+    arrived meanwhile, and the act would be lost; `to_dict` does not look for one.
+    """
+    return str(st.session_state.to_dict().get(key, ""))
 
 
 def review_bar(shared: Services, case: Case, on_next: Callable[[str], None] | None = None) -> None:

@@ -5,6 +5,7 @@ import hashlib
 import streamlit as st
 
 from app.operations import cases_health, cases_words
+from app.reviewing import typed
 from app.services import services
 from app.widgets import show_case
 from app.words import show_error
@@ -46,7 +47,7 @@ def _restore(case_id: str) -> None:
 
 def _rename(case_id: str, key: str) -> None:
     try:
-        cases.rename(case_id, st.session_state.get(key, ""))
+        cases.rename(case_id, typed(key))
     except HippoViewError as error:
         st.session_state["case-problem"] = f"{case_id}: {error.message}. {error.hint}"
 

@@ -21,7 +21,6 @@ from tests.browser.test_correcting import LEFT, RIGHT, begin
 from tests.browser.user import LONG, User
 from tests.scans import as_bytes, example, stream
 from tests.server import running
-from tests.waiting import until
 
 HIGH = ((0.3, 0.3), (0.6, 0.3))
 BLOCKED = """Object.defineProperty(window, "localStorage", {
@@ -333,6 +332,6 @@ def test_a_key_is_about_the_case_that_was_seen(key, person, house):
         person.page.keyboard.press("Enter")
         expect(dialog).to_be_hidden()
     expected = {"y": "accepted", "x": "rejected"}[key]
-    until(lambda: house.cases.get(first).review.state == expected)
+    listen_until(person.page, lambda: house.cases.get(first).review.state == expected)
     person.settle()
     assert house.cases.get(second).review.state == "new"
