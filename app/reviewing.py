@@ -1,4 +1,9 @@
-"""Parts for judging a mask: the review of a case, the versions of its mask, what lies beside it."""
+"""Parts for judging a mask: the review of a case, the versions of its mask, what lies beside it.
+
+A click or a key may arrive when the page has gone on to another case. So each control belongs to
+one case and one version of its mask, by its key, and acts in a callback that was given them: it
+never acts on what the page shows by then.
+"""
 
 from collections.abc import Callable
 
@@ -25,18 +30,27 @@ _MOST_OTHERS = 200
 
 def reviewer() -> str:
     """The name that this visitor typed."""
-    return str(st.session_state.get(_NAME_KEY, ""))
+    return typed(_NAME_KEY)
 
 
-def review_bar(shared: Services, case: Case, on_next: Callable[[], None] | None = None) -> None:
+def typed(key: str) -> str:
+    """What stands in a field, for a callback.
+
+    ``st.session_state[key]`` would end the callback before it has acted if another click has
+    arrived meanwhile, and the act would be lost; `to_dict` does not look for one.
+    """
+    return str(st.session_state.to_dict().get(key, ""))
+
+
+def review_bar(shared: Services, case: Case, on_next: Callable[[str], None] | None = None) -> None:
     """What was said of a case's mask, and the buttons to say it.
 
     Parameters
     ----------
     on_next
-        Opens the next case that nobody has reviewed; None where there is no list.
+        Opens the next case after this one that nobody has reviewed; None where there is no list.
     """
-    review = case.review
+    review, seen = case.review, f"{case.id}-{case.mask_version}"
     who = f" by {review.reviewer}" if review.reviewer else ""
     when = f", {review.at[:16].replace('T', ' ')} UTC" if review.at else ""
     st.text_input(
@@ -47,19 +61,25 @@ def review_bar(shared: Services, case: Case, on_next: Callable[[], None] | None 
         st.button(
             "Accept", icon=":material/check:", shortcut="Y", on_click=_review,
             args=(shared, case, "accepted"), disabled=review.state == "accepted",
+            key=f"accept-{seen}",
         )  # fmt: skip
-        if st.button("Reject", icon=":material/close:", shortcut="X"):
-            _ask_why(shared, case)
+        st.button(
+            "Reject", icon=":material/close:", shortcut="X", on_click=_ask_why_later,
+            args=(case,), key=f"reject-{seen}",
+        )  # fmt: skip
         if review.state != "new":
             st.button(
                 "Undo the review", icon=":material/undo:", on_click=_review,
-                args=(shared, case, "new"),
+                args=(shared, case, "new"), key=f"unreview-{seen}",
             )  # fmt: skip
         if on_next is not None:
             st.button(
                 "Next case", icon=":material/skip_next:", shortcut="J", on_click=on_next,
-                help="The next one that nobody has reviewed.",
+                args=(case.id,), help="The next one that nobody has reviewed.",
+                key=f"next-{case.id}",
             )  # fmt: skip
+    if asked := st.session_state.pop("rejecting", None):
+        _ask_why(shared, asked)
     st.markdown(f"**{REVIEW_WORDS[review.state]}**{plain(who)}{when}")
     if review.reason:
         st.markdown(f"Reason: {plain(review.reason)}")
@@ -68,18 +88,34 @@ def review_bar(shared: Services, case: Case, on_next: Callable[[], None] | None 
 
 
 def _review(shared: Services, case: Case, state: str, reason: str = "") -> None:
+    """Note what was said of the mask that was seen."""
+    problem = ""
     if not reviewer().strip() and state != "new":
-        st.session_state["review-problem"] = "Type your name first: a review is signed."
-        return
-    try:
-        shared.cases.review(case.id, state, reviewer(), reason)
-    except HippoViewError as error:
-        st.session_state["review-problem"] = f"{error.message}. {error.hint}"
+        problem = "Type your name first: a review is signed."
+    else:
+        try:
+            newest = shared.cases.get(case.id).mask_version
+            if newest != case.mask_version:
+                problem = (
+                    f"{case.id} was not reviewed: mask version {newest} was saved meanwhile. "
+                    "Look at it first."
+                )
+            else:
+                shared.cases.review(case.id, state, reviewer(), reason)
+        except HippoViewError as error:
+            problem = f"{case.id}: {error.message}. {error.hint}"
+    if problem:
+        st.session_state["review-problem"] = problem
+
+
+def _ask_why_later(case: Case) -> None:
+    st.session_state["rejecting"] = case
 
 
 @st.dialog("Reject the mask")
 def _ask_why(shared: Services, case: Case) -> None:
-    with st.form("reject", border=False):
+    st.markdown(f"{plain(case.name)}, {case.id}")
+    with st.form(f"reject-form-{case.id}-{case.mask_version}", border=False):
         reason = st.text_input("What is wrong with it?", max_chars=MAX_COMMENT_CHARS)
         sent = st.form_submit_button("Reject", type="primary")
     if sent and not reason.strip():
@@ -109,11 +145,14 @@ def mask_choice(shared: Services, case: Case) -> tuple[int, Beside | None]:
             format_func=lambda k: "Nothing" if k is None else others[k].words,
             help="Another mask or another case, linked by place in mm.",
         )  # fmt: skip
-        if shown != case.mask_version and st.button(
-            "Make this the newest", icon=":material/restore:",
-            help="As a version of its own: nothing is overwritten.",
-        ):  # fmt: skip
-            _restore(shared, case, shown)
+        if shown != case.mask_version:
+            st.button(
+                "Make this the newest", icon=":material/restore:", on_click=_restore,
+                args=(shared, case, shown), key=f"restore-{case.id}-{case.mask_version}-{shown}",
+                help="As a version of its own: nothing is overwritten.",
+            )  # fmt: skip
+    if problem := st.session_state.pop("version-problem", ""):
+        st.warning(problem, icon=":material/edit:")
     return shown, others.get(chosen) if chosen else None
 
 
@@ -126,15 +165,16 @@ def mask_table(shared: Services, case: Case) -> None:
 
 
 def _restore(shared: Services, case: Case, number: int) -> None:
+    problem = ""
     if not reviewer().strip():
-        st.warning("Type your name first: a version is signed.", icon=":material/edit:")
-        return
-    try:
-        shared.corrections.restore(case.id, number, base=case.mask_version, author=reviewer())
-    except HippoViewError as error:
-        st.error(f"**{error.message}.** {error.hint}", icon=":material/block:")
-        return
-    st.rerun()
+        problem = "Type your name first: a version is signed."
+    else:
+        try:
+            shared.corrections.restore(case.id, number, base=case.mask_version, author=reviewer())
+        except HippoViewError as error:
+            problem = f"{case.id}: {error.message}. {error.hint}"
+    if problem:
+        st.session_state["version-problem"] = problem
 
 
 def _name(version: MaskVersion, case: Case) -> str:

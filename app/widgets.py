@@ -67,13 +67,13 @@ def _headlines(case: Case | None) -> str:
     return "; ".join(w["message"].split(". ")[0] for w in found if w["level"] == "warning")
 
 
-def show_case(shared: Services, case_id: str, on_next: Callable[[], None] | None = None) -> None:
+def show_case(shared: Services, case_id: str, on_next: Callable[[str], None] | None = None) -> None:
     """Everything about one case: slices, review, measures, warnings, downloads, strip, surfaces.
 
     Parameters
     ----------
     on_next
-        Opens the next case that nobody has reviewed; None where there is no list.
+        Opens the next case after this one that nobody has reviewed; None where there is no list.
     """
     try:
         case = shared.cases.get(case_id)

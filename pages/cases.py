@@ -1,8 +1,11 @@
 """Cases: everything that was segmented here."""
 
+import hashlib
+
 import streamlit as st
 
 from app.operations import cases_health, cases_words
+from app.reviewing import typed
 from app.services import services
 from app.widgets import show_case
 from app.words import show_error
@@ -23,14 +26,30 @@ def _select(case_id: str) -> None:
 
 
 def _delete(case_id: str) -> None:
-    services().delete_case(case_id)
-    st.query_params.pop("case", None)
+    try:
+        services().delete_case(case_id)
+    except HippoViewError as error:
+        st.session_state["case-problem"] = f"{case_id}: {error.message}. {error.hint}"
+        return
+    if st.query_params.get("case") == case_id:  # else another is open by now
+        st.query_params.pop("case")
     st.session_state["deleted"] = case_id
 
 
 def _restore(case_id: str) -> None:
-    cases.restore(case_id)
-    st.session_state.pop("deleted", None)
+    try:
+        cases.restore(case_id)
+    except HippoViewError as error:
+        st.session_state["case-problem"] = f"{case_id}: {error.message}. {error.hint}"
+    if st.session_state.get("deleted") == case_id:
+        st.session_state.pop("deleted")
+
+
+def _rename(case_id: str, key: str) -> None:
+    try:
+        cases.rename(case_id, typed(key))
+    except HippoViewError as error:
+        st.session_state["case-problem"] = f"{case_id}: {error.message}. {error.hint}"
 
 
 with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -69,18 +88,24 @@ if not cases.caretaker.progress.finished:
 if deleted := st.session_state.get("deleted"):
     with notice, st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"Case {deleted} was deleted.")
-        st.button("Undo", on_click=_restore, args=(deleted,), icon=":material/undo:")
+        st.button(
+            "Undo", on_click=_restore, args=(deleted,), icon=":material/undo:",
+            key=f"undo-{deleted}",
+        )  # fmt: skip
+if problem := st.session_state.pop("case-problem", ""):
+    with notice:
+        st.warning(problem, icon=":material/block:")
 
 
 def _open() -> None:
     """The row that was chosen."""
-    picked = st.session_state[table]["selection"]["rows"]
-    if picked:
+    chosen_rows = st.session_state.get(table)
+    if chosen_rows and (picked := chosen_rows["selection"]["rows"]):
         _select(rows[picked[0]].id)
 
 
-def _open_next() -> None:
-    case_id = next_new(rows, st.query_params.get("case", ""))
+def _open_next(after: str) -> None:
+    case_id = next_new(rows, after)
     if case_id is None:
         st.toast("No other case waits for a review.", icon=":material/done_all:")
     else:
@@ -97,7 +122,9 @@ with listing:
         )  # fmt: skip
     else:
         is_open = st.query_params.get("case")
-        table = f"cases-{search}-{chosen}-{order}-{len(rows)}"
+        # A row's number is read against these rows and no others.
+        listed = hashlib.sha256(" ".join(row.id for row in rows).encode()).hexdigest()
+        table = f"cases-{search}-{chosen}-{order}-{listed}"
         number = st.column_config.NumberColumn(format="localized")
         st.dataframe(
             [
@@ -138,7 +165,7 @@ with listing:
             if next_new(rows, "") and not is_open:
                 st.button(
                     "Start reviewing", icon=":material/play_arrow:", shortcut="J",
-                    on_click=_open_next,
+                    on_click=_open_next, args=("",), key="start",
                 )  # fmt: skip
 
 if case_id := st.query_params.get("case"):
@@ -155,21 +182,18 @@ if case_id := st.query_params.get("case"):
                     ),
                     st.form(f"rename-{case_id}", border=False),
                 ):
-                    name = st.text_input(
-                        "Name", case.name, max_chars=limits.MAX_NAME_CHARS, width=_NAME_PX
-                    )
-                    renamed = st.form_submit_button("Save the name")
+                    field = f"name-{case.id}-{case.name}"
+                    st.text_input(
+                        "Name", case.name, max_chars=limits.MAX_NAME_CHARS, width=_NAME_PX,
+                        key=field,
+                    )  # fmt: skip
+                    st.form_submit_button("Save the name", on_click=_rename, args=(case.id, field))
+                # Each control by its case's key: a late click acts on the case that was seen.
                 st.button(
-                    "Delete", on_click=_delete, args=(case_id,), icon=":material/delete:",
+                    "Delete", on_click=_delete, args=(case.id,), icon=":material/delete:",
                     help=f"It can be restored for {limits.TRASH_DAYS} days.",
+                    key=f"delete-{case.id}",
                 )  # fmt: skip
-            if renamed:
-                try:
-                    cases.rename(case_id, name)
-                except HippoViewError as error:
-                    show_error(error)
-                else:
-                    st.rerun()
             show_case(services(), case.id, _open_next)
 
 trash = cases.find(deleted=True)

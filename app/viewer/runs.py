@@ -2,7 +2,7 @@
 
 A browser lets it send 64 KiB and gives it no time to compress. A run is a byte, the label, and
 how many voxels have it: 7 bits a byte, the lowest first, the highest bit set where more follow
-(as in Protocol Buffers). The mask of a head takes 10 to 30 KiB.
+(as in Protocol Buffers). The mask of the template head takes 3 KiB.
 """
 
 import gzip
