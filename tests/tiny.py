@@ -40,7 +40,7 @@ def analysis(number: int) -> Any:
     part = {"volume_mm3": float(number)}
     report = {
         "measures": {"anterior": part, "posterior": part},
-        "model": {"version": "1"}, "warnings": [], "head": None, "number": number,
+        "model": {"version": "1"}, "warnings": [], "head": None, "input": {}, "number": number,
     }  # fmt: skip
     return SimpleNamespace(
         as_dict=lambda: dict(report), features={"number": float(number)},
