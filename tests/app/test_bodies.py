@@ -92,14 +92,14 @@ def test_forty_eight_uploads_at_once_are_bounded_before_they_are_read(small):
      ("/api/predict", "POST")],
 )  # fmt: skip
 def test_no_route_reads_a_body_that_is_larger_than_what_it_takes(path, method, small):
-    with opened(small, path, 300 * 2**20, b"", method) as connection:
+    with opened(small, path, 3 * 2**30, b"", method) as connection:
         status, _, body = answer(connection)
     assert status == 413
     assert body["error"]["code"] == "too_large"
 
 
 def test_a_page_takes_no_upload_that_is_too_large(small):
-    with opened(small, "/_stcore/upload_file/a/b", 300 * 2**20, b"", "PUT") as connection:
+    with opened(small, "/_stcore/upload_file/a/b", 3 * 2**30, b"", "PUT") as connection:
         assert connection.makefile("rb").readline().split()[1] == b"413"
 
 
