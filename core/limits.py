@@ -10,6 +10,10 @@ MAX_UPLOAD_MIB = 520
 # Unpacked it is 256 MiB as int16 and 1 GiB as float64, on the disk.
 MAX_VOXELS = 512**3
 
+# What segmenting and storing a head of that size as int16 may take beside what the server takes at
+# rest, in MiB. A test holds it, the Model page says it.
+MAX_HEAD_MEMORY_MIB = 1.2 * 1024
+
 # Of a crop, which is held and resampled whole: 90 mm at 0.27 mm. It takes up to 1.4 GiB.
 MAX_CROP_VOXELS = 36_000_000
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from core import localise, voxels
+from core import limits, localise, voxels
 from core.errors import TooLargeError
 from core.heads import CROP
 from core.intake import vetted
@@ -217,4 +217,4 @@ def test_the_largest_matrices_are_segmented_within_the_bound(shape, dtype, tmp_p
     found = measured(shape, dtype, tmp_path)
     assert found["confidence"] == "high"
     assert found["mm3"] == pytest.approx(small["mm3"], rel=0.05)
-    assert found["grew_mib"] < 1.2 * 1024
+    assert found["grew_mib"] < limits.MAX_HEAD_MEMORY_MIB
