@@ -22,10 +22,12 @@ from nibabel.orientations import apply_orientation, inv_ornt_aff
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
+from core.edges import content_extent
 from core.errors import InputError
 from core.heads import sides_of
 from core.intake import vetted
 from core.model import opened
+from core.pipeline import appraised
 from core.predictor.predictor import Predictor, Way
 from core.predictor.service import Predictors
 from core.settings import Settings
@@ -137,7 +139,8 @@ def _run(
         with vetted(io.BytesIO(scan.to_bytes()), Path(scratch)) as file:
             volume = load(file)
         try:
-            made = predictor.segment(volume)
+            extent = content_extent(volume.voxels.stored)
+            made, _, _ = appraised(predictor.segment(volume), extent)
         except InputError:
             return [Row(99.0, 99.0, 0.0, "refused", 0.0, 0.0) for _ in _LABELS]
     head = made.head
@@ -151,7 +154,7 @@ def _run(
     for number, (side, value) in enumerate(_LABELS.items(), start=1):
         truth = apply_affine(change, subject.centres()[side])
         voxel = apply_affine(np.linalg.inv(volume.affine), truth)
-        is_in = bool((voxel >= 0).all() and (voxel < volume.data.shape).all())
+        is_in = bool((voxel >= 0).all() and (voxel < volume.shape).all())
         mine = (made.labels > 0) & (where == number)
         if not mine.any():
             if is_in:

@@ -172,7 +172,7 @@ def _analysis(
             marks.append(clock())
             caller.on_step("measure")
             extent = content_extent(image.voxels.stored)
-            segmentation, measures, of_mask = _appraised(segmentation, extent)
+            segmentation, measures, of_mask = appraised(segmentation, extent)
             findings = (*image.findings, *of_mask)
             mask_file = segmentation.mask_file()
     marks.append(clock())
@@ -192,7 +192,7 @@ def _analysis(
     )  # fmt: skip
 
 
-def _appraised(
+def appraised(
     made: Segmentation, extent: Extent
 ) -> tuple[Segmentation, Measures, Sequence[Finding]]:
     """A segmentation that is judged, its measures and what is to be said of it."""
