@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 from app.api import make_api
+from app.bodies import kinds_of_bodies
 from app.viewer import images
 from app.viewer.files import ViewerFiles
 from app.viewer.runs import RUNS, packed_of
@@ -18,6 +19,7 @@ from core.cases import Cases
 from core.corrections import Corrections
 from core.database import connect
 from core.errors import InputError
+from core.limits import MIB
 from core.pipeline import analyse
 from core.storage import LocalStorage
 from tests.scans import all_orientations, as_bytes, example, reoriented, stream
@@ -39,11 +41,11 @@ def house(analyses, tmp_path, monkeypatch):
     cases = Cases(engine, storage)
     shared = SimpleNamespace(
         cases=cases, corrections=Corrections(engine, storage, cases), link_secret=SECRET,
-        viewer_files=ViewerFiles(cases),
+        viewer_files=ViewerFiles(cases, tmp_path / "viewed"),
     )  # fmt: skip
     monkeypatch.setattr(images, "services", lambda: shared)
     ids = [cases.add(analysis, name).id for analysis, name in zip(analyses, "AB", strict=True)]
-    with TestClient(make_api(64), cookies={COOKIE: WHO}) as client:
+    with TestClient(make_api(kinds_of_bodies(MIB, 4, tmp_path)), cookies={COOKIE: WHO}) as client:
         yield SimpleNamespace(client=client, ids=ids, **vars(shared))
 
 
