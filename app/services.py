@@ -177,15 +177,20 @@ class Services:
             partial(self.registry.open, number), partial(self.registry.promote, number)
         )
 
-    def roll_back(self) -> int:
+    def roll_back(self, seen: int | None = None) -> int:
         """Put the version into service that served before this one; returns its number.
+
+        Parameters
+        ----------
+        seen
+            The version that a person was shown as the one before; left out, whichever it is.
 
         Raises
         ------
         HippoViewError
-            It cannot serve, or there is none, or as `promote`.
+            It cannot serve, is no longer the one that was seen, there is none, or as `promote`.
         """
-        number = self.registry.previous()
+        number = self.registry.previous() if seen is None else seen
         if number is None:
             raise ConflictError("No other version was in service before this one")
         self.predictors.swap(
