@@ -140,10 +140,11 @@ class ViewerFiles:
         factors = factors_of(images.shape, images.affine)
         head = self._cases.get(case_id).report.get("head")
         low, high, _ = voxels.range_of(images.voxels)
-        some = np.append(images.voxels.sample(_WINDOW_VOXELS), [low, high])
+        some = images.voxels.sample(_WINDOW_VOXELS)
+        ends = {0: low, 100: high}  # a sample may lack them
         windows = []
         for name, percents in _WINDOWS.items():
-            low, high = (float(v) for v in np.percentile(some, percents))
+            low, high = (ends.get(p, float(np.percentile(some, p))) for p in percents)
             windows.append({"name": name, "low": low, "high": max(high, low + _SMALLEST_WINDOW)})
         shape = [n // f for n, f in zip(images.shape, factors, strict=True)]
         return {
