@@ -141,7 +141,7 @@ class ViewerFiles:
         head = self._cases.get(case_id).report.get("head")
         low, high, _ = voxels.range_of(images.voxels)
         some = images.voxels.sample(_WINDOW_VOXELS)
-        ends = {0: low, 100: high}  # a sample may lack them
+        ends: dict[float, float] = {0: low, 100: high}  # a sample may lack them
         windows = []
         for name, percents in _WINDOWS.items():
             low, high = (ends.get(p, float(np.percentile(some, p))) for p in percents)
