@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import sys
 import zipfile
 
 import nibabel as nib
@@ -102,7 +103,10 @@ def table(case: Case) -> str:
 
     at = AppTest.from_function(page)
     at.session_state["case"] = case
-    at.run(timeout=60)
+    # Streamlit leaves the page as `__main__`, which processes that Python spawns begin with.
+    with pytest.MonkeyPatch.context() as kept:
+        kept.setitem(sys.modules, "__main__", sys.modules["__main__"])
+        at.run(timeout=60)
     assert not at.exception
     return str(at.table[0].value.to_string())
 
