@@ -14,7 +14,7 @@ from app.viewer.slices import Beside
 from app.words import plain
 from core.case import MODEL_MASK, Case
 from core.corrections import MaskVersion
-from core.errors import HippoViewError
+from core.errors import ConflictError, HippoViewError
 from core.limits import MAX_COMMENT_CHARS, MAX_NAME_CHARS
 from core.segmentation import LABELS
 
@@ -94,14 +94,9 @@ def _review(shared: Services, case: Case, state: str, reason: str = "") -> None:
         problem = "Type your name first: a review is signed."
     else:
         try:
-            newest = shared.cases.get(case.id).mask_version
-            if newest != case.mask_version:
-                problem = (
-                    f"{case.id} was not reviewed: mask version {newest} was saved meanwhile. "
-                    "Look at it first."
-                )
-            else:
-                shared.cases.review(case.id, state, reviewer(), reason)
+            shared.cases.review(case.id, state, reviewer(), reason, seen=case.mask_version)
+        except ConflictError as error:
+            problem = f"{error.message}. {error.hint}"
         except HippoViewError as error:
             problem = f"{case.id}: {error.message}. {error.hint}"
     if problem:

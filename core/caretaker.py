@@ -244,7 +244,7 @@ class Caretaker:
             logger.warning("Scans or masks of {} cases are missing from the storage", broken)
         new, waiting = 0, list[Record]()
         for done, (key, content) in enumerate(read_many(self._storage, keyed), 1):
-            record = self._read(content, ages[keyed[key]])
+            record = self._read(keyed[key], content, ages[keyed[key]])
             if record is not None:
                 waiting.append(record)
             if len(waiting) == _AT_ONCE or done == len(keyed):
@@ -260,16 +260,18 @@ class Caretaker:
         self._at(finished=True)
         return new
 
-    def _read(self, content: bytes | None, files: dict[str, float]) -> Record | None:
+    def _read(self, case_id: str, content: bytes | None, files: dict[str, float]) -> Record | None:
         """A record, unless it has gone or is damaged."""
         if content is None:
             return None
         try:
-            return record_of(self._storage, content, files)
+            return record_of(self._storage, case_id, content, files)
         except StorageError as error:
             if error.code != DAMAGED:
                 raise
-            logger.warning("A case in the storage was left alone: its record is damaged")
+            logger.warning(
+                "{}: it was left alone, its record is damaged or another case's", case_id
+            )
             return None
 
     def _follow(
@@ -289,6 +291,7 @@ class Caretaker:
                     row = record_of_row(connection, case_id)
                 if row is not None and is_behind(record, row):
                     self._write_again(case_id)
+                    continue  # the masks that its row alone names are no strays
             for key in files.keys() - mask_keys(record):
                 if "/masks/" in key and _is_stray(files[key]) and record["revision"]:
                     self._storage.delete(key)

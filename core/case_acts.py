@@ -194,7 +194,7 @@ class Acts:
             except NotFoundError:
                 self._settled(case_id)
                 return False
-            record = record_of(self.storage, content)
+            record = record_of(self.storage, case_id, content)
             try:
                 self.take_in([record])
             except SQLAlchemyError as error:
@@ -235,7 +235,7 @@ class Acts:
             ):
                 raise unknown_case() from None
             return row, None
-        record = record_of(self.storage, content)
+        record = record_of(self.storage, case_id, content)
         if REMOVED in record and not removed:
             raise unknown_case()
         if row is not None and is_behind(record, row):

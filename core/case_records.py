@@ -75,23 +75,31 @@ def is_whole(case_id: str, keys: Collection[str]) -> bool:
     return all(f"{folder_of(case_id)}/{name}" in keys for name in (IMAGE, MASK, RECORD))
 
 
-def record_of(storage: Storage, content: bytes, keys: Collection[str] | None = None) -> Record:
+def record_of(
+    storage: Storage, case_id: str, content: bytes, keys: Collection[str] | None = None
+) -> Record:
     """A record from its file, also from one that an older program wrote.
 
     Parameters
     ----------
-    storage, content
+    storage
+    case_id
+        Whose folder it lies in.
+    content
     keys
         Of the case's files, if they are known.
 
     Raises
     ------
     StorageError
-        It is damaged, or of a program that is newer than this one can read.
+        It is damaged, another case's (a folder that somebody copied), or of a program that is
+        newer than this one can read.
     """
     try:
         record = dict(json.loads(content))
-        folder = folder_of(str(record["id"]))
+        if record["id"] != case_id:
+            raise ValueError("the record of another case")
+        folder = folder_of(case_id)
         if "masks" not in record:  # until revisions came, each drawn mask had a record of its own
             there = storage.keys(f"{folder}/{DRAWN}") if keys is None else keys
             records = [
@@ -112,6 +120,15 @@ def record_of(storage: Storage, content: bytes, keys: Collection[str] | None = N
             raise KeyError("a column of a mask")
         if _needed() - set(record):
             raise KeyError("a column of a case")
+        numbers = [
+            record["revision"],
+            record["mask_version"],
+            *(m["number"] for m in record["masks"]),
+        ]
+        if not all(isinstance(number, int) for number in numbers):
+            raise TypeError("a number that is none")
+        if any(mask["case_id"] != case_id for mask in record["masks"]):
+            raise ValueError("a mask of another case")
     except (ValueError, KeyError, TypeError, AttributeError, NotFoundError) as error:
         raise damaged_record() from error
     return record

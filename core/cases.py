@@ -26,7 +26,7 @@ from core.case_acts import Acts
 from core.case_records import IMAGE, MASK, Record, folder_of, mask_key, unknown_case
 from core.database import CASES, FEATURES, MASK_VERSIONS, reading
 from core.drift import Values
-from core.errors import ChangedError, InputError, NotFoundError, StorageError
+from core.errors import ChangedError, ConflictError, InputError, NotFoundError, StorageError
 from core.nifti_header import LARGEST_HEADER_BYTES, parse_header, stem_of
 from core.pipeline import Analysis
 from core.sides import sides_file
@@ -125,17 +125,16 @@ class Cases:
             query = select(func.count()).select_from(CASES).where(_is_there())
             return int(connection.scalar(query) or 0)
 
-    def get(self, case_id: str) -> Case:
-        """One case.
+    def get(self, case_id: str, version: int | None = None) -> Case:
+        """One case, with the report on the mask that holds now, or on one by its number.
 
         Raises
         ------
         NotFoundError
             It does not exist, or is deleted.
         """
-        drawn = and_(
-            MASK_VERSIONS.c.case_id == CASES.c.id, MASK_VERSIONS.c.number == CASES.c.mask_version
-        )
+        number = CASES.c.mask_version if version is None else version
+        drawn = and_(MASK_VERSIONS.c.case_id == CASES.c.id, MASK_VERSIONS.c.number == number)
         query = select(CASES, MASK_VERSIONS.c.author, MASK_VERSIONS.c.content)
         query = query.outerjoin(MASK_VERSIONS, drawn).where(CASES.c.id == case_id, _is_there())
         with reading(self._engine) as connection:
@@ -182,10 +181,11 @@ class Cases:
         NotFoundError
             It is a crop.
         """
-        head = self.get(case_id).report.get("head")
+        case = self.get(case_id)
+        head = case.report.get("head")
         if not head:
             raise NotFoundError("The side of a crop is not known")
-        mask = self.mask_file(case_id)
+        mask = self.mask_file(case_id, case.mask_version)
         header = nifti.header_of(mask)
         labels = to_ras(nifti.read_mask(mask), header)
         return sides_file(labels, ras_affine(header), header, head)
@@ -194,11 +194,20 @@ class Cases:
         """The scan as ``.nii.gz``, on the file's own grid, without free text."""
         return self._storage.read(f"{folder_of(self.get(case_id).id)}/{IMAGE}")
 
-    def review(self, case_id: str, state: str, reviewer: str, reason: str = "") -> None:
+    def review(
+        self, case_id: str, state: str, reviewer: str, reason: str = "", seen: int | None = None
+    ) -> None:
         """Note what a person says of a case's mask.
+
+        Parameters
+        ----------
+        seen
+            The version of the mask that was looked at; left out, whichever holds.
 
         Raises
         ------
+        ConflictError
+            Another version was saved meanwhile: nobody has looked at it.
         InputError
             A rejection without its reason.
         NotFoundError
@@ -209,7 +218,9 @@ class Cases:
         if state == "rejected" and not reason:
             raise InputError("The reason is empty", "Say what is wrong.", code="no_reason")
         at = None if state == "new" else self._timestamp()
-        self._change(case_id, review=state, reviewer=reviewer, reviewed_at=at, reason=reason)
+        self._change(
+            case_id, seen=seen, review=state, reviewer=reviewer, reviewed_at=at, reason=reason
+        )
 
     def rename(self, case_id: str, name: str) -> None:
         """Give a case another name.
@@ -233,10 +244,19 @@ class Cases:
         """Undo `delete`."""
         self._change(case_id, deleted=True, deleted_at=None)
 
-    def _change(self, case_id: str, *, deleted: bool = False, **values: Any) -> None:
+    def _change(
+        self, case_id: str, *, deleted: bool = False, seen: int | None = None, **values: Any
+    ) -> None:
         def edit(record: Record) -> dict[str, Any]:
             if (record["deleted_at"] is not None) != deleted:
                 raise unknown_case()
+            if seen is not None and record["mask_version"] != seen:
+                raise ConflictError(
+                    f"{case_id} was not reviewed: mask version {record['mask_version']} was saved "
+                    "meanwhile",
+                    "Look at it first.",
+                    code="newer_version",
+                )
             return values
 
         self.acts.change(case_id, edit)

@@ -1,0 +1,99 @@
+"""What people do to the storage by hand: copies, backups, edits. No drawn mask goes, none moves."""
+
+import json
+import os
+import shutil
+import time
+
+import pytest
+
+from core import nifti
+from core.case_records import record_key
+from core.errors import ConflictError, NotFoundError, StorageError
+from tests.house import House
+from tests.tiny import analysis, number_of, packed
+
+
+@pytest.fixture
+def house(tmp_path):
+    return House(tmp_path)
+
+
+def grow_old(house):
+    """Nobody can be at work any more on any file."""
+    long_ago = time.time() - 48 * 3600
+    for path in (house.folder / "storage" / "cases").rglob("*"):
+        os.utime(path, (long_ago, long_ago))
+
+
+def drawn_mask(cases, case_id):
+    return number_of(nifti.read_mask(cases.mask_file(case_id)))
+
+
+def test_a_record_from_a_backup_costs_no_mask_that_the_database_knows(house):
+    case_id = house.cases.add(analysis(1), "x").id
+    yesterdays = house.inner.read(record_key(case_id))
+    house.corrections.save(case_id, packed(5), base=0, author="A", comment="")
+    house.inner.write(record_key(case_id), yesterdays)
+    grow_old(house)
+    for _ in range(2):
+        house.cases.adopt()
+    assert drawn_mask(house.cases, case_id) == 5
+    lost, _ = house.opened("lost")
+    lost.adopt()
+    assert drawn_mask(lost, case_id) == 5
+
+
+@pytest.mark.parametrize("database", ["db", "lost"])
+def test_a_copy_of_a_cases_folder_is_no_case_and_costs_it_no_mask(house, database):
+    case_id = house.cases.add(analysis(1), "x").id
+    folder = house.folder / "storage" / "cases" / case_id
+    shutil.copytree(folder, folder.with_name(f"{case_id}-backup"))
+    house.corrections.save(case_id, packed(5), base=0, author="A", comment="")
+    grow_old(house)
+    cases, _ = house.opened(database)
+    cases.adopt()
+    assert cases.count() == 1
+    assert drawn_mask(cases, case_id) == 5
+    assert (folder.with_name(f"{case_id}-backup") / "image.nii.gz").is_file()
+
+
+def test_a_record_in_another_patients_folder_changes_neither(house):
+    anna, bert = (house.cases.add(analysis(n), name).id for n, name in ((1, "Anna"), (2, "Bert")))
+    own = house.inner.read(record_key(anna))
+    house.inner.write(record_key(anna), house.inner.read(record_key(bert)))
+    with pytest.raises(StorageError, match="damaged"):
+        house.cases.review(anna, "accepted", "R")
+    with pytest.raises(StorageError, match="damaged"):
+        house.corrections.save(anna, packed(5), base=0, author="A", comment="")
+    house.cases.adopt()
+    assert [house.cases.get(c).review.state for c in (anna, bert)] == ["new", "new"]
+    assert house.cases.get(anna).report["number"] == 1
+    house.inner.write(record_key(anna), own)
+    house.cases.review(anna, "accepted", "R")
+    assert [house.cases.get(c).review.state for c in (anna, bert)] == ["accepted", "new"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("revision", "7"), ("revision", None), ("mask_version", "1"), ("masks", {"a": 1})],
+)
+def test_an_odd_record_keeps_no_other_case(house, field, value):
+    ids = [house.cases.add(analysis(n), str(n)).id for n in range(3)]
+    record = json.loads(house.inner.read(record_key(ids[1])))
+    house.inner.write(record_key(ids[1]), json.dumps(record | {field: value}).encode())
+    lost, _ = house.opened("lost")
+    assert lost.adopt() == 2
+    assert lost.caretaker.progress.finished
+    with pytest.raises(NotFoundError):
+        lost.get(ids[1])
+
+
+def test_a_review_is_of_the_mask_that_was_seen(house):
+    case_id = house.cases.add(analysis(1), "x").id
+    house.corrections.save(case_id, packed(5), base=0, author="A", comment="")
+    with pytest.raises(ConflictError, match="mask version 1 was saved meanwhile"):
+        house.cases.review(case_id, "accepted", "R", seen=0)
+    assert house.cases.get(case_id).review.state == "corrected"
+    house.cases.review(case_id, "accepted", "R", seen=1)
+    assert house.cases.get(case_id).review.state == "accepted"
