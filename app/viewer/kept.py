@@ -13,6 +13,9 @@ from pathlib import Path
 
 from loguru import logger
 
+from core.errors import SettingsError
+from core.storage import disk_error
+
 
 class KeptFiles:
     """A folder of files by case, each made when it is first asked for.
@@ -20,12 +23,23 @@ class KeptFiles:
     Parameters
     ----------
     folder
-        Emptied.
+        Emptied, if it holds nothing but folders of cases.
     most_bytes
         Kept at most: beyond it the cases that were not looked at for longest make room.
+
+    Raises
+    ------
+    SettingsError
+        Somebody's own files lie in it.
     """
 
     def __init__(self, folder: Path, most_bytes: int) -> None:
+        if folder.is_dir() and not all(_is_of_a_case(path) for path in folder.iterdir()):
+            raise SettingsError(
+                f"The folder {folder.name} in HIPPOVIEW_DATA_DIR holds files that are not of this "
+                "server, which would be removed",
+                "Point HIPPOVIEW_DATA_DIR to a folder of its own.",
+            )
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True, mode=0o700)
         self._folder = folder
@@ -40,13 +54,21 @@ class KeptFiles:
         ----------
         make
             Writes it, if it is not there; called once, also when several wait for the file.
+
+        Raises
+        ------
+        StorageError
+            The disk is full, or fails.
         """
         path = self._folder / case_id / name
         with self._lock_of(case_id):  # what makes one file may ask for another
-            if not path.is_file():
-                path.parent.mkdir(mode=0o700, exist_ok=True)
-                self._write(path, make)
-            path.parent.touch()  # looked at last
+            try:
+                if not path.is_file():
+                    path.parent.mkdir(mode=0o700, exist_ok=True)
+                    self._write(path, make)
+                path.parent.touch()  # looked at last
+            except OSError as error:
+                raise disk_error(error) from error
         self._make_room(case_id)
         return path
 
@@ -90,6 +112,10 @@ class KeptFiles:
                 total -= sizes[folder.name]
         if total > self._most_bytes:
             logger.debug("One case takes more than all the room for viewed cases")
+
+
+def _is_of_a_case(path: Path) -> bool:
+    return path.name.startswith("HV-") and path.is_dir()
 
 
 def _looked_at(folder: Path) -> float:

@@ -1,0 +1,35 @@
+"""Files that are kept on the disk for the viewer."""
+
+import errno
+import os
+
+import pytest
+
+from app.viewer.kept import KeptFiles
+from core.errors import SettingsError, StorageError
+
+
+def test_somebodys_own_folder_is_refused_and_not_emptied(tmp_path):
+    (tmp_path / "viewed" / "photos").mkdir(parents=True)
+    (tmp_path / "viewed" / "photos" / "a.jpg").write_bytes(b"mine")
+    with pytest.raises(SettingsError, match="would be removed"):
+        KeptFiles(tmp_path / "viewed", 1)
+    assert (tmp_path / "viewed" / "photos" / "a.jpg").read_bytes() == b"mine"
+
+
+def test_what_a_server_left_is_cleared(tmp_path):
+    KeptFiles(tmp_path / "viewed", 9).path("HV-A", "a", lambda to: to.write_bytes(b"x"))
+    assert KeptFiles(tmp_path / "viewed", 9).case_ids() == []
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(tmp_path):
+    kept = KeptFiles(tmp_path / "viewed", 9)
+
+    def full(to):
+        to.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(StorageError, match="disk of the storage is full"):
+        kept.path("HV-A", "a", full)
+    assert list((tmp_path / "viewed" / "HV-A").iterdir()) == []
+    assert kept.path("HV-A", "a", lambda to: to.write_bytes(b"x")).read_bytes() == b"x"
