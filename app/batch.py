@@ -255,5 +255,10 @@ def current(shared: Services, outcomes: list[Outcome]) -> list[Outcome]:
 def zip_of(shared: Services, outcomes: list[Outcome], with_names: bool) -> bytes:
     """All masks, records and the summary; a case deleted meanwhile is named as such."""
     present = current(shared, outcomes)
-    masks = [(o.case.id, shared.cases.mask_file(o.case.id)) for o in present if o.case is not None]
+    # The masks that the records are about, whatever is saved meanwhile.
+    masks = [
+        (o.case.id, shared.cases.mask_file(o.case.id, o.case.mask_version))
+        for o in present
+        if o.case is not None
+    ]
     return archive(present, masks, with_names=with_names)

@@ -78,7 +78,7 @@ def show_case(shared: Services, case_id: str, on_next: Callable[[str], None] | N
     try:
         case = shared.cases.get(case_id)
         images = shared.viewer_files.images(case.id, case.mask_version)
-        mask = shared.cases.mask_file(case.id)
+        mask = shared.cases.mask_file(case.id, case.mask_version)
     except HippoViewError as error:
         show_error(error)
         return

@@ -157,7 +157,9 @@ class Corrections:
         name = "the model's mask" if number == MODEL_MASK else f"version {number}"
         labels = nifti.read_mask(self._cases.mask_file(case_id, number))
         header = self._header(case_id)
-        return self._keep(case_id, labels, header, base, author, f"Back to {name}", "")
+        # With the sides that it was measured by: a place that was pointed at later is not its own.
+        head = self._cases.get(case_id, number).report.get("head")
+        return self._keep(case_id, labels, header, base, author, f"Back to {name}", "", head)
 
     def segment_here(
         self, case_id: str, segmentation: Segmentation, *, base: int, author: str, comment: str,

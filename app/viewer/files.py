@@ -138,7 +138,7 @@ class ViewerFiles:
         """What the viewer needs to know of a case and a version of its mask beside the files."""
         images = self.images(case_id, version)
         factors = factors_of(images.shape, images.affine)
-        head = self._cases.get(case_id).report.get("head")
+        head = self._cases.get(case_id, version).report.get("head")
         low, high, _ = voxels.range_of(images.voxels)
         some = images.voxels.sample(_WINDOW_VOXELS)
         ends: dict[float, float] = {0: low, 100: high}  # a sample may lack them

@@ -232,3 +232,9 @@ def test_segmenting_one_side_keeps_what_was_drawn_on_the_other(house, predictor,
     assert known["right"] == sides["right"]
     assert (known["left"]["pointed"], known["left"]["found_mm"]) == (True, place)
     assert cases.get(case.id).review.state == "corrected"
+    corrections.restore(case.id, 0, base=2, author="Dr B")
+    restored = cases.get(case.id)
+    assert restored.report["head"]["sides"] == sides  # no longer those that were pointed at
+    assert restored.report["measures"] == case.report["measures"]
+    corrections.restore(case.id, 2, base=3, author="Dr B")
+    assert cases.get(case.id).report["head"]["sides"] == known
