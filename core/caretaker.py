@@ -289,7 +289,9 @@ class Caretaker:
             elif known[case_id] > record["revision"] or not record["revision"]:
                 with reading(self._engine) as connection:
                     row = record_of_row(connection, case_id)
-                if row is not None and is_behind(record, row):
+                if row is not None and (
+                    is_behind(record, row) or record["mask_version"] > row["mask_version"]
+                ):
                     self._write_again(case_id)
                     continue  # the masks that its row alone names are no strays
             for key in files.keys() - mask_keys(record):

@@ -327,8 +327,11 @@ class _CaseLock:
 def is_behind(record: Record, row: Record) -> bool:
     """Whether a record lacks what its row has.
 
-    Older programs counted no revisions and wrote the row first.
+    Older programs counted no revisions and wrote the row first; only of a database from a backup,
+    or of a second one, a row has fewer masks.
     """
     if record["revision"] == row["revision"] == 0:
+        if record["mask_version"] > row["mask_version"]:
+            return False
         return any(record.get(name, value) != value for name, value in row.items())
     return bool(row["revision"] > record["revision"])

@@ -281,13 +281,13 @@ class Corrections:
         row = {"case_id": case_id, "visitor": key, "base": base, "at": self._timestamp()}
         with self._engine.begin() as connection:
             if replaces:
-                _drop(connection, case_id, _draft_key(visitor, replaces))
-            _drop(connection, case_id, key)
+                _drop_one(connection, case_id, _draft_key(visitor, replaces))
+            _drop_one(connection, case_id, key)
             connection.execute(DRAFTS.insert().values(**row, labels=packed))
             of_this = DRAFTS.c.case_id == case_id, _is_of(visitor)
             kept = select(DRAFTS.c.visitor).where(*of_this).order_by(DRAFTS.c.at.desc())
             for older in connection.scalars(kept.offset(limits.MOST_DRAFTS)).all():
-                _drop(connection, case_id, older)
+                _drop_one(connection, case_id, older)
 
     def draft(self, case_id: str, visitor: str, drawing: str = "") -> Draft | None:
         """What this browser drew and did not save: this drawing, or else the newest."""
@@ -346,7 +346,7 @@ class Corrections:
         self._storage.replace(key, nifti.mask_bytes(labels, header), None)
         try:
             self._cases.acts.change(
-                case_id, edit, lambda connection: _drop(connection, case_id, visitor)
+                case_id, edit, lambda connection: _drop_one(connection, case_id, visitor)
             )
         except (ConflictError, NotFoundError):
             self._forget(key)
@@ -497,3 +497,8 @@ def _is_of(visitor: str) -> ColumnElement[bool]:
 
 def _drop(connection: Connection, case_id: str, visitor: str) -> None:
     connection.execute(DRAFTS.delete().where(DRAFTS.c.case_id == case_id, _is_of(visitor)))
+
+
+def _drop_one(connection: Connection, case_id: str, key: str) -> None:
+    """Of this drawing alone: an older page's, which has no name, is not all of its browser's."""
+    connection.execute(DRAFTS.delete().where(DRAFTS.c.case_id == case_id, DRAFTS.c.visitor == key))

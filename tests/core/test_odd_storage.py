@@ -8,7 +8,8 @@ import time
 import pytest
 
 from core import nifti
-from core.case_records import record_key
+from core.case_records import mask_key, record_key
+from core.database import CASES
 from core.errors import ConflictError, NotFoundError, StorageError
 from tests.house import House
 from tests.tiny import analysis, number_of, packed
@@ -97,3 +98,44 @@ def test_a_review_is_of_the_mask_that_was_seen(house):
     assert house.cases.get(case_id).review.state == "corrected"
     house.cases.review(case_id, "accepted", "R", seen=1)
     assert house.cases.get(case_id).review.state == "accepted"
+
+
+def test_a_drawing_without_a_name_ends_no_other_tabs_draft(house):
+    case_id = house.cases.add(analysis(1), "x").id
+    for drawing in ("tab2", ""):
+        house.corrections.keep_draft(case_id, "browser", packed(5), 0, drawing)
+    assert house.corrections.draft(case_id, "browser", "tab2").drawing == "tab2"
+    house.corrections.save(
+        case_id, packed(5), base=0, author="A", comment="", visitor="browser", drawing=""
+    )
+    assert house.corrections.draft(case_id, "browser").drawing == "tab2"
+
+
+def test_an_older_programs_row_that_knows_fewer_masks_costs_none(house):
+    case_id = house.cases.add(analysis(1), "x").id
+    second, _ = house.opened("second")
+    second.adopt()
+    house.corrections.save(case_id, packed(5), base=0, author="A", comment="")
+    _as_an_older_program_left_it(house, case_id)
+    with second.acts.engine.begin() as connection:
+        connection.execute(CASES.update().values(revision=0))
+    grow_old(house)
+    for _ in range(2):
+        second.adopt()
+    assert second.get(case_id).mask_version == 1
+    assert second.get(case_id).review.state == "corrected"
+    assert drawn_mask(second, case_id) == 5
+
+
+def _as_an_older_program_left_it(house, case_id):
+    """No revision, and beside each drawn mask a record of its own."""
+    record = json.loads(house.inner.read(record_key(case_id)))
+    del record["revision"]
+    (mask,) = record.pop("masks")
+    key = mask_key(case_id, 1, mask.pop("token"))
+    house.inner.write(mask_key(case_id, 1), house.inner.read(key))
+    house.inner.delete(key)
+    changed = ("mask_version", "review", "reviewer", "reviewed_at", "reason")
+    drawn = {"version": mask, "case": {name: record[name] for name in changed}}
+    house.inner.write(f"cases/{case_id}/masks/1.json", json.dumps(drawn).encode())
+    house.inner.write(record_key(case_id), json.dumps(record).encode())
