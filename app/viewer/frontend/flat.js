@@ -15,7 +15,7 @@ export class FlatViewer {
     this.opacity = element("input", { type: "range", min: 0, max: 100, step: 5,
       value: OPACITY_PERCENT, ariaLabel: "Opacity" })
     this.opacity.onchange = () => { if (this.about) this.draw() }
-    this.reduced = element("div", { className: "reading" })
+    this.reduced = element("div", { className: "reduced" })
     this.stage = element("div", { className: "stage flat" }, this.picture)
     this.stage.onwheel = (event) => {
       event.preventDefault()

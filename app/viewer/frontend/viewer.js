@@ -161,7 +161,7 @@ class Viewer {
     this.where = element("output", { className: "where" })
     this.reading = element("output", { className: "reading" })
     this.message = element("div", { className: "message", role: "status" })
-    this.reduced = element("div", { className: "reading", hidden: true })
+    this.reduced = element("div", { className: "reduced", hidden: true })
     this.windows = element("select", { ariaLabel: "Window" })
     this.windows.onchange = () => this.setWindow(Number(this.windows.value))
     const button = (words, title, action) => {
@@ -328,12 +328,13 @@ class Viewer {
   }
 
   /** The scan and one version of its mask, not yet shown. */
-  fetchVolumes(files, version, { low, high }) {
-    return Promise.all([
-      NVImage.loadFromUrl({ url: `${files}/scan.nii.gz`, name: "scan.nii.gz", colormap: "gray",
-        trustCalMinMax: false, cal_min: low, cal_max: high }),
+  async fetchVolumes(files, version, { low, high }) {
+    const volumes = await Promise.all([
+      NVImage.loadFromUrl({ url: `${files}/scan.nii.gz`, name: "scan.nii.gz", colormap: "gray" }),
       NVImage.loadFromUrl({ url: `${files}/masks/${version}.nii.gz`, name: "mask.nii.gz" }),
     ])
+    // Set afterwards: what loadFromUrl is given NiiVue replaces by a range of its own.
+    return [Object.assign(volumes[0], { cal_min: low, cal_max: high }), volumes[1]]
   }
 
   /** Show them in a NiiVue: set up first, so that each goes to the graphics card once. */
