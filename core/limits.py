@@ -91,8 +91,9 @@ CUT_WINDOW_SHARE = 0.03
 
 # Voxels longer than this (mm, from left to right, from behind to front, from below to above) are
 # said to make volumes too small. From below to above resampled heads lost up to 40 % at 5 mm and
-# 9 % at 3.5 mm, softened ones 15 % at 2.5 mm, real ones half at 3 mm; from behind to front up to 9 % at 5 mm; from left to right
-# they lost nothing up to 5 mm: benchmarks/coarse_scans.py, decision 0019.
+# 9 % at 3.5 mm, softened ones 15 % at 2.5 mm, real ones half at 3 mm; from behind to front up to
+# 9 % at 5 mm; from left to right they lost nothing up to 5 mm: benchmarks/coarse_scans.py,
+# decision 0019.
 COARSE_MM = (5.5, 3.5, 2.25)
 # So are a crop's voxels of more than this: cubes of 2.25 mm lost up to 12 %, of 2 mm up to 9 %. In
 # heads cubes of 2.5 mm lost 6 % at most: what the network is shown there is of 1 mm anyway.

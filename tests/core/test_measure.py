@@ -96,11 +96,12 @@ def test_a_stray_voxel_is_no_fragment():
 @pytest.mark.parametrize(
     ("spacing", "words"),
     [
-        ((1, 1, 1), ""), ((2, 2, 2), ""), ((0.9, 0.9, 2.5), ""), ((1, 3, 1), ""), ((5, 1, 1), ""),
+        ((1, 1, 1), ""), ((2, 2, 2), ""), ((0.9, 0.9, 2.2), ""), ((1, 3, 1), ""), ((5, 1, 1), ""),
         ((0.91, 0.91, 2.999995), "voxels of 3.0 mm from below to above"),
         ((1, 4, 1), "voxels of 4.0 mm from behind to front"),
         ((6, 1, 1), "voxels of 6.0 mm from left to right"),
-        ((2.5, 2.5, 2.5), "voxels of 2.5 x 2.5 x 2.5 mm"),
+        ((0.9, 0.9, 2.5), "voxels of 2.5 mm from below to above"),
+        ((2.2, 2.2, 2.2), "voxels of 2.2 x 2.2 x 2.2 mm"),
     ],
 )  # fmt: skip
 def test_voxels_that_make_volumes_too_small_are_said(spacing, words):
