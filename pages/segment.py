@@ -17,7 +17,9 @@ batch = batch_of(shared)
 
 with st.container(horizontal=True, vertical_alignment="bottom"):
     files = st.file_uploader(
-        "Drop T1-weighted heads, or crops around one hippocampus (.nii, .nii.gz; several at once)",
+        # Streamlit writes the limit as well, rounded to whole GB.
+        "Drop T1-weighted heads, or crops around one hippocampus (.nii, .nii.gz, up to "
+        f"{shared.settings.max_upload_mib} MiB each; several at once)",
         accept_multiple_files=True,
         max_upload_size=shared.settings.max_upload_mib,
         key=f"files-{batch.round}",
