@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any
 
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
 from app.reviewing import mask_choice, mask_table, review_bar, reviewer
 from app.services import Services, example_file
@@ -25,6 +24,8 @@ from core.strip import CONVENTION_WORDS, Convention, labels_png, strip_png
 
 _VIEWER_PX = 600
 _SURFACE_PX = 420
+# More than a case has warnings.
+_MOST_PARTS = 12
 
 
 def outcome_table(outcomes: list[Outcome], key: str) -> Outcome:
@@ -93,29 +94,30 @@ def show_case(shared: Services, case_id: str, on_next: Callable[[str], None] | N
     left, right = st.columns([3, 2], gap="medium")
     with left:
         _viewer(shared, case)
-    # Another case begins with empty places: else what is said of the case before would stand
-    # beside its measures until the script ends.
-    other = st.session_state.get("case-drawn") != case.id
-    st.session_state["case-drawn"] = case.id
     # A place of its own for what grows: what comes after it stays where it is.
     with right:
-        with _place(other):
+        with st.container():
             review_bar(shared, case, on_next)
-        with _place(other):
+            _blank()
+        with st.container():
             _measures(case)
-        with _place(other):
+            _blank()
+        with st.container():
             _warnings(case)
+            _blank()
         _downloads(shared, case, mask)
-    with _place(other):
+    with st.container():
         mask_table(shared, case)
+        _blank()
     _strip(case, images)
     _surfaces(shared, case)
     _details(case)
 
 
-def _place(emptied: bool) -> DeltaGenerator:
-    """A container, without what the script drew there the last time where `emptied`."""
-    return st.empty().container() if emptied else st.container()
+def _blank() -> None:
+    """Take away what the script drew behind this the last time; else it stands until the end."""
+    for _ in range(_MOST_PARTS):
+        st.empty()
 
 
 @st.cache_data(show_spinner=False, max_entries=40)
