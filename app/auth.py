@@ -54,6 +54,7 @@ def admit() -> None:
         )
         return
     if is_admitted():
+        st.sidebar.html(f'<a href="{SIGN_IN}" target="_self">Sign out</a>')
         return
     page = urlsplit(st.context.url or "").path.rstrip("/").rpartition("/")[2]
     st.info("This page is for administrators.", icon=":material/lock:")

@@ -12,7 +12,7 @@ from app.services import Services, example_file
 from app.viewer.slices import show_slices
 from app.viewer.surfaces import surface_figure
 from app.words import plain, show_error
-from core.case import Case, CaseImages
+from core.case import Case, CaseImages, confidence_of
 from core.colours import LABEL_COLOURS
 from core.errors import HippoViewError
 from core.export import Outcome, report_csv, report_json
@@ -24,6 +24,8 @@ from core.strip import CONVENTION_WORDS, Convention, labels_png, strip_png
 
 _VIEWER_PX = 600
 _SURFACE_PX = 420
+# More than a case has warnings.
+_MOST_PARTS = 12
 
 
 def outcome_table(outcomes: list[Outcome], key: str) -> Outcome:
@@ -34,6 +36,7 @@ def outcome_table(outcomes: list[Outcome], key: str) -> Outcome:
         rows.append({
             "File": o.name,
             "State": "segmented" if m else "refused",
+            "Confidence": confidence_of(o.case.report) if o.case else "",
             "Case": o.case.id if o.case else "",
             "Anterior (mm³)": round(m["anterior"]["volume_mm3"]) if m else None,
             "Posterior (mm³)": round(m["posterior"]["volume_mm3"]) if m else None,
@@ -41,7 +44,7 @@ def outcome_table(outcomes: list[Outcome], key: str) -> Outcome:
             "Volumes": why_too_small(m) if m else "",
             "What to look at": o.error or _headlines(o.case),
         })  # fmt: skip
-    number = st.column_config.NumberColumn(format="localized", width=115)
+    number = st.column_config.NumberColumn(format="localized", width=105)
     event = st.dataframe(
         rows,
         hide_index=True,
@@ -52,6 +55,7 @@ def outcome_table(outcomes: list[Outcome], key: str) -> Outcome:
         column_config={
             **{column: number for column in rows[0] if column.endswith("(mm³)")},
             "State": st.column_config.Column(width="small"),
+            "Confidence": st.column_config.Column(width=90),
             "Case": st.column_config.Column(width=95),
             "What to look at": st.column_config.Column(width="large"),
         },
@@ -94,16 +98,26 @@ def show_case(shared: Services, case_id: str, on_next: Callable[[str], None] | N
     with right:
         with st.container():
             review_bar(shared, case, on_next)
+            _blank()
         with st.container():
             _measures(case)
+            _blank()
         with st.container():
             _warnings(case)
+            _blank()
         _downloads(shared, case, mask)
     with st.container():
         mask_table(shared, case)
+        _blank()
     _strip(case, images)
     _surfaces(shared, case)
     _details(case)
+
+
+def _blank() -> None:
+    """Take away what the script drew behind this the last time; else it stands until the end."""
+    for _ in range(_MOST_PARTS):
+        st.empty()
 
 
 @st.cache_data(show_spinner=False, max_entries=40)
@@ -148,6 +162,8 @@ def _measures(case: Case) -> None:
     rows: list[dict[str, Any]] = []
     for name in ("anterior", "posterior", "total"):
         remark = why_too_small(measures)
+        if head and len(measures["sides"]) == 1:
+            break  # the side's own rows say it
         if head:  # together they have no length
             both = measures[name] | {"length_mm": None}
             rows.append(_measure_row(f"Both, {name}", both, remark))
@@ -167,7 +183,7 @@ def _measures(case: Case) -> None:
     st.table(rows, hide_index=True, border="horizontal")
     if measures.get("asymmetry_percent") is not None:
         st.markdown(
-            f"Asymmetry index **{measures['asymmetry_percent']:+.0f} %**: (L - R) / ((L + R) / 2) "
+            f"Asymmetry index **{measures['asymmetry_percent']:+z.0f} %**: (L - R) / ((L + R) / 2) "
             "of the totals, the patient's left and right."
         )
     if head and measures.get("share_of_brain_percent") is not None:
@@ -196,7 +212,7 @@ def _measure_row(name: str, m: dict[str, Any], remark: str) -> dict[str, str]:
         "": name,
         "mm³": f"{m['volume_mm3']:,.0f}",
         "ml": f"{m['volume_ml']:.2f}",
-        "volume": remark,
+        "volume": remark.split(":")[0],  # why, in the warnings: nine times it fills the page
         "voxels": f"{m['voxels']:,}",
         "length mm": "" if m["length_mm"] is None else f"{m['length_mm']:.0f}",
     }

@@ -312,7 +312,9 @@ class Corrections:
     ) -> MaskVersion:  # fmt: skip
         author = clean_text(author)
         if not author:
-            raise InputError("The author is empty", "Type your name.", code="no_author")
+            raise InputError(
+                "A version is signed", "Type your name in the field Your name.", code="no_author"
+            )
         labels = np.ascontiguousarray(labels)
         model = nifti.read_mask(self._storage.read(mask_key(case_id, MODEL_MASK)))
         report = self._report(case_id, labels, header, head)

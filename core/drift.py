@@ -231,8 +231,10 @@ def compare(reference: Sequence[Values], window: Sequence[Values]) -> Drift:
     counts = len(reference), len(window)
     least = limits.MIN_DRIFT_CASES
     if min(counts) < least:
-        which, count = ("window", counts[1]) if counts[1] < least else ("reference", counts[0])
-        reason = f"{count} of the {least} cases that the {which} needs are there"
+        what, count = (
+            ("newest scans", counts[1]) if counts[1] < least else ("training scans", counts[0])
+        )
+        reason = f"{count} of the {least} {what} that are needed are there"
         return Drift("not enough yet", (reason,), *counts, (), ())
     # It takes longer to import than the server to start.
     from scipy import stats

@@ -134,7 +134,8 @@ def _summary_row(outcome: Outcome) -> tuple[Any, ...]:
         _fixed(m["total"]["volume_mm3"], 1),
         _fixed(m["total"]["volume_ml"], 4),
         _fixed(m["anterior_share_percent"], 1),
-        _fixed(m["total"]["length_mm"], 1),
+        # Of a head: from one hippocampus to the other, which is no length.
+        "" if r.get("head") else _fixed(m["total"]["length_mm"], 1),
         " x ".join(_fixed(s, 3) for s in r["input"]["spacing_mm"]),
         r["input"]["orientation"],
         m["side"],

@@ -21,7 +21,7 @@ SIDE_ON_A_CROP = "side unknown on a crop"
 BOTH_SIDES = "left and right together"
 # Why a volume comes out too small, as codes of findings: the image ends within the hippocampus, or
 # its voxels are too coarse for the model.
-CUT, COARSE = "touches_border", "coarse"
+CUT, COARSE, ONE_SIDE = "touches_border", "coarse", "one_side"
 # Findings about a mask; all others are about the scan and hold for every mask of it.
 MASK_CODES = frozenset((
     "mask_empty", "volume_small", "volume_large", CUT, COARSE, "check", "unreliable",
@@ -69,10 +69,11 @@ class Measures:
     asymmetry_percent : float or None
         Of a head: (L - R) / ((L + R) / 2) of the totals, in per cent.
     share_of_brain_percent : float or None
-        Of a head: both hippocampi against the localiser's estimate of the brain's volume.
+        Of a head with both hippocampi: their share of the localiser's estimate of the brain's
+        volume.
     too_small : dict
         Why volumes come out too small, by whose: ``left`` and ``right`` of a head, ``total``. Each
-        has words by the code of the finding, `CUT` or `COARSE`; empty where nothing is known to
+        has words by its reason, `CUT`, `COARSE` or `ONE_SIDE`; empty where nothing is known to
         speak for it.
     """
 
@@ -294,8 +295,10 @@ def _of_head(
     if len(sides) == len(SIDES) and both.total.volume_mm3:
         left, right = (sides[name]["total"].volume_mm3 for name in SIDES)
         asymmetry = 100 * (left - right) / ((left + right) / 2)
-    if too_small:
-        total: Words = {}
+    missing = [name for name in SIDES if name not in sides]
+    alone = next(iter(sides), "") if len(missing) == 1 else ""
+    if too_small or alone:
+        total: Words = {ONE_SIDE: f"{alone} hippocampus only, no {missing[0]} one"} if alone else {}
         for name, flaws in too_small.items():
             if CUT in flaws:
                 before = f"{total[CUT]}, " if CUT in total else ""
@@ -303,10 +306,11 @@ def _of_head(
             if COARSE in flaws:
                 total[COARSE] = flaws[COARSE]
         too_small = too_small | {"total": total}
-    brain_mm3 = 1000 * head["brain_ml"]
+    # One hippocampus is not to be read as the share of two.
+    brain_mm3 = 0.0 if alone else 1000 * head["brain_ml"]
     return replace(
         both,
-        side=BOTH_SIDES,
+        side=f"{alone} hippocampus only" if alone else BOTH_SIDES,
         sides=sides,
         asymmetry_percent=asymmetry,
         share_of_brain_percent=100 * both.total.volume_mm3 / brain_mm3 if brain_mm3 else None,
@@ -356,7 +360,7 @@ def _missing(labels: NDArray[np.uint8], measures: Measures) -> list[Finding]:
     return [
         Finding(
             "warning", f"{name}_missing",
-            f"No {name} part was found. The crop may cut it off.",
+            f"No {name} part was found. The image may end before it.",
         )
         for name, value in LABELS.items()
         if not (labels == value).any()

@@ -29,6 +29,8 @@ _COLUMNS = 6
 _MARGIN_MM = 20.0
 _DPI = 150
 _WIDTH_IN = 12.0
+# For words above and below the pictures, whatever the figure's height.
+_TOP_IN, _BOTTOM_IN, _REMARK_IN = 0.5, 0.4, 0.2
 _REMARK_COLOUR = "#ffe08a"
 # Name, axis that is cut, axes drawn across and up, letters at their two ends.
 _VIEWS = (
@@ -49,12 +51,13 @@ def strip_png(case: Case, images: CaseImages, convention: Convention) -> bytes:
     low, high = np.percentile(values, (2, 98))
     extents = np.array(values.shape) * spacing
     heights = [extents[up] / extents[across] for _, _, across, up, _, _ in _VIEWS]
-    figure = Figure(figsize=(_WIDTH_IN, 2.0 * sum(heights) + 1.0), dpi=_DPI, facecolor="black")
+    height_in = 2.0 * sum(heights) + 1.0
+    figure = Figure(figsize=(_WIDTH_IN, height_in), dpi=_DPI, facecolor="black")
     FigureCanvasAgg(figure)
     remark = why_too_small(case.report["measures"])
     grid = figure.add_gridspec(
-        3, _COLUMNS, height_ratios=heights, left=0.02, right=0.98, top=0.95,
-        bottom=0.08 if remark else 0.055, wspace=0.06, hspace=0.12,
+        3, _COLUMNS, height_ratios=heights, left=0.02, right=0.98, top=1 - _TOP_IN / height_in,
+        bottom=(_BOTTOM_IN + _REMARK_IN * bool(remark)) / height_in, wspace=0.06, hspace=0.12,
     )  # fmt: skip
     for row, (name, cut, across, up, side_letters, up_letters) in enumerate(_VIEWS):
         mirrored = across == 0 and convention == "radiological"
@@ -162,16 +165,22 @@ def _write_letters(axes: Axes, letters: str) -> None:
 
 
 def _write_captions(figure: Figure, case: Case, convention: Convention) -> None:
+    inch = 1 / figure.get_figheight()
     for x, name in ((0.02, "anterior"), (0.10, "posterior")):
         figure.text(
-            x, 0.985, f"\N{BLACK SQUARE} {name}", color=LABEL_COLOURS[name], fontsize=9, va="top"
+            x,
+            1 - 0.1 * inch,
+            f"\N{BLACK SQUARE} {name}",
+            color=LABEL_COLOURS[name],
+            fontsize=9,
+            va="top",
         )
     model = case.report["model"]
     figure.text(
-        0.98, 0.985, f"{case.id}   HippoView model {model['version']} ({model['name']})",
+        0.98, 1 - 0.1 * inch, f"{case.id}   HippoView model {model['version']} ({model['name']})",
         color="white", fontsize=9, ha="right", va="top",
     )  # fmt: skip
     if remark := why_too_small(case.report["measures"]):
-        figure.text(0.02, 0.038, f"Volume {remark}", color=_REMARK_COLOUR, fontsize=9)
-    figure.text(0.02, 0.012, CONVENTION_WORDS[convention], color="white", fontsize=9)
-    figure.text(0.98, 0.012, NOTICE, color="white", fontsize=9, ha="right")
+        figure.text(0.02, 0.32 * inch, f"Volume {remark}", color=_REMARK_COLOUR, fontsize=9)
+    figure.text(0.02, 0.12 * inch, CONVENTION_WORDS[convention], color="white", fontsize=9)
+    figure.text(0.98, 0.12 * inch, NOTICE, color="white", fontsize=9, ha="right")

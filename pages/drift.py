@@ -10,7 +10,6 @@ from app.words import show_error
 from core.drift import FEATURES
 from core.drift_report import STATE_WORDS, report_html
 from core.errors import HippoViewError
-from core.limits import MIN_DRIFT_CASES
 
 _WINDOWS = (20, 50, 200)
 
@@ -37,8 +36,7 @@ st.caption(
 if not drift.comparisons:
     reason = drift.reasons[0]
     st.info(
-        f"{reason[0].upper()}{reason[1:]}. Scans from the Segment page are counted; at least "
-        f"{MIN_DRIFT_CASES} are needed.",
+        f"{reason[0].upper()}{reason[1:]}. Scans from the Segment page are counted.",
         icon=":material/hourglass_empty:",
     )
     st.stop()

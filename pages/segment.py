@@ -17,7 +17,9 @@ batch = batch_of(shared)
 
 with st.container(horizontal=True, vertical_alignment="bottom"):
     files = st.file_uploader(
-        "Drop T1-weighted heads, or crops around one hippocampus (.nii, .nii.gz; several at once)",
+        # Streamlit writes the limit as well, rounded to whole GB.
+        "Drop T1-weighted heads, or crops around one hippocampus (.nii, .nii.gz, up to "
+        f"{shared.settings.max_upload_mib} MiB each; several at once)",
         accept_multiple_files=True,
         max_upload_size=shared.settings.max_upload_mib,
         key=f"files-{batch.round}",
@@ -33,7 +35,7 @@ if uploads:
     st.rerun()
 
 # A place of its own for each part: the case stays where it is when the list above it grows.
-work, listing = st.container(), st.container()
+work, listing, hint = st.container(), st.container(), st.empty()
 
 if shared.predictors.serving is None:
     with work, st.spinner("Loading the model. This takes some seconds after a start."):
@@ -50,12 +52,13 @@ if batch.active:
 
 outcomes = current(shared, batch.outcomes)
 if not outcomes:
-    tell_lost(shared.lost)
-    st.info(
-        "Nothing here yet. Drop a file above, or press *Try an example* to see a result in "
-        "seconds. DICOM is not read by this version.",
-        icon=":material/upload_file:",
-    )
+    with hint.container():
+        tell_lost(shared.lost)
+        st.info(
+            "Nothing here yet. Drop a file above, or press *Try an example* to see a result in "
+            "seconds. DICOM is not read by this version.",
+            icon=":material/upload_file:",
+        )
     st.stop()
 
 chosen = outcomes[-1]

@@ -194,7 +194,7 @@ def test_a_save_needs_a_name_and_a_case(house, analysis):
     cases, corrections = house()
     case = cases.add(analysis, "x")
     good = packed(cases.images(case.id).labels)
-    with pytest.raises(InputError, match="author is empty"):
+    with pytest.raises(InputError, match="version is signed"):
         corrections.save(case.id, good, base=0, author=" \n", comment="")
     cases.delete(case.id)
     with pytest.raises(NotFoundError):

@@ -346,6 +346,9 @@ export class Correcting {
     const { isDrawn } = this
     this.viewer.box.dataset.drawn = isDrawn
     this.buttons.save.disabled = this.buttons.discard.disabled = !isDrawn
+    // A dimmed button hears no keys: after a click on Discard, Ctrl+Z is for the viewer.
+    const { box } = this.viewer
+    if (box.getRootNode().activeElement?.disabled) box.focus({ preventScroll: true })
   }
 
   say(words) {
