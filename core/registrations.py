@@ -6,6 +6,7 @@ registration that goes on from one that was killed.
 """
 
 import json
+import threading
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -41,6 +42,8 @@ class Registrations:
     def __init__(self, engine: Engine, storage: Storage) -> None:
         self._engine = engine
         self._storage = storage
+        # Of two that remove one number, the slower would remove what took it meanwhile.
+        self._removing = threading.Lock()
 
     def reserve(self) -> Reserved:
         """Take the next number that no database and no folder of the storage has.
@@ -74,8 +77,9 @@ class Registrations:
         """Remove what a failed registration wrote; if that fails too, the next one tries again."""
         number, token = reserved.number, reserved.token
         try:
-            self._remove(number, token)
-            self.forget(number, token)
+            with self._removing:
+                self._remove(number, token)
+                self.forget(number, token)
         except HippoViewError as error:
             logger.warning("Version {} is removed later: {}", number, error.message)
             try:
@@ -99,6 +103,11 @@ class Registrations:
         finish
             Takes a number and the record of its row into the database.
         """
+        if self.under_way():
+            with self._removing:
+                self._settle(finish)
+
+    def _settle(self, finish: Callable[[int, dict[str, Any]], None]) -> None:
         with reading(self._engine) as connection:
             rows = connection.execute(select(REGISTRATIONS)).all()
         for row in rows:

@@ -134,7 +134,7 @@ def _check_case(
 ) -> set[str]:
     """Hold one case against its acts; its files."""
     folder = f"cases/{row.id}"
-    record = record_of(storage, storage.read(f"{folder}/record.json"))
+    record = record_of(storage, row.id, storage.read(f"{folder}/record.json"))
     with reading(server.engine) as connection:
         in_row = record_of_row(connection, row.id)
     assert in_row == record, "database and storage differ"
