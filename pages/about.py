@@ -43,10 +43,9 @@ with right:
         "middle.\n"
         "- Not yet: DICOM (convert with dcm2niix).\n"
         f"- A hippocampus of {low:,.0f} to {high:,.0f} mm³ is usual; others get a warning.\n"
-        "- A volume is marked *too small* where the image ends within the hippocampus: of 1,417 "
-        "crops and heads that were cut so that 5 % or more of it was lost 1,410 were marked and 3 "
-        "refused, of 235 whole ones none was. So it is where voxels are coarse, such as slices of "
-        "3 mm from below to above, which lost a third to a half of two real volumes."
+        "- A volume is marked *too small* where the image seems to end within the hippocampus, and "
+        "where voxels are coarse, such as slices of more than 2.25 mm from below to above. Not "
+        "every scan that is cut or coarse is noticed."
     )
     st.subheader("Keys and mouse", anchor=False)
     st.markdown(
