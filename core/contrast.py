@@ -13,7 +13,7 @@ import nibabel as nib
 import numpy as np
 from nibabel.affines import apply_affine
 from numpy.typing import NDArray
-from scipy import fft, ndimage, stats
+from scipy import fft, ndimage
 
 from core import limits
 from core.example import template_file
@@ -153,7 +153,10 @@ def _difference(white: NDArray[np.float64], grey: NDArray[np.float64]) -> float:
 
 def _ranks(values: NDArray[np.floating]) -> NDArray[np.float64]:
     """The values' ranks, from 0 to 1; equal values share theirs."""
-    return np.asarray(stats.rankdata(values, axis=None).reshape(values.shape) / values.size)
+    # As `scipy.stats.rankdata`, whose import would cost each start 0.4 s and 40 MiB.
+    _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks = np.cumsum(counts) - (counts - 1) / 2
+    return np.asarray(ranks[which].reshape(values.shape) / values.size)
 
 
 def _middle_of(array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:

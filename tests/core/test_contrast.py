@@ -3,6 +3,7 @@
 import nibabel as nib
 import numpy as np
 import pytest
+from scipy import stats
 
 from core import contrast, limits
 from core.case import confidence_of
@@ -94,3 +95,10 @@ def test_real_heads_pass_and_their_inversions_do_not(name, shared_data, predicto
             head = predictor.segment(load(file)).head
         assert head is not None
         assert head.is_t1 is expected
+
+
+def test_ranks_are_those_of_scipy():
+    random = np.random.default_rng(0)
+    for values in (random.integers(0, 50, (9, 8, 7)), random.random((9, 8, 7), np.float32)):
+        ranks = stats.rankdata(values, axis=None).reshape(values.shape) / values.size
+        assert np.array_equal(contrast._ranks(values), ranks)
