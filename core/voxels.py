@@ -8,7 +8,7 @@ import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -203,13 +203,19 @@ def opened(path: Path, header: Header) -> Voxels:
 
     They can be read for as long as they are held, also once the file was removed.
     """
+    with path.open("rb") as file:
+        return of_file(file, header)
+
+
+def of_file(file: BinaryIO, header: Header) -> Voxels:
+    """As `opened`, of a file that is open; it may be closed afterwards."""
     count = int(np.prod(header.shape, dtype=np.int64))
     if header.data_bytes < _MAPPED_BYTES:
-        content = path.read_bytes()
+        file.seek(0)
+        content = file.read()
         stored = np.frombuffer(content, header.dtype, count, header.clean_offset)
         return Voxels(stored.reshape(header.shape, order="F"), header.slope, header.inter)
-    with path.open("rb") as file:
-        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     stored = np.frombuffer(mapped, header.dtype, count, header.clean_offset)
     shaped = stored.reshape(header.shape, order="F")
     return Voxels(shaped, header.slope, header.inter, None, mapped)

@@ -2,10 +2,11 @@
 
 import functools
 import math
+import os
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import nibabel as nib
 import numpy as np
@@ -40,9 +41,9 @@ Factors = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class ViewerFile:
-    """One file for the browser, ``.nii.gz``, and the tag of its content."""
+    """One file for the browser, ``.nii.gz``, open, and the tag of its content."""
 
-    path: Path
+    file: BinaryIO
     etag: str
 
 
@@ -62,13 +63,15 @@ class ViewerFiles:
 
     def images(self, case_id: str, version: int) -> CaseImages:
         """Scan and labels of a case, read from the disk as they are needed."""
-        image = self._kept.path(case_id, "image.nii", lambda to: self._unpack_scan(case_id, to))
-        mask = self._kept.path(
+        with self._kept.opened(
+            case_id, "image.nii", lambda to: self._unpack_scan(case_id, to)
+        ) as image:
+            found, affine = _turned(image)
+        with self._kept.opened(
             case_id, f"labels-{version}.nii",
             lambda to: _unpack(self._cases.mask_file(case_id, version), to),
-        )  # fmt: skip
-        labels, _ = _opened(mask)
-        found, affine = _opened(image)
+        ) as mask:  # fmt: skip
+            labels, _ = _turned(mask)
         return CaseImages(voxels.with_background(found), labels.stored, affine)
 
     def scan(self, case_id: str) -> ViewerFile:
@@ -116,8 +119,8 @@ class ViewerFiles:
                 self._kept.forget(case_id, wait=False)
 
     def _file(self, case_id: str, name: str, make: Any) -> ViewerFile:
-        path = self._kept.path(case_id, name, make)
-        return ViewerFile(path, f'"{case_id}-{name}-{path.stat().st_size}"')
+        file = self._kept.opened(case_id, name, make)
+        return ViewerFile(file, f'"{case_id}-{name}-{os.fstat(file.fileno()).st_size}"')
 
     def _write_scan(self, case_id: str, to: Path) -> None:
         images = self.images(case_id, MODEL_MASK)
@@ -222,11 +225,10 @@ def _findings(
     return found
 
 
-def _opened(path: Path) -> tuple[Voxels, NDArray[np.float64]]:
+def _turned(file: BinaryIO) -> tuple[Voxels, NDArray[np.float64]]:
     """An unpacked file of ours, turned to RAS+, and its affine."""
-    with path.open("rb") as file:
-        header = parse_header(file.read(LARGEST_HEADER_BYTES))
-    found = voxels.opened(path, header)
+    header = parse_header(file.read(LARGEST_HEADER_BYTES))
+    found = voxels.of_file(file, header)
     return found.with_stored(to_ras(found.stored, header)), ras_affine(header)
 
 

@@ -4,12 +4,14 @@ The links to a case hold for one browser (`app.visitor`).
 """
 
 import hashlib
-from typing import Annotated, Literal
+import os
+from typing import Annotated, BinaryIO, Literal
 
 import streamlit as st
 from fastapi import APIRouter, Body, File, Form, Header, Path, Query, Request, UploadFile
 from pydantic import BaseModel, Field, FiniteFloat
 from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.types import Receive, Scope, Send
 
 from app import visitor
 from app.bodies import DrawnRoute
@@ -225,5 +227,22 @@ def _mask(
 def _sent(file: ViewerFile, if_none_match: str) -> Response:
     headers = {"ETag": file.etag, "Cache-Control": _FOR_THIS_BROWSER}
     if file.etag in if_none_match:
+        file.file.close()
         return Response(status_code=304, headers=headers)
-    return FileResponse(file.path, media_type="application/gzip", headers=headers)
+    return _OpenFileResponse(file.file, headers)
+
+
+class _OpenFileResponse(FileResponse):
+    """Sends a file that is open, wherever its name has gone meanwhile, and closes it."""
+
+    def __init__(self, file: BinaryIO, headers: dict[str, str]) -> None:
+        super().__init__(
+            f"/dev/fd/{file.fileno()}", headers=headers, media_type="application/gzip",
+            stat_result=os.fstat(file.fileno()),
+        )  # fmt: skip
+        self._file = file
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See `FileResponse`."""
+        with self._file:
+            await super().__call__(scope, receive, send)

@@ -10,6 +10,7 @@ import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 from loguru import logger
 
@@ -47,8 +48,10 @@ class KeptFiles:
         self._lock = threading.Lock()
         self._making: dict[str, threading.RLock] = {}
 
-    def path(self, case_id: str, name: str, make: Callable[[Path], None]) -> Path:
-        """A file of a case.
+    def opened(self, case_id: str, name: str, make: Callable[[Path], None]) -> BinaryIO:
+        """A file of a case, to be read and closed.
+
+        Open, it can be read to its end, also when it has made room for others meanwhile.
 
         Parameters
         ----------
@@ -67,10 +70,10 @@ class KeptFiles:
                     path.parent.mkdir(mode=0o700, exist_ok=True)
                     self._write(path, make)
                 path.parent.touch()  # looked at last
+                self._make_room(case_id)
+                return path.open("rb")
             except OSError as error:
                 raise disk_error(error) from error
-        self._make_room(case_id)
-        return path
 
     def forget(self, case_id: str, *, wait: bool = True) -> bool:
         """Remove what belongs to a case; without waiting, not what somebody is making now."""
@@ -127,9 +130,9 @@ def _looked_at(folder: Path) -> float:
 
 def _bytes_in(folder: Path) -> int:
     total = 0
-    for path in folder.glob("*"):
-        try:
+    try:
+        for path in folder.iterdir():
             total += path.stat().st_size
-        except FileNotFoundError:
-            continue
+    except FileNotFoundError:  # another thread removes it
+        return total
     return total

@@ -9,6 +9,11 @@ from app.viewer.kept import KeptFiles
 from core.errors import SettingsError, StorageError
 
 
+def content(kept, case_id):
+    with kept.opened(case_id, "a", lambda to: to.write_bytes(case_id.encode())) as file:
+        return file.read()
+
+
 def test_somebodys_own_folder_is_refused_and_not_emptied(tmp_path):
     (tmp_path / "viewed" / "photos").mkdir(parents=True)
     (tmp_path / "viewed" / "photos" / "a.jpg").write_bytes(b"mine")
@@ -18,7 +23,7 @@ def test_somebodys_own_folder_is_refused_and_not_emptied(tmp_path):
 
 
 def test_what_a_server_left_is_cleared(tmp_path):
-    KeptFiles(tmp_path / "viewed", 9).path("HV-A", "a", lambda to: to.write_bytes(b"x"))
+    assert content(KeptFiles(tmp_path / "viewed", 9), "HV-A") == b"HV-A"
     assert KeptFiles(tmp_path / "viewed", 9).case_ids() == []
 
 
@@ -30,6 +35,14 @@ def test_a_full_disk_is_said_and_leaves_nothing(tmp_path):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with pytest.raises(StorageError, match="disk of the storage is full"):
-        kept.path("HV-A", "a", full)
+        kept.opened("HV-A", "a", full)
     assert list((tmp_path / "viewed" / "HV-A").iterdir()) == []
-    assert kept.path("HV-A", "a", lambda to: to.write_bytes(b"x")).read_bytes() == b"x"
+    assert content(kept, "HV-A") == b"HV-A"
+
+
+def test_a_file_that_makes_room_is_read_to_its_end_all_the_same(tmp_path):
+    kept = KeptFiles(tmp_path / "viewed", 1)
+    with kept.opened("HV-A", "a", lambda to: to.write_bytes(b"whole")) as file:
+        assert content(kept, "HV-B") == b"HV-B"
+        assert kept.case_ids() == ["HV-B"]
+        assert file.read() == b"whole"

@@ -2,6 +2,7 @@
 
 import gzip
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 
 import nibabel as nib
 import numpy as np
@@ -28,8 +29,9 @@ def cases(tmp_path) -> Cases:
     return Cases(connect(tmp_path), LocalStorage(tmp_path / "storage"))
 
 
-def opened(content: bytes) -> nib.Nifti1Image:
-    return nib.Nifti1Image.from_bytes(gzip.decompress(content))
+def opened(made: ViewerFile) -> nib.Nifti1Image:
+    with made.file as file:
+        return nib.Nifti1Image.from_bytes(gzip.decompress(file.read()))
 
 
 @pytest.mark.parametrize("number", range(48))
@@ -40,12 +42,12 @@ def test_the_browser_gets_one_and_the_same_scan_however_the_file_is_turned(
     case = cases.add(analyse(stream(as_bytes(scan)), predictor, tmp_path), "x")
     files = ViewerFiles(cases, tmp_path / "viewed")
     upright = nib.as_closest_canonical(example())
-    seen = opened(files.scan(case.id).path.read_bytes())
+    seen = opened(files.scan(case.id))
     assert np.array_equal(np.asarray(seen.dataobj), np.asarray(upright.dataobj, np.float32))
     assert np.allclose(seen.affine, upright.affine, atol=1e-4)
 
     own = nib.Nifti1Image.from_bytes(gzip.decompress(cases.mask_file(case.id)))
-    mask = opened(files.mask(case.id, 0).path.read_bytes())
+    mask = opened(files.mask(case.id, 0))
     assert np.array_equal(
         np.asarray(mask.dataobj), np.asarray(nib.as_closest_canonical(own).dataobj)
     )
@@ -56,7 +58,7 @@ def test_what_is_said_of_a_case_fits_its_files(predictor, cases, tmp_path):
     case = cases.add(analyse(stream(as_bytes(example())), predictor, tmp_path), "x")
     files = ViewerFiles(cases, tmp_path / "viewed")
     about = files.about(case.id, 0)
-    scan = opened(files.scan(case.id).path.read_bytes())
+    scan = opened(files.scan(case.id))
     values = np.asarray(scan.dataobj)
     assert about["shape"] == list(scan.shape)
     assert np.allclose(about["affine"], scan.affine)
@@ -64,7 +66,7 @@ def test_what_is_said_of_a_case_fits_its_files(predictor, cases, tmp_path):
     windows = {window["name"]: window for window in about["windows"]}
     assert np.isclose(windows["2 to 98 %"]["low"], np.percentile(values, 2))
     assert np.isclose(windows["all values"]["high"], values.max())
-    labels = np.asarray(opened(files.mask(case.id, 0).path.read_bytes()).dataobj)
+    labels = np.asarray(opened(files.mask(case.id, 0)).dataobj)
     for finding in about["findings"]:
         assert labels[tuple(finding["voxel"])] > 0
 
@@ -80,8 +82,8 @@ def test_a_large_scan_is_reduced_and_says_so(predictor, cases, tmp_path, reduced
     files = ViewerFiles(cases, tmp_path / "viewed")
     about = files.about(case.id, 0)
     scan, mask = (
-        opened(files.scan(case.id).path.read_bytes()),
-        opened(files.mask(case.id, 0).path.read_bytes()),
+        opened(files.scan(case.id)),
+        opened(files.mask(case.id, 0)),
     )
     assert scan.shape == mask.shape == tuple(about["shape"]) != example().shape
     assert np.prod(scan.shape) <= 20_000
@@ -119,12 +121,12 @@ def test_what_is_kept_goes_with_its_case_and_at_the_start(predictor, cases, tmp_
         for _ in range(3)
     ]
     for case_id in ids[:2]:
-        files.scan(case_id)
+        files.scan(case_id).file.close()
     assert folder.stat().st_mode & 0o077 == 0
     files.forget(ids[0])
     assert [p.name for p in folder.iterdir()] == [ids[1]]
     cases.delete(ids[1])  # by another process
-    files.scan(ids[2])
+    files.scan(ids[2]).file.close()
     assert [p.name for p in folder.iterdir()] == [ids[2]]
     ViewerFiles(cases, folder)
     assert list(folder.iterdir()) == []
@@ -137,7 +139,7 @@ def test_the_oldest_make_room(predictor, cases, tmp_path, monkeypatch):
     analysis = analyse(stream(as_bytes(example())), predictor, tmp_path)
     ids = [cases.add(analysis, "x").id for _ in range(5)]
     for case_id in ids:
-        files.scan(case_id)
+        files.scan(case_id).file.close()
         files.images(ids[0], 0)  # looked at again and again
         assert sum(p.stat().st_size for p in folder.glob("*/*")) <= 1_000_000
     assert {ids[0], ids[-1]} <= {p.name for p in folder.iterdir()} < set(ids)
@@ -153,13 +155,15 @@ def test_many_at_once_make_each_file_once(predictor, cases, tmp_path, monkeypatc
         found = list(pool.map(lambda n: (files.scan(case.id), files.mask(case.id, 0)), range(24)))
     assert len(reads) == 1
     assert len({scan.etag for scan, _ in found}) == 1
+    for file in chain(*found):
+        file.file.close()
 
 
 def test_the_browser_may_ask_for_a_part_and_for_what_it_has(tmp_path):
     (tmp_path / "scan.nii.gz").write_bytes(bytes(range(100)))
-    file = ViewerFile(tmp_path / "scan.nii.gz", '"a"')
 
     def answer(request: Request) -> Response:
+        file = ViewerFile((tmp_path / "scan.nii.gz").open("rb"), '"a"')
         return _sent(file, request.headers.get("if-none-match", ""))
 
     client = TestClient(Starlette(routes=[Route("/", answer)]))
