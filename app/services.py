@@ -31,6 +31,7 @@ from core.errors import (
     SettingsError,
 )
 from core.intake import Source, vetted
+from core.job_folders import JobFolders
 from core.jobs import Jobs
 from core.limits import MIB
 from core.pipeline import Analysis, Caller, analyse
@@ -258,6 +259,7 @@ def services() -> Services:
     threading.Thread(target=_warm_up, args=(shared,), name="warm-up", daemon=True).start()
     care = (
         ("jobs", jobs.tick), ("cases", cases.caretaker.tick), ("service", partial(_follow, shared)),
+        ("folders of trainings", JobFolders(engine, settings.data_dir).tick),
     )  # fmt: skip
     for name, tick in care:
         # A thread each: a pass over the cases of a bucket takes its time.

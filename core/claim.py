@@ -9,7 +9,7 @@ from core.errors import InputError
 from core.storage import write_whole
 
 MARK_NAME = ".hippoview"
-Kind = Literal["training", "sweep", "evaluation", "model", "localiser"]
+Kind = Literal["training", "sweep", "evaluation", "model", "localiser", "job"]
 # DVC writes a .gitignore beside what it tracks before it runs a command; `.new-` is what a killed
 # `write_whole` leaves.
 _NOBODYS = (".gitignore", ".new-")
@@ -66,6 +66,11 @@ def claim(
             _HINT,
             code="foreign_folder",
         )
+
+
+def is_marked(folder: Path) -> bool:
+    """Whether a folder carries our mark, of whatever kind."""
+    return _kind_of(folder) is not None
 
 
 _HINT = "Name a folder that does not exist yet, or an empty one."

@@ -23,7 +23,7 @@ from typing import Any
 from loguru import logger
 from sqlalchemy import Connection, Engine, Row, func, select
 
-from core import job_rows, limits
+from core import job_folders, job_rows, limits
 from core.database import EPOCHS, JOBS, reading, timestamp
 from core.errors import ConflictError, StorageError
 from core.job_rows import Epoch, Job, JobState
@@ -71,7 +71,7 @@ class Jobs:
         ------
         NotFoundError
         """
-        return self._data_dir / "jobs" / self.get(job_id).uid
+        return self._data_dir / job_folders.FOLDER / self.get(job_id).uid
 
     def submit(self, spec: dict[str, Any]) -> Job:
         """Queue a training."""

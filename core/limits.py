@@ -227,6 +227,10 @@ LOST_AFTER_S = 120.0
 STALLED_AFTER_S = 300.0
 MAX_RESTARTS = 2
 
+# Days after its last change that the folder of a training goes which no database knows: as long as
+# a lost database may still be restored from a backup.
+JOB_FOLDER_DAYS = 7
+
 # Cases of a data set below which no test set and folds can be made.
 MIN_DATASET_CASES = 10
 

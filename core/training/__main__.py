@@ -5,13 +5,13 @@ import os
 import signal
 import sys
 import threading
-from pathlib import Path
 
 from loguru import logger
 
 from core import limits
 from core.database import connect
 from core.errors import HippoViewError
+from core.job_folders import occupy
 from core.jobs import Jobs, Work
 from core.registry import Registry
 from core.settings import Settings
@@ -48,14 +48,16 @@ def main(job_id: int, attempt: int | None = None) -> int:
     os.nice(_NICE)
     share_cores()
     _environment(settings, work.uid)
+    folder = jobs.folder(job_id)
     try:
+        occupy(folder)  # until this process ends
         # PyTorch and nnU-Net take seconds to import; the sign of life comes before.
         from core.training.run import run
 
         storage = open_storage(settings)
         version = run(
             work,
-            _made(jobs.folder(job_id)),
+            folder,
             TrainingRequest(**jobs.get(job_id).spec),
             settings,
             Datasets(storage),
@@ -107,11 +109,6 @@ def _beat(work: Work) -> None:
             if os.getpgrp() == os.getpid():
                 os.killpg(os.getpid(), signal.SIGKILL)
             os._exit(_NOT_OURS)
-
-
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 if __name__ == "__main__":
