@@ -96,7 +96,8 @@ def cases_health(shared: Services) -> dict[str, Any]:
     state = "ready" if progress.finished else ("failing" if progress.failure else "taking in")
     return {
         "state": state, "taken_in": progress.done, "in_storage": progress.total,
-        "failure": progress.failure, "overdue": trash.overdue, "overdue_because": trash.failure,
+        "failure": progress.failure, "damaged": progress.damaged,
+        "overdue": trash.overdue, "overdue_because": trash.failure,
     }  # fmt: skip
 
 
@@ -113,6 +114,16 @@ def cases_words(health: dict[str, Any]) -> str:
     if health["failure"]:
         words.append(f"It does not go on: {health['failure']}. It is tried again.")
     return " ".join(words)
+
+
+def damaged_words(health: dict[str, Any]) -> str:
+    """What the Operations page says of cases that cannot be read; empty if all can."""
+    if not health["damaged"]:
+        return ""
+    return (
+        f"Cases of the storage that were left alone, as their records are damaged: "
+        f"{health['damaged']:,}. The log names them. Restore them from a backup."
+    )
 
 
 def trash_words(health: dict[str, Any]) -> str:

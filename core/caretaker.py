@@ -51,12 +51,15 @@ class Progress:
         Once they are, they stay so.
     failure : str
         Why it does not go on, in words; it is tried again.
+    damaged : int
+        Cases of the last pass that were left alone: their records cannot be read.
     """
 
     done: int = 0
     total: int = 0
     finished: bool = False
     failure: str = ""
+    damaged: int = 0
 
 
 @dataclass(frozen=True)
@@ -238,7 +241,7 @@ class Caretaker:
             record_key(case_id): case_id for case_id, files in ages.items()
             if record_key(case_id) in files
         }  # fmt: skip
-        self._at(done=0, total=len(keyed), failure="")
+        self._at(done=0, total=len(keyed), failure="", damaged=0)
         broken = sum(not is_whole(case_id, ages[case_id]) for case_id in keyed.values())
         if broken:  # taken in all the same: their measures and reviews are there
             logger.warning("Scans or masks of {} cases are missing from the storage", broken)
@@ -269,9 +272,7 @@ class Caretaker:
         except StorageError as error:
             if error.code != DAMAGED:
                 raise
-            logger.warning(
-                "{}: it was left alone, its record is damaged or another case's", case_id
-            )
+            self._leave_alone(case_id)
             return None
 
     def _follow(
@@ -304,9 +305,13 @@ class Caretaker:
             return self._acts.take_in(records)
         except SQLAlchemyError:
             if len(records) == 1:
-                logger.warning("A case in the storage was left alone: its record does not fit")
+                self._leave_alone(records[0]["id"])
                 return 0
         return sum(self._insert([record]) for record in records)
+
+    def _leave_alone(self, case_id: str) -> None:
+        self._at(damaged=self.progress.damaged + 1)
+        logger.warning("{}: it was left alone, its record is damaged or another case's", case_id)
 
     def _write_again(self, case_id: str) -> None:
         """Write a record that is lost or older than its row."""

@@ -10,13 +10,15 @@ leaves is either a whole act or files that no record knows.
 import json
 import re
 from collections.abc import Collection
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from sqlalchemy import Connection, Row, select
 
-from core.case import MODEL_MASK
+from core.case import MODEL_MASK, REVIEW_STATES
 from core.database import CASES, FEATURES, MASK_VERSIONS
 from core.errors import NotFoundError, StorageError
+from core.fields import check_columns, check_shape, check_times, object_of
+from core.heads import Confidence
 from core.storage import Storage
 
 Record = dict[str, Any]
@@ -27,6 +29,42 @@ DRAWN = "masks"
 REMOVED = "removed_at"
 # Code of the error about a record that cannot be read.
 DAMAGED = "storage_damaged"
+# Of a report, in a record and beside a mask, what pages, lists and exports read. Programs wrote
+# more and more of it: what all did must be there, and nothing may be of another kind.
+_VECTOR = [float, float, float]
+_PART = {
+    "volume_mm3": float, "volume_ml?": float, "voxels?": int, "length_mm?": (float,),
+    "bounding_box_mm?": (_VECTOR,),
+}  # fmt: skip
+_PARTS = {"anterior": _PART, "posterior": _PART, "total?": _PART}
+_REPORT = {
+    "measures": {
+        **_PARTS,
+        "side?": str,
+        "voxel_mm3?": float,
+        "anterior_share_percent?": (float,),
+        "asymmetry_percent?": (float,),
+        "share_of_brain_percent?": (float,),
+        "sides?": {"*": _PARTS},
+        "too_small?": {"*": {"*": str}},
+    },
+    "warnings": [{"level": str, "code": str, "message": str}],
+    "model": {"version": str, "sha256?": str, "name?": str},
+    "input?": {"spacing_mm?": _VECTOR, "orientation?": str, "sha256?": str},
+    "head?": (
+        {
+            "confidence": frozenset(get_args(Confidence)) - {""},
+            "reasons?": [str],
+            "brain_ml?": float,
+            "sides?": {"*": {"centre_mm?": _VECTOR}},
+        },
+    ),
+    "timings_s?": {"*": float},
+    "mask?": {"version": int, "author": str},
+}
+# Of a drawn mask, in place of the same in the case's report.
+_REPORT_OF_MASK = {f"{name.removesuffix('?')}?": shape for name, shape in _REPORT.items()}
+_TOKEN = re.compile("[0-9a-z]{0,16}")
 _CASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _MASK_COLUMNS = tuple(column.name for column in MASK_VERSIONS.columns)
 
@@ -96,14 +134,14 @@ def record_of(
         newer than this one can read.
     """
     try:
-        record = dict(json.loads(content))
+        record = object_of(content)
         if record["id"] != case_id:
             raise ValueError("the record of another case")
         folder = folder_of(case_id)
         if "masks" not in record:  # until revisions came, each drawn mask had a record of its own
             there = storage.keys(f"{folder}/{DRAWN}") if keys is None else keys
             records = [
-                json.loads(storage.read(key))
+                object_of(storage.read(key))
                 for key in there
                 if key.startswith(f"{folder}/{DRAWN}/") and key.endswith(".json")
             ]
@@ -116,22 +154,34 @@ def record_of(
         record.setdefault("mask_version", MODEL_MASK)
         record.setdefault("deleted_at", None)
         record.setdefault("revision", 0)
-        if any(set(_MASK_COLUMNS) - set(mask) for mask in record["masks"]):
-            raise KeyError("a column of a mask")
         if _needed() - set(record):
             raise KeyError("a column of a case")
-        numbers = [
-            record["revision"],
-            record["mask_version"],
-            *(m["number"] for m in record["masks"]),
-        ]
-        if not all(isinstance(number, int) for number in numbers):
-            raise TypeError("a number that is none")
+        _check(record)
         if any(mask["case_id"] != case_id for mask in record["masks"]):
             raise ValueError("a mask of another case")
     except (ValueError, KeyError, TypeError, AttributeError, NotFoundError) as error:
         raise damaged_record() from error
     return record
+
+
+def _check(record: Record) -> None:
+    """Refuse a record of which a page could not show something; a ``ValueError``."""
+    check_columns(record, CASES.columns)
+    check_times(record["created_at"], record["deleted_at"], record.get("reviewed_at"))
+    check_shape(record.get("review", "new"), frozenset(REVIEW_STATES))
+    check_shape(object_of(record["report"]), _REPORT)
+    check_shape(record.get("features"), ({"*": float},))
+    for mask in record["masks"]:
+        if set(_MASK_COLUMNS) - set(mask):
+            raise KeyError("a column of a mask")
+        check_columns(mask, MASK_VERSIONS.columns)
+        check_times(mask["created_at"])
+        check_shape(object_of(mask["content"]), {"report": _REPORT_OF_MASK, "difference": dict})
+        if not _TOKEN.fullmatch(mask["token"]):
+            raise ValueError("a name that no file can have")
+    numbers = [mask["number"] for mask in record["masks"]]
+    if MODEL_MASK in numbers or len(set(numbers)) < len(numbers):
+        raise ValueError("two masks of one number")
 
 
 def file_of(record: Record) -> bytes:

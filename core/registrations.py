@@ -19,6 +19,7 @@ from sqlalchemy.exc import IntegrityError
 from core import limits, processes
 from core.database import REGISTRATIONS, VERSIONS, reading, timestamp
 from core.errors import ConflictError, HippoViewError, ModelError, NotFoundError
+from core.fields import check_columns, object_of
 from core.storage import Storage
 
 FOLDER = "models"
@@ -26,6 +27,8 @@ RECORD_NAME = "version.json"
 _NOTE = "taken.json"
 # Columns of VERSIONS that a record has.
 RECORDED = [c.name for c in VERSIONS.columns if c is not VERSIONS.c.record_behind]
+# Those that hold an object as JSON.
+_OBJECTS = {"card", "metrics", "lineage"}
 
 
 @dataclass(frozen=True)
@@ -136,10 +139,13 @@ class Registrations:
         StorageError
         """
         try:
-            content = dict(json.loads(self._storage.read(_key(number, RECORD_NAME))))
+            content = object_of(self._storage.read(_key(number, RECORD_NAME)))
+            check_columns(content, VERSIONS.columns)
+            for name in _OBJECTS & content.keys():
+                object_of(content[name])
         except NotFoundError:
             return None
-        except (ValueError, TypeError) as error:
+        except ValueError as error:
             raise ModelError(f"The record of model version {number} cannot be read") from error
         if content.get("number") != number or not content.keys() >= set(RECORDED):
             raise ModelError(f"The record of model version {number} is not one of it")

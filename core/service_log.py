@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from loguru import logger
 
 from core.errors import NotFoundError, StorageError
+from core.fields import check_shape, object_of
 from core.storage import Storage
 
 _FOLDER = "models/service"
@@ -57,9 +58,10 @@ class ServiceLog:
                 continue
             newest = max(newest, int(name))
             try:
-                content = json.loads(self._storage.read(key))
+                content = object_of(self._storage.read(key))
+                check_shape(content, {"history": [{"at": str, "number": int, "action": str}]})
                 return newest, [Promotion(**entry) for entry in content["history"]]
-            except (NotFoundError, ValueError, KeyError, TypeError):
+            except (NotFoundError, ValueError, TypeError):
                 logger.warning("The list of what served, {}, cannot be read: the one before counts",
                                name)  # fmt: skip
         return newest, []

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from app.auth import admit, is_admitted
-from app.operations import cases_words, status, trash_words
+from app.operations import cases_words, damaged_words, status, trash_words
 
 _REFRESH_S = 5.0
 
@@ -26,8 +26,8 @@ def _show() -> None:
                   delta_arrow="off")  # fmt: skip
     if now["failure"]:
         st.error(f"{now['failure']}. The Models page can put another version into service.")
-    for words in (cases_words(now["cases_health"]), trash_words(now["cases_health"])):
-        if words:
+    for say in (cases_words, damaged_words, trash_words):
+        if words := say(now["cases_health"]):
             st.warning(words)
     left, right = st.columns(2, gap="large")
     with left:

@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 
-from app.operations import cases_health, cases_words, trash_words
+from app.operations import cases_health, cases_words, damaged_words, trash_words
 from core.caretaker import Progress, Trash
 
 
@@ -16,7 +16,7 @@ def health(progress=None, trash=None):
 def test_nothing_is_said_while_all_is_well():
     well = health()
     assert well["state"] == "ready"
-    assert cases_words(well) == trash_words(well) == ""
+    assert cases_words(well) == damaged_words(well) == trash_words(well) == ""
 
 
 def test_how_far_the_cases_are_taken_in_is_said_and_why_it_stands_still():
@@ -28,6 +28,13 @@ def test_how_far_the_cases_are_taken_in_is_said_and_why_it_stands_still():
     failing = health(Progress(1200, 5000, failure="The storage does not answer"))
     assert failing["state"] == "failing"
     assert "does not go on: The storage does not answer" in cases_words(failing)
+
+
+def test_cases_that_cannot_be_read_are_said():
+    seen = health(Progress(5, 5, finished=True, damaged=2))
+    assert seen["damaged"] == 2
+    assert cases_words(seen) == ""  # the list is all there is
+    assert "records are damaged: 2. The log names them" in damaged_words(seen)
 
 
 def test_a_removal_that_fails_is_said():
