@@ -37,7 +37,8 @@ class InService:
         self._take_in = take_in
         self._log = ServiceLog(storage)
         self._changing = threading.Lock()
-        self._newest = 0
+        # The storage's list as it was read last, whether its versions are known here or not.
+        self._newest, self._stored = 0, list[Promotion]()
         self._in_doubt = False
 
     def begin(self, first: Sequence[Promotion]) -> None:
@@ -49,6 +50,9 @@ class InService:
         """
         with self._changing:
             if self._settled():
+                return
+            if self._stored:  # of others, and no record of theirs can be read: it stays theirs
+                self._take(first)
                 return
             with suppress(ConflictError):  # another process, which starts as well, was faster
                 self._log.write(self._newest + 1, first)
@@ -73,19 +77,19 @@ class InService:
             history = self._settled()
             if number not in self._known():
                 raise no_version(number)
-            if history and history[-1].number == number:
+            if self._stored and self._stored[-1].number == number:
                 raise ConflictError(f"Version {number} is in service already")
             if action == "rolled back" and previous_of(history) != number:
                 raise ConflictError(
                     f"Version {number} is not the one that served before this one",
                     "Look at the Models page again.",
                 )
-            changed = [*history, Promotion(timestamp(), number, action)]
+            changed = [*self._stored, Promotion(timestamp(), number, action)]
             # From here on until the end a failure leaves it open what the storage holds.
             self._in_doubt = True
             self._log.write(self._newest + 1, changed)
             try:
-                self._take(changed)
+                self._take(self._known_of(changed))
             except StorageError as error:
                 raise StorageError(
                     f"Version {number} goes into service a little later: {error.message}",
@@ -98,29 +102,32 @@ class InService:
     def _settled(self) -> list[Promotion]:
         """What was put into service, once storage and database say the same.
 
-        The storage's list is the truth, as far as its versions are known here. Only where it ends
-        earlier than the database's (a new or a restored storage) it is made longer.
+        The storage's list is the truth; the database has of it what is of versions that it knows,
+        and the storage keeps all of it. Only where it ends earlier than the database's (a new or
+        a restored storage) it is made longer.
         """
         for _ in range(_TRIES):
-            self._newest, history = self._log.read()
-            if {entry.number for entry in history} - self._known():
+            self._newest, self._stored = self._log.read()
+            if {entry.number for entry in self._stored} - self._known():
                 self._take_in()  # of a server with another database
-            known = self._known()
+            wanted = self._known_of(self._stored)
             with reading(self._engine) as connection:
                 own = listed(connection)
-            wanted = [entry for entry in history if entry.number in known]
-            if own == wanted and (history or not own):
+            begins_so = own[: len(wanted)] == wanted
+            ends_unknown = self._stored[-1:] != wanted[-1:]
+            if own == wanted or (begins_so and ends_unknown):
                 return own
-            if own[: len(wanted)] != wanted:
+            if not begins_so:
                 if own:
                     logger.info("What serves was changed by another process or before a failure")
                 self._take(wanted)
                 return wanted
+            longer = [*self._stored, *own[len(wanted) :]]
             try:
-                self._log.write(self._newest + 1, own)
+                self._log.write(self._newest + 1, longer)
             except ConflictError:  # it was made longer just now, by another
                 continue
-            self._newest += 1
+            self._newest, self._stored = self._newest + 1, longer
             return own
         raise ConflictError(
             "Someone else changes what is in service all the time", "Try again in a minute."
@@ -129,6 +136,11 @@ class InService:
     def _known(self) -> set[int]:
         with reading(self._engine) as connection:
             return set(connection.scalars(select(VERSIONS.c.number)))
+
+    def _known_of(self, history: Sequence[Promotion]) -> list[Promotion]:
+        """Those of versions that the database knows."""
+        known = self._known()
+        return [entry for entry in history if entry.number in known]
 
     def _take(self, history: Sequence[Promotion]) -> None:
         """Make the database's list the same as the storage's, unless it went further meanwhile."""
@@ -147,12 +159,16 @@ def listed(connection: Connection) -> list[Promotion]:
 
 
 def previous_of(history: Sequence[Promotion]) -> int | None:
-    """Promotions pile up, roll backs take the top away: what lies below the top."""
+    """Promotions pile up, roll backs take away what lies on theirs: what lies below the top.
+
+    Entries may be missing in between: another server's versions that are not known here.
+    """
     pile: list[int] = []
     for entry in history:
-        if entry.action == "rolled back" and len(pile) > 1:
-            pile.pop()
-        else:
+        if entry.action == "rolled back" and entry.number in pile:
+            while pile[-1] != entry.number:
+                pile.pop()
+        elif pile[-1:] != [entry.number]:
             pile.append(entry.number)
     return pile[-2] if len(pile) > 1 else None
 

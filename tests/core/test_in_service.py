@@ -1,6 +1,7 @@
 """What serves is the same in the storage, the database and the process, whatever comes between."""
 
 import json
+from contextlib import contextmanager
 
 import pytest
 from sqlalchemy import event, select
@@ -132,6 +133,57 @@ def test_of_two_servers_of_one_bucket_that_promote_at_once_one_is_told(place, tm
     assert other.previous() == 2
 
 
+@contextmanager
+def unreadable(storage, number):
+    """For a moment, the record of a version says nothing."""
+    key = f"models/{number}/version.json"
+    whole = storage.read(key)
+    storage.write(key, b"{")
+    yield
+    storage.write(key, whole)
+
+
+def stored(storage):
+    return [entry.number for entry in ServiceLog(storage).read()[1]]
+
+
+def test_another_servers_version_that_cannot_be_read_keeps_its_place_in_the_list(place, tmp_path):
+    other = tiny_registry(tmp_path / "other", place.storage.inner)
+    other.prepare()
+    fourth = add(other, "fourth").number
+    other.promote(fourth)
+    with unreadable(place.storage.inner, fourth):
+        place.act("promote", 2)
+        place.act("promote", 3)
+        assert place.registry.previous() == 2
+        place.act("roll_back", 2)
+        place.start_again()
+        assert place.truth().served == "2"
+    assert stored(place.storage) == [1, fourth, 2, 3, 2]
+    place.start_again()
+    assert place.truth().agrees
+    assert place.registry.previous() == fourth
+    place.act("roll_back", fourth)
+    other.settle()
+    other.prepare()
+    assert other.serving().number == fourth
+
+
+def test_a_start_that_can_read_none_of_the_versions_in_service_changes_nothing_for_others(
+    place, tmp_path
+):
+    place.act("promote", 2)
+    with unreadable(place.storage.inner, 1), unreadable(place.storage.inner, 2):
+        place.start_again(lost=True)
+        assert place.truth().served == "4"  # the program's own model, as it knows no other
+        assert stored(place.storage) == [1, 2]
+        place.act("promote", 3)
+    assert stored(place.storage) == [1, 2, 3]
+    place.start_again()
+    assert place.truth().agrees
+    assert place.registry.previous() == 2
+
+
 @pytest.mark.parametrize("database", ["one database", "two databases"])
 def test_two_processes_that_start_at_once_on_nothing_agree(database, tmp_path):
     storage = LocalStorage(tmp_path / "bucket")
@@ -239,11 +291,28 @@ def test_an_installation_of_the_program_before_goes_on(
 def test_the_newest_list_that_can_be_read_counts(place):
     place.act("promote", 2)
     newest, history = ServiceLog(place.storage).read()
-    place.storage.write(f"models/service/{newest + 1:06}.json", b"cut of")
+    odd = json.dumps({"history": [{"at": "", "number": "3", "action": "promoted"}]}).encode()
+    for number, content in enumerate((b"cut of", odd), newest + 1):
+        place.storage.write(f"models/service/{number:06}.json", content)
     place.start_again(lost=True)
     assert place.truth().served == "2"
     place.act("promote", 3)
     assert [e.number for e in history] + [3] == place.truth().stored
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("metrics", "no JSON"), ("card", "[]"), ("lineage", 5), ("sha256", None), ("number", "2")],
+)
+def test_a_versions_record_of_another_kind_is_left_out_and_keeps_no_other(field, value, place):
+    key = "models/2/version.json"
+    record = json.loads(place.storage.read(key))
+    place.storage.write(key, json.dumps(record | {field: value}).encode())
+    place.start_again(lost=True)
+    assert [version.number for version in place.registry.find()] == [3, 1]
+    place.storage.write(key, json.dumps(record).encode())
+    place.start_again()
+    assert [version.number for version in place.registry.find()] == [3, 2, 1]
 
 
 def test_it_fails_in_words_only(place):
