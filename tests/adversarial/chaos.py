@@ -1,13 +1,12 @@
 """Many at once, a storage that fails or stalls, a process that is killed: what tests of it share.
 
-A test brings its acts and what must be true afterwards; here are the storage's hook, the journal
-of what was begun and what was acknowledged, the threads, the child that kills itself, and the
-rule for values of which the last one holds.
+A test brings its acts and what must be true afterwards; here are the storage's hook, which may
+kill the process, the journal of what was begun and what was acknowledged, the threads, and the
+rule for values of which the last one holds. The child to be killed is `tests.ends.in_child`.
 """
 
 import itertools
 import json
-import multiprocessing
 import os
 import random
 import signal
@@ -25,6 +24,7 @@ from sqlalchemy import Engine, event
 from core.errors import HippoViewError, StorageError
 from tests.faulty import outage
 
+KILLED = -signal.SIGKILL
 _STALL_S = 0.003
 
 
@@ -166,21 +166,6 @@ def at_once(workers: Sequence[Callable[[], None]]) -> None:
         thread.join()
     for failure in failures:
         raise failure
-
-
-def in_child(work: Callable[..., None], *arguments: Any, timeout_s: float = 120) -> bool:
-    """Run something in a process of its own; whether it was killed."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([work.__module__])
-    child = context.Process(target=work, args=arguments)
-    child.start()
-    child.join(timeout_s)
-    if child.exitcode is None:
-        child.kill()
-        child.join()
-        raise AssertionError("the child hangs")
-    assert child.exitcode in (0, -signal.SIGKILL), child.exitcode
-    return child.exitcode != 0
 
 
 def check_last(value: Any, acts: Iterable[Act], first: Any = None) -> None:

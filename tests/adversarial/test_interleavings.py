@@ -15,6 +15,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from sqlalchemy import Engine
 
 from core import cases as cases_module
 from core.case import CaseRow
@@ -22,49 +23,56 @@ from core.case_records import record_of, record_of_row
 from core.cases import Cases
 from core.corrections import Corrections
 from core.database import connect, reading
-from core.storage import LocalStorage
+from core.storage import LocalStorage, Storage
 from tests.adversarial.chaos import (
+    KILLED,
     Act,
     Chaos,
     Journal,
     acts_of,
     at_once,
     check_last,
-    in_child,
     in_memory,
 )
+from tests.ends import in_child
 from tests.faulty import FaultyStorage
 from tests.tiny import analysis, number_of, packed
 
-FEW = 100
+# No more than one thread does; all of them are each kind at least once.
+ACTS = ["add", "correct", "correct", "review", "rename", "delete", "restore", "care"]
+# What only two databases see; all else `test_interleavings_together` sees as well.
+FEW = 20
 MANY = 1000
-KILLS = 40
+KILLS = 10
 MANY_KILLS = 400
 
 
 class Server:
     """What one process has: a database of its own or shared, and the storage of all."""
 
-    def __init__(self, folder: Path, database: str, chaos: Chaos) -> None:
-        storage = FaultyStorage(LocalStorage(folder / "storage"), chaos)
-        self.engine = connect(folder / database)
-        chaos.watch(self.engine)
-        self.cases = Cases(self.engine, storage)
-        self.corrections = Corrections(self.engine, storage, self.cases)
+    def __init__(self, engine: Engine, storage: Storage) -> None:
+        self.engine = engine
+        self.cases = Cases(engine, storage)
+        self.corrections = Corrections(engine, storage, self.cases)
 
     def close(self) -> None:
         self.engine.dispose()
 
 
+def opened(folder: Path, database: str, chaos: Chaos) -> Server:
+    """A process's parts, in which what a hook says happens."""
+    engine = connect(folder / database)
+    chaos.watch(engine)
+    return Server(engine, FaultyStorage(LocalStorage(folder / "storage"), chaos))
+
+
 def work(
     server: Server, journal: Journal, seed: int, count: int, shared: list[str], first: int
 ) -> None:
-    """So many random acts, on the cases of all. Each act has a number that no other has."""
+    """So many acts, on random cases of all. Each act has a number that no other has."""
     rng = random.Random(seed)  # noqa: S311
     cases = server.cases
-    for number in range(first, first + count):
-        kind = rng.choice(["add", "correct", "correct", "review", "rename", "delete", "restore",
-                           "care"])  # fmt: skip
+    for number, kind in enumerate(rng.sample(ACTS, count), first):
         if kind == "care":
             cases.caretaker.tick()
             continue
@@ -88,9 +96,9 @@ def work(
                 cases.restore(subject)
 
 
-def begin(folder: Path) -> list[str]:
+def begin(folder: Path, database: str = "db-0") -> list[str]:
     """Two cases that nobody is at work on yet; their ids."""
-    server = Server(folder, "db-0", Chaos(0))
+    server = opened(folder, database, Chaos(0))
     try:
         return [server.cases.add(analysis(number), f"n{number}").id for number in (1, 2)]
     finally:
@@ -102,7 +110,7 @@ def check(folder: Path, database: str, acts: list[Act], ids: list[str]) -> None:
     storage = LocalStorage(folder / "storage")
     for key in storage.keys("cases"):  # a day has passed
         os.utime(folder / "storage" / key, (0, 0))
-    server = Server(folder, database, Chaos(0))
+    server = opened(folder, database, Chaos(0))
     try:
         server.cases.adopt()
         _check(storage, server, acts, ids)
@@ -174,10 +182,14 @@ def _labels(content: bytes) -> np.ndarray:
 
 
 @pytest.fixture
-def folder(monkeypatch):
-    # So few ids that two scans often want the same.
+def few_ids(monkeypatch):
+    """So few ids that two scans often want the same."""
     monkeypatch.setattr(cases_module, "_ID_LETTERS", "01")
     monkeypatch.setattr(cases_module, "_ID_LENGTH", 4)
+
+
+@pytest.fixture
+def folder(few_ids):
     with in_memory() as folder:
         yield folder
 
@@ -189,7 +201,7 @@ def interleave(folder: Path, seed: int) -> list[Act]:
     path = folder / "journal"
     journal = Journal(path)
     chaos = Chaos(seed, fail=0.06, stall=0.2)
-    servers = [Server(folder, f"db-{number}", chaos) for number in range(2)]
+    servers = [opened(folder, f"db-{number}", chaos) for number in range(2)]
     at_once(
         [
             partial(work, servers[n % 2], journal, seed * 10 + n, 5, shared, 100 * (n + 1))
@@ -232,8 +244,7 @@ def test_the_same_many_times(seed, folder):
 
 def _die(folder: Path, seed: int, kill_at: int, ids: list[str]) -> None:
     """In a child: two threads at work, until the process is killed."""
-    cases_module._ID_LETTERS, cases_module._ID_LENGTH = "01", 4
-    server = Server(folder, "db-0", Chaos(seed, fail=0.02, stall=0.1, kill_at=kill_at))
+    server = opened(folder, "db-0", Chaos(seed, fail=0.02, stall=0.1, kill_at=kill_at))
     journal = Journal(folder / "journal")
     shared = list(ids)
     server.cases.caretaker.tick()
@@ -246,12 +257,13 @@ def kill(folder: Path, seed: int) -> bool:
     """Whether a child was killed; what it left is right, also without its database."""
     ids = begin(folder)
     kill_at = random.Random(seed).randrange(20, 150)  # noqa: S311
-    killed = in_child(_die, folder, seed, kill_at, ids)
+    status = in_child(lambda: _die(folder, seed, kill_at, ids))
+    assert status in (0, KILLED)
     journal = folder / "journal"
     acts = acts_of(journal) if journal.exists() else []
     for database in ("db-0", "lost"):
         check(folder, database, acts, ids)
-    return killed
+    return status == KILLED
 
 
 @pytest.mark.parametrize("seed", range(0, KILLS, 10))

@@ -6,23 +6,20 @@ import json
 import os
 import random
 import shutil
-import threading
-import time
 from collections import Counter
-from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
 from tempfile import mkdtemp
 
 import pytest
-from sqlalchemy import event, select
+from sqlalchemy import select
 
 from core.database import JOBS, REGISTRATIONS, VERSIONS, reading
-from core.errors import HippoViewError
 from core.jobs import Jobs, Work
 from core.registrations import RECORDED, numbers
 from core.storage import LocalStorage
-from tests.ends import die, fail, in_child
+from tests.adversarial.chaos import KILLED, Chaos, Journal, acts_of, at_once
+from tests.ends import in_child
 from tests.faulty import FaultyStorage
 from tests.tiny_models import (
     TinyPredictors,
@@ -33,13 +30,9 @@ from tests.tiny_models import (
     truth_of,
 )
 
-RUNS, RUNS_A_TEST = 100, 10
-ACTS = 5
-KILLED = -9
-# Shares of the storage's calls that fail before they are done, after, or take long.
-FAILS, LIES, STALLS, STALL_S = 0.03, 0.03, 0.1, 0.004
+RUNS, MANY, RUNS_A_TEST = 10, 500, 10
 # In one run of five nothing is killed: there all must agree without a start.
-SPARED, LAST_STEP = 5, 180
+SPARED = 5
 
 
 class OwnProcess:
@@ -90,128 +83,102 @@ def template():
 
 
 class Run:
-    """What happens in the process that may be killed; a diary tells of each act twice."""
+    """What happens in the process that may be killed; a journal tells of each act twice."""
+
+    each = 5
+    last_step = 350
 
     def __init__(self, folder, seed):
-        self.seed, self.random = seed, random.Random(seed)  # noqa: S311 - no secret
-        self.kill_at = self.random.randint(1, LAST_STEP) if seed % SPARED else 0
-        self.steps, self.lock = 0, threading.Lock()
-        self.diary = os.open(folder / "diary", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        self.seed = seed
+        kill_at = random.Random(seed).randint(1, self.last_step)  # noqa: S311 - no secret
+        self.chaos = Chaos(seed, 0.06, 0.1, kill_at if seed % SPARED else None)
+        self.journal = Journal(folder / "journal")
+        self.act = self.journal.act
         self.storage, self.registry, self.predictors, self.jobs = opened(folder)
 
     def go(self):
         self.predictors.load()
-        self.storage.hook = self.hook
-        for moment in ("begin", "commit"):
-            event.listen(self.registry._engine, moment, self.step)
-        acts = (self.promote, self.roll_back, self.add, self.manage, self.work)
-        threads = [threading.Thread(target=act, args=(self.luck(act),)) for act in acts]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        self.kill_at, self.storage.hook = 0, nothing
+        self.storage.hook = self.chaos
+        self.chaos.watch(self.registry._engine)
+        at_once(self.workers())
+        self.chaos.calm()
         self.registry.settle()
         self.predictors.follow(lambda: self.registry.serving().number, self.registry.open)
-        truth = truth_of(self.registry, self.predictors, self.storage)
-        self.note("end", "run", agrees=truth.agrees)
+        assert truth_of(self.registry, self.predictors, self.storage).agrees
 
-    def luck(self, act):
-        return random.Random(f"{self.seed} {act.__name__}")  # noqa: S311 - no secret
-
-    def step(self, connection=None):
-        with self.lock:
-            self.steps += 1
-            if self.steps == self.kill_at:
-                die()
-
-    def hook(self, call, key, when):
-        self.step()
-        with self.lock:
-            luck, pause_s = self.random.random(), self.random.random() * STALL_S
-        if luck < STALLS:
-            time.sleep(pause_s)  # the storage stalls
-        elif luck > 1 - (FAILS if when == "before" else LIES):
-            fail()
-
-    @contextmanager
-    def act(self, kind, **about):
-        """Of an act that fails in words nothing is claimed: it may have happened or not."""
-        self.note("try", kind, **about)
-        try:
-            yield
-        except HippoViewError:
-            return
-        self.note("done", kind, **about)
-
-    def note(self, how, kind, **about):
-        os.write(self.diary, (json.dumps({"how": how, "kind": kind, **about}) + "\n").encode())
+    def workers(self):
+        acts = (self.promote, self.roll_back, self.register, self.manage, self.work)
+        return [
+            partial(act, random.Random(f"{self.seed} {act.__name__}"))  # noqa: S311 - no secret
+            for act in acts
+        ]
 
     def change(self, action, number):
         change = partial(getattr(self.registry, action), number)
-        with self.act(action, number=number):
+        with self.act(action, "", number):
             self.predictors.swap(partial(self.registry.open, number), change)
 
     def promote(self, luck):
-        for _ in range(ACTS):
+        for _ in range(self.each):
             self.change("promote", luck.choice(self.registry.find()).number)
 
     def roll_back(self, luck):
-        for _ in range(ACTS):
+        for _ in range(self.each):
             number = self.registry.previous()
             if number is not None:
                 self.change("roll_back", number)
 
-    def add(self, luck):
-        for n in range(ACTS):
-            with self.act("add", tag=f"own {n}"):
+    def register(self, luck):
+        for n in range(self.each):
+            with self.act("register", "", f"own {n}"):
                 add(self.registry, f"own {n}")
 
     def manage(self, luck):
         """As the page."""
-        for n in range(2 * ACTS):
-            job_id, what = luck.choice(self.jobs.find()).id, luck.choice(["submit", "end", "end"])
-            if what == "submit":
-                with self.act("submit", tag=f"job {n}"):
-                    self.jobs.submit({"tag": f"job {n}"})
+        kinds = ["submit", "cancel", "cancel", "resume"] * self.each
+        for n, kind in enumerate(luck.sample(kinds, len(kinds))):
+            if kind == "submit":
+                self.submit(f"job {n}")
             else:
-                what = luck.choice(["cancel", "cancel", "resume"])
-                with self.act(what, job=job_id):
-                    getattr(self.jobs, what)(job_id)
+                job_id = luck.choice(self.jobs.find()).id
+                with self.act(kind, "", job_id):
+                    getattr(self.jobs, kind)(job_id)
+
+    def submit(self, tag):
+        with self.act("submit", "", tag):
+            self.jobs.submit({"tag": tag})
 
     def work(self, luck):
         """As the supervisor, and as the child of each job."""
-        for _ in range(2 * ACTS):
+        begun = rounds = 0
+        while rounds < 2 * self.each or not begun:
+            rounds += 1
             self.jobs.tick()
             with reading(self.registry._engine) as connection:
                 row = connection.execute(select(JOBS).where(JOBS.c.state == "running")).first()
             if row is None:
+                self.submit(f"own {rounds}")
                 continue
             work = Work(self.registry._engine, row.id, attempt=row.attempt)
-            with self.act("work", job=row.id):
+            begun += 1
+            with self.act("begin", "", row.id) as act:
                 if not work.begin() or luck.random() < 0.3:
                     continue
                 made = self.registry.made_by(row.uid)
                 if made is None:
                     made = add(self.registry, f"of {row.uid}", job_uid=row.uid)
                 if work.succeed(made.number):
-                    self.note("done", "succeed", job=row.id, number=made.number)
+                    act.result = made.number
 
 
-def diary_of(folder):
-    lines = (folder / "diary").read_bytes().splitlines() if (folder / "diary").exists() else []
-    return [json.loads(line) for line in lines]
-
-
-def check_versions(storage, registry, diary):
+def check_versions(storage, registry, acts):
     found = {version.number: version for version in registry.find()}
     tags = Counter(version.lineage.get("tag") for version in found.values())
-    for line in diary:
-        if line["kind"] == "add":
-            assert tags[line["tag"]] <= 1
-            assert line["how"] == "try" or tags[line["tag"]] == 1
-        if line["kind"] == "succeed":
-            assert found[line["number"]].lineage["job_uid"]
+    for act in acts:
+        if act.kind == "register":
+            assert tags[act.value] == 1 or (tags[act.value] == 0 and act.state != "done")
+        if act.result is not None and act.kind == "begin":
+            assert found[act.result].lineage["job_uid"]
     uids = Counter(v.lineage["job_uid"] for v in found.values() if "job_uid" in v.lineage)
     assert max(uids.values(), default=0) <= 1
     # Killed between making a folder and its first file, a local storage keeps it, empty.
@@ -227,69 +194,87 @@ def check_versions(storage, registry, diary):
     assert sum(version.stage == "serving" for version in found.values()) == 1
 
 
-def check_service(registry, diary):
+def check_service(registry, acts):
     """Each acknowledged change is in the history, and no change is there twice."""
     history = Counter((number, action) for _, number, action in registry.history())
     history[2, "promoted"] -= 1  # the template's
     words = {"promote": "promoted", "roll_back": "rolled back"}
-    tried, done = (
-        Counter(
-            (line["number"], words[line["kind"]])
-            for line in diary if line["kind"] in words and line["how"] == how
-        )
-        for how in ("try", "done")
-    )  # fmt: skip
+    tried = Counter((act.value, words[act.kind]) for act in acts if act.kind in words)
+    done = Counter(
+        (act.value, words[act.kind]) for act in acts if act.kind in words and act.state == "done"
+    )
     for change in set(history) | set(tried):
         if change[1] in words.values():
             assert done[change] <= history[change] <= tried[change]
 
 
-def check_jobs(jobs, diary):
+def check_jobs(jobs, acts):
     found = {job.id: job for job in jobs.find()}
     tags = Counter(job.spec["tag"] for job in found.values())
     cancelled = set()
-    for line in diary:
-        if line["kind"] == "submit":
-            assert tags[line["tag"]] == 1 or (line["how"] == "try" and tags[line["tag"]] == 0)
-        if line["kind"] == "cancel" and line["how"] == "done":
-            cancelled.add(line["job"])
-        if line["kind"] == "resume":
-            cancelled.discard(line["job"])
-        if line["kind"] == "succeed":
-            assert found[line["job"]].state == "succeeded"
-            assert found[line["job"]].version == line["number"]
+    for act in acts:
+        if act.kind == "submit":
+            assert tags[act.value] == 1 or (tags[act.value] == 0 and act.state != "done")
+        if act.kind == "cancel" and act.state == "done":
+            cancelled.add(act.value)
+        if act.kind == "resume":
+            cancelled.discard(act.value)
+        if act.kind == "begin" and act.result is not None:
+            assert found[act.value].state == "succeeded"
+            assert found[act.value].version == act.result
     assert {found[job_id].state for job_id in cancelled} <= {"cancelled"}
     assert sum(job.state == "running" for job in found.values()) <= 1
     for job in found.values():
         assert (job.version is not None) == (job.state == "succeeded")
 
 
+def check(folder, acts):
+    """Start on what is left, with its database and without; what then serves is the same."""
+    before = None
+    for lost in (False, True):
+        if lost:
+            lose_database(folder)
+        storage, registry, predictors, jobs = opened(folder)
+        predictors.load(before=registry.prepare)
+        predictors.check()
+        truth = truth_of(registry, predictors, storage)
+        assert truth.agrees
+        check_versions(storage, registry, acts)
+        check_service(registry, acts)
+        if not lost:
+            jobs.tick()
+            check_jobs(jobs, acts)
+            before = truth
+        assert truth == before
+        registry._engine.dispose()
+        yield
+
+
+def interrupt(folder, kind, seed):
+    """One run in a process of its own, which may be killed; whether it was, and its acts."""
+    status = in_child(lambda: kind(folder, seed).go())
+    assert status in (0, KILLED), f"seed {seed}"
+    return status == KILLED, acts_of(folder / "journal")
+
+
+def check_runs(first, count):
+    killed, place = [], quick_folder()
+    for seed in range(first, first + count):
+        folder = copied(template(), place / str(seed) / "var")
+        was_killed, acts = interrupt(folder, Run, seed)
+        killed.append(was_killed)
+        for _ in check(folder, acts):
+            continue
+    assert True in killed
+    assert False in killed
+
+
 @pytest.mark.parametrize("first", range(0, RUNS, RUNS_A_TEST))
 def test_whatever_is_interrupted_the_three_agree(first):
-    statuses, place = [], quick_folder()
-    for seed in range(first, first + RUNS_A_TEST):
-        folder = copied(template(), place / str(seed) / "var")
-        statuses.append(in_child(lambda folder=folder, seed=seed: Run(folder, seed).go()))
-        diary = diary_of(folder)
-        assert statuses[-1] in (0, KILLED), f"seed {seed}"
-        if statuses[-1] == 0:
-            assert diary[-1]["agrees"], f"seed {seed}"
-        before = None
-        for lost in (False, True):
-            if lost:
-                lose_database(folder)
-            storage, registry, predictors, jobs = opened(folder)
-            predictors.load(before=registry.prepare)
-            predictors.check()
-            truth = truth_of(registry, predictors, storage)
-            assert truth.agrees, f"seed {seed}"
-            check_versions(storage, registry, diary)
-            check_service(registry, diary)
-            if not lost:
-                jobs.tick()
-                check_jobs(jobs, diary)
-                before = truth
-            assert truth == before, f"seed {seed}"
-            registry._engine.dispose()
-    assert KILLED in statuses
-    assert 0 in statuses
+    check_runs(first, RUNS_A_TEST)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("first", range(1000, 1000 + MANY, 50))
+def test_the_same_many_times(first):
+    check_runs(first, 50)
