@@ -6,7 +6,7 @@ import {
   DRAG_MODE, MULTIPLANAR_TYPE, NVImage, Niivue, SHOW_RENDER, SLICE_TYPE,
 } from "@niivue/niivue"
 import {
-  FAR_SLICES, OPACITY_PERCENT, PLANES, aboutOf, choices, element, place, slicePlace, swatch,
+  FAR_SLICES, OPACITY_PERCENT, PLANES, aboutOf, choices, element, inScan, place, slicePlace, swatch,
 } from "./common.js"
 import { Beside } from "./beside.js"
 import { Correcting, DRAWING_KEYS } from "./correcting.js"
@@ -572,7 +572,8 @@ class Viewer {
     const label = this.labelAt(this.voxel)
     const mm = Array.from(location.mm).slice(0, 3)
     const point = mm.map((v, axis) => place(axis, v))
-    this.reading.textContent = `${point.join("  ")} mm · voxel ${this.voxel.join(", ")} · value `
+    const voxel = inScan(this.about, this.voxel).join(", ")
+    this.reading.textContent = `${point.join("  ")} mm · voxel ${voxel} · value `
       + `${Number(value).toPrecision(4).replace(/\.?0+$/, "")} · ${label ? label.name : "no label"}`
     this.box.dataset.voxel = this.voxel.join(",")
     this.box.dataset.label = label ? label.name : ""
@@ -590,11 +591,11 @@ class Viewer {
       this.slider.ariaValueText = this.where.textContent
       return
     }
-    const at = this.voxel[axis]
+    const { voxel } = this
     const mm = this.nv.frac2mm(this.nv.scene.crosshairPos)[axis]
     this.slider.max = this.dims[axis] - 1
-    this.slider.value = at
-    this.where.textContent = slicePlace(axis, at, this.dims[axis], mm)
+    this.slider.value = voxel[axis]
+    this.where.textContent = slicePlace(this.about, axis, voxel, mm)
     this.slider.ariaValueText = this.where.textContent
   }
 
