@@ -22,7 +22,8 @@ SCAN = gzip.compress(as_bytes(TURNED), mtime=0)
 
 def test_the_first_visit_says_what_to_do_and_the_example_works(user):
     user.read("Try an example")
-    user.read("Not for diagnosis")
+    user.read("Not for diagnosis", "up to 520 MiB each")
+    expect(user.page.get_by_text("per file")).to_be_hidden()  # Streamlit rounds it to 1GB
     user.try_example()
     user.read("Side unknown on a crop", "mm³")
     user.pixels(lambda p: tinted(p, "anterior") > 300 and tinted(p, "posterior") > 300)
