@@ -81,6 +81,8 @@ def test_the_sides_turn_with_the_convention_and_the_page_says_which(user):
         letters[top : top + 40], letters[bottom - 40 : bottom + 1],
     ):  # fmt: skip
         assert edge.sum() > 20
+    inner = letters[top + 4 : bottom - 3, left + 4 : right - 3]
+    assert inner.sum() == letters.sum()  # none on the picture's very edge
 
 
 def test_every_export_opens_with_what_it_is_made_for(user, server):

@@ -13,6 +13,7 @@ import { Correcting, DRAWING_KEYS } from "./correcting.js"
 import { FlatViewer } from "./flat.js"
 import { BOX, HeadTools } from "./head.js"
 import { Labels, unpack } from "./labels.js"
+import { plateLetters } from "./letters.js"
 import { Overlay } from "./overlay.js"
 import { Painter } from "./painter.js"
 import { storeOf } from "./store.js"
@@ -40,7 +41,6 @@ const MOST_DIFFERENCES = 5
 const DOUBTFUL_PERCENT = 20 // masks that are called unreliable are dimmed
 const BANNER_PX = 34
 const FONT_PX = 20
-const INSET_PX = 6
 
 const KEYS = [
   ["↑ ↓ or ← →", "next and previous slice"],
@@ -236,6 +236,8 @@ class Viewer {
     this.loaded = null
     this.volumes = null
     this.say("Loading the slices", "loading")
+    const fetched = this.fetchVolumes(files, version) // while the graphics are set up
+    fetched.catch(() => {}) // it is waited for below
     this.about = await aboutOf(this.props)
     if (!this.nv) await this.attach()
     this.painter.held = true
@@ -243,11 +245,11 @@ class Viewer {
     const { windows } = this.about
     this.windows.replaceChildren(...windows.map(({ name }, i) =>
       element("option", { value: i, textContent: `Window: ${name}` })))
-    const volumes = await this.fetchVolumes(files, version, windows[0])
+    const volumes = await fetched
     if (this.closed || this.asked.case !== this.props.case) return // another is waited for
     const isDoubtful = this.about.head?.confidence === "unreliable"
     this.opacity.value = isDoubtful ? DOUBTFUL_PERCENT : OPACITY_PERCENT
-    this.overlay = this.put(this.painter, volumes)
+    this.overlay = this.put(this.painter, volumes, windows[0])
     this.volumes = this.nv.volumes
     this.reduced.textContent = this.about.reduced
     this.reduced.hidden = !this.about.reduced
@@ -319,27 +321,23 @@ class Viewer {
       dragMode: DRAG_MODE.windowing, rulerWidth: 2, renderOverlayBlend: 1,
     })
     await nv.attachToCanvas(canvas)
-    // NiiVue draws the letters on the right and below so far out that their edge is cut off.
-    const { drawTextLeft, drawTextAbove } = nv
-    const inset = INSET_PX * window.devicePixelRatio
-    nv.drawTextLeft = ([x, y], ...more) => drawTextLeft.call(nv, [x - inset, y], ...more)
-    nv.drawTextAbove = ([x, y], ...more) => drawTextAbove.call(nv, [x, y - inset], ...more)
+    plateLetters(nv)
     return new Painter(nv)
   }
 
   /** The scan and one version of its mask, not yet shown. */
-  async fetchVolumes(files, version, { low, high }) {
-    const volumes = await Promise.all([
+  fetchVolumes(files, version) {
+    return Promise.all([
       NVImage.loadFromUrl({ url: `${files}/scan.nii.gz`, name: "scan.nii.gz", colormap: "gray" }),
       NVImage.loadFromUrl({ url: `${files}/masks/${version}.nii.gz`, name: "mask.nii.gz" }),
     ])
-    // Set afterwards: what loadFromUrl is given NiiVue replaces by a range of its own.
-    return [Object.assign(volumes[0], { cal_min: low, cal_max: high }), volumes[1]]
   }
 
   /** Show them in a NiiVue: set up first, so that each goes to the graphics card once. */
-  put(painter, [scan, mask]) {
+  put(painter, [scan, mask], { low, high }) {
     const { nv } = painter
+    // Not before: what loadFromUrl is given NiiVue replaces by a range of its own.
+    Object.assign(scan, { cal_min: low, cal_max: high })
     nv.opts.isRadiologicalConvention = this.isRadiological
     mask.setColormapLabel(this.labelColours())
     mask.opacity = this.opacity.value / 100
