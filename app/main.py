@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from app.connection import say_it_in_our_words
 from app.server import ROOT
 from core.pipeline import NOTICE
 
@@ -28,7 +29,10 @@ PAGES = {
 _TIGHT = (
     "<style>.stMainBlockContainer {padding: 4.2rem 2.5rem 2rem}"
     "@media (max-width: 1024px) {.stHorizontalBlock {flex-wrap: wrap}"
-    ".stColumn {min-width: 24rem}}</style>"
+    ".stColumn {min-width: 24rem}}"
+    # Streamlit writes a limit of 520 MiB as "1GB per file"; the field's own words have it right.
+    "[class*='st-key-files-'] [data-testid='stFileUploaderDropzoneInstructions'] {display: none}"
+    "</style>"
 )
 _ICON = str(ROOT / "app" / "icon.png")
 
@@ -42,6 +46,7 @@ with st.sidebar:
         st.caption(section)
         for link in pages:
             st.page_link(link)
+    say_it_in_our_words()  # here it takes no room above the page
 st.html(_TIGHT)
 with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom"):
     st.header(page.title, anchor=False, width="content")

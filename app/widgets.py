@@ -314,7 +314,8 @@ def _details(case: Case) -> None:
                  border="horizontal")  # fmt: skip
         for whose, part in (("the file as it came", "input"), ("the model's weights", "model")):
             st.caption(f"sha256 of {whose}")
-            st.code(r[part]["sha256"], language=None, wrap_lines=True)
+            # st.code would have the browser fetch 1.5 MB to colour it.
+            st.markdown(f"`{r[part]['sha256']}`")
 
 
 def _convention_switch() -> None:

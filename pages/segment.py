@@ -17,7 +17,7 @@ batch = batch_of(shared)
 
 with st.container(horizontal=True, vertical_alignment="bottom"):
     files = st.file_uploader(
-        # Streamlit writes the limit as well, rounded to whole GB.
+        # Streamlit's own words of it are wrong by rounding, and hidden (app/main.py).
         "Drop T1-weighted heads, or crops around one hippocampus (.nii, .nii.gz, up to "
         f"{shared.settings.max_upload_mib} MiB each; several at once)",
         accept_multiple_files=True,

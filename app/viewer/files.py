@@ -157,6 +157,8 @@ class ViewerFiles:
             ],
             "letters": [round(c / 255, 3) for c in LETTER_RGB] + [1],
             "shape": shape,
+            "scan_shape": list(images.shape),
+            "factors": list(factors),
             "affine": _reduced_affine(images.affine, factors).tolist(),
             "reduced": _reduced_words(images.shape, shape) if factors != (1, 1, 1) else "",
             "conventions": CONVENTION_WORDS,

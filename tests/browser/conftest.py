@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 
+from core.predictor.predictor import Predictor
 from core.settings import ROOT
+from tests.browser.house import House
 from tests.browser.user import LONG, User
-from tests.server import Server
+from tests.server import Server, running
 
 # Two cores draw, serve and test: what a user would see at once may take its time here.
 expect.set_options(timeout=LONG)
@@ -48,6 +50,22 @@ def user(context: BrowserContext, server: Server) -> Iterator[User]:
     person.open()
     yield person
     assert person.strangers == []
+
+
+@pytest.fixture(scope="session")
+def house(tmp_path_factory: pytest.TempPathFactory, predictor: Predictor) -> Iterator[House]:
+    """A server beside the others', whose cases a test adds and looks into."""
+    folder = tmp_path_factory.mktemp("house")
+    with running(folder) as started:
+        yield House(started.url, folder, predictor)
+
+
+@pytest.fixture
+def person(browser: Browser, house: House) -> Iterator[User]:
+    """Somebody who has opened no page of that server yet."""
+    opened = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="dark")
+    yield User(opened.new_page(), house.url)
+    opened.close()
 
 
 @pytest.fixture(scope="session")

@@ -145,6 +145,9 @@ def test_a_draft_survives_a_reload_and_a_killed_server(browser, tmp_path):
         user.kept("Draft kept")
         drawn = user.viewer.locator(".volumes").inner_text()
         os.kill(server.pid, signal.SIGKILL)
+        said = user.page.get_by_role("dialog")
+        expect(said).to_contain_text("HippoView does not answer")
+        expect(said).not_to_contain_text("internet")
     with running(tmp_path) as server:  # at another port: the browser has nothing of its own there
         user = User(context.new_page(), server.url)
         user.open(f"/cases?case={case_id}")

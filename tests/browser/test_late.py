@@ -1,125 +1,17 @@
 """A slow network: whatever is late, each mask lands on its case and no drawing is lost."""
 
-import gzip
-import hashlib
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-
 import numpy as np
 import pytest
-from playwright.sync_api import BrowserContext, Page, Route, WebSocketRoute, expect
-from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from playwright.sync_api import expect
 
-from app.visitor import COOKIE
-from core.cases import Cases
-from core.corrections import Corrections
-from core.database import connect
-from core.pipeline import analyse
-from core.storage import LocalStorage
+from tests.browser.house import Held, Line, ask_to_save, drawing, listen_until, see
 from tests.browser.test_correcting import LEFT, RIGHT, begin
-from tests.browser.user import LONG, User
-from tests.scans import as_bytes, example, stream
-from tests.server import running
+from tests.browser.user import User
 
 HIGH = ((0.3, 0.3), (0.6, 0.3))
 BLOCKED = """Object.defineProperty(window, "localStorage", {
   get() { throw new DOMException("", "SecurityError") } })"""
 FULL = """Storage.prototype.setItem = () => { throw new DOMException("", "QuotaExceededError") }"""
-
-
-class House:
-    """A running server, and what it keeps."""
-
-    def __init__(self, url: str, cases: Cases, corrections: Corrections, analysis) -> None:
-        self.url, self.cases, self.corrections, self._analysis = url, cases, corrections, analysis
-
-    def add(self, *names: str) -> list[str]:
-        return [self.cases.add(self._analysis, name).id for name in names]
-
-    def labels(self, case_id: str, version: int | None = None) -> np.ndarray:
-        return self.cases.images(case_id, version).labels
-
-    def versions(self, case_id: str) -> int:
-        return self.cases.get(case_id).mask_version
-
-    def draft(self, context: BrowserContext, case_id: str) -> np.ndarray | None:
-        """What the server keeps of what this browser drew, in RAS+."""
-        cookie = next(c["value"] for c in context.cookies() if c["name"] == COOKIE)
-        who = hashlib.sha256(cookie.encode()).hexdigest()
-        draft = self.corrections.draft(case_id, who)
-        return None if draft is None else unpacked(draft.labels, self.labels(case_id).shape)
-
-
-@pytest.fixture(scope="module")
-def house(tmp_path_factory, predictor):
-    folder = tmp_path_factory.mktemp("late")
-    engine, storage = connect(folder), LocalStorage(folder / "storage")
-    cases = Cases(engine, storage)
-    analysis = analyse(stream(as_bytes(example())), predictor, folder)
-    with running(folder) as server:
-        yield House(server.url, cases, Corrections(engine, storage, cases), analysis)
-
-
-@pytest.fixture
-def person(browser, house):
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="dark")
-    yield User(context.new_page(), house.url)
-    context.close()
-
-
-def listen_until(page: Page, is_so: Callable[[], bool]) -> None:
-    """Go on taking in what the browser reports until something has been reported."""
-    deadline = time.monotonic() + LONG / 1000
-    while not is_so():
-        if time.monotonic() > deadline:
-            raise AssertionError("the browser never reported it")
-        page.evaluate("0")
-
-
-class Held:
-    """Requests that wait on their way until the test lets them go."""
-
-    def __init__(self, person: User, pattern: str, method: str = "GET") -> None:
-        self.routes: list[Route] = []
-        self._page, self._method, self._is_open = person.page, method, False
-        person.page.route(pattern, self._hold)
-
-    def _hold(self, route: Route) -> None:
-        if self._is_open or route.request.method != self._method:
-            route.continue_()
-        else:
-            self.routes.append(route)
-
-    def wait(self) -> None:
-        listen_until(self._page, lambda: bool(self.routes))
-
-    def let_go(self) -> None:
-        self._is_open = True
-        for route in self.routes:
-            route.continue_()
-
-
-def unpacked(packed: bytes, shape: tuple[int, ...]) -> np.ndarray:
-    return np.frombuffer(gzip.decompress(packed), np.uint8).reshape(shape, order="F")
-
-
-def see(person: User, case_id: str) -> None:
-    person.open(f"/cases?case={case_id}")
-    expect(person.viewer).to_have_attribute("data-case", case_id)
-
-
-def ask_to_save(person: User, author: str) -> None:
-    person.viewer.focus()
-    person.page.keyboard.press("Control+s")
-    person.viewer.locator("form").get_by_label("Your name").fill(author)
-    person.page.keyboard.press("Enter")
-
-
-def drawing(person: User) -> None:
-    begin(person)
-    person.draw(LEFT, RIGHT)
-    person.kept("Draft kept")
 
 
 def test_a_save_that_is_late_stays_with_its_case(person, house):
@@ -268,44 +160,6 @@ def test_two_tabs_on_one_case_take_nothing_from_each_other(person, house):
     other.read("Of mask version 2, drawn by Two")
     assert np.array_equal(house.labels(case_id, 2), drawn)
     assert house.draft(context, case_id) is None
-
-
-class Line:
-    """The page's line to Streamlit: what the server says can be held back."""
-
-    def __init__(self, person: User) -> None:
-        self._held: list[bytes | str] | None = None
-        self._page = person.page
-        self.scripts = 0  # that the server has run to their end
-        person.page.route_web_socket("**/_stcore/stream", self._connect)
-
-    def _connect(self, socket: WebSocketRoute) -> None:
-        server = socket.connect_to_server()
-        self._socket = socket
-        socket.on_message(server.send)
-        server.on_message(self._from_server)
-
-    def _from_server(self, message: bytes | str) -> None:
-        self.scripts += ForwardMsg.FromString(message).WhichOneof("type") == "script_finished"
-        if self._held is None:
-            self._socket.send(message)
-        else:
-            self._held.append(message)
-
-    @contextmanager
-    def runs_a_script(self) -> Iterator[None]:
-        """Wait until what is done within has run the page to its end, seen or not."""
-        before = self.scripts
-        yield
-        listen_until(self._page, lambda: self.scripts > before)
-
-    def hold(self) -> None:
-        self._held = []
-
-    def let_go(self) -> None:
-        held, self._held = self._held or [], None
-        for message in held:
-            self._socket.send(message)
 
 
 @pytest.mark.parametrize("key", ["y", "x"])

@@ -22,7 +22,8 @@ SCAN = gzip.compress(as_bytes(TURNED), mtime=0)
 
 def test_the_first_visit_says_what_to_do_and_the_example_works(user):
     user.read("Try an example")
-    user.read("Not for diagnosis")
+    user.read("Not for diagnosis", "up to 520 MiB each")
+    expect(user.page.get_by_text("per file")).to_be_hidden()  # Streamlit rounds it to 1GB
     user.try_example()
     user.read("Side unknown on a crop", "mm³")
     user.pixels(lambda p: tinted(p, "anterior") > 300 and tinted(p, "posterior") > 300)
@@ -80,6 +81,8 @@ def test_the_sides_turn_with_the_convention_and_the_page_says_which(user):
         letters[top : top + 40], letters[bottom - 40 : bottom + 1],
     ):  # fmt: skip
         assert edge.sum() > 20
+    inner = letters[top + 4 : bottom - 3, left + 4 : right - 3]
+    assert inner.sum() == letters.sum()  # none on the picture's very edge
 
 
 def test_every_export_opens_with_what_it_is_made_for(user, server):

@@ -24,8 +24,8 @@ export class Beside {
     })
     this.watcher.observe(this.stage)
     const { viewer } = this
-    const volumes = await viewer.fetchVolumes(spec.files, spec.version, about.windows[0])
-    this.overlay = viewer.put(this.painter, volumes)
+    const volumes = await viewer.fetchVolumes(spec.files, spec.version)
+    this.overlay = viewer.put(this.painter, volumes, about.windows[0])
     this.labels = this.nv.volumes[1].img
     this.nv.onLocationChange = () => this.lead()
     this.follow()

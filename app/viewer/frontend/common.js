@@ -10,9 +10,15 @@ export function place(axis, mm) {
   return `${ENDS[axis][mm < 0 ? 0 : 1]} ${Math.abs(mm).toFixed(1)}`
 }
 
+/** The voxel of the scan that a voxel of what is shown stands for: the middle one of its block. */
+export function inScan({ factors }, voxel) {
+  return voxel.map((n, axis) => n * factors[axis] + (factors[axis] >> 1))
+}
+
 /** "Coronal slice 35 of 50, P 14.0 mm" */
-export function slicePlace(axis, index, count, mm) {
-  return `${PLANES[axis]} slice ${index + 1} of ${count}, ${place(axis, mm)} mm`
+export function slicePlace(about, axis, voxel, mm) {
+  const slice = inScan(about, voxel)[axis] + 1
+  return `${PLANES[axis]} slice ${slice} of ${about.scan_shape[axis]}, ${place(axis, mm)} mm`
 }
 
 export function element(tag, properties = {}, ...children) {

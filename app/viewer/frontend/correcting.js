@@ -4,6 +4,7 @@ import { choices, element, swatch } from "./common.js"
 import { SaveForm } from "./saveform.js"
 import { Desk } from "./saving.js"
 import { storeOf } from "./store.js"
+import { Tabs } from "./tabs.js"
 
 const TOOLS = ["Look", "Pen", "Eraser", "Fill", "Smart pen"]
 const SIZES_MM = [1, 2, 3, 4, 6, 8, 12]
@@ -29,6 +30,8 @@ export const DRAWING_KEYS = [
 export const desk = new Desk({
   fetch: (...request) => fetch(...request),
   store: storeOf("localStorage"), session: storeOf("sessionStorage"),
+  tabs: new Tabs({ locks: globalThis.navigator?.locks, setTimeout: (...later) => setTimeout(...later),
+    channel: globalThis.BroadcastChannel && new BroadcastChannel("hippoview-drawings") }),
   setTimeout: (...later) => setTimeout(...later), clearTimeout: (timer) => clearTimeout(timer),
   now: () => new Date().toISOString(),
   name: () => Math.random().toString(36).slice(2, 14),

@@ -82,7 +82,7 @@ export class FlatViewer {
     this.picture.src = `${props.files}/slices/${this.props.version}/${axis}/${at[axis]}.png?${asked}`
     const row = about.affine[axis]
     const mm = row[3] + at.reduce((sum, voxel, i) => sum + row[i] * voxel, 0)
-    this.where.textContent = slicePlace(axis, at[axis], about.shape[axis], mm)
+    this.where.textContent = slicePlace(about, axis, at, mm)
     this.picture.alt = `${this.where.textContent}. ${about.conventions[props.convention]}`
     this.slider.max = about.shape[axis] - 1
     this.slider.value = at[axis]

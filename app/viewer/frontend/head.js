@@ -119,7 +119,7 @@ export class HeadTools {
       correcting.announce(id, 0) // it may have been done
     }
     this.tellOf(id, words, false)
-    if (viewer.props.case !== id) correcting.noteThat(`${id}, ${side} side: ${words}.`, id)
+    if (viewer.props.case !== id) correcting.noteThat(`${id}, ${side} side: ${words.replace(/\.?$/, ".")}`, id)
   }
 
   /** Words and state of a case's segmentation, shown while that case is. */

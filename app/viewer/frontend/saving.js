@@ -4,7 +4,8 @@
 // A request is about the case, the base and the voxels that were there when it was asked for,
 // whatever is open when it is sent or answered. Requests of one case go one after the other.
 
-import { fromRuns, pack, packRuns, same, toRuns, unpack } from "./labels.js"
+import { DRAFT_KEY, draftsIn } from "./drafts.js"
+import { pack, packRuns, same, toRuns, unpack } from "./labels.js"
 
 const KEEP_MS = 600
 const RETRY_MS = 3000
@@ -12,7 +13,6 @@ const LONGEST_RETRY_MS = 60000
 const DRAFT_TIMEOUT_MS = 30000
 const SAVE_TIMEOUT_MS = 180000 // a head over a slow line
 const LARGEST_LAST_BYTES = 60000 // browsers give a page that is closed 64 KiB for all it sends
-const DRAFT_KEY = "hippoview-draft-" // what the server has not got yet, by case and drawing
 const MINE_KEY = "hippoview-drawing-" // of this tab, so that a reload finds its own again
 export const RUNS_TYPE = "application/x-hippoview-runs"
 export const NO_ANSWER = { code: "no_answer", message: "The server does not answer",
@@ -22,8 +22,8 @@ const NOT_HERE = "This browser's own storage is full or blocked"
 /** The sheets of all cases that this page drew on; one for the page, whatever it shows. */
 export class Desk {
   /**
-   * `world`: { fetch(url, options), store, session (see store.js), setTimeout, clearTimeout,
-   * now() -> ISO 8601, name() -> a new drawing's }.
+   * `world`: { fetch(url, options), store, session (see store.js), tabs (see tabs.js), setTimeout,
+   * clearTimeout, now() -> ISO 8601, name() -> a new drawing's }.
    */
   constructor(world) {
     this.world = world
@@ -146,6 +146,7 @@ export class Sheet {
     const draft = { base, replaces, grid, at: this.world.now(), runs: toRuns(this.values) }
     this.isHere = this.world.store.set(this.key, JSON.stringify(draft))
     this.world.session.set(MINE_KEY + this.of.id, this.drawing)
+    this.world.tabs.take(this.drawing)
   }
 
   get key() {
@@ -243,33 +244,47 @@ export class Sheet {
     }
     // Whoever drew in the meantime has a drawing of their own; the draft stays where it is.
     if (!draft || draft.labels.length !== this.values.length || this.revision) return null
+    const { isFree } = draft
     if (draft.isMine) Object.assign(this, { drawing: draft.drawing, replaces: draft.replaces ?? "" })
-    else this.replaces = draft.drawing
+    else if (isFree) this.replaces = draft.drawing
     if (same(draft.labels, this.values)) { // saved, or taken back, and the server not told
-      this.revision++
-      this.keep()
+      if (isFree) {
+        this.revision++
+        this.keep()
+      }
       return null
     }
     this.base = draft.base
     this.labels.replace(draft.labels)
-    if (draft.isLocal) {
+    if (draft.isLocal && isFree) {
       this.revision++
       this.keep()
     }
     return draft
   }
 
+  /**
+   * The draft to go on with. A tab goes on with its own. With that of a page that is gone it begins
+   * a drawing that takes that one's place at its first change; with a copy of what another page is
+   * still at work on, which a duplicated tab has the name of as well, one beside it.
+   */
   async find() {
-    const { id, files } = this.of
-    const mine = this.world.session.get(MINE_KEY + id) ?? ""
-    const here = this.draftsHere()
-    // A tab goes on with its own. With another's it begins a drawing that takes that one's place
-    // at its first change: the other tab may still be at work on it.
+    const mine = this.world.session.get(MINE_KEY + this.of.id) ?? ""
+    const draft = await this.lookFor(mine)
+    if (!draft) return null
+    const { world: { tabs } } = this
+    const isNamedMine = draft.drawing === mine
+    const isFree = !draft.drawing || await (isNamedMine ? tabs.take(mine)
+      : tabs.isTaken(draft.drawing).then((isTaken) => !isTaken))
+    return { ...draft, isFree, isMine: isNamedMine && isFree }
+  }
+
+  async lookFor(mine) {
+    const here = draftsIn(this.world.store, this.of)
     const own = here.find(({ drawing }) => drawing === mine)
-    if (own) return { ...own, isMine: true }
-    if (!mine && here.length) return here[0]
+    if (own || (!mine && here.length)) return own ?? here[0]
     const asked = new URLSearchParams({ drawing: mine })
-    const answer = await this.world.fetch(`${files}/draft?${asked}`, { cache: "no-store" })
+    const answer = await this.world.fetch(`${this.of.files}/draft?${asked}`, { cache: "no-store" })
     if (answer.status !== 200) {
       if (answer.status !== 204) throw await refusal(answer)
       return here[0] ?? null
@@ -278,28 +293,8 @@ export class Sheet {
     if (here.length && drawing !== mine) return here[0]
     return {
       base: Number(answer.headers.get("X-Base")), at: answer.headers.get("X-At"), drawing,
-      isMine: drawing === mine,
       labels: await unpack(new Uint8Array(await answer.arrayBuffer())),
     }
-  }
-
-  /** The drafts of this case that this browser has and the server perhaps not, the newest first. */
-  draftsHere() {
-    const { store } = this.world
-    const first = DRAFT_KEY + this.of.id
-    const drafts = []
-    for (const key of store.keys()) {
-      if (key !== first && !key?.startsWith(`${first}.`)) continue
-      try {
-        const { base, at, runs, replaces, grid } = JSON.parse(store.get(key))
-        if (grid && grid !== this.of.grid) continue
-        drafts.push({ base, at, replaces, labels: fromRuns(runs), isLocal: true,
-          drawing: key.slice(first.length + 1) })
-      } catch {
-        // Cut off or of another version: nothing can be made of it.
-      }
-    }
-    return drafts.sort((a, b) => (a.at < b.at ? 1 : -1))
   }
 
   // Saving

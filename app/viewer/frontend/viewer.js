@@ -6,13 +6,14 @@ import {
   DRAG_MODE, MULTIPLANAR_TYPE, NVImage, Niivue, SHOW_RENDER, SLICE_TYPE,
 } from "@niivue/niivue"
 import {
-  FAR_SLICES, OPACITY_PERCENT, PLANES, aboutOf, choices, element, place, slicePlace, swatch,
+  FAR_SLICES, OPACITY_PERCENT, PLANES, aboutOf, choices, element, inScan, place, slicePlace, swatch,
 } from "./common.js"
 import { Beside } from "./beside.js"
 import { Correcting, DRAWING_KEYS } from "./correcting.js"
 import { FlatViewer } from "./flat.js"
 import { BOX, HeadTools } from "./head.js"
 import { Labels, unpack } from "./labels.js"
+import { plateLetters } from "./letters.js"
 import { Overlay } from "./overlay.js"
 import { Painter } from "./painter.js"
 import { storeOf } from "./store.js"
@@ -40,7 +41,6 @@ const MOST_DIFFERENCES = 5
 const DOUBTFUL_PERCENT = 20 // masks that are called unreliable are dimmed
 const BANNER_PX = 34
 const FONT_PX = 20
-const INSET_PX = 6
 
 const KEYS = [
   ["↑ ↓ or ← →", "next and previous slice"],
@@ -236,6 +236,8 @@ class Viewer {
     this.loaded = null
     this.volumes = null
     this.say("Loading the slices", "loading")
+    const fetched = this.fetchVolumes(files, version) // while the graphics are set up
+    fetched.catch(() => {}) // it is waited for below
     this.about = await aboutOf(this.props)
     if (!this.nv) await this.attach()
     this.painter.held = true
@@ -243,11 +245,11 @@ class Viewer {
     const { windows } = this.about
     this.windows.replaceChildren(...windows.map(({ name }, i) =>
       element("option", { value: i, textContent: `Window: ${name}` })))
-    const volumes = await this.fetchVolumes(files, version, windows[0])
+    const volumes = await fetched
     if (this.closed || this.asked.case !== this.props.case) return // another is waited for
     const isDoubtful = this.about.head?.confidence === "unreliable"
     this.opacity.value = isDoubtful ? DOUBTFUL_PERCENT : OPACITY_PERCENT
-    this.overlay = this.put(this.painter, volumes)
+    this.overlay = this.put(this.painter, volumes, windows[0])
     this.volumes = this.nv.volumes
     this.reduced.textContent = this.about.reduced
     this.reduced.hidden = !this.about.reduced
@@ -319,27 +321,23 @@ class Viewer {
       dragMode: DRAG_MODE.windowing, rulerWidth: 2, renderOverlayBlend: 1,
     })
     await nv.attachToCanvas(canvas)
-    // NiiVue draws the letters on the right and below so far out that their edge is cut off.
-    const { drawTextLeft, drawTextAbove } = nv
-    const inset = INSET_PX * window.devicePixelRatio
-    nv.drawTextLeft = ([x, y], ...more) => drawTextLeft.call(nv, [x - inset, y], ...more)
-    nv.drawTextAbove = ([x, y], ...more) => drawTextAbove.call(nv, [x, y - inset], ...more)
+    plateLetters(nv)
     return new Painter(nv)
   }
 
   /** The scan and one version of its mask, not yet shown. */
-  async fetchVolumes(files, version, { low, high }) {
-    const volumes = await Promise.all([
+  fetchVolumes(files, version) {
+    return Promise.all([
       NVImage.loadFromUrl({ url: `${files}/scan.nii.gz`, name: "scan.nii.gz", colormap: "gray" }),
       NVImage.loadFromUrl({ url: `${files}/masks/${version}.nii.gz`, name: "mask.nii.gz" }),
     ])
-    // Set afterwards: what loadFromUrl is given NiiVue replaces by a range of its own.
-    return [Object.assign(volumes[0], { cal_min: low, cal_max: high }), volumes[1]]
   }
 
   /** Show them in a NiiVue: set up first, so that each goes to the graphics card once. */
-  put(painter, [scan, mask]) {
+  put(painter, [scan, mask], { low, high }) {
     const { nv } = painter
+    // Not before: what loadFromUrl is given NiiVue replaces by a range of its own.
+    Object.assign(scan, { cal_min: low, cal_max: high })
     nv.opts.isRadiologicalConvention = this.isRadiological
     mask.setColormapLabel(this.labelColours())
     mask.opacity = this.opacity.value / 100
@@ -572,7 +570,8 @@ class Viewer {
     const label = this.labelAt(this.voxel)
     const mm = Array.from(location.mm).slice(0, 3)
     const point = mm.map((v, axis) => place(axis, v))
-    this.reading.textContent = `${point.join("  ")} mm · voxel ${this.voxel.join(", ")} · value `
+    const voxel = inScan(this.about, this.voxel).join(", ")
+    this.reading.textContent = `${point.join("  ")} mm · voxel ${voxel} · value `
       + `${Number(value).toPrecision(4).replace(/\.?0+$/, "")} · ${label ? label.name : "no label"}`
     this.box.dataset.voxel = this.voxel.join(",")
     this.box.dataset.label = label ? label.name : ""
@@ -590,11 +589,11 @@ class Viewer {
       this.slider.ariaValueText = this.where.textContent
       return
     }
-    const at = this.voxel[axis]
+    const { voxel } = this
     const mm = this.nv.frac2mm(this.nv.scene.crosshairPos)[axis]
     this.slider.max = this.dims[axis] - 1
-    this.slider.value = at
-    this.where.textContent = slicePlace(axis, at, this.dims[axis], mm)
+    this.slider.value = voxel[axis]
+    this.where.textContent = slicePlace(this.about, axis, voxel, mm)
     this.slider.ariaValueText = this.where.textContent
   }
 

@@ -128,12 +128,26 @@ function memory() {
     set: (key, value) => Boolean(kept.set(key, value)), keys: () => [...kept.keys()] }
 }
 
+/** Which page of a browser has which name; a closed page has none. */
+function browserTabs() {
+  const holders = new Map()
+  return () => {
+    const me = {}
+    const isFree = (name) => [undefined, me].includes(holders.get(name))
+    return {
+      take: async (name) => isFree(name) && Boolean(holders.set(name, me)),
+      isTaken: async (name) => !isFree(name),
+      close: () => { for (const [name, who] of holders) if (who === me) holders.delete(name) },
+    }
+  }
+}
+
 /** A page of a browser: its desk, and timers that run when the test says so. */
-function page(server, { store = memory(), session = memory() } = {}) {
+function page(server, { store = memory(), session = memory(), tabs = browserTabs()() } = {}) {
   const timers = new Map()
   let number = 0
   const desk = new Desk({
-    fetch: (url, options) => server.fetch(url, options), store, session,
+    fetch: (url, options) => server.fetch(url, options), store, session, tabs,
     setTimeout: (act) => (timers.set(++number, act), number),
     clearTimeout: (timer) => timers.delete(timer),
     now: () => `2026-11-25T10:${String(++number).padStart(4, "0")}`,
@@ -156,7 +170,7 @@ function page(server, { store = memory(), session = memory() } = {}) {
       await Promise.all(desk.chains.values())
     } while (timers.size || desk.chains.size)
   }
-  return { desk, store, session, events, open, wait, timers }
+  return { desk, store, session, tabs, events, open, wait, timers }
 }
 
 function draw(sheet, ...indices) {
@@ -425,8 +439,9 @@ test("a storage that is full or blocked is told, and does not stop the draft on 
 test("two tabs on one case: saving in one takes nothing from the other", async () => {
   const server = new Server()
   const store = memory() // tabs share it
-  const one = page(server, { store })
-  const two = page(server, { store })
+  const tabs = browserTabs()
+  const one = page(server, { store, tabs: tabs() })
+  const two = page(server, { store, tabs: tabs() })
   const a1 = await one.open("A")
   draw(a1, 1)
   await one.wait()
@@ -439,20 +454,71 @@ test("two tabs on one case: saving in one takes nothing from the other", async (
   await a1.save("Dr A", "")
   await one.wait()
   assert.deepEqual(server.newest("A"), drawn(1, 3))
-  const reloaded = page(server, { store, session: two.session })
+  two.tabs.close()
+  const reloaded = page(server, { store, session: two.session, tabs: tabs() })
   const back = await reloaded.open("A", 1)
   assert.deepEqual(back.values, drawn(1, 2))
   assert.equal(back.base, 0)
   assert.equal((await back.save("Dr A", "")).error.code, "newer_version")
 })
 
+test("a duplicated tab, which has the drawing's name as well, keeps what it draws beside it", async () => {
+  for (const isKept of [true, false]) { // on the server, or in the browser alone so far
+    const server = new Server()
+    const store = memory()
+    const tabs = browserTabs()
+    const one = page(server, { store, tabs: tabs() })
+    const a1 = await one.open("A")
+    draw(a1, 1)
+    if (isKept) await one.wait()
+    const session = memory()
+    for (const [key, value] of one.session.kept) session.set(key, value)
+    const two = page(server, { store, session, tabs: tabs() })
+    const a2 = await two.open("A")
+    assert.deepEqual(a2.values, drawn(1))
+    draw(a2, 2)
+    draw(a1, 3)
+    await two.wait()
+    await one.wait()
+    assert.deepEqual(server.draftsOf("A").sort(), [drawn(1, 2), drawn(1, 3)].sort())
+    for (const [tab, values] of [[one, drawn(1, 3)], [two, drawn(1, 2)]]) {
+      tab.tabs.close()
+      const again = page(server, { store, session: tab.session, tabs: tabs() })
+      assert.deepEqual((await again.open("A")).values, values)
+    }
+  }
+})
+
+test("who looks at another tab's draft, or takes it over, drops it only once that tab is gone", async () => {
+  const server = new Server()
+  const store = memory()
+  const tabs = browserTabs()
+  const one = page(server, { store, tabs: tabs() })
+  draw(await one.open("A"), 1)
+  await one.wait()
+  const two = page(server, { store, tabs: tabs() })
+  const a2 = await two.open("A")
+  draw(a2, 2)
+  await two.wait()
+  assert.deepEqual(server.draftsOf("A"), [drawn(1), drawn(1, 2)])
+  await a2.save("Dr A", "")
+  assert.deepEqual(server.draftsOf("A"), [drawn(1)]) // the first has not saved
+  const three = page(server, { store, tabs: tabs() })
+  server.masks.get("A").push({ values: drawn(1) }) // what the first drew, saved by somebody else
+  await three.open("A", 2)
+  await three.wait()
+  assert.deepEqual(server.draftsOf("A"), [drawn(1)])
+})
+
 test("one drawing that goes on in another tab is one draft", async () => {
   const server = new Server()
   const store = memory()
-  const one = page(server, { store })
+  const tabs = browserTabs()
+  const one = page(server, { store, tabs: tabs() })
   draw(await one.open("A"), 1)
   await one.wait()
-  const two = page(server, { store })
+  one.tabs.close()
+  const two = page(server, { store, tabs: tabs() })
   const a = await two.open("A")
   draw(a, 2)
   await two.wait()
