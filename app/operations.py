@@ -75,10 +75,10 @@ def drift_of_cases(shared: Services, last: int) -> CaseDrift:
     number = shared.registry.serving().number
     reference = shared.registry.reference_features(number)
     window = [features for _, features in found]
-    heads = sum(bool(row.confidence) for row in shared.cases.find())
     return CaseDrift(
-        compare(reference, window), number, reference, window, [row for row, _ in found], heads
-    )
+        compare(reference, window), number, reference, window, [row for row, _ in found],
+        shared.cases.head_count(),
+    )  # fmt: skip
 
 
 def measured_iteration_s(shared: Services) -> float:

@@ -5,14 +5,14 @@ one case and one version of its mask, by its key, and acts in a callback that wa
 never acts on what the page shows by then.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import streamlit as st
 
 from app.services import Services
 from app.viewer.slices import Beside
 from app.words import plain
-from core.case import MODEL_MASK, Case
+from core.case import MODEL_MASK, Case, doubts_of
 from core.corrections import MaskVersion
 from core.errors import ConflictError, HippoViewError
 from core.limits import MAX_COMMENT_CHARS, MAX_NAME_CHARS
@@ -25,6 +25,8 @@ REVIEW_WORDS = {
     "rejected": ":material/cancel: Rejected",
 }
 _NAME_KEY = "reviewer"
+# The case and mask of which it is asked whether to accept it all the same.
+_ASKED_KEY = "accept-asked"
 _MOST_OTHERS = 200
 
 
@@ -51,6 +53,11 @@ def review_bar(shared: Services, case: Case, on_next: Callable[[str], None] | No
         Opens the next case after this one that nobody has reviewed; None where there is no list.
     """
     review, seen = case.review, f"{case.id}-{case.mask_version}"
+    doubts = doubts_of(case.report)
+    # Asked once, of this mask: another one, or another case in between, is asked anew.
+    if st.session_state.get(_ASKED_KEY) != seen:
+        st.session_state.pop(_ASKED_KEY, None)
+    asked_already = _ASKED_KEY in st.session_state and bool(doubts)
     who = f" by {review.reviewer}" if review.reviewer else ""
     when = f", {review.at[:16].replace('T', ' ')} UTC" if review.at else ""
     st.text_input(
@@ -59,8 +66,8 @@ def review_bar(shared: Services, case: Case, on_next: Callable[[str], None] | No
     )  # fmt: skip
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button(
-            "Accept", icon=":material/check:", shortcut="Y", on_click=_review,
-            args=(shared, case, "accepted"), disabled=review.state == "accepted",
+            "Accept", icon=":material/check:", shortcut="Y", on_click=_accept,
+            args=(shared, case, asked_already), disabled=review.state == "accepted",
             key=f"accept-{seen}",
         )  # fmt: skip
         st.button(
@@ -78,6 +85,8 @@ def review_bar(shared: Services, case: Case, on_next: Callable[[str], None] | No
                 args=(case.id,), help="The next one that nobody has reviewed.",
                 key=f"next-{case.id}",
             )  # fmt: skip
+    if asked_already:
+        _ask_whether(shared, case, doubts)
     if asked := st.session_state.pop("rejecting", None):
         _ask_why(shared, asked)
     st.markdown(f"**{REVIEW_WORDS[review.state]}**{plain(who)}{when}")
@@ -87,14 +96,49 @@ def review_bar(shared: Services, case: Case, on_next: Callable[[str], None] | No
         st.warning(problem, icon=":material/edit:")
 
 
-def _review(shared: Services, case: Case, state: str, reason: str = "") -> None:
+def _accept(shared: Services, case: Case, asked_already: bool) -> None:
+    """Accept a mask; one that is unreliable, once it was asked whether."""
+    if doubts_of(case.report) and not asked_already and reviewer().strip():
+        st.session_state[_ASKED_KEY] = f"{case.id}-{case.mask_version}"
+    else:
+        _stop_asking()
+        _review(shared, case, "accepted", despite_doubts=asked_already)
+
+
+def _ask_whether(shared: Services, case: Case, doubts: Sequence[str]) -> None:
+    """Not in a dialog: the key that accepts confirms as well, and the mask stays in sight."""
+    seen = f"{case.id}-{case.mask_version}"
+    reasons = plain("; ".join(doubts))
+    st.warning(
+        f"**{reasons[0].upper()}{reasons[1:]}.** Accept it all the same? Accepted masks are "
+        "trained on.",
+        icon=":material/warning:",
+    )
+    with st.container(horizontal=True):
+        st.button(
+            "Accept it all the same", shortcut="Enter", on_click=_accept,
+            args=(shared, case, True), key=f"accept-anyway-{seen}",
+        )  # fmt: skip
+        st.button("Cancel", shortcut="Esc", on_click=_stop_asking, key=f"accept-not-{seen}")
+
+
+def _stop_asking() -> None:
+    st.session_state.pop(_ASKED_KEY, None)
+
+
+def _review(
+    shared: Services, case: Case, state: str, reason: str = "", *, despite_doubts: bool = False
+) -> None:
     """Note what was said of the mask that was seen."""
     problem = ""
     if not reviewer().strip() and state != "new":
         problem = "Type your name first: a review is signed."
     else:
         try:
-            shared.cases.review(case.id, state, reviewer(), reason, seen=case.mask_version)
+            shared.cases.review(
+                case.id, state, reviewer(), reason, seen=case.mask_version,
+                despite_doubts=despite_doubts,
+            )  # fmt: skip
         except ConflictError as error:
             problem = f"{error.message}. {error.hint}"
         except HippoViewError as error:

@@ -22,6 +22,7 @@ from core.training.config import TrainingRequest
 from core.training.dataset import REVIEWED_NAME, Dataset
 from core.training.prepare import Report, TooFewCasesError, prepare
 from core.training.reviewed import changes, follow, follow_before, usable
+from core.wording import counted
 
 _REFRESH_S = 2.0
 _LOG_LINES = 200
@@ -41,8 +42,8 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{max(10, round(seconds, -1)):.0f} seconds"
     if seconds < 90 * 60:
-        return f"{seconds / 60:.0f} minutes"
-    return f"{seconds / 3600:.0f} hours"
+        return counted(round(seconds / 60), "minute")
+    return counted(round(seconds / 3600), "hour")
 
 
 def add_data_set(shared: Services) -> None:
@@ -120,9 +121,9 @@ def data_set_summary(shared: Services, dataset: Dataset) -> None:
     patients = len({entry.patient for entry in dataset.cases.values()})
     st.table(
         {
-            "Cases": f"{len(dataset.cases)} of {patients} patients",
+            "Cases": f"{len(dataset.cases)} of {counted(patients, 'patient')}",
             "To train on": f"{len(dataset.training)} in five folds",
-            "Frozen test set": f"{len(dataset.test)} cases",
+            "Frozen test set": counted(len(dataset.test), "case"),
             "Hash": dataset.sha256[:16],
         },
         border="horizontal",
@@ -156,7 +157,8 @@ def _report(report: Report) -> None:
     if not rows:
         st.caption("Every file of the source could be used.")
         return
-    title = f"{len(report.left_out)} files or cases left out, {len(report.mended)} mended"
+    left_out = counted(len(report.left_out), "file or case", "files or cases")
+    title = f"{left_out} left out, {len(report.mended)} mended"
     height: int | Literal["content"] = _LIST_PX if len(rows) > _LIST_ROWS else "content"
     with st.expander(title), st.container(height=height):
         st.table(rows, hide_index=True, border="horizontal")
@@ -178,7 +180,7 @@ def _job(shared: Services, job_id: int, was_active: bool) -> None:
     st.markdown(
         f"{_STATE_ICONS[job.state]} **{job.state.capitalize()}.** Data set "
         f"{plain(job.spec['dataset'])}, preset {job.spec['preset']}, "
-        f"{config.epochs} epoch{'s' * (config.epochs > 1)}."
+        f"{counted(config.epochs, 'epoch')}."
     )
     if job.message:
         st.error(plain(job.message), icon=":material/error:")

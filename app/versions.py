@@ -11,6 +11,7 @@ from core.model import is_cross_validated, measured_on
 from core.registry import Version
 from core.segmentation import LABELS
 from core.training.statistics import difference_words, differing, failures, paired
+from core.wording import counted
 
 _STAGES = {"serving": "in service", "candidate": "candidate", "retired": "retired"}
 _SEEN = "seen in training"
@@ -62,9 +63,9 @@ def _measured_on(version: Version) -> str:
     metrics = version.card["metrics"]
     how = _SEEN if metrics["seen_in_training"] else "never seen"
     failed = sum(metrics.get("failed", {}).values())
-    lacking = f", {failed} masks lack a label" if failed else ""
+    lacking = f", {counted(failed, 'mask lacks', 'masks lack')} a label" if failed else ""
     how = "cross-validated" if is_cross_validated(metrics) else how
-    return f"{metrics['cases']} cases, {how}{lacking}"
+    return f"{counted(metrics['cases'], 'case')}, {how}{lacking}"
 
 
 def _common(serving: Version, other: Version) -> tuple[dict[str, Any], dict[str, Any]] | None:
@@ -97,11 +98,11 @@ def comparison(serving: Version, other: Version) -> None:
         hide_index=True,
         border="horizontal",
     )
+    cases = counted(len(after["cases"]), "case")
     st.caption(
-        f"On the {len(after['cases'])} cases of the frozen test set of {after['dataset']}, with "
-        "the masks that would be served. HD95: the mean of the cases in which both found the "
-        "label; a mask that lacks it is counted as failed. Volume error: the mean of its absolute "
-        "value."
+        f"On the {cases} of the frozen test set of {after['dataset']}, with the masks that would "
+        "be served. HD95: the mean of the cases in which both found the label; a mask "
+        "that lacks it is counted as failed. Volume error: the mean of its absolute value."
     )
     for label, found in paired(before, after).items():
         st.markdown(f"**{label.capitalize()}**, case by case: {difference_words(found)}.")

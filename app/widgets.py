@@ -12,11 +12,11 @@ from app.services import Services, example_file
 from app.viewer.slices import show_slices
 from app.viewer.surfaces import surface_figure
 from app.words import plain, show_error
-from core.case import Case, CaseImages, confidence_of
+from core.case import Case, CaseImages, confidence_of, distinct_warnings
 from core.colours import LABEL_COLOURS
 from core.errors import HippoViewError
 from core.export import Outcome, report_csv, report_json
-from core.measure import why_too_small
+from core.measure import ONE_SIDE, why_scan_too_small, why_too_small
 from core.mesh import label_surfaces, ply
 from core.pipeline import Caller
 from core.sides import itksnap_labels, lookup_table
@@ -67,7 +67,7 @@ def outcome_table(outcomes: list[Outcome], key: str) -> Outcome:
 
 
 def _headlines(case: Case | None) -> str:
-    found = case.report["warnings"] if case else []
+    found = distinct_warnings(case.report) if case else []
     return "; ".join(w["message"].split(". ")[0] for w in found if w["level"] == "warning")
 
 
@@ -160,9 +160,10 @@ def _measures(case: Case) -> None:
     measures = case.report["measures"]
     head = case.report.get("head")
     rows: list[dict[str, Any]] = []
+    remark = why_too_small(measures)
     for name in ("anterior", "posterior", "total"):
-        remark = why_too_small(measures)
-        if head and len(measures["sides"]) == 1:
+        is_one = ONE_SIDE in measures.get("too_small", {}).get("total", {})
+        if head and (is_one or len(measures["sides"]) == 1):
             break  # the side's own rows say it
         if head:  # together they have no length
             both = measures[name] | {"length_mm": None}
@@ -171,28 +172,30 @@ def _measures(case: Case) -> None:
             rows.append(_measure_row(name.capitalize(), measures[name], remark))
     st.subheader("Measures", anchor=False)
     if head:
-        _confidence(head)
+        st.markdown(_CONFIDENCE_WORDS[confidence_of(case.report)])
     if drawn := case.report.get("mask"):
         st.caption(f"Of mask version {drawn['version']}, drawn by {plain(drawn['author'])}.")
     for side, parts in measures.get("sides", {}).items():
         for name in ("anterior", "posterior", "total"):
-            remark = why_too_small(measures, side)
-            rows.append(_measure_row(f"{side.capitalize()}, {name}", parts[name], remark))
+            words = why_too_small(measures, side)
+            rows.append(_measure_row(f"{side.capitalize()}, {name}", parts[name], words))
     if not any(row["volume"] for row in rows):
         rows = [{k: v for k, v in row.items() if k != "volume"} for row in rows]
     st.table(rows, hide_index=True, border="horizontal")
+    # What is computed from a volume says what the volume says.
+    of_what = ", of volumes that are **too small**" if why_scan_too_small(measures) else ""
     if measures.get("asymmetry_percent") is not None:
         st.markdown(
-            f"Asymmetry index **{measures['asymmetry_percent']:+z.0f} %**: (L - R) / ((L + R) / 2) "
-            "of the totals, the patient's left and right."
+            f"Asymmetry index **{measures['asymmetry_percent']:+z.0f} %**{of_what}: (L - R) / "
+            "((L + R) / 2) of the totals, the patient's left and right."
         )
     if head and measures.get("share_of_brain_percent") is not None:
         st.markdown(
-            f"Both are **{measures['share_of_brain_percent']:.2f} %** of the brain, which is "
-            f"estimated at {head['brain_ml']:,.0f} ml from voxels of 4 mm."
+            f"Both are **{measures['share_of_brain_percent']:.2f} %** of the brain{of_what}. The "
+            f"brain is estimated at {head['brain_ml']:,.0f} ml from voxels of 4 mm."
         )
     share = measures["anterior_share_percent"]
-    share_text = "" if share is None else f"Anterior share **{share:.0f} %**. "
+    share_text = "" if share is None else f"Anterior share **{share:.0f} %**{of_what}. "
     st.markdown(f"{share_text}{measures['side'].capitalize()}.")
 
 
@@ -201,10 +204,6 @@ _CONFIDENCE_WORDS = {
     "check": ":material/visibility: Confidence **check**: look at the masks before you use them.",
     "unreliable": ":material/warning: **Unreliable**: do not use these masks as they are.",
 }
-
-
-def _confidence(head: dict[str, Any]) -> None:
-    st.markdown(_CONFIDENCE_WORDS[head["confidence"]])
 
 
 def _measure_row(name: str, m: dict[str, Any], remark: str) -> dict[str, str]:
@@ -219,11 +218,20 @@ def _measure_row(name: str, m: dict[str, Any], remark: str) -> dict[str, str]:
 
 
 def _warnings(case: Case) -> None:
-    for finding in case.report["warnings"]:
+    reasons = (case.report.get("head") or {}).get("reasons", [])
+    for finding in distinct_warnings(case.report):
         if finding["level"] == "warning":
-            st.warning(finding["message"], icon=":material/warning:")
+            st.warning(_as_list(finding["message"], reasons), icon=":material/warning:")
         else:
             st.info(finding["message"], icon=":material/info:")
+
+
+def _as_list(message: str, reasons: list[str]) -> str:
+    """A judgement of several reasons has a line for each."""
+    joined = "; ".join(reasons)
+    if len(reasons) < 2 or joined not in message:
+        return message
+    return message.replace(f" {joined}.", "\n" + "".join(f"\n- {reason}" for reason in reasons))
 
 
 def _surfaces_file(shared: Services, case: Case) -> bytes:

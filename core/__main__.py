@@ -10,6 +10,7 @@ from pathlib import Path
 
 from loguru import logger
 
+from core.case import distinct_warnings
 from core.commands import add_data, add_drift
 from core.errors import HippoViewError, InputError
 from core.measure import why_too_small
@@ -175,8 +176,8 @@ def _print_summary(target: Path, analysis: Analysis) -> None:
         ) + "\n")  # fmt: skip
     if remark := why_too_small(m.as_dict()):
         sys.stdout.write(f"  volume {remark}\n")
-    for finding in analysis.findings:
-        sys.stdout.write(f"  {finding.level}: {finding.message}\n")
+    for finding in distinct_warnings(analysis.as_dict()):
+        sys.stdout.write(f"  {finding['level']}: {finding['message']}\n")
 
 
 def _print_json(record: dict[str, object]) -> None:

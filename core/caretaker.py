@@ -34,6 +34,7 @@ from core.case_records import (
 from core.database import CASES, reading
 from core.errors import HippoViewError, NotFoundError, StorageError
 from core.storage import read_many
+from core.wording import counted
 
 # Records that go into the database in one transaction.
 _AT_ONCE = 64
@@ -190,7 +191,7 @@ class Caretaker:
     def _care(self) -> None:
         taken_in = self.take_in()
         if taken_in:
-            logger.info("{} cases of the storage were taken in", taken_in)
+            logger.info("Taken in from the storage: {}", counted(taken_in, "case"))
 
     def _remove(self) -> None:
         self.purge()
@@ -244,7 +245,9 @@ class Caretaker:
         self._at(done=0, total=len(keyed), failure="", damaged=0)
         broken = sum(not is_whole(case_id, ages[case_id]) for case_id in keyed.values())
         if broken:  # taken in all the same: their measures and reviews are there
-            logger.warning("Scans or masks of {} cases are missing from the storage", broken)
+            logger.warning(
+                "Scans or masks of {} are missing from the storage", counted(broken, "case")
+            )
         new, waiting = 0, list[Record]()
         for done, (key, content) in enumerate(read_many(self._storage, keyed), 1):
             record = self._read(keyed[key], content, ages[keyed[key]])

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core import limits
-from core.measure import why_too_small
+from core.measure import MASK_CODES, why_too_small
 from core.voxels import Voxels
 
 # Number of the mask that the model made; those that people draw count from 1.
@@ -111,11 +111,46 @@ def warning_count(report: dict[str, Any]) -> int:
 
 
 def confidence_of(report: dict[str, Any]) -> str:
-    """How far the masks that hold now can be trusted; of a crop only what its warnings say."""
-    if head := report.get("head"):
-        return str(head["confidence"])
-    codes = {warning["code"] for warning in report["warnings"]}
-    return next((word for word in ("unreliable", "check") if word in codes), "")
+    """How far the masks that hold now can be trusted: no further than what is said of them.
+
+    ``unreliable``, ``check``, ``high``; of a crop without a warning about its mask nothing.
+    """
+    codes = {w["code"] for w in report["warnings"] if w["level"] == "warning"}
+    head = report.get("head")
+    word = str(head["confidence"]) if head else ""
+    if "unreliable" in (word, *codes) or (not head and "mask_empty" in codes):
+        return "unreliable"
+    # A head that was kept by an older program may be *high* beside such a warning.
+    return "check" if codes & MASK_CODES else word
+
+
+def doubts_of(report: dict[str, Any]) -> list[str]:
+    """Why nobody should accept the masks unasked: the reasons of those that are unreliable."""
+    if confidence_of(report) != "unreliable":
+        return []
+    head = report.get("head")
+    if head and head["reasons"]:
+        return list(head["reasons"])
+    grave = ("unreliable", "mask_empty")
+    found = [w["message"].removesuffix(".") for w in report["warnings"] if w["code"] in grave]
+    return found or ["the masks are unreliable"]
+
+
+def distinct_warnings(report: dict[str, Any]) -> list[dict[str, str]]:
+    """What a page shows of a report's findings: each fact once.
+
+    The judgement of a head names what is wrong with its masks; the finding of the same fact is for
+    programs.
+    """
+    reasons = (report.get("head") or {}).get("reasons", [])
+    judgement = f": {'; '.join(reasons)}."
+
+    def is_named(finding: dict[str, str]) -> bool:
+        words = finding["message"].casefold()
+        is_judgement = finding["message"].endswith(judgement)
+        return not is_judgement and any(reason.casefold() in words for reason in reasons)
+
+    return [w for w in report["warnings"] if w["code"] not in MASK_CODES or not is_named(w)]
 
 
 def list_words(report: dict[str, Any]) -> dict[str, str]:

@@ -19,6 +19,7 @@ from core.case import (
     CaseRow,
     Review,
     clean_text,
+    doubts_of,
     list_words,
     warning_count,
 )
@@ -194,20 +195,31 @@ class Cases:
         """The scan as ``.nii.gz``, on the file's own grid, without free text."""
         return self._storage.read(f"{folder_of(self.get(case_id).id)}/{IMAGE}")
 
+    def head_count(self) -> int:
+        """How many cases on the list are whole heads."""
+        is_head = CASES.c.report.contains('"head": {', autoescape=True)
+        query = select(func.count()).select_from(CASES).where(_is_there(), is_head)
+        with reading(self._engine) as connection:
+            return int(connection.scalar(query) or 0)
+
     def review(
-        self, case_id: str, state: str, reviewer: str, reason: str = "", seen: int | None = None
-    ) -> None:
+        self, case_id: str, state: str, reviewer: str, reason: str = "", seen: int | None = None,
+        *, despite_doubts: bool = False,
+    ) -> None:  # fmt: skip
         """Note what a person says of a case's mask.
 
         Parameters
         ----------
         seen
             The version of the mask that was looked at; left out, whichever holds.
+        despite_doubts
+            Accepts masks that are unreliable; the reason of the review says which doubts.
 
         Raises
         ------
         ConflictError
-            Another version was saved meanwhile: nobody has looked at it.
+            Another version was saved meanwhile: nobody has looked at it. Or the masks are
+            unreliable, and the person who accepts them was not asked.
         InputError
             A rejection without its reason.
         NotFoundError
@@ -218,9 +230,19 @@ class Cases:
         if state == "rejected" and not reason:
             raise InputError("The reason is empty", "Say what is wrong.", code="no_reason")
         at = None if state == "new" else self._timestamp()
-        self._change(
-            case_id, seen=seen, review=state, reviewer=reviewer, reviewed_at=at, reason=reason
-        )
+
+        def also(record: Record) -> dict[str, Any]:
+            doubts = _doubts(record) if state == "accepted" else []
+            if doubts and not despite_doubts:
+                raise ConflictError(
+                    f"{case_id} was not accepted: {'; '.join(doubts)}",
+                    "Look at the masks, and accept them all the same if they are right.",
+                    code="unreliable",
+                )
+            words = f"Accepted all the same: {'; '.join(doubts)}." if doubts else ""
+            return {"reason": reason or clean_text(words, limits.MAX_COMMENT_CHARS)}
+
+        self._change(case_id, also, seen=seen, review=state, reviewer=reviewer, reviewed_at=at)
 
     def rename(self, case_id: str, name: str) -> None:
         """Give a case another name.
@@ -245,8 +267,9 @@ class Cases:
         self._change(case_id, deleted=True, deleted_at=None)
 
     def _change(
-        self, case_id: str, *, deleted: bool = False, seen: int | None = None, **values: Any
-    ) -> None:
+        self, case_id: str, also: Callable[[Record], dict[str, Any]] = lambda record: {},
+        *, deleted: bool = False, seen: int | None = None, **values: Any,
+    ) -> None:  # fmt: skip
         def edit(record: Record) -> dict[str, Any]:
             if (record["deleted_at"] is not None) != deleted:
                 raise unknown_case()
@@ -257,7 +280,7 @@ class Cases:
                     "Look at it first.",
                     code="newer_version",
                 )
-            return values
+            return values | also(record)
 
         self.acts.change(case_id, edit)
 
@@ -298,6 +321,15 @@ def _case(row: Row[Any]) -> Case:
         report |= json.loads(row.content)["report"]
     review = Review(row.review, row.reviewer, row.reviewed_at, row.reason)
     return Case(row.id, row.name, row.created_at, report, row.mask_version, review)
+
+
+def _doubts(record: Record) -> list[str]:
+    """`doubts_of` the mask that holds now."""
+    report = json.loads(record["report"])
+    drawn = (m for m in record["masks"] if m["number"] == record["mask_version"])
+    for mask in drawn:
+        report |= json.loads(mask["content"])["report"]
+    return doubts_of(report)
 
 
 def _clean_name(name: str) -> str:

@@ -21,6 +21,7 @@ from core.storage import open_storage, write_whole
 from core.training.download import TASK04_URL, download
 from core.training.patients import read_table
 from core.training.prepare import TooFewCasesError, prepare
+from core.wording import counted
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -87,7 +88,7 @@ def _prepare(options: argparse.Namespace, settings: Settings) -> int:
         return 0
     sys.stdout.write("\n".join(report.lines()) + "\n")
     sys.stdout.write(
-        f"Data set {name}: {len(dataset.training)} cases to train on in five folds, "
+        f"Data set {name}: {counted(len(dataset.training), 'case')} to train on in five folds, "
         f"{len(dataset.test)} in the frozen test set\n"
     )
     return 0

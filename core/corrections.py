@@ -27,7 +27,7 @@ from core.database import DRAFTS, MASK_VERSIONS, reading
 from core.edges import extent_of
 from core.errors import ConflictError, InputError, NotFoundError, StorageError
 from core.findings import Finding
-from core.heads import fingerprint, halves
+from core.heads import centres_of, fingerprint, halves
 from core.localise import SIDES
 from core.measure import MASK_CODES, appraise_head, assess, measure
 from core.nifti_header import Header
@@ -187,8 +187,11 @@ class Corrections:
         side = side or _pointed_last(made["sides"], known)
         header = self._header(case_id)
         before = to_ras(nifti.read_mask(self._cases.mask_file(case_id, base)), header)
+        centres = centres_mm(known)
+        if set(halves(before, ras_affine(header), head_before)) - set(known) - {side}:
+            centres = centres_of(head_before)  # somebody drew the other one, which stays
         labels = with_one_side(
-            before, segmentation.labels, ras_affine(header), side, centres_mm(known),
+            before, segmentation.labels, ras_affine(header), side, centres,
             centres_mm(made["sides"]),
         )  # fmt: skip
         now = known | {side: made["sides"][side]}
@@ -396,8 +399,9 @@ class Corrections:
             file = self._storage.read(mask_key(case_id, MODEL_MASK))
             header = nifti.header_of(file)
             labels = to_ras(nifti.read_mask(file), header)
-            for name, part in halves(labels, ras_affine(header), head).items():
-                sides[name].setdefault("model_mask", fingerprint(part))
+            parts = halves(labels, ras_affine(header), head)
+            for name, side in sides.items():
+                side.setdefault("model_mask", fingerprint(parts[name]))
         return head | {"sides": sides}
 
     def _header(self, case_id: str) -> Header:

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from core.drift import FEATURES, Drift, Values
 from core.report_page import report_page, svg_of, table
+from core.wording import counted
 
 STATE_WORDS = {
     "quiet": "The scans look like those that the model was trained on.",
@@ -42,7 +43,8 @@ def report_html(
     made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M")
     body = f"""
 <p>state: {drift.state}. {STATE_WORDS[drift.state]}</p>
-<p>{drift.window_cases} cases against {drift.reference_cases} of the reference, made {made} UTC.</p>
+<p>{counted(drift.window_cases, "case")} against
+{drift.reference_cases} of the reference, made {made} UTC.</p>
 <h2>What moved</h2><ul>{reasons}</ul>
 <h2>Distributions</h2>
 <p>Grey: reference. Green: these cases.</p>

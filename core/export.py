@@ -32,6 +32,7 @@ def report_csv(case: Case) -> bytes:
     """The same as rows of quantity, label, value, unit and remark."""
     r = case.report
     remark = why_too_small(r["measures"])
+    is_head = bool(r.get("head"))
     rows: list[tuple[Any, ...]] = [
         ("notice", "", r["notice"], ""),
         ("case_id", "", case.id, ""),
@@ -46,14 +47,21 @@ def report_csv(case: Case) -> bytes:
             ("volume", label, _fixed(m["volume_ml"], 4), "ml", remark),
             ("voxels", label, m["voxels"], "", remark),
             *(
-                (f"bounding_box_{axis}", label, _fixed(edge, 1), "mm")
+                (f"bounding_box_{axis}", label, _fixed(edge, 1), "mm", remark)
                 for axis, edge in zip(("r", "a", "s"), box, strict=True)
             ),
-            ("long_axis_length", label, _fixed(m["length_mm"], 1), "mm"),
+            # Of a head: from one hippocampus to the other, which is no length.
+            (
+                "long_axis_length",
+                label,
+                "" if is_head else _fixed(m["length_mm"], 1),
+                "mm",
+                remark,
+            ),
         ]
     rows += _of_sides(r)
     rows += [
-        ("anterior_share", "", _fixed(r["measures"]["anterior_share_percent"], 1), "%"),
+        ("anterior_share", "", _fixed(r["measures"]["anterior_share_percent"], 1), "%", remark),
         ("voxel_volume", "", _fixed(r["measures"]["voxel_mm3"], 4), "mm3"),
         *(
             (f"spacing_{axis}", "", _fixed(edge, 4), "mm")
@@ -81,23 +89,20 @@ def _of_sides(report: dict[str, Any]) -> list[tuple[Any, ...]]:
     if not head:
         return []
     remark = why_too_small(measures)
-    volumes = [
-        (
-            "volume",
-            f"{side}_{label}",
-            _fixed(m["volume_mm3"], 1),
-            "mm3",
-            why_too_small(measures, side),
-        )
+    sizes = [
+        (quantity, f"{side}_{label}", _fixed(m[key], 1), unit, why_too_small(measures, side))
         for side, parts in measures["sides"].items()
         for label, m in parts.items()
-    ]
+        for quantity, key, unit in (
+            ("volume", "volume_mm3", "mm3"), ("long_axis_length", "length_mm", "mm"),
+        )
+    ]  # fmt: skip
     return [
-        *volumes,
+        *sizes,
         ("asymmetry_index", "total", _fixed(measures["asymmetry_percent"], 1), "%", remark),
         ("brain_volume_estimate", "", _fixed(head["brain_ml"], 0), "ml"),
         ("share_of_brain", "total", _fixed(measures["share_of_brain_percent"], 3), "%", remark),
-        ("confidence", "", head["confidence"], ""),
+        ("confidence", "", confidence_of(report), ""),
         *(("reason", "", reason, "") for reason in head["reasons"]),
     ]
 
@@ -161,7 +166,7 @@ def _both_sides(report: dict[str, Any]) -> tuple[str, str, str, str]:
         if side in measures["sides"] else ""
         for side in SIDES
     )  # fmt: skip
-    return left, right, _fixed(measures["asymmetry_percent"], 1), head["confidence"]
+    return left, right, _fixed(measures["asymmetry_percent"], 1), confidence_of(report)
 
 
 def archive(

@@ -192,7 +192,26 @@ def segment(
 def halves(
     labels: NDArray[np.uint8], affine: NDArray[np.float64], head: dict[str, Any]
 ) -> dict[str, NDArray[np.uint8]]:
-    """The labels of each side that was found, shape (X, Y, Z).
+    """The labels of each side that was found, or that somebody drew, shape (X, Y, Z).
+
+    Parameters
+    ----------
+    head
+        `Head.as_dict`.
+    """
+    where = sides_of(labels.shape, affine, centres_of(head))
+    parts = {
+        name: np.where(where == number, labels, 0).astype(np.uint8)
+        for number, name in enumerate(SIDES, start=1)
+    }
+    return {name: part for name, part in parts.items() if name in head["sides"] or part.any()}
+
+
+def centres_of(head: dict[str, Any]) -> dict[str, Any]:
+    """By side, where the hippocampus lies in mm, RAS+; the mirror of the other if none was found.
+
+    The mirror lies along the head's own axis from left to right, as far off as in the template. So
+    a mask that the model made stays on its side, and what is drawn on the other side has its own.
 
     Parameters
     ----------
@@ -200,12 +219,15 @@ def halves(
         `Head.as_dict`.
     """
     centres = {name: side["centre_mm"] for name, side in head["sides"].items()}
-    where = sides_of(labels.shape, affine, centres)
-    return {
-        name: np.where(where == number, labels, 0).astype(np.uint8)
-        for number, name in enumerate(SIDES, start=1)
-        if name in centres
-    }
+    if len(centres) == 1:
+        name, centre_mm = next(iter(centres.items()))
+        box = head["sides"][name].get("box")
+        axes = np.eye(3) if box is None else np.array(box["affine"])[:3, :3] / CROP_STEP_MM
+        scale = np.clip(head.get("scale", 1.0), *limits.HEAD_SCALES)
+        apart_mm = 2 * abs(localise.LEFT_MM[0]) * scale * (1 if name == SIDES[0] else -1)
+        other = next(side for side in SIDES if side != name)
+        centres[other] = (np.array(centre_mm) + apart_mm * axes[:, 0]).tolist()
+    return centres
 
 
 def fingerprint(part: NDArray[np.uint8]) -> str:

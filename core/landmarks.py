@@ -10,6 +10,7 @@ from scipy import ndimage
 from core.localise import SIDES
 from core.segmentation import LABELS
 from core.volume import box_around
+from core.wording import counted
 
 _CORONAL = 1
 _MAX_FRAGMENTS = 5
@@ -84,7 +85,7 @@ def _of_one(labels: NDArray[Any], side: str) -> list[Landmark]:
         sizes = np.bincount(pieces.ravel())[1:]
         for piece in np.argsort(-sizes, kind="stable")[1 : 1 + _MAX_FRAGMENTS]:
             size = int(sizes[piece])
-            words = f"Fragment of {side}{name}, {size:,} voxel{'s' * (size > 1)}"
+            words = f"Fragment of {side}{name}, {counted(size, 'voxel')}"
             found.append(Landmark(words, _middle(pieces == piece + 1), _CORONAL))
     return found
 

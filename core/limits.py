@@ -99,6 +99,10 @@ COARSE_MM = (5.5, 3.5, 2.25)
 # heads cubes of 2.5 mm lost 6 % at most: what the network is shown there is of 1 mm anyway.
 COARSE_CROP_MM3 = 10.0
 
+# Edge of a head against the template's, within which it says how far apart the two hippocampi are:
+# children's and adults' heads; a frame that fits no head may be of any size.
+HEAD_SCALES = (0.85, 1.2)
+
 # A hippocampus is about 40 mm long and 12 mm thick: a thinner slab cannot show one.
 MIN_EXTENT_MM = 10.0
 
@@ -115,6 +119,10 @@ OBLIQUE_WARNING_DEG = 15.0
 
 # Total volume of one hippocampus (mm3) in adults, with room for atrophy and protocols.
 PLAUSIBLE_TOTAL_MM3 = (1500.0, 7000.0)
+
+# Its length (mm) along the longest axis, in a head of the template's size: 34 to 51 mm in masks of
+# 25 real heads, 38 to 53 mm in the 220 crops of Task04 as experts drew them.
+PLAUSIBLE_LENGTH_MM = (25.0, 60.0)
 
 # A second piece of a label larger than this share of the label is called a fragment.
 FRAGMENT_SHARE = 0.02

@@ -24,7 +24,8 @@ BOTH_SIDES = "left and right together"
 CUT, COARSE, ONE_SIDE = "touches_border", "coarse", "one_side"
 # Findings about a mask; all others are about the scan and hold for every mask of it.
 MASK_CODES = frozenset((
-    "mask_empty", "volume_small", "volume_large", CUT, COARSE, "check", "unreliable",
+    "mask_empty", "volume_small", "volume_large", "length_short", "length_long", CUT, COARSE,
+    "check", "unreliable",
     *(f"{name}_{what}" for name in LABELS for what in ("missing", "fragmented")),
 ))  # fmt: skip
 _ALONG = ("from left to right", "from behind to front", "from below to above")
@@ -98,6 +99,8 @@ def measure(
     affine: NDArray[np.float64],
     extent: Extent | None = None,
     window: dict[str, Any] | None = None,
+    *,
+    is_crop: bool = True,
 ) -> Measures:
     """Measure both labels and the whole hippocampus.
 
@@ -111,11 +114,13 @@ def measure(
         `core.edges.content_extent` of the image; all of it where that is not known.
     window
         What the network looked at, of one side of a head: see `core.edges.faces_looked_beyond`.
+    is_crop
+        Whether it is a crop, of which the network saw no more than there is.
     """
     parts = {name: _measure(labels == value, affine) for name, value in LABELS.items()}
     total = _measure(labels > 0, affine)
     share = 100 * parts["anterior"].voxels / total.voxels if total.voxels else None
-    flaws = _flaws(labels > 0, affine, extent or whole(labels.shape), window)
+    flaws = _flaws(labels > 0, affine, extent or whole(labels.shape), window, is_crop)
     return Measures(
         anterior=parts["anterior"],
         posterior=parts["posterior"],
@@ -165,18 +170,20 @@ def appraise_head(
         labels, affine, extent = labels[box], cut_affine(affine, box), shifted(extent, box)
     parts = halves(labels, affine, head)
     of_sides = {
-        name: measure(part, affine, extent, head["sides"][name].get("box"))
+        name: measure(part, affine, extent, head["sides"].get(name, {}).get("box"), is_crop=False)
         for name, part in parts.items()
     }
     too_small = {n: m.too_small["total"] for n, m in of_sides.items() if m.too_small}
-    judgement = judge(parts, affine, head, _reasons(too_small))
-    findings = _of_judgement(judgement)
-    for name, part in parts.items():
-        findings += [
-            Finding(f.level, f.code, f"{name.capitalize()}: {f.message}")
-            for f in assess(part, of_sides[name], f"{name} hippocampus")
-        ]
-    both = measure(labels, affine, extent)
+    scale = head.get("scale", 1.0)
+    # What holds for both sides, such as their voxels, is said once.
+    flaws = list(dict.fromkeys(
+        flaw
+        for name, part in parts.items()
+        for flaw in _flaws_of_mask(part, of_sides[name], f"{name} hippocampus", scale)
+    ))  # fmt: skip
+    judgement = judge(parts, affine, head, [flaw.fact for flaw in flaws])
+    findings = [*_of_judgement(judgement), *(flaw.finding() for flaw in flaws)]
+    both = measure(labels, affine, extent, is_crop=False)
     return Appraisal(_of_head(both, of_sides, head, too_small), judgement, tuple(findings))
 
 
@@ -200,32 +207,58 @@ def assess_head(
     return list(appraise_head(labels, affine, head, extent).findings)
 
 
-def assess(
-    labels: NDArray[np.uint8], measures: Measures, whose: str = "hippocampus"
-) -> list[Finding]:
-    """What about the mask asks for a look before it is used; its codes are `MASK_CODES`.
+def assess(labels: NDArray[np.uint8], measures: Measures) -> list[Finding]:
+    """What about the mask of a crop asks for a look before it is used; codes are `MASK_CODES`."""
+    if not measures.total.voxels:
+        return [Finding(
+            "warning", "mask_empty",
+            "No hippocampus was found in this image. Is it a T1-weighted crop around one "
+            "hippocampus?",
+        )]  # fmt: skip
+    return [flaw.finding() for flaw in _flaws_of_mask(labels, measures, "hippocampus", 1.0)]
 
-    Parameters
-    ----------
-    whose
-        What it is a mask of, in words.
-    """
-    checks = (_missing, _fragments, _implausible)
-    findings = [f for check in checks for f in check(labels, measures)]
-    flaws = measures.too_small.get("total", {})
-    if words := flaws.get(CUT):
-        findings.append(Finding(
-            "warning", CUT,
-            f"{_naming(words, whose).capitalize()}: what lies outside is not measured, and the "
-            "volume comes out too small.",
+
+@dataclass(frozen=True)
+class _Flaw:
+    """What is wrong with a mask: for the judgement the fact alone, which begins the finding."""
+
+    code: str
+    fact: str
+    advice: str
+
+    def finding(self) -> Finding:
+        return Finding("warning", self.code, f"{self.fact[0].upper()}{self.fact[1:]}{self.advice}")
+
+
+def _flaws_of_mask(
+    labels: NDArray[np.uint8], measures: Measures, whose: str, scale: float
+) -> list[_Flaw]:
+    """What asks for a look at one hippocampus, ``whose`` in words, in a head of some scale."""
+    if not measures.total.voxels:
+        fact = f"the {whose} measures 0 mm\N{SUPERSCRIPT THREE}"
+        return [*_too_small(measures, whose), _Flaw("mask_empty", fact, ": its mask is empty.")]
+    return [
+        *_too_small(measures, whose),
+        *_missing(labels, whose),
+        *_fragments(labels, whose),
+        *_implausible(measures, whose, scale),
+    ]
+
+
+def _too_small(measures: Measures, whose: str) -> list[_Flaw]:
+    words = measures.too_small.get("total", {})
+    found = []
+    if CUT in words:
+        found.append(_Flaw(
+            CUT, words[CUT].replace(" it ", f" the {whose} "),
+            ": what lies outside is not measured, and the volume comes out too small.",
         ))  # fmt: skip
-    if words := flaws.get(COARSE):
-        findings.append(Finding(
-            "warning", COARSE,
-            f"{words.capitalize()}: the volume comes out too small, in some scans by more than "
+    if COARSE in words:
+        found.append(_Flaw(
+            COARSE, f"{words[COARSE]}: volumes come out too small", ", in some scans by more than "
             "10 %.",
         ))  # fmt: skip
-    return findings
+    return found
 
 
 def why_too_small(measures: dict[str, Any], whose: str = "total") -> str:
@@ -242,11 +275,18 @@ def why_too_small(measures: dict[str, Any], whose: str = "total") -> str:
     return f"too small: {'; '.join(words)}" if words else ""
 
 
+def why_scan_too_small(measures: dict[str, Any]) -> str:
+    """As `why_too_small` of a total, of what holds whatever is drawn: the scan's end and voxels."""
+    words = measures.get("too_small", {}).get("total", {})
+    return "; ".join(words[code] for code in (CUT, COARSE) if code in words)
+
+
 def _flaws(
     inside: NDArray[np.bool_],
     affine: NDArray[np.float64],
     extent: Extent,
     window: dict[str, Any] | None,
+    is_crop: bool,
 ) -> Words:
     """Why the volume of a mask comes out too small."""
     flaws = {}
@@ -261,27 +301,11 @@ def _flaws(
         for mm, most_mm, along in zip(voxel_sizes(affine), limits.COARSE_MM, _ALONG, strict=True)
         if mm > most_mm
     ]
-    is_crop = window is None
     if is_crop and not coarse and np.prod(voxel_sizes(affine)) > limits.COARSE_CROP_MM3:
         coarse = [f"voxels of {' x '.join(f'{mm:.1f}' for mm in voxel_sizes(affine))} mm"]
     if coarse:
         flaws[COARSE] = ", ".join(coarse)
     return flaws
-
-
-def _naming(words: str, whose: str) -> str:
-    return words.replace(" it ", f" the {whose} ")
-
-
-def _reasons(too_small: dict[str, Words]) -> list[str]:
-    """The same for the judgement of a head."""
-    cut = [
-        _naming(words[CUT], f"{name} hippocampus")
-        for name, words in too_small.items()
-        if CUT in words
-    ]
-    coarse = {words[COARSE] for words in too_small.values() if COARSE in words}
-    return [*cut, *(f"{words}: volumes come out too small" for words in coarse)]
 
 
 def _of_head(
@@ -291,14 +315,17 @@ def _of_head(
         name: {"anterior": one.anterior, "posterior": one.posterior, "total": one.total}
         for name, one in of_sides.items()
     }
+    # A side may be there without a voxel: looked at in vain, or erased.
+    there = [name for name, one in of_sides.items() if one.total.voxels]
+    has_both = len(there) == len(SIDES)
     asymmetry = None
-    if len(sides) == len(SIDES) and both.total.volume_mm3:
+    if has_both:
         left, right = (sides[name]["total"].volume_mm3 for name in SIDES)
         asymmetry = 100 * (left - right) / ((left + right) / 2)
-    missing = [name for name in SIDES if name not in sides]
-    alone = next(iter(sides), "") if len(missing) == 1 else ""
+    alone = there[0] if len(there) == 1 else ""
     if too_small or alone:
-        total: Words = {ONE_SIDE: f"{alone} hippocampus only, no {missing[0]} one"} if alone else {}
+        other = next(name for name in SIDES if name != alone)
+        total: Words = {ONE_SIDE: f"{alone} hippocampus only, no {other} one"} if alone else {}
         for name, flaws in too_small.items():
             if CUT in flaws:
                 before = f"{total[CUT]}, " if CUT in total else ""
@@ -307,7 +334,7 @@ def _of_head(
                 total[COARSE] = flaws[COARSE]
         too_small = too_small | {"total": total}
     # One hippocampus is not to be read as the share of two.
-    brain_mm3 = 0.0 if alone else 1000 * head["brain_ml"]
+    brain_mm3 = 1000 * head["brain_ml"] if has_both else 0.0
     return replace(
         both,
         side=f"{alone} hippocampus only" if alone else BOTH_SIDES,
@@ -350,47 +377,50 @@ def _measure(inside: NDArray[np.bool_], affine: NDArray[np.float64]) -> LabelMea
     )
 
 
-def _missing(labels: NDArray[np.uint8], measures: Measures) -> list[Finding]:
-    if not measures.total.voxels:
-        return [Finding(
-            "warning", "mask_empty",
-            "No hippocampus was found in this image. Is it a T1-weighted crop around one "
-            "hippocampus?",
-        )]  # fmt: skip
+def _missing(labels: NDArray[np.uint8], whose: str) -> list[_Flaw]:
     return [
-        Finding(
-            "warning", f"{name}_missing",
-            f"No {name} part was found. The image may end before it.",
+        _Flaw(
+            f"{name}_missing", f"no {name} part of the {whose} was found",
+            ". The image may end before it.",
         )
         for name, value in LABELS.items()
         if not (labels == value).any()
     ]  # fmt: skip
 
 
-def _fragments(labels: NDArray[np.uint8], measures: Measures) -> list[Finding]:
-    findings = []
+def _fragments(labels: NDArray[np.uint8], whose: str) -> list[_Flaw]:
+    found = []
     for name, value in LABELS.items():
         pieces, count = ndimage.label(labels == value, structure=_CORNERS)
         sizes = np.sort(np.bincount(pieces.ravel())[1:])[::-1]
         large = int((sizes[1:] > limits.FRAGMENT_SHARE * sizes.sum()).sum()) if count else 0
         if large:
-            findings.append(Finding(
-                "warning", f"{name}_fragmented",
-                f"The {name} mask is in {large + 1} pieces; a hippocampus is one. Look for "
-                "the pieces that do not belong.",
+            found.append(_Flaw(
+                f"{name}_fragmented", f"the {name} part of the {whose} is in {large + 1} pieces",
+                ", and should be one. Look for the pieces that do not belong.",
             ))  # fmt: skip
-    return findings
+    return found
 
 
-def _implausible(labels: NDArray[np.uint8], measures: Measures) -> list[Finding]:
+def _implausible(measures: Measures, whose: str, scale: float) -> list[_Flaw]:
+    """Volume and length against those of a head of the template's size."""
+    found = []
+    volume_mm3 = measures.total.volume_mm3
     low, high = limits.PLAUSIBLE_TOTAL_MM3
-    volume = measures.total.volume_mm3
-    if not volume or low <= volume <= high:
-        return []
-    word = "small" if volume < low else "large"
-    return [Finding(
-        "warning", f"volume_{word}",
-        f"The hippocampus measures {volume:,.0f} mm\N{SUPERSCRIPT THREE}, unusually {word}: "
-        f"{low:,.0f} to {high:,.0f} mm\N{SUPERSCRIPT THREE} is expected. Check the mask and "
-        "the voxel size.",
-    )]  # fmt: skip
+    if not low <= volume_mm3 / scale**3 <= high:
+        word = "small" if volume_mm3 / scale**3 < low else "large"
+        found.append(_Flaw(
+            f"volume_{word}", f"the {whose} measures {volume_mm3:,.0f} mm\N{SUPERSCRIPT THREE}",
+            f", unusually {word}: {low * scale**3:,.0f} to {high * scale**3:,.0f} "
+            "mm\N{SUPERSCRIPT THREE} is expected. Check the mask and the voxel size.",
+        ))  # fmt: skip
+    length_mm = measures.total.length_mm or 0.0
+    low, high = limits.PLAUSIBLE_LENGTH_MM
+    if not low <= length_mm / scale <= high:
+        word = "short" if length_mm / scale < low else "long"
+        found.append(_Flaw(
+            f"length_{word}", f"the {whose} is {length_mm:.0f} mm long",
+            f", unusually {word}: {low * scale:.0f} to {high * scale:.0f} mm is expected. "
+            "Check the mask and the voxel size.",
+        ))  # fmt: skip
+    return found

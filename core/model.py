@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import ModelError
+from core.wording import counted
 
 CARD_NAME = "card.json"
 
@@ -112,10 +113,10 @@ def is_cross_validated(metrics: Mapping[str, Any]) -> bool:
 
 def measured_on(metrics: Mapping[str, Any]) -> str:
     """On which cases the figures of a card were measured, to follow "on"."""
-    cases = f"{metrics['cases']} cases"
+    cases = counted(metrics["cases"], "case")
     failed = sum(metrics.get("failed", {}).values())
     if failed:
-        cases += f" ({failed} masks lack a label)"
+        cases += f" ({counted(failed, 'mask lacks', 'masks lack')} a label)"
     if is_cross_validated(metrics):
         return f"{cases}, each by a network trained in the same way without it (cross-validation)"
     return f"{cases} {'seen in training' if metrics['seen_in_training'] else 'that it never saw'}"

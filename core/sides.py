@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from core import nifti
 from core.colours import LABEL_RGB
 from core.errors import ConflictError, InputError
-from core.heads import sides_of
+from core.heads import centres_of, sides_of
 from core.localise import SIDES
 from core.nifti_header import Header
 from core.segmentation import LABELS
@@ -36,7 +36,7 @@ def sides_file(
     head
         `core.heads.Head.as_dict`.
     """
-    centres = centres_mm(head["sides"])
+    centres = centres_of(head)
     values = blank_labels(header)
     box = box_around(labels)
     if box is not None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 from core import limits
 from core.errors import AccessError
+from core.wording import counted
 
 _WINDOW_S = 60.0
 _BUSY_S = 5
@@ -76,7 +77,7 @@ class Tries:
                 wait_s = math.ceil(recent[0] + _WINDOW_S - now)
                 raise TooManyTriesError(
                     "Too many wrong passwords were tried from here",
-                    f"Wait {wait_s} seconds and try again.",
+                    f"Wait {counted(wait_s, 'second')} and try again.",
                     wait_s,
                 )
             if self._in_line >= limits.MAX_HASHES_WAITING:

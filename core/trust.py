@@ -60,9 +60,9 @@ def judge(
     head
         `core.heads.Head.as_dict`, also of a case that was kept before a mask was judged anew.
     flaws
-        Of the image, which ask for a look whatever the mask.
+        What else asks for a look: what the image and the shapes of the masks have.
     """
-    masks = {name: _mask(part, affine, head["sides"][name]) for name, part in parts.items()}
+    masks = {name: _mask(part, affine, head["sides"].get(name)) for name, part in parts.items()}
     scale = head.get("scale", 1.0)  # what is small in a small head is not small
     check = list(flaws)
     bad = [f"no {name} hippocampus was found" for name in SIDES if name not in masks]
@@ -74,16 +74,21 @@ def judge(
         ]
         reasons += [words for words in found if words not in bad]
     confidence: Confidence = "unreliable" if bad else "check" if check else "high"
-    return Judgement(confidence, (*bad, *check))
+    return Judgement(confidence, tuple(dict.fromkeys((*bad, *check))))
 
 
-def _mask(part: NDArray[np.uint8], affine: NDArray[np.float64], side: dict[str, Any]) -> _Mask:
+def _mask(
+    part: NDArray[np.uint8], affine: NDArray[np.float64], side: dict[str, Any] | None
+) -> _Mask:
+    """One side; ``side`` is None where none was found, and somebody drew one."""
     voxels = np.argwhere(part)
     volume_mm3 = len(voxels) * float(abs(np.linalg.det(affine[:3, :3])))
-    is_drawn = fingerprint(part) != side.get("model_mask")
+    is_drawn = side is None or fingerprint(part) != side.get("model_mask")
     # The model's own mask lies where the crop was laid, which the limits were set on.
     centre_mm = (
-        apply_affine(affine, voxels.mean(0)) if is_drawn and len(voxels) else side["centre_mm"]
+        side["centre_mm"]
+        if side is not None and not (is_drawn and len(voxels))
+        else apply_affine(affine, voxels.mean(0))
     )
     return _Mask(volume_mm3, np.asarray(centre_mm, np.float64), is_drawn)
 
@@ -98,9 +103,9 @@ def _of_search(head: dict[str, Any], level: Level) -> list[str]:
 
 
 def _of_side(name: str, mask: _Mask, head: dict[str, Any], level: Level, scale: float) -> list[str]:
-    side = head["sides"][name]
     found = []
     if not mask.is_drawn:  # what the model doubted was its own mask
+        side = head["sides"][name]
         far_mm = float(np.linalg.norm(np.array(side["centre_mm"]) - side["found_mm"]))
         found = [
             (not side["pointed"] and side["peak"] < level["peak"],
@@ -113,7 +118,7 @@ def _of_side(name: str, mask: _Mask, head: dict[str, Any], level: Level, scale: 
     found.append(
         (
             not level["least_mm3"] <= mask.volume_mm3 / scale**3 <= level["most_mm3"],
-            f"the {name} one measures {mask.volume_mm3:,.0f} mm\N{SUPERSCRIPT THREE}",
+            f"the {name} hippocampus measures {mask.volume_mm3:,.0f} mm\N{SUPERSCRIPT THREE}",
         )
     )
     return [words for is_so, words in found if is_so]

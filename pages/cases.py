@@ -12,6 +12,7 @@ from app.words import show_error
 from core import limits
 from core.cases import Cases
 from core.errors import HippoViewError
+from core.wording import counted
 from core.worklist import ANY, KINDS, ORDERS, Filter, next_new, reviewed
 
 _TABLE_PX = 290
@@ -158,7 +159,7 @@ with listing:
         )
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(
-                f"{len(rows)} case{'s' * (len(rows) > 1)}. **{reviewed(rows)} of {len(rows)} "
+                f"{counted(len(rows), 'case')}. **{reviewed(rows)} of {len(rows)} "
                 "reviewed.** Choose a row to open it.",
                 width="content",
             )

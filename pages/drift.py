@@ -10,6 +10,7 @@ from app.words import show_error
 from core.drift import FEATURES
 from core.drift_report import STATE_WORDS, report_html
 from core.errors import HippoViewError
+from core.wording import counted
 
 _WINDOWS = (20, 50, 200)
 
@@ -29,9 +30,13 @@ state_badge(drift.state)
 if drift.comparisons:
     st.markdown(STATE_WORDS[drift.state])
 st.caption(
-    f"{drift.window_cases} cases against the {drift.reference_cases} that model version "
+    f"{counted(drift.window_cases, 'case')} against the {drift.reference_cases} that model version "
     f"{found.version} was trained on."
-    + (f" Left out: {found.heads} whole heads; it was trained on crops." if found.heads else "")
+    + (
+        f" Left out: {counted(found.heads, 'whole head')}; it was trained on crops."
+        if found.heads
+        else ""
+    )
 )
 if not drift.comparisons:
     reason = drift.reasons[0]

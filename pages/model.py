@@ -9,6 +9,7 @@ from app.services import services, wait_for_model
 from app.words import show_error
 from core.errors import HippoViewError
 from core.model import measured_on
+from core.wording import counted
 
 
 def _agreement(proof: dict[str, Any]) -> str:
@@ -51,8 +52,8 @@ with left:
         change = card["int8"]["dice_change"]
         seen = "seen" if card["int8"]["seen_in_training"] else "not seen"
         st.caption(
-            f"int8 against float32 on {card['int8']['cases']} cases {seen} in training: Dice "
-            f"{change['anterior']:+.4f} anterior, {change['posterior']:+.4f} posterior; "
+            f"int8 against float32 on {counted(card['int8']['cases'], 'case')} {seen} in training: "
+            f"Dice {change['anterior']:+.4f} anterior, {change['posterior']:+.4f} posterior; "
             + _agreement(card["int8"])
         )
     st.caption("sha256 of the weights")

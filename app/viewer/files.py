@@ -18,8 +18,9 @@ from core.case import MODEL_MASK, CaseImages
 from core.cases import Cases
 from core.colours import LABEL_RGB
 from core.errors import NotFoundError
-from core.heads import sides_of
+from core.heads import centres_of, sides_of
 from core.landmarks import landmarks
+from core.measure import why_scan_too_small
 from core.nifti_header import EXTENSION_FLAG, LARGEST_HEADER_BYTES, parse_header
 from core.pipeline import NOTICE
 from core.segmentation import LABELS
@@ -141,7 +142,8 @@ class ViewerFiles:
         """What the viewer needs to know of a case and a version of its mask beside the files."""
         images = self.images(case_id, version)
         factors = factors_of(images.shape, images.affine)
-        head = self._cases.get(case_id, version).report.get("head")
+        report = self._cases.get(case_id, version).report
+        head = report.get("head")
         low, high, _ = voxels.range_of(images.voxels)
         some = images.voxels.sample(_WINDOW_VOXELS)
         ends: dict[float, float] = {0: low, 100: high}  # a sample may lack them
@@ -165,6 +167,7 @@ class ViewerFiles:
             "notice": NOTICE,
             "windows": windows,
             "head": head,
+            "too_small": why_scan_too_small(report["measures"]),
             "findings": _findings(images, head, factors),
         }
 
@@ -215,8 +218,7 @@ def _findings(
         return []
     labels, where = images.labels[box], None
     if head:
-        centres = {name: side["centre_mm"] for name, side in head["sides"].items()}
-        where = sides_of(labels.shape, cut_affine(images.affine, box), centres)
+        where = sides_of(labels.shape, cut_affine(images.affine, box), centres_of(head))
     found = []
     for place in landmarks(labels, where):
         voxel = [

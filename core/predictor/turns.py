@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from core.errors import BusyError, GoneError
+from core.wording import counted
 
 _FIRST_GUESS_S = 1.0
 # How long a waiting caller goes without being asked whether it is still there.
@@ -101,7 +102,7 @@ class Turns:
             if self._without_turn() >= self._size:
                 after_s = (len(self._waiting) + len(self._running)) * self._usual_s / self._width
                 raise BusyError(
-                    f"{self._size} scans are waiting already",
+                    f"{counted(self._size, 'scan is', 'scans are')} waiting already",
                     "Send it again in a moment.",
                     retry_after_s=max(1, round(after_s)),
                 )

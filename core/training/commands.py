@@ -30,6 +30,7 @@ from core.training.statistics import (
     failures,
     paired,
 )
+from core.wording import counted
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -274,7 +275,7 @@ def _measured(
                 code="bad_request",
             )
         figures = summary(dataset, rows)
-        title = f"{card['name']}, {len(models)} model{'s' * (len(models) > 1)}"
+        title = f"{card['name']}, {counted(len(models), 'model')}"
         write_whole(out / EVALUATION_NAME, evaluation_file(figures))
         write_whole(out / PAGE_NAME, evaluation_page(figures, title, dataset, files, masks))
         write_whole(out / CARD_TEXT_NAME, card_text(card, figures).encode())

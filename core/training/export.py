@@ -36,6 +36,7 @@ from core.training.fit import Base, Ready
 from core.training.plan import trained_on
 from core.training.progress import Progress
 from core.training.trainer import Trainer
+from core.wording import counted
 
 _WEIGHTS = "weights.safetensors"
 _SUMMARY = (
@@ -201,10 +202,10 @@ def _card(
             "Normalisation": "z-score of the crop",
         },
         "training": {
-            "Data": f"data set {dataset.name}: {len(trained_on(config, dataset))} cases",
+            "Data": f"data set {dataset.name}: {counted(len(trained_on(config, dataset)), 'case')}",
             "Folds": _folds(config, dataset),
-            "Schedule": f"{config.epochs} epochs of {config.iterations} iterations from {start}, "
-            f"batch {trainer.batch_size}, learning rate {config.learning_rate:g}, "
+            "Schedule": f"{counted(config.epochs, 'epoch')} of {config.iterations} iterations "
+            f"from {start}, batch {trainer.batch_size}, learning rate {config.learning_rate:g}, "
             f"{config.augmentation} augmentation, weights averaged with {config.average:g}",
             "Machine": f"{trainer.device.type}, preset {request.preset}",
         },

@@ -14,6 +14,7 @@ from typing import Literal
 
 from core.errors import InputError
 from core.nifti_header import stem_of
+from core.wording import counted
 
 Rule = Literal["table", "sub-", "side", "alone"]
 _RULES: dict[Rule, str] = {
@@ -64,12 +65,14 @@ def words(found: Mapping[str, tuple[str, Rule]]) -> list[str]:
     counts = Counter(rule for _, rule in found.values())
     how = ", ".join(f"{counts[rule]} {by}" for rule, by in _RULES.items() if counts[rule])
     patients = len({patient for patient, _ in found.values()})
-    said = [f"{len(found)} cases of {patients} patients" + (f": grouped {how}" if how else "")]
+    grouped = f": grouped {how}" if how else ""
+    said = [f"{counted(len(found), 'case')} of {counted(patients, 'patient')}{grouped}"]
     if counts["alone"]:
+        alone = counted(counts["alone"], "case")
         said.append(
-            f"{counts['alone']} cases could not be grouped by patient (no sub-XX, no side at the "
-            "end of the name, not in a table): each counts as a patient of its own. If some are "
-            "of one person, say so: --patients TABLE.csv with the columns case,patient"
+            f"{alone} could not be grouped by patient (no sub-XX, no side at the end of the name, "
+            "not in a table): each counts as a patient of its own. If some are of one person, say "
+            "so: --patients TABLE.csv with the columns case,patient"
         )
     return said
 

@@ -40,6 +40,7 @@ from core.training.dataset import (
 )
 from core.training.source import opened, pairs_of
 from core.training.split import split
+from core.wording import counted
 
 # SimpleITK, which nnU-Net reads with, refuses axes that are not at right angles.
 _LARGEST_SHEAR = 1e-3
@@ -89,7 +90,7 @@ class Report:
     def lines(self) -> list[str]:
         """As a person reads it."""
         return [
-            f"{len(self.kept)} cases kept, {len(self.mended)} mended, "
+            f"{counted(len(self.kept), 'case')} kept, {len(self.mended)} mended, "
             f"{len(self.left_out)} left out",
             *(f"  mended    {name}: {what}" for name, what in sorted(self.mended.items())),
             *(f"  left out  {name}: {why}" for name, why in sorted(self.left_out.items())),
@@ -185,8 +186,8 @@ class TooFewCasesError(InputError):
 
     def __init__(self, count: int, report: Report) -> None:
         super().__init__(
-            f"Only {count} cases can be used; {limits.MIN_DATASET_CASES} are needed for a test "
-            "set and five folds",
+            f"Only {counted(count, 'case')} can be used; {limits.MIN_DATASET_CASES} are needed for "
+            "a test set and five folds",
             "See the reasons for each case, correct the files and prepare it again.",
         )
         self.report = report

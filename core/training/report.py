@@ -18,6 +18,7 @@ from core.report_page import report_page, svg_of, table
 from core.segmentation import LABELS
 from core.training.dataset import Dataset, file_names
 from core.training.statistics import failure_words, failures, is_failed
+from core.wording import counted
 
 _WORST = 6
 _TRUTH = "#FFFFFF"
@@ -57,7 +58,7 @@ def evaluation_page(
     )
     heads, rows = _label_rows(figures)
     body = f"""
-<p>{html.escape(title)}, on {len(cases)} cases of data set {html.escape(dataset.name)}
+<p>{html.escape(title)}, on {counted(len(cases), "case")} of data set {html.escape(dataset.name)}
 ({dataset.sha256[:16]}), made {made} UTC.</p>
 {warning}
 {_failed_words(figures)}
@@ -84,11 +85,11 @@ and axial: the patient's right is on the left.</p>
 def card_text(card: dict[str, Any], figures: dict[str, Any]) -> str:
     """A model card as Markdown, of a version's ``card.json`` and an evaluation."""
     heads, rows = _label_rows(figures)
-    cases = figures["cases"]
+    cases = counted(len(figures["cases"]), "case")
     seen = "some of them seen in training" if figures["seen_in_training"] else "never seen by it"
     lines = [
         f"# {card['name']}", "", f"**{NOTICE}**", "", card["summary"], "",
-        "## Figures", "", f"On {len(cases)} cases of data set {figures['dataset']}, {seen}.", "",
+        "## Figures", "", f"On {cases} of data set {figures['dataset']}, {seen}.", "",
         f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}",
         *(f"| {' | '.join(row)} |" for row in rows), "",
         "Intervals: 95 %, bootstrap over the cases. Failed: cases whose mask lacks the label; "

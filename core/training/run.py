@@ -20,6 +20,7 @@ from core.training.evaluate import FORMAT, evaluate
 from core.training.export import export, lineage
 from core.training.fit import Base, device_for, fit, make_ready
 from core.training.statistics import card_metrics
+from core.wording import counted
 
 
 def run(
@@ -49,7 +50,8 @@ def run(
     device = device_for(config, settings.device)
     dataset = _dataset(folder, datasets, request.dataset)
     base_version = _base(folder, registry) if config.start == "serving" else None
-    logger.info("Training on {} cases of {}: {}", len(dataset.training), dataset.name, config)
+    cases = counted(len(dataset.training), "case")
+    logger.info("Training on {} of {}: {}", cases, dataset.name, config)
     local = datasets.storage.local(f"datasets/{dataset.name}", work.on_step)
     with local as files, _opened(base_version, registry) as base:
         ready = make_ready(work, folder, config, dataset, files, base)

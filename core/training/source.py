@@ -11,6 +11,7 @@ from pathlib import Path
 from core import limits
 from core.errors import InputError
 from core.nifti_header import is_nifti_name, stem_of
+from core.wording import counted
 
 IMAGES, LABELS = "imagesTr", "labelsTr"
 FIRST_CHANNEL = "_0000"
@@ -72,7 +73,7 @@ def pairs_of(root: Path) -> tuple[dict[str, tuple[Path, Path]], dict[str, str], 
         left_out[f"{LABELS}/{labels[name].name}"] = "a label without an image"
     by_channel = len(pairs) - by_full_name
     rules = [
-        f"{count} images paired with the label of {which}"
+        f"{counted(count, 'image')} paired with the label of {which}"
         for count, which in (
             (by_full_name, "the same name"), (by_channel, f"their name without {FIRST_CHANNEL}")
         )

@@ -8,6 +8,7 @@ from core import limits
 from core.errors import InputError
 from core.training import patients
 from core.training.dataset import FOLDS, Entry, assign
+from core.wording import counted
 
 _TAG_DIGITS = 12
 
@@ -121,8 +122,9 @@ def _said(
     torn = sorted(patient for patient, folds in found.items() if len(folds) > 1)
     said = []
     if torn:
+        were_put = counted(len(torn), "patient was put", "patients were put")
         said.append(
-            f"{len(torn)} patients were put on two sides of the split by an earlier preparation, "
+            f"{were_put} on two sides of the split by an earlier preparation, "
             f"which stays: {', '.join(torn)}. Prepare it under another name to have them together"
         )
     tested = len({entry.patient for entry in entries.values() if entry.is_test})

@@ -9,6 +9,7 @@ from scipy import stats
 
 from core.errors import InputError
 from core.segmentation import LABELS
+from core.wording import counted
 
 _RESAMPLES = 5000
 _FEWEST = 3  # of which an interval can be made
@@ -124,12 +125,14 @@ def differing(before: dict[str, Any], after: dict[str, Any]) -> str:
     old, new = ({case["case"]: case.get("files") for case in e["cases"]} for e in (before, after))
     first, second = len(old.keys() - new.keys()), len(new.keys() - old.keys())
     if first or second:
-        return f"{first} cases are only in the first, {second} only in the second"
+        only = counted(first, "case is only", "cases are only")
+        return f"{only} in the first, {second:,} only in the second"
     if None in old.values() or None in new.values():
         same = before.get("test_key") == after.get("test_key")
         return "" if same else "their cases have the same names and other files"
     changed = sum(old[case] != new[case] for case in old)
-    return f"{changed} cases have the same names and other files" if changed else ""
+    alike = counted(changed, "case has the same name", "cases have the same names")
+    return f"{alike} and other files" if changed else ""
 
 
 def failures(figures: dict[str, Any]) -> dict[str, int]:
@@ -149,7 +152,7 @@ def is_failed(one: dict[str, Any]) -> bool:
 def failure_words(failed: dict[str, int], cases: int) -> str:
     """Such as *failed: anterior 0, posterior 2 of 40 cases*."""
     counts = ", ".join(f"{label} {count}" for label, count in failed.items())
-    return f"failed: {counts} of {cases} cases"
+    return f"failed: {counts} of {counted(cases, 'case')}"
 
 
 def difference_words(found: Difference) -> str:
@@ -157,7 +160,8 @@ def difference_words(found: Difference) -> str:
     change = found.change
     return (
         f"Dice {change.mean:+.4f} ({change.low:+.4f} to {change.high:+.4f}), better in "
-        f"{found.better}, worse in {found.worse} of {found.cases} cases, Wilcoxon p = {found.p:.2g}"
+        f"{found.better}, worse in {found.worse} of {counted(found.cases, 'case')}, "
+        f"Wilcoxon p = {found.p:.2g}"
     )
 
 

@@ -54,6 +54,16 @@ def test_the_browser_gets_one_and_the_same_scan_however_the_file_is_turned(
     assert np.allclose(mask.affine, seen.affine)
 
 
+def test_the_viewer_knows_that_what_it_counts_is_too_small(predictor, cases, tmp_path):
+    files = ViewerFiles(cases, tmp_path / "viewed")
+    for scan, words in (
+        (example(), ""),
+        (example().slicer[:, :, 12:], "the image ends within it (behind, below)"),
+    ):  # fmt: skip
+        case = cases.add(analyse(stream(as_bytes(scan)), predictor, tmp_path), "x")
+        assert files.about(case.id, 0)["too_small"] == words
+
+
 def test_what_is_said_of_a_case_fits_its_files(predictor, cases, tmp_path):
     case = cases.add(analyse(stream(as_bytes(example())), predictor, tmp_path), "x")
     files = ViewerFiles(cases, tmp_path / "viewed")

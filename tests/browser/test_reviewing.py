@@ -1,5 +1,6 @@
 """Reviewing: a list, its filters, and the keyboard alone."""
 
+import numpy as np
 import pytest
 from playwright.sync_api import expect
 
@@ -8,7 +9,7 @@ from core.database import connect
 from core.pipeline import analyse
 from core.storage import LocalStorage
 from tests.browser.user import User
-from tests.scans import as_bytes, example, stream
+from tests.scans import as_bytes, example, image, stream
 from tests.server import running
 
 NAMES = ("one", "two", "three", "four")
@@ -104,3 +105,53 @@ def test_a_row_opens_its_case_and_the_key_goes_on_from_there(person, listed):
     person.pick_row(1, then=person.page.get_by_role("heading", name="three", exact=True))
     case_id = person.page.url.split("case=")[1]
     assert case_id in {row.id for row in listed[1].find() if row.name == "three"}
+
+
+@pytest.fixture
+def doubtful(listed, predictor, tmp_path):
+    """An inverted crop at the top of the list, for one test."""
+    values = np.asarray(example().dataobj, np.float32)
+    scan = image(values.max() - values, example().affine)
+    case = listed[1].add(analyse(stream(as_bytes(scan)), predictor, tmp_path), "doubtful")
+    yield case
+    listed[1].delete(case.id)
+
+
+def test_the_keyboard_does_not_accept_an_unreliable_mask_unasked(
+    person, listed, doubtful, pictures
+):
+    def state() -> str:
+        return listed[1].get(doubtful.id).review.state
+
+    person.open(f"/cases?case={doubtful.id}")
+    see_case(person, "doubtful")
+    person.page.get_by_label("Your name").first.fill("Dr Keys")
+    person.page.keyboard.press("Enter")
+    person.settle()
+    person.page.get_by_role("heading", name="doubtful").click()  # out of the field
+    question = person.page.get_by_text("Accept it all the same?")
+    keys = person.page.keyboard
+    for confirm in ("Enter", "y"):
+        keys.down("y")
+        expect(question).to_be_visible()
+        person.settle()
+        for _ in range(5):
+            keys.down("y")  # held, it repeats: that is no answer
+        keys.up("y")
+        person.settle()
+        expect(question).to_be_visible()
+        person.page.screenshot(path=pictures / "accepting.png")
+        keys.press("Escape")
+        expect(question).to_be_hidden()
+        person.settle()
+        assert state() == "new"
+        keys.press("y")
+        expect(question).to_be_visible()
+        person.settle()
+        keys.press(confirm)
+        person.read("Accepted by Dr Keys", "Accepted all the same:")
+        assert state() == "accepted"
+        person.page.get_by_role("button", name="Undo the review").click()
+        person.read("Not reviewed")
+        person.settle()
+        person.page.get_by_role("heading", name="doubtful").click()

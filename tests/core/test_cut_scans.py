@@ -86,20 +86,28 @@ def house(tmp_path) -> tuple[Cases, Corrections]:
     return cases, Corrections(engine, storage, cases)
 
 
+# What is too small where a volume is, and what is computed from that.
+OF_VOLUMES = (
+    "volume", "voxels", "bounding_box_r", "bounding_box_a", "bounding_box_s", "long_axis_length",
+    "anterior_share", "asymmetry_index", "share_of_brain",
+)  # fmt: skip
+
+
 def volumes(table: bytes) -> list[dict[str, str]]:
     rows = list(csv.DictReader(io.StringIO(table.decode())))
-    return [row for row in rows if row["quantity"] in ("volume", "asymmetry_index")]
+    return [row for row in rows if row["quantity"] in OF_VOLUMES]
 
 
-def table(case: Case) -> str:
-    """The measures as the page shows them."""
+def page_of(case: Case) -> AppTest:
+    """Measures and warnings as the page shows them."""
 
     def page():
         import streamlit as st
 
-        from app.widgets import _measures
+        from app.widgets import _measures, _warnings
 
         _measures(st.session_state["case"])
+        _warnings(st.session_state["case"])
 
     at = AppTest.from_function(page)
     at.session_state["case"] = case
@@ -108,7 +116,11 @@ def table(case: Case) -> str:
         kept.setitem(sys.modules, "__main__", sys.modules["__main__"])
         at.run(timeout=60)
     assert not at.exception
-    return str(at.table[0].value.to_string())
+    return at
+
+
+def table(case: Case) -> str:
+    return str(page_of(case).table[0].value.to_string())
 
 
 @pytest.mark.parametrize("kind", ["head", "crop"])
@@ -117,8 +129,9 @@ def test_every_export_and_list_says_it_beside_the_volume(kind, house, request, c
     cases, _ = house
     case = cases.add(analysis, "x")
     rows = volumes(report_csv(case))
-    assert len(rows) >= 6
-    assert all(WORDS in row["remark"] for row in rows)
+    known = {row["quantity"] for row in rows}
+    assert known == set(OF_VOLUMES if kind == "head" else OF_VOLUMES[:-2])
+    assert [row for row in rows if WORDS not in row["remark"]] == []
     measures = json.loads(report_json(case))["measures"]
     assert WORDS in measures["too_small"]["total"]["touches_border"]
     outcome = Outcome("x", case)
@@ -129,10 +142,18 @@ def test_every_export_and_list_says_it_beside_the_volume(kind, house, request, c
         for name in zipped.namelist():
             assert WORDS.encode() in zipped.read(name) or name == "README.txt"
     assert WORDS in cases.find()[0].too_small
-    assert cases.find()[0].confidence == ("check" if kind == "head" else "")
+    assert cases.find()[0].confidence == "check"
     _print_summary(tmp_path / "mask.nii.gz", analysis)
     assert f"volume too small: {'left: ' * (kind == 'head')}{WORDS}" in capsys.readouterr().out
-    assert "too small" in table(case)  # why, stands in the warnings beside it
+    page = page_of(case)
+    assert "too small" in page.table[0].value.to_string()
+    # What is computed of the volumes says so, and why is said once, in the warning beside it.
+    numbers = [m.value for m in page.markdown if "%" in m.value]
+    assert len(numbers) == (3 if kind == "head" else 1)
+    assert all("of volumes that are **too small**" in words for words in numbers)
+    assert len(page.warning) == 1
+    assert WORDS.removesuffix(" it").casefold() in page.warning[0].value.casefold()
+    assert page.warning[0].value.count("left hippocampus") == (kind == "head")
 
 
 def test_the_picture_says_it(house, crop, run):
@@ -153,7 +174,8 @@ def test_a_whole_scan_has_no_word(house, run):
     case = cases.add(run(example()), "x")
     assert all(row["remark"] == "" for row in volumes(report_csv(case)))
     assert cases.find()[0].too_small == ""
-    assert "small" not in table(case)
+    page = page_of(case)
+    assert "small" not in page.table[0].value.to_string() + "".join(m.value for m in page.markdown)
 
 
 def test_a_corrected_mask_of_a_cut_scan_is_judged_by_where_it_ends(house, head):

@@ -75,13 +75,15 @@ def test_an_empty_mask_is_said_and_measured_as_nothing():
 
 
 def test_each_fault_of_a_mask_is_named():
-    missing = np.where(box() == 1, 0, box())
+    missing = np.where(box() == 1, 2, box())
     assert codes(missing) == ["anterior_missing"]
     fragments = box()
     fragments[25:30, 35:40, 25:30] = 1
     assert codes(fragments) == ["anterior_fragmented"]
-    assert codes(box(anterior=(5, 5, 5), posterior=(5, 5, 5))) == ["volume_small"]
+    assert codes(box(anterior=(5, 10, 5), posterior=(5, 20, 5))) == ["volume_small"]
     assert codes(box(posterior=(25, 25, 25))) == ["volume_large"]
+    assert codes(box(anterior=(14, 9, 14), posterior=(14, 9, 14))) == ["length_short"]
+    assert codes(box((35, 95, 35), (10, 48, 7), (10, 16, 7))) == ["length_long"]
     touching = box()
     touching[0:6, 30:40, 5:15] = 1
     assert codes(touching) == ["touches_border"]

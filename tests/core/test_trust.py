@@ -74,11 +74,11 @@ def test_what_the_model_doubted_of_its_mask_ends_where_a_person_drew_another(lef
 def test_the_volumes_are_those_of_the_mask_that_is_now():
     small = two(left=(6, 20, 5))
     word, reasons = judged(small, head(small))
-    assert (word, reasons[0]) == ("unreliable", "the left one measures 600 mm³")
+    assert (word, reasons[0]) == ("unreliable", "the left hippocampus measures 600 mm³")
     assert any("the sides differ by 151 %" in reason for reason in reasons)
     assert judged(two(), head(small)) == ("high", ())
     word, reasons = judged(small, head(two()))
-    assert (word, reasons[0]) == ("unreliable", "the left one measures 600 mm³")
+    assert (word, reasons[0]) == ("unreliable", "the left hippocampus measures 600 mm³")
 
 
 def test_a_mask_that_was_drawn_too_near_to_the_other_is_said():
@@ -119,3 +119,48 @@ def test_a_side_that_was_not_found_is_said():
     del known["sides"]["right"]
     word, reasons = judged(part(two(), "left"), known)
     assert (word, reasons) == ("unreliable", ("no right hippocampus was found",))
+
+
+def fragment(labels: np.ndarray) -> np.ndarray:
+    labels = labels.copy()
+    labels[24:28, 80:86, 40:44] = 2  # behind the left one, and apart from it
+    return labels
+
+
+def stretched(labels: np.ndarray) -> np.ndarray:
+    labels = labels.copy()
+    labels[28:30, 75:112, 44:46] = 2
+    return labels
+
+
+def headless(labels: np.ndarray) -> np.ndarray:
+    labels = labels.copy()
+    labels[:60][labels[:60] == 1] = 2
+    return labels
+
+
+SHAPES = {
+    "fragment": (fragment, "posterior_fragmented",
+                 "the posterior part of the left hippocampus is in 2 pieces"),
+    "stretched": (stretched, "length_long", "the left hippocampus is 67 mm long"),
+    "headless": (headless, "anterior_missing",
+                 "no anterior part of the left hippocampus was found"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_what_is_said_of_a_masks_shape_is_said_of_its_confidence(name):
+    change, code, reason = SHAPES[name]
+    found = appraise_head(change(two()), AFFINE, head(two()))
+    assert (found.judgement.confidence, found.judgement.reasons) == ("check", (reason,))
+    assert [f.code for f in found.findings] == ["check", code]
+    # One truth: the finding begins with the reason.
+    assert found.findings[1].message.casefold().startswith(reason.casefold())
+
+
+def test_a_small_head_has_a_small_hippocampus():
+    small = two(left=(6, 27, 9), right=(6, 27, 9))
+    known = head(small)
+    assert judged(small, known)[0] == "check"
+    assert "volume_small" in [f.code for f in assess_head(small, AFFINE, known)]
+    assert assess_head(small, AFFINE, known | {"scale": 0.95}) == []

@@ -56,3 +56,15 @@ export async function aboutOf({ case: id, files, version }) {
   if (about.case !== id) throw new Error(`asked for case ${id}, got ${about.case}`)
   return about
 }
+
+// Keys of the page's buttons: accept, reject, next case, confirm.
+const PAGE_KEYS = new Set(["y", "x", "j", "Enter"])
+
+/** A key that is held down presses such a button once: what is asked is not confirmed by it. */
+export function onlyFresh(event) {
+  const { key, repeat } = event
+  const isTyped = event.composedPath()[0]?.matches?.("input, textarea, [contenteditable]")
+  if (!repeat || isTyped || !PAGE_KEYS.has(key.length === 1 ? key.toLowerCase() : key)) return
+  event.stopImmediatePropagation()
+  event.preventDefault()
+}

@@ -1,6 +1,7 @@
 // Drawing on the mask: the tools, the pointer and the keys. What becomes of it: see saving.js.
 
 import { choices, element, swatch } from "./common.js"
+import { counts, volumeWords } from "./labels.js"
 import { SaveForm } from "./saveform.js"
 import { Desk } from "./saving.js"
 import { storeOf } from "./store.js"
@@ -337,13 +338,8 @@ export class Correcting {
     const voxel = labels.spacing.reduce((product, mm) => product * mm, 1)
     const now = counts(labels.values)
     if (this.counted !== saved) [this.counted, this.before] = [saved, counts(saved)]
-    this.volumes.textContent = about.labels.map(({ name, value }) => {
-      const mm3 = now[value] * voxel
-      const change = Math.round(mm3 - this.before[value] * voxel)
-      const sign = change > 0 ? "+" : "−"
-      return `${name} ${Math.round(mm3).toLocaleString("en")} mm³`
-        + (change ? ` (${sign}${Math.abs(change).toLocaleString("en")})` : "")
-    }).join("   ")
+    this.volumes.textContent = volumeWords(about, now, this.before, voxel)
+    this.volumes.title = about.too_small ? `Too small: ${about.too_small}` : ""
     this.buttons.undo.disabled = !labels.done.length
     this.buttons.redo.disabled = !labels.undone.length
     const { isDrawn } = this
@@ -461,13 +457,6 @@ export class Correcting {
     chosen()
     return true
   }
-}
-
-/** How many voxels of each value. */
-function counts(values) {
-  const found = new Uint32Array(256)
-  for (const value of values) found[value]++
-  return found
 }
 
 function choicesOf(labels, onChange) {

@@ -314,3 +314,22 @@ export async function unpack(packed) {
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"))
   return new Uint8Array(await new Response(stream).arrayBuffer())
 }
+
+/** How many voxels of each value. */
+export function counts(values) {
+  const found = new Uint32Array(256)
+  for (const value of values) found[value]++
+  return found
+}
+
+/** The volumes of what is drawn, and how they changed. `voxel`: mm³ of one. */
+export function volumeWords({ labels, too_small }, now, before, voxel) {
+  const words = labels.map(({ name, value }) => {
+    const mm3 = now[value] * voxel
+    const change = Math.round(mm3 - before[value] * voxel)
+    const sign = change > 0 ? "+" : "−"
+    return `${name} ${Math.round(mm3).toLocaleString("en")} mm³`
+      + (change ? ` (${sign}${Math.abs(change).toLocaleString("en")})` : "")
+  })
+  return [...words, ...(too_small ? ["too small"] : [])].join("   ")
+}

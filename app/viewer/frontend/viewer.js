@@ -6,7 +6,8 @@ import {
   DRAG_MODE, MULTIPLANAR_TYPE, NVImage, Niivue, SHOW_RENDER, SLICE_TYPE,
 } from "@niivue/niivue"
 import {
-  FAR_SLICES, OPACITY_PERCENT, PLANES, aboutOf, choices, element, inScan, place, slicePlace, swatch,
+  FAR_SLICES, OPACITY_PERCENT, PLANES, aboutOf, choices, element, inScan, onlyFresh, place,
+  slicePlace, swatch,
 } from "./common.js"
 import { Beside } from "./beside.js"
 import { Correcting, DRAWING_KEYS } from "./correcting.js"
@@ -78,6 +79,8 @@ function canDraw() {
   }
   return hasWebGL
 }
+
+globalThis.addEventListener?.("keydown", onlyFresh, { capture: true }) // before the page hears it
 
 /** Draw into a root, or bring what is drawn there up to date. */
 export function show(root, props, trigger) {

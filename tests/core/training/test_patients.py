@@ -27,7 +27,7 @@ def test_the_table_comes_before_the_names_and_helps_those_that_it_leaves_out():
 
 def test_what_could_not_be_grouped_is_said():
     assert words(grouped(["a_L", "a_R"])) == [
-        "2 cases of 1 patients: grouped 2 by the name without its side (_L, _R, _left, _right)"
+        "2 cases of 1 patient: grouped 2 by the name without its side (_L, _R, _left, _right)"
     ]
     said = words(grouped(["a", "b", "sub-1"]))
     assert "2 cases could not be grouped" in said[1]

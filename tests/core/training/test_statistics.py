@@ -73,7 +73,7 @@ def test_evaluations_of_other_cases_are_not_compared():
         paired(one, more)
     redrawn = evaluation([0.8, 0.9, 0.7])
     redrawn["cases"][1]["files"] = "another mask of the expert's"
-    with pytest.raises(InputError, match="1 cases have the same names and other files"):
+    with pytest.raises(InputError, match="1 case has the same name and other files"):
         paired(one, redrawn)
 
 
