@@ -16,7 +16,7 @@ from core.case import Case, CaseImages, confidence_of, distinct_warnings
 from core.colours import LABEL_COLOURS
 from core.errors import HippoViewError
 from core.export import Outcome, report_csv, report_json
-from core.measure import ONE_SIDE, why_scan_too_small, why_too_small
+from core.measure import NOT_LOOKED_AT, ONE_SIDE, why_scan_too_small, why_too_small
 from core.mesh import label_surfaces, ply
 from core.pipeline import Caller
 from core.sides import itksnap_labels, lookup_table
@@ -182,6 +182,8 @@ def _measures(case: Case) -> None:
     if not any(row["volume"] for row in rows):
         rows = [{k: v for k, v in row.items() if k != "volume"} for row in rows]
     st.table(rows, hide_index=True, border="horizontal")
+    if remark == NOT_LOOKED_AT:
+        st.caption(f"Volume {remark}. Segment the scan again to have it checked.")
     # What is computed from a volume says what the volume says.
     of_what = ", of volumes that are **too small**" if why_scan_too_small(measures) else ""
     if measures.get("asymmetry_percent") is not None:

@@ -19,6 +19,7 @@ from core.database import CASES, FEATURES, MASK_VERSIONS
 from core.errors import NotFoundError, StorageError
 from core.fields import check_columns, check_shape, check_times, object_of
 from core.heads import Confidence
+from core.measure import why_too_small
 from core.storage import Storage
 
 Record = dict[str, Any]
@@ -157,6 +158,8 @@ def record_of(
         if _needed() - set(record):
             raise KeyError("a column of a case")
         _check(record)
+        measures = json.loads(record["report"])["measures"]
+        record.setdefault("too_small", why_too_small(measures))
         if any(mask["case_id"] != case_id for mask in record["masks"]):
             raise ValueError("a mask of another case")
     except (ValueError, KeyError, TypeError, AttributeError, NotFoundError) as error:

@@ -261,6 +261,13 @@ def _too_small(measures: Measures, whose: str) -> list[_Flaw]:
     return found
 
 
+# Of the volumes of a case that an older program measured.
+NOT_LOOKED_AT = (
+    "not checked: an older HippoView measured it, which did not look whether the image ends "
+    "within the hippocampus"
+)
+
+
 def why_too_small(measures: dict[str, Any], whose: str = "total") -> str:
     """In words for a table, or nothing.
 
@@ -271,7 +278,9 @@ def why_too_small(measures: dict[str, Any], whose: str = "total") -> str:
     whose
         ``left`` or ``right`` of a head; ``total``.
     """
-    words = measures.get("too_small", {}).get(whose, {}).values()
+    if "too_small" not in measures:
+        return NOT_LOOKED_AT
+    words = measures["too_small"].get(whose, {}).values()
     return f"too small: {'; '.join(words)}" if words else ""
 
 

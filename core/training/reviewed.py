@@ -49,8 +49,12 @@ class Changes:
 
 
 def usable(cases: Cases) -> list[CaseRow]:
-    """The cases that may train a model."""
-    return [row for row in cases.find() if row.review in USABLE]
+    """The cases that may train a model: corrected but still *unreliable*, only once accepted."""
+    return [
+        row
+        for row in cases.find()
+        if row.review in USABLE and (row.review == "accepted" or row.confidence != "unreliable")
+    ]
 
 
 def write_reviewed(cases: Cases, folder: Path) -> int:

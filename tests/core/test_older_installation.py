@@ -17,6 +17,7 @@ from core.cases import Cases
 from core.corrections import Corrections
 from core.database import DATABASE_NAME, connect
 from core.errors import ConflictError
+from core.measure import NOT_LOOKED_AT, why_too_small
 from core.storage import LocalStorage
 
 OLDER = Path(__file__).parents[1] / "older_installation"
@@ -84,3 +85,9 @@ def test_work_goes_on(opened):
     for case_id, row in rows.items():
         record = json.loads(opened.storage.read(f"cases/{case_id}/record.json"))
         assert (record["review"], record["mask_version"]) == (row.review, row.mask_version)
+
+
+def test_its_volumes_do_not_pass_for_looked_at(opened):
+    """It did not ask whether the image ends within the hippocampus."""
+    assert opened.cases.find()[0].too_small == NOT_LOOKED_AT
+    assert why_too_small(opened.cases.get(CORRECTED).report["measures"]) == NOT_LOOKED_AT

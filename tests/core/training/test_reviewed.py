@@ -66,9 +66,9 @@ def masks(storage, dataset):
     return found
 
 
-def correct(cases, home, case_id):
+def correct(cases, home, case_id, draw=labels_like):
     """Save a mask that somebody drew; returns its voxels of the anterior label."""
-    labels = labels_like(cases.images(case_id).labels.shape)
+    labels = draw(cases.images(case_id).labels.shape).astype(np.uint8)
     corrections = Corrections(connect(home), LocalStorage(home / "storage"), cases)
     corrections.save(
         case_id, gzip.compress(labels.tobytes(order="F")), author="B", comment="",
@@ -127,3 +127,13 @@ def test_too_few_left_leave_the_set_as_it_is_and_no_training_begins(cases, tmp_p
     with pytest.raises(TooFewCasesError):
         follow_before(REVIEWED_NAME, cases, storage)
     assert Datasets(storage).get(REVIEWED_NAME) == before
+
+
+def test_a_correction_that_stays_unreliable_trains_only_once_somebody_accepts_it(cases, tmp_path):
+    """A scan that is not T1-weighted, say, or a mask with nothing left in it."""
+    case_id = next(row.id for row in cases.find() if row.review == "new")
+    correct(cases, tmp_path, case_id, draw=np.zeros)
+    assert next(row for row in cases.find() if row.id == case_id).confidence == "unreliable"
+    assert case_id not in {row.id for row in usable(cases)}
+    cases.review(case_id, "accepted", "A", despite_doubts=True)
+    assert case_id in {row.id for row in usable(cases)}
