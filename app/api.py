@@ -20,6 +20,7 @@ from app.operations import cases_health
 from app.services import Services, services
 from app.viewer import images
 from core.accounts import TooManyTriesError
+from core.anatomy import NOTICE
 from core.case import confidence_of
 from core.errors import (
     AccessError,
@@ -38,7 +39,7 @@ from core.errors import (
 )
 from core.limits import MAX_FORM_FIELDS, MAX_FORM_FILES
 from core.measure import why_too_small
-from core.pipeline import NOTICE, Analysis, Caller
+from core.pipeline import Analysis, Caller
 from core.sides import sides_file
 
 _LOADING_RETRY_S = 10

@@ -13,9 +13,9 @@ from starlette.routing import Route
 
 from app.services import services
 from core.accounts import TooManyTriesError
+from core.anatomy import NOTICE
 from core.errors import AccessError
 from core.limits import SESSION_HOURS
-from core.pipeline import NOTICE
 from core.settings import LOOPBACK
 
 COOKIE = "hippoview_session"

@@ -4,7 +4,7 @@ import streamlit as st
 
 from app.connection import say_it_in_our_words
 from app.server import ROOT
-from core.pipeline import NOTICE
+from core.anatomy import NOTICE
 
 _PAGES = ROOT / "pages"
 PAGES = {

@@ -13,7 +13,7 @@ import streamlit as st
 from app.auth import is_admitted
 from app.services import Services
 from app.words import plain, show_error
-from core.colours import LABEL_COLOURS
+from core.anatomy import LABEL_COLOURS
 from core.errors import HippoViewError
 from core.jobs import Epoch, Job
 from core.limits import MAX_ARCHIVE_MIB, MIN_DATASET_CASES

@@ -6,10 +6,10 @@ import streamlit as st
 
 from app.services import Services
 from app.words import show_error
+from core.anatomy import LABELS
 from core.errors import HippoViewError
 from core.model import is_cross_validated, measured_on
 from core.registry import Version
-from core.segmentation import LABELS
 from core.training.statistics import difference_words, differing, failures, paired
 from core.wording import counted
 

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.rounds import write
+from core.anatomy import LABELS
 from core.model import load_model
 from core.predictor.calibrate import read_labelled
 from core.predictor.predictor import Way, loaded
-from core.segmentation import LABELS
 from core.settings import MIRRORINGS, Settings
 
 

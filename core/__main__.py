@@ -10,13 +10,14 @@ from pathlib import Path
 
 from loguru import logger
 
+from core.anatomy import NOTICE
 from core.case import distinct_warnings
 from core.commands import add_data, add_drift
 from core.errors import HippoViewError, InputError
 from core.measure import why_too_small
 from core.names import shown
 from core.nifti_header import stem_of
-from core.pipeline import NOTICE, Analysis, analyse
+from core.pipeline import Analysis, analyse
 from core.predictor.predictor import Predictor, Way
 from core.predictor.service import Predictors
 from core.settings import DEVICES, Settings

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core import volume
+from core.anatomy import NOTICE
 from core.drift import Values, compare, features_of
 from core.drift_report import report_html
 from core.errors import HippoViewError, InputError
 from core.intake import vetted
 from core.names import shown
 from core.nifti_header import is_nifti_name
-from core.pipeline import NOTICE
 from core.settings import Settings
 from core.storage import open_storage, write_whole
 from core.training.download import TASK04_URL, download

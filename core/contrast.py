@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from scipy import fft, ndimage
 
 from core import limits
+from core.anatomy import LEFT_MM
 from core.example import template_file
 from core.findings import Finding
-from core.localise import LEFT_MM
 from core.volume import box_around
 from core.voxels import Voxels
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, Connection, Engine, select
 
 from core import limits, nifti
+from core.anatomy import LABELS, SIDES
 from core.case import MODEL_MASK, clean_text, list_words, warning_count
 from core.case_records import Record, mask_key, unknown_case
 from core.cases import Cases
@@ -28,10 +29,9 @@ from core.edges import extent_of
 from core.errors import ConflictError, InputError, NotFoundError, StorageError
 from core.findings import Finding
 from core.heads import centres_of, fingerprint, halves
-from core.localise import SIDES
 from core.measure import MASK_CODES, appraise_head, assess, measure
 from core.nifti_header import Header
-from core.segmentation import LABELS, Segmentation
+from core.segmentation import Segmentation
 from core.sides import centres_mm, with_one_side
 from core.storage import Storage
 from core.volume import from_ras, ras_affine, to_ras

@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
-from core.localise import LEFT_MM
+from core.anatomy import LEFT_MM
 
 NAME = "Example (MNI152 average brain)"
 # Where the hippocampus' centre lies in the crop against the crop's own, mm (RAS).

@@ -8,10 +8,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from core.anatomy import NOTICE, SIDES
 from core.case import Case, confidence_of
-from core.localise import SIDES
 from core.measure import why_too_small
-from core.pipeline import NOTICE
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from core import contrast, limits, localise
+from core.anatomy import LEFT_MM, SIDES
 from core.errors import InputError
-from core.localise import SIDES
 from core.volume import Volume, blank_labels, box_around, cut_affine, unit_range
 from core.voxels import Box
 
@@ -224,7 +224,7 @@ def centres_of(head: dict[str, Any]) -> dict[str, Any]:
         box = head["sides"][name].get("box")
         axes = np.eye(3) if box is None else np.array(box["affine"])[:3, :3] / CROP_STEP_MM
         scale = np.clip(head.get("scale", 1.0), *limits.HEAD_SCALES)
-        apart_mm = 2 * abs(localise.LEFT_MM[0]) * scale * (1 if name == SIDES[0] else -1)
+        apart_mm = 2 * abs(LEFT_MM[0]) * scale * (1 if name == SIDES[0] else -1)
         other = next(side for side in SIDES if side != name)
         centres[other] = (np.array(centre_mm) + apart_mm * axes[:, 0]).tolist()
     return centres

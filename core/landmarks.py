@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from core.localise import SIDES
-from core.segmentation import LABELS
+from core.anatomy import LABELS, SIDES
 from core.volume import box_around
 from core.wording import counted
 

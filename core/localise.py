@@ -14,17 +14,15 @@ from nibabel.affines import apply_affine
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from core.anatomy import LEFT_MM, SIDES
 from core.errors import InputError
 from core.volume import Volume
 
 STEP_MM = 4.0
 # What the network sees at once, voxels of `STEP_MM` along R, A, S.
 GRID = (48, 56, 48)
-SIDES = ("left", "right")
 # Unit of the places in the template that the network gives.
 PLACE_MM = 100.0
-# Where the left hippocampus' centre lies in the ICBM 152 template, RAS+; the right one mirrors it.
-LEFT_MM = np.array((-25.7, -22.0, -14.3))
 # What the window's middle shows of the template, in the mean of the training.
 _MIDDLE_MM = np.array((0.0, -15.0, -10.0))
 # Channels of the network's output.

@@ -9,11 +9,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from core import limits
+from core.anatomy import LABELS, SIDES
 from core.edges import FACES, Extent, cut_faces, faces_looked_beyond, shifted, whole
 from core.findings import Finding
 from core.heads import halves
-from core.localise import SIDES
-from core.segmentation import LABELS
 from core.trust import Judgement, judge
 from core.volume import box_around, cut_affine
 

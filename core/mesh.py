@@ -7,9 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.measure import marching_cubes
 
-from core.colours import LABEL_RGB
-from core.pipeline import NOTICE
-from core.segmentation import LABELS
+from core.anatomy import LABEL_RGB, LABELS, NOTICE
 from core.volume import box_around, cut_affine
 
 # A mask's surface is a staircase; this much blur (voxels) lets the shape be seen and keeps

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from loguru import logger
 
 from core import contrast, limits, nifti, volume
+from core.anatomy import NOTICE
 from core.drift import Values, features_of
 from core.edges import Extent, content_extent
 from core.errors import ComputeError
@@ -21,7 +22,6 @@ from core.volume import from_ras
 
 Step = Literal["check", "wait", "orient", "segment", "measure"]
 STEPS: tuple[Step, ...] = ("check", "wait", "orient", "segment", "measure")
-NOTICE = "Research use only. Not for diagnosis."
 
 
 @dataclass(frozen=True)

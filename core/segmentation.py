@@ -10,9 +10,6 @@ from core.heads import Head
 from core.model import Model
 from core.volume import Volume, from_ras
 
-BACKGROUND, ANTERIOR, POSTERIOR = 0, 1, 2
-LABELS = {"anterior": ANTERIOR, "posterior": POSTERIOR}
-
 
 @dataclass(frozen=True, eq=False)
 class Segmentation:

@@ -7,12 +7,10 @@ from nibabel.affines import apply_affine
 from numpy.typing import NDArray
 
 from core import nifti
-from core.colours import LABEL_RGB
+from core.anatomy import LABEL_RGB, LABELS, SIDES
 from core.errors import ConflictError, InputError
 from core.heads import centres_of, sides_of
-from core.localise import SIDES
 from core.nifti_header import Header
-from core.segmentation import LABELS
 from core.volume import blank_labels, box_around, cut_affine, from_ras
 
 # The patient's sides.

@@ -7,10 +7,8 @@ from nibabel.affines import voxel_sizes
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from core.anatomy import LABEL_RGB, LABELS, Convention
 from core.case import CaseImages
-from core.colours import LABEL_RGB
-from core.segmentation import LABELS
-from core.strip import Convention
 
 _LONGER_EDGE_PX = 600
 _LETTER_PX = 20

@@ -1,7 +1,6 @@
 """The slice strip: slices through the hippocampus with the mask's outline, as one picture."""
 
 import io
-from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,19 +10,11 @@ from matplotlib.patheffects import withStroke
 from nibabel.affines import voxel_sizes
 from numpy.typing import NDArray
 
+from core.anatomy import CONVENTION_WORDS, LABEL_COLOURS, LABELS, NOTICE, Convention
 from core.case import Case, CaseImages
-from core.colours import LABEL_COLOURS
 from core.limits import MAX_CROP_MM
 from core.measure import why_too_small
-from core.pipeline import NOTICE
-from core.segmentation import LABELS
 from core.volume import box_around, cut_affine
-
-Convention = Literal["radiological", "neurological"]
-CONVENTION_WORDS = {
-    "radiological": "Radiological: the patient's right is on the left of the picture",
-    "neurological": "Neurological: the patient's left is on the left of the picture",
-}
 
 _COLUMNS = 6
 _MARGIN_MM = 20.0

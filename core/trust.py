@@ -13,8 +13,8 @@ from nibabel.affines import apply_affine
 from numpy.typing import NDArray
 
 from core import contrast, limits
+from core.anatomy import SIDES
 from core.heads import Confidence, fingerprint
-from core.localise import SIDES
 
 Level = dict[str, float]
 _MISFIT = "it does not look like a head that lies as its header says"

@@ -14,18 +14,15 @@ from numpy.typing import NDArray
 
 from app.viewer.kept import KeptFiles
 from core import limits, nifti, voxels
+from core.anatomy import CONVENTION_WORDS, LABEL_RGB, LABELS, NOTICE, Convention
 from core.case import MODEL_MASK, CaseImages
 from core.cases import Cases
-from core.colours import LABEL_RGB
 from core.errors import NotFoundError
 from core.heads import centres_of, sides_of
 from core.landmarks import landmarks
 from core.measure import why_scan_too_small
 from core.nifti_header import EXTENSION_FLAG, LARGEST_HEADER_BYTES, parse_header
-from core.pipeline import NOTICE
-from core.segmentation import LABELS
 from core.slice_picture import slice_png
-from core.strip import CONVENTION_WORDS, Convention
 from core.volume import box_around, cut_affine, ras_affine, to_ras
 from core.voxels import Voxels, block_means
 

@@ -19,9 +19,9 @@ from app.services import Services, services
 from app.viewer.bundle import bundle
 from app.viewer.files import ViewerFile
 from app.viewer.runs import RUNS, packed_of
+from core.anatomy import Convention
 from core.errors import NotFoundError
 from core.pipeline import Caller
-from core.strip import Convention
 
 PREFIX = "/viewer"
 _FOR_EVER = "public, max-age=31536000, immutable"

@@ -20,13 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core import nifti, volume
+from core.anatomy import LABELS
 from core.intake import vetted
 from core.model import CARD_NAME, Model, load_model
 from core.predictor import window
 from core.predictor.predictor import Way, loaded
 from core.predictor.prepare import prepare
 from core.predictor.recipe import recipe_of
-from core.segmentation import LABELS
 from core.storage import write_whole
 from core.volume import Volume
 

@@ -9,12 +9,12 @@ from contextlib import ExitStack, contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.anatomy import NOTICE
 from core.cases import Cases
 from core.claim import claim
 from core.database import DATABASE_NAME, connect
 from core.errors import InputError
 from core.model import Model, load_model, measured_on, opened
-from core.pipeline import NOTICE
 from core.predictor.predictor import Way
 from core.predictor.service import OpenModel
 from core.registry import Registry, reference_of

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from core import limits
+from core.anatomy import LABELS
 from core.errors import InputError, NotFoundError, TrainingError
-from core.segmentation import LABELS
 from core.storage import Storage
 
 FOLDS = 5

@@ -14,10 +14,10 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
+from core.anatomy import LABELS
 from core.model import Model
 from core.predictor.calibrate import read_labelled
 from core.predictor.predictor import Way, loaded
-from core.segmentation import LABELS
 from core.training.dataset import Dataset, file_names, files_key
 from core.training.metrics import compare
 from core.training.statistics import agreement, failures, mean_of

@@ -14,6 +14,7 @@ from typing import Any
 from loguru import logger
 
 from core import volume
+from core.anatomy import LABELS
 from core.drift import features_of
 from core.errors import HippoViewError
 from core.intake import vetted
@@ -27,7 +28,6 @@ from core.predictor.calibrate import (
     read_labelled,
 )
 from core.registry import REFERENCE_NAME
-from core.segmentation import LABELS
 from core.settings import ROOT
 from core.storage import write_whole
 from core.training.config import TrainingConfig, TrainingRequest

@@ -20,10 +20,10 @@ from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
 from numpy.typing import NDArray
 
 from core import limits, nifti, volume
+from core.anatomy import LABELS
 from core.errors import HippoViewError, InputError, NotFoundError
 from core.intake import VettedFile, vetted
 from core.nifti_header import Header
-from core.segmentation import LABELS
 from core.storage import Storage
 from core.training.dataset import (
     DATASET_NAME,

@@ -12,10 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from core.colours import LABEL_COLOURS
-from core.pipeline import NOTICE
+from core.anatomy import LABEL_COLOURS, LABELS, NOTICE
 from core.report_page import report_page, svg_of, table
-from core.segmentation import LABELS
 from core.training.dataset import Dataset, file_names
 from core.training.statistics import failure_words, failures, is_failed
 from core.wording import counted

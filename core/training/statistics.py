@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from core.anatomy import LABELS
 from core.errors import InputError
-from core.segmentation import LABELS
 from core.wording import counted
 
 _RESAMPLES = 5000

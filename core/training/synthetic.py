@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
+from core.anatomy import LEFT_MM
 from core.example import template_file
-from core.localise import GRID, LEFT_MM, PLACE_MM, STEP_MM, normalised, sample
+from core.localise import GRID, PLACE_MM, STEP_MM, normalised, sample
 
 Values = NDArray[np.float32]
 _STEP_MM = 2.0

@@ -12,7 +12,7 @@ from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
-from core.colours import LABEL_RGB
+from core.anatomy import LABEL_RGB
 
 _SECOND = 1000
 LONG = 90 * _SECOND

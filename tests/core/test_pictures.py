@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from core.anatomy import LABEL_RGB
 from core.case import Case, CaseImages
-from core.colours import LABEL_RGB
 from core.mesh import label_surfaces, ply, surface
 from core.strip import labels_png, strip_png
 from core.voxels import Voxels

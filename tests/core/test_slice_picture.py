@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from core.anatomy import LABEL_RGB
 from core.case import CaseImages
-from core.colours import LABEL_RGB
 from core.slice_picture import slice_png
 from core.voxels import Voxels
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from core.__main__ import main
+from core.anatomy import LABELS
 from core.model import load_model
 from core.predictor.predictor import Way
-from core.segmentation import LABELS
 from core.settings import Settings
 from core.storage import LocalStorage, write_whole
 from core.training.dataset import Dataset, Entry

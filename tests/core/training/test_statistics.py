@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from core.anatomy import LABELS
 from core.errors import InputError
-from core.segmentation import LABELS
 from core.training.statistics import (
     agreement,
     differing,
