@@ -14,7 +14,8 @@ from app import metrics
 from app.services import Services, services
 from core.case import CaseRow
 from core.cpus import usable_cpus
-from core.drift import Drift, Values, compare
+from core.drift import Drift, compare
+from core.features import Values
 from core.limits import MAX_HEAD_MEMORY_MIB, MIB, TRASH_DAYS
 from core.training.config import FIRST_ITERATION_S, TrainingRequest, iteration_s
 

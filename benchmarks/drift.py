@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from core import volume
-from core.drift import Values, compare, features_of
+from core.drift import compare
+from core.features import Values, features_of
 from core.intake import vetted
 
 _WINDOW = 20

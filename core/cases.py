@@ -26,8 +26,8 @@ from core.case import (
 from core.case_acts import Acts
 from core.case_records import IMAGE, MASK, Record, folder_of, mask_key, unknown_case
 from core.database import CASES, FEATURES, MASK_VERSIONS, reading
-from core.drift import Values
 from core.errors import ChangedError, ConflictError, InputError, NotFoundError, StorageError
+from core.features import Values
 from core.nifti_header import LARGEST_HEADER_BYTES, parse_header, stem_of
 from core.pipeline import Analysis
 from core.sides import sides_file

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from core import volume
 from core.anatomy import NOTICE
-from core.drift import Values, compare, features_of
+from core.drift import compare
 from core.drift_report import report_html
 from core.errors import HippoViewError, InputError
+from core.features import Values, features_of
 from core.intake import vetted
 from core.names import shown
 from core.nifti_header import is_nifti_name

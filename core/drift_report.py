@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 import numpy as np
 from matplotlib.figure import Figure
 
-from core.drift import FEATURES, Drift, Values
+from core.drift import Drift
+from core.features import FEATURES, Values
 from core.report_page import report_page, svg_of, table
 from core.wording import counted
 

@@ -10,9 +10,9 @@ from loguru import logger
 
 from core import contrast, limits, nifti, volume
 from core.anatomy import NOTICE
-from core.drift import Values, features_of
 from core.edges import Extent, content_extent
 from core.errors import ComputeError
+from core.features import Values, features_of
 from core.findings import Finding
 from core.intake import Source, vetted
 from core.measure import Measures, appraise_head, assess, measure
@@ -78,7 +78,7 @@ class Analysis:
 
     @property
     def features(self) -> Values | None:
-        """For the drift report: `core.drift.FEATURES` of a crop, computed now; none of a head."""
+        """For the drift report: `core.features.FEATURES` of a crop, computed now; none of a head."""
         volume = self.segmentation.volume
         if volume.is_head:
             return None

@@ -17,7 +17,6 @@ from loguru import logger
 from sqlalchemy import Connection, Engine, Row, select
 
 from core.database import VERSIONS, reading, timestamp
-from core.drift import Values
 from core.errors import ModelError, NotFoundError
 from core.in_service import InService, as_it_was, listed, no_version, previous_of
 from core.model import CARD_NAME, Model, load_model, sha256_of
@@ -229,7 +228,7 @@ class Registry:
         with self.open(number) as model:
             return reference_of(model)
 
-    def reference_features(self, number: int) -> list[Values]:
+    def reference_features(self, number: int) -> list[dict[str, float]]:
         """The drift features of the cases that a version was trained on."""
         return [case["features"] for case in self.reference(number) if not case["inherited"]]
 

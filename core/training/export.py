@@ -15,8 +15,8 @@ from loguru import logger
 
 from core import volume
 from core.anatomy import LABELS
-from core.drift import features_of
 from core.errors import HippoViewError
+from core.features import features_of
 from core.intake import vetted
 from core.model import CARD_NAME, Model
 from core.predictor.calibrate import (

@@ -1,0 +1,122 @@
+"""Numbers that describe an image, by which scans that come in are compared with the training's."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+_TINY = 1e-9
+_BINS = 64
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One number that describes an image.
+
+    Attributes
+    ----------
+    key : str
+        Stable, for programs.
+    name : str
+        In words.
+    lower, higher : str
+        What the scans do where it went down or up.
+    raw : bool
+        Of the raw values' scale, which the model normalises away: told, but no alarm.
+    """
+
+    key: str
+    name: str
+    lower: str
+    higher: str
+    raw: bool = False
+
+
+FEATURES = (
+    Feature("log_mean", "mean intensity", "are darker in raw values",
+            "are brighter in raw values", raw=True),
+    Feature("log_sd", "intensity range", "have a smaller raw range",
+            "have a larger raw range", raw=True),
+    Feature("contrast", "contrast of light to dark", "have less contrast in light tissue",
+            "have more contrast in light tissue"),
+    Feature("midtone", "place of the middle grey", "are darker in the middle tones",
+            "are lighter in the middle tones"),
+    Feature("skew", "skewness", "lean to dark values", "lean to light values"),
+    Feature("kurtosis", "kurtosis", "have fewer extreme values", "have more extreme values"),
+    Feature("entropy", "entropy", "use fewer grey levels", "use more grey levels"),
+    Feature("sharpness", "sharpness", "are blurred", "are sharper or noisier"),
+    Feature("gradient", "edge strength", "have weaker edges", "have stronger edges"),
+    Feature("noise", "noise", "are smoother", "are noisier"),
+    Feature("bias", "shading across the image", "are more even", "are shaded from side to side"),
+    Feature("step_x", "change from left to right", "are smoother from left to right",
+            "are rougher from left to right"),
+    Feature("step_y", "change from back to front", "are smoother from back to front",
+            "are rougher from back to front"),
+    Feature("step_z", "change from below to above", "are smoother from below to above",
+            "are rougher from below to above"),
+    Feature("size_x", "width (mm)", "are narrower", "are wider"),
+    Feature("size_y", "depth (mm)", "are shorter from back to front",
+            "are longer from back to front"),
+    Feature("size_z", "height (mm)", "are lower", "are higher"),
+)  # fmt: skip
+Values = dict[str, float]
+
+
+def features_of(data: NDArray[np.float32], spacing_mm: Sequence[float]) -> Values:
+    """The features of one image.
+
+    Parameters
+    ----------
+    data : ndarray of float32, shape (X, Y, Z)
+        RAS+, finite, not constant.
+    spacing_mm
+        Along the same axes.
+    """
+    values = data.astype(np.float64)
+    mean, sd = float(values.mean()), float(values.std()) + _TINY
+    scaled = (values - mean) / sd
+    p1, p5, p10, p50, p90, p95, p99 = np.percentile(scaled, [1, 5, 10, 50, 90, 95, 99])
+    counts = np.histogram(np.clip(scaled, p1, p99), _BINS)[0]
+    shares = counts[counts > 0] / counts.sum()
+    steps = [float(np.abs(np.diff(scaled, axis=axis)).mean()) for axis in range(3)]
+    gradients = [np.diff(scaled, axis=axis) for axis in range(3)]
+    corners = np.diff(np.diff(np.diff(scaled, axis=0), axis=1), axis=2)
+    size = np.array(data.shape) * np.array(spacing_mm)
+    return {
+        "log_mean": _log(abs(mean)),
+        "log_sd": _log(sd),
+        "contrast": float((p90 - p50) / (p50 - p10 + _TINY)),
+        "midtone": float((p50 - p5) / (p95 - p5 + _TINY)),
+        "skew": float((scaled**3).mean()),
+        "kurtosis": float((scaled**4).mean()),
+        "entropy": float(-(shares * np.log2(shares)).sum()),
+        "sharpness": _log(float((ndimage.laplace(scaled) ** 2).mean())),
+        "gradient": _log(sum(float((g**2).mean()) for g in gradients)),
+        # The standard deviation of the eight-corner difference is sqrt(8) that of noise.
+        "noise": _log(float(np.median(np.abs(corners))) / 0.6745 / math.sqrt(8)),
+        "bias": _shading(scaled),
+        "step_x": _log(steps[0]),
+        "step_y": _log(steps[1]),
+        "step_z": _log(steps[2]),
+        "size_x": float(size[0]),
+        "size_y": float(size[1]),
+        "size_z": float(size[2]),
+    }
+
+
+def _shading(scaled: NDArray[np.float64]) -> float:
+    """Range of the plane that fits the image best, in standard deviations of the image."""
+    grids = [np.linspace(-1, 1, n) for n in scaled.shape]
+    slopes = [
+        float((scaled.mean(axis=tuple(a for a in range(3) if a != axis)) * grid).sum())
+        / float((grid**2).sum() + _TINY)
+        for axis, grid in enumerate(grids)
+    ]
+    return 2 * math.hypot(*slopes)
+
+
+def _log(value: float) -> float:
+    return math.log(value + _TINY)
