@@ -15,7 +15,6 @@ from core.case import distinct_warnings
 from core.commands import add_data, add_drift
 from core.errors import HippoViewError, InputError
 from core.measure import why_too_small
-from core.names import shown
 from core.nifti_header import stem_of
 from core.pipeline import Analysis, analyse
 from core.predictor.predictor import Predictor, Way
@@ -23,6 +22,7 @@ from core.predictor.service import Predictors
 from core.settings import DEVICES, Settings
 from core.storage import write_whole
 from core.training.commands import add_evaluate, add_models, add_train, in_service
+from core.wording import shown
 
 # Commands that go on for minutes and say how far they are.
 _LONG = ("train", "sweep")

@@ -15,14 +15,13 @@ from core.drift_report import report_html
 from core.errors import HippoViewError, InputError
 from core.features import Values, features_of
 from core.intake import vetted
-from core.names import shown
 from core.nifti_header import is_nifti_name
 from core.settings import Settings
 from core.storage import open_storage, write_whole
 from core.training.download import TASK04_URL, download
 from core.training.patients import read_table
 from core.training.prepare import TooFewCasesError, prepare
-from core.wording import counted
+from core.wording import counted, shown
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]

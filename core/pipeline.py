@@ -78,7 +78,7 @@ class Analysis:
 
     @property
     def features(self) -> Values | None:
-        """For the drift report: `core.features.FEATURES` of a crop, computed now; none of a head."""
+        """For drift: `core.features.FEATURES` of a crop, computed now; none of a head."""
         volume = self.segmentation.volume
         if volume.is_head:
             return None

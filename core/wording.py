@@ -1,5 +1,7 @@
 """Small words of sentences that people read."""
 
+import os
+
 
 def counted(count: int, one: str, many: str = "") -> str:
     """A number with its noun.
@@ -13,3 +15,12 @@ def counted(count: int, one: str, many: str = "") -> str:
     ('1 whole head', '0 cases', '1,200 people')
     """
     return f"{count:,} {one if count == 1 else many or f'{one}s'}"
+
+
+def shown(name: str | os.PathLike[str]) -> str:
+    r"""A file's name as text that can be printed and encoded whatever bytes it has.
+
+    >>> shown("scan\udcff.nii")  # as Python reads the byte 0xff on Linux
+    'scan\\xff.nii'
+    """
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
