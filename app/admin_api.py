@@ -9,10 +9,10 @@ from app.auth import require_admin
 from app.bodies import SmallRoute
 from app.operations import drift_of_cases, status
 from app.services import services
-from core.jobs import Job
-from core.registry import Version
+from core.models.registry import Version
 from core.training.config import TrainingRequest
-from core.training.reviewed import follow_before
+from core.training.data.reviewed import follow_before
+from core.training.jobs import Job
 
 
 class NewTraining(BaseModel):

@@ -19,9 +19,9 @@ from app.bodies import Bodies, BoundedRoute, SlowBodyError, refuse_repeated
 from app.operations import cases_health
 from app.services import Services, services
 from app.viewer import images
-from core.accounts import TooManyTriesError
 from core.anatomy import NOTICE
-from core.case import confidence_of
+from core.cases.case import confidence_of
+from core.cases.side_labels import sides_file
 from core.errors import (
     AccessError,
     BusyError,
@@ -38,9 +38,9 @@ from core.errors import (
     TrainingError,
 )
 from core.limits import MAX_FORM_FIELDS, MAX_FORM_FILES
-from core.measure import why_too_small
+from core.measures.measure import why_too_small
+from core.people.accounts import TooManyTriesError
 from core.pipeline import Analysis, Caller
-from core.sides import sides_file
 
 _LOADING_RETRY_S = 10
 _REFUSED_AT_ONCE = 32

@@ -12,14 +12,14 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from app.services import services
-from core.accounts import TooManyTriesError
 from core.anatomy import NOTICE
 from core.errors import AccessError
 from core.limits import SESSION_HOURS
+from core.people.accounts import TooManyTriesError
 from core.settings import LOOPBACK
 
 COOKIE = "hippoview_session"
-# Says that a browser has signed in before, and nothing more: see `core.accounts`.
+# Says that a browser has signed in before, and nothing more: see `core.people.accounts`.
 _BROWSER_COOKIE = "hippoview_browser"
 _BROWSER_DAYS = 365
 SIGN_IN, SIGN_OUT = "/sign-in", "/sign-out"

@@ -15,9 +15,9 @@ from loguru import logger
 
 from app.services import WAITING_PREFIX, Services
 from core import limits
-from core.case import Case
+from core.cases.case import Case
 from core.errors import BusyError, GoneError, HippoViewError, NotFoundError
-from core.export import Outcome, archive
+from core.exports.tables import Outcome, archive
 from core.pipeline import STEPS, Caller, Step
 
 _BUSY_S = 1.0

@@ -5,7 +5,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app.operations import CaseDrift
-from core.drift import State
+from core.drift.comparison import State
 
 _PLOT_PX = 320
 _REFERENCE, _CASES = "#8A8F98", "#4FC1A6"

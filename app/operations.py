@@ -12,11 +12,11 @@ import psutil
 
 from app import metrics
 from app.services import Services, services
-from core.case import CaseRow
+from core.cases.case import CaseRow
 from core.cpus import usable_cpus
-from core.drift import Drift, compare
-from core.features import Values
+from core.drift.comparison import Drift, compare
 from core.limits import MAX_HEAD_MEMORY_MIB, MIB, TRASH_DAYS
+from core.measures.features import Values
 from core.training.config import FIRST_ITERATION_S, TrainingRequest, iteration_s
 
 _GIB = 1024 * MIB

@@ -13,8 +13,8 @@ from app.services import Services
 from app.viewer.slices import Beside
 from app.words import plain
 from core.anatomy import LABELS
-from core.case import MODEL_MASK, Case, doubts_of
-from core.corrections import MaskVersion
+from core.cases.case import MODEL_MASK, Case, doubts_of
+from core.cases.corrections import MaskVersion
 from core.errors import ConflictError, HippoViewError
 from core.limits import MAX_COMMENT_CHARS, MAX_NAME_CHARS
 

@@ -26,7 +26,7 @@ from core.limits import (
     SHORT_PASSWORD_CHARS,
 )
 from core.settings import Settings
-from core.storage import open_storage
+from core.state.storage import open_storage
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -15,12 +15,9 @@ from loguru import logger
 
 from app import metrics
 from app.viewer.files import ViewerFiles
-from core import contrast, example
-from core.accounts import Accounts
-from core.case import Case
-from core.cases import Cases
-from core.corrections import Corrections, MaskVersion
-from core.database import DATABASE_NAME, connect
+from core.cases.case import Case
+from core.cases.corrections import Corrections, MaskVersion
+from core.cases.store import Cases
 from core.errors import (
     BusyError,
     ConflictError,
@@ -30,18 +27,21 @@ from core.errors import (
     ModelError,
     SettingsError,
 )
-from core.intake import Source, vetted
-from core.job_folders import JobFolders
-from core.jobs import Jobs
+from core.image import contrast, example
+from core.image.intake import Source, vetted
+from core.image.volume import load
 from core.limits import MIB
+from core.models.registry import Registry
+from core.people.accounts import Accounts
 from core.pipeline import Analysis, Caller, analyse
 from core.predictor.predictor import Way
 from core.predictor.service import Predictors
-from core.registry import Registry
 from core.settings import Settings
-from core.storage import Storage, clear_unless_shared, open_storage
-from core.training.dataset import Datasets
-from core.volume import load
+from core.state.database import DATABASE_NAME, connect
+from core.state.storage import Storage, clear_unless_shared, open_storage
+from core.training.data.dataset import Datasets
+from core.training.job_folders import JobFolders
+from core.training.jobs import Jobs
 
 _TICK_S = 1.0
 # Seconds until a version that could not be loaded is tried again.

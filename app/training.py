@@ -15,13 +15,13 @@ from app.services import Services
 from app.words import plain, show_error
 from core.anatomy import LABEL_COLOURS
 from core.errors import HippoViewError
-from core.jobs import Epoch, Job
 from core.limits import MAX_ARCHIVE_MIB, MIN_DATASET_CASES
 from core.settings import ROOT
 from core.training.config import TrainingRequest
-from core.training.dataset import REVIEWED_NAME, Dataset
-from core.training.prepare import Report, TooFewCasesError, prepare
-from core.training.reviewed import changes, follow, follow_before, usable
+from core.training.data.dataset import REVIEWED_NAME, Dataset
+from core.training.data.prepare import Report, TooFewCasesError, prepare
+from core.training.data.reviewed import changes, follow, follow_before, usable
+from core.training.jobs import Epoch, Job
 from core.wording import counted
 
 _REFRESH_S = 2.0

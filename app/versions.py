@@ -8,9 +8,9 @@ from app.services import Services
 from app.words import show_error
 from core.anatomy import LABELS
 from core.errors import HippoViewError
-from core.model import is_cross_validated, measured_on
-from core.registry import Version
-from core.training.statistics import difference_words, differing, failures, paired
+from core.models.folder import is_cross_validated, measured_on
+from core.models.registry import Version
+from core.training.evaluation.statistics import difference_words, differing, failures, paired
 from core.wording import counted
 
 _STAGES = {"serving": "in service", "candidate": "candidate", "retired": "retired"}

@@ -13,14 +13,14 @@ from app.viewer.slices import show_slices
 from app.viewer.surfaces import surface_figure
 from app.words import plain, show_error
 from core.anatomy import CONVENTION_WORDS, LABEL_COLOURS, Convention
-from core.case import Case, CaseImages, confidence_of, distinct_warnings
+from core.cases.case import Case, CaseImages, confidence_of, distinct_warnings
+from core.cases.side_labels import itksnap_labels, lookup_table
 from core.errors import HippoViewError
-from core.export import Outcome, report_csv, report_json
-from core.measure import NOT_LOOKED_AT, ONE_SIDE, why_scan_too_small, why_too_small
-from core.mesh import label_surfaces, ply
+from core.exports.mesh import label_surfaces, ply
+from core.exports.strip import labels_png, strip_png
+from core.exports.tables import Outcome, report_csv, report_json
+from core.measures.measure import NOT_LOOKED_AT, ONE_SIDE, why_scan_too_small, why_too_small
 from core.pipeline import Caller
-from core.sides import itksnap_labels, lookup_table
-from core.strip import labels_png, strip_png
 
 _VIEWER_PX = 600
 _SURFACE_PX = 420

@@ -18,10 +18,10 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from core.edges import FACES
 from core.errors import InputError
-from core.measure import CUT
-from core.model import opened
+from core.measures.edges import FACES
+from core.measures.measure import CUT
+from core.models.folder import opened
 from core.pipeline import Analysis, analyse
 from core.predictor.predictor import Predictor, Way
 from core.predictor.service import Predictors

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from core import volume
-from core.drift import compare
-from core.features import Values, features_of
-from core.intake import vetted
+from core.drift.comparison import compare
+from core.image import volume
+from core.image.intake import vetted
+from core.measures.features import Values, features_of
 
 _WINDOW = 20
 _RNG = np.random.default_rng(0)

@@ -19,7 +19,7 @@ from core.settings import ROOT
 _CHILD = """
 import json, sys, tempfile, time
 from pathlib import Path
-from core.model import load_model
+from core.models.folder import load_model
 from core.pipeline import analyse
 from core.predictor.predictor import Way, loaded
 from core.settings import Settings

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 
-from core.example import example_file
+from core.image.example import example_file
 from tests.server import running
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks.rounds import write
 from core.anatomy import LABELS
-from core.model import load_model
+from core.models.folder import load_model
 from core.predictor.calibrate import read_labelled
 from core.predictor.predictor import Way, loaded
 from core.settings import MIRRORINGS, Settings

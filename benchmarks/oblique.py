@@ -16,7 +16,7 @@ import numpy as np
 from nibabel.eulerangles import euler2mat
 from scipy import ndimage
 
-from core.model import opened
+from core.models.folder import opened
 from core.pipeline import analyse
 from core.predictor.predictor import Predictor, Way
 from core.predictor.service import Predictors

@@ -13,9 +13,9 @@ import nibabel as nib
 import numpy as np
 
 from benchmarks.rounds import write
-from core import volume
-from core.intake import vetted
-from core.model import load_model
+from core.image import volume
+from core.image.intake import vetted
+from core.models.folder import load_model
 from core.predictor.checkpoint import write_for_nnunet
 from core.predictor.predictor import Way, loaded
 from core.settings import Settings

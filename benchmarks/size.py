@@ -12,7 +12,7 @@ import time
 import numpy as np
 
 from benchmarks.rounds import write
-from core.model import load_model
+from core.models.folder import load_model
 from core.predictor.predictor import Way, loaded
 from core.settings import Settings
 

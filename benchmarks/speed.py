@@ -24,7 +24,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.rounds import alternate, table, write
-from core.model import load_model
+from core.models.folder import load_model
 from core.pipeline import analyse
 from core.predictor.checkpoint import CHECKPOINT_NAME, write_for_nnunet
 from core.predictor.predictor import Predictor, Way, loaded

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 
 from benchmarks.rounds import write
-from core.example import example_file
+from core.image.example import example_file
 from core.settings import ROOT
 from tests.server import running
 

@@ -20,10 +20,10 @@ from loguru import logger
 
 from benchmarks.rounds import alternate, table
 from core.cpus import usable_cpus
-from core.storage import LocalStorage
+from core.state.storage import LocalStorage
 from core.training.config import TrainingConfig, TrainingRequest
+from core.training.data.prepare import prepare
 from core.training.fit import make_ready
-from core.training.prepare import prepare
 from core.training.progress import Events
 
 _ITERATIONS = 20

@@ -24,7 +24,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 from benchmarks.rounds import write
-from core.example import example_file
+from core.image.example import example_file
 from tests.browser.conftest import _FLAGS
 from tests.browser.user import User
 from tests.server import free_port, running

@@ -14,7 +14,7 @@ _ROUNDS = 3
 _CHILD = """
 import time
 import numpy as np
-from core.model import load_model
+from core.models.folder import load_model
 from core.predictor.recipe import recipe_of
 from core.predictor.torch_network import TorchNetwork
 from core.settings import Settings

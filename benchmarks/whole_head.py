@@ -22,16 +22,16 @@ from nibabel.orientations import apply_orientation, inv_ornt_aff
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from core.edges import content_extent
 from core.errors import InputError
-from core.heads import sides_of
-from core.intake import vetted
-from core.model import opened
+from core.image.intake import vetted
+from core.image.volume import load
+from core.measures.edges import content_extent
+from core.models.folder import opened
 from core.pipeline import appraised
+from core.predictor.heads import sides_of
 from core.predictor.predictor import Predictor, Way
 from core.predictor.service import Predictors
 from core.settings import Settings
-from core.volume import load
 
 _LABELS = {"left": 48, "right": 47}
 _GRID_MM = 1.5

@@ -10,15 +10,15 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 from benchmarks.rounds import write
-from core.cases import Cases
-from core.database import connect
-from core.example import example_file
-from core.model import opened
+from core.cases.store import Cases
+from core.image.example import example_file
+from core.models.folder import opened
 from core.pipeline import analyse
 from core.predictor.predictor import Way
 from core.predictor.service import Predictors
 from core.settings import Settings
-from core.storage import LocalStorage
+from core.state.database import connect
+from core.state.storage import LocalStorage
 from tests.browser.conftest import _FLAGS
 from tests.browser.user import User
 from tests.server import running

@@ -11,17 +11,17 @@ from pathlib import Path
 from loguru import logger
 
 from core.anatomy import NOTICE
-from core.case import distinct_warnings
-from core.commands import add_data, add_drift
+from core.cases.case import distinct_warnings
+from core.commands.data import add_data, add_drift
+from core.commands.training import add_evaluate, add_models, add_train, in_service
 from core.errors import HippoViewError, InputError
-from core.measure import why_too_small
-from core.nifti_header import stem_of
+from core.image.header import stem_of
+from core.measures.measure import why_too_small
 from core.pipeline import Analysis, analyse
 from core.predictor.predictor import Predictor, Way
 from core.predictor.service import Predictors
 from core.settings import DEVICES, Settings
-from core.storage import write_whole
-from core.training.commands import add_evaluate, add_models, add_train, in_service
+from core.state.storage import write_whole
 from core.wording import shown
 
 # Commands that go on for minutes and say how far they are.

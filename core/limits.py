@@ -53,9 +53,9 @@ MAX_CROP_MM = 90.0
 LEAST_PEAK = 0.15
 
 # How much brighter white matter is than grey in a T1-weighted head and crop at least: the
-# difference of their median ranks (`core.contrast`). Sound heads and their copies with other gain,
-# gamma, bias and noise have 0.16 and more, inverted ones and copies like T2 and FLAIR mostly less
-# than 0; crops 0.16 (of 220 cut to 26 mm, else 0.27) and more, inverted ones -0.26 and less.
+# difference of their median ranks (`core.image.contrast`). Sound heads and their copies with other
+# gain, gamma, bias and noise have 0.16 and more, inverted ones and copies like T2 and FLAIR mostly
+# less than 0; crops 0.16 (of 220 cut to 26 mm, else 0.27) and more, inverted ones -0.26 and less.
 LEAST_HEAD_CONTRAST = 0.12
 LEAST_CROP_CONTRAST = 0.15
 
@@ -63,10 +63,10 @@ LEAST_CROP_CONTRAST = 0.15
 SECOND_LOOK_MM = 3.0
 
 # What makes the masks of a whole head unreliable, and what asks for a look: how far its voxels are
-# from where they should lie in the template (`core.localise.Location`), the localiser's peak, how
-# far the mask lies from where it was looked for, the agreement of two crops (Dice), the volume of
-# one side and the distance between the two (both for a head of the template's size), the sides'
-# difference against their mean.
+# from where they should lie in the template (`core.predictor.localiser.Location`), the localiser's
+# peak, how far the mask lies from where it was looked for, the agreement of two crops (Dice), the
+# volume of one side and the distance between the two (both for a head of the template's size), the
+# sides' difference against their mean.
 # Set on heads and their transforms: benchmarks/whole_head.py.
 HEAD_UNRELIABLE = {
     "off_mm": 10.0, "peak": 0.3, "moved_mm": 8.0, "agreement": 0.7,

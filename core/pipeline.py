@@ -8,17 +8,18 @@ from typing import Any, Literal
 
 from loguru import logger
 
-from core import contrast, limits, nifti, volume
+from core import limits
 from core.anatomy import NOTICE
-from core.edges import Extent, content_extent
 from core.errors import ComputeError
-from core.features import Values, features_of
 from core.findings import Finding
-from core.intake import Source, vetted
-from core.measure import Measures, appraise_head, assess, measure
+from core.image import contrast, nifti, volume
+from core.image.intake import Source, vetted
+from core.image.volume import from_ras
+from core.measures.edges import Extent, content_extent
+from core.measures.features import Values, features_of
+from core.measures.measure import Measures, appraise_head, assess, measure
 from core.predictor.predictor import Predictor
-from core.segmentation import Segmentation
-from core.volume import from_ras
+from core.predictor.segmentation import Segmentation
 
 Step = Literal["check", "wait", "orient", "segment", "measure"]
 STEPS: tuple[Step, ...] = ("check", "wait", "orient", "segment", "measure")
@@ -78,7 +79,7 @@ class Analysis:
 
     @property
     def features(self) -> Values | None:
-        """For drift: `core.features.FEATURES` of a crop, computed now; none of a head."""
+        """For drift: `core.measures.features.FEATURES` of a crop, computed now; none of a head."""
         volume = self.segmentation.volume
         if volume.is_head:
             return None

@@ -10,10 +10,10 @@ from app.services import services
 from app.widgets import show_case
 from app.words import show_error
 from core import limits
-from core.cases import Cases
+from core.cases.store import Cases
+from core.cases.worklist import ANY, KINDS, ORDERS, Filter, next_new, reviewed
 from core.errors import HippoViewError
 from core.wording import counted
-from core.worklist import ANY, KINDS, ORDERS, Filter, next_new, reviewed
 
 _TABLE_PX = 290
 _REFRESH_S = 2.0

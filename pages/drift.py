@@ -7,9 +7,9 @@ from app.drifting import distribution, state_badge, timeline
 from app.operations import drift_of_cases
 from app.services import services
 from app.words import show_error
-from core.drift_report import STATE_WORDS, report_html
 from core.errors import HippoViewError
-from core.features import FEATURES
+from core.exports.drift_report import STATE_WORDS, report_html
+from core.measures.features import FEATURES
 from core.wording import counted
 
 _WINDOWS = (20, 50, 200)

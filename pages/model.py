@@ -8,7 +8,7 @@ from app.operations import MEMORY_WORDS, memory_rows
 from app.services import services, wait_for_model
 from app.words import show_error
 from core.errors import HippoViewError
-from core.model import measured_on
+from core.models.folder import measured_on
 from core.wording import counted
 
 

@@ -8,9 +8,9 @@ from app.services import services
 from app.training import add_data_set, data_set_summary, duration, show_job, submit
 from app.words import show_error
 from core.errors import HippoViewError
-from core.jobs import Job
 from core.training.config import PRESETS, TrainingRequest, check_installed, estimate_s
-from core.training.dataset import Dataset
+from core.training.data.dataset import Dataset
+from core.training.jobs import Job
 
 admit()
 shared = services()

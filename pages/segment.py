@@ -10,7 +10,7 @@ from app.services import MODEL_WAIT_S, example_file, services, wait_for_model
 from app.widgets import outcome_table, show_case
 from app.words import plain, show_error
 from core.errors import HippoViewError
-from core.example import NAME
+from core.image.example import NAME
 
 shared = services()
 batch = batch_of(shared)

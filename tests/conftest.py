@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from core.model import opened
+from core.models.folder import opened
 from core.predictor.predictor import Predictor, Way
 from core.predictor.service import Predictors
 from core.settings import ROOT, Settings

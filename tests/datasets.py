@@ -7,7 +7,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from core.example import example_file
+from core.image.example import example_file
 
 
 @functools.cache

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from core.errors import StorageError
-from core.storage import Storage
+from core.state.storage import Storage
 
 WRITES = frozenset({"write", "replace", "delete", "delete_folder"})
 # Called with the name of a call, its key, and "before" or "after" it was done.

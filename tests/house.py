@@ -2,11 +2,11 @@
 
 from datetime import UTC, datetime
 
-from core.caretaker import Caretaker
-from core.cases import Cases
-from core.corrections import Corrections
-from core.database import connect
-from core.storage import LocalStorage
+from core.cases.caretaker import Caretaker
+from core.cases.corrections import Corrections
+from core.cases.store import Cases
+from core.state.database import connect
+from core.state.storage import LocalStorage
 from tests.faulty import FaultyStorage, outage
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, create_engine
 
-from core.database import DATABASE_NAME
+from core.state.database import DATABASE_NAME
 
 _OLDER = (
     "CREATE TABLE migrations (number INTEGER PRIMARY KEY)",

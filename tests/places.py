@@ -6,7 +6,7 @@ from functools import cache, partial
 from pathlib import Path
 from tempfile import mkdtemp
 
-from core.storage import LocalStorage
+from core.state.storage import LocalStorage
 from tests.ends import Steps, fail
 from tests.faulty import FaultyStorage
 from tests.tiny_models import (

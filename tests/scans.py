@@ -10,7 +10,7 @@ import numpy as np
 from nibabel.orientations import apply_orientation, inv_ornt_aff
 from numpy.typing import NDArray
 
-from core.example import example_file, template_file
+from core.image.example import example_file, template_file
 
 
 @functools.cache

@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 from core.settings import ROOT
-from core.storage import LocalStorage
-from core.training.dataset import Datasets
-from core.training.prepare import prepare
+from core.state.storage import LocalStorage
+from core.training.data.dataset import Datasets
+from core.training.data.prepare import prepare
 from tests.datasets import made, real
 
 

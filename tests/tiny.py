@@ -34,7 +34,7 @@ def packed(number: int) -> bytes:
 
 
 def analysis(number: int) -> Any:
-    """What `core.cases.Cases.add` takes; scan and mask say whose they are."""
+    """What `core.cases.store.Cases.add` takes; scan and mask say whose they are."""
     scan = nib.Nifti1Image(np.full(SHAPE, number, np.float32), np.eye(4))
     mask = nib.Nifti1Image(labels_of(number), np.eye(4))
     part = {"volume_mm3": float(number)}

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.database import DATABASE_NAME, connect
-from core.model import Model
+from core.models.folder import Model
+from core.models.registry import Registry, Version
+from core.models.service_log import ServiceLog
 from core.predictor.predictor import Way
 from core.predictor.service import Predictors
-from core.registry import Registry, Version
-from core.service_log import ServiceLog
-from core.storage import LocalStorage
+from core.state.database import DATABASE_NAME, connect
+from core.state.storage import LocalStorage
 
 _CARD = {
     "name": "tiny", "configuration": "3d", "labels": {"anterior": 1, "posterior": 2},

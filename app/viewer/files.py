@@ -13,18 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.viewer.kept import KeptFiles
-from core import limits, nifti, voxels
+from core import limits
 from core.anatomy import CONVENTION_WORDS, LABEL_RGB, LABELS, NOTICE, Convention
-from core.case import MODEL_MASK, CaseImages
-from core.cases import Cases
+from core.cases.case import MODEL_MASK, CaseImages
+from core.cases.store import Cases
 from core.errors import NotFoundError
-from core.heads import centres_of, sides_of
-from core.landmarks import landmarks
-from core.measure import why_scan_too_small
-from core.nifti_header import EXTENSION_FLAG, LARGEST_HEADER_BYTES, parse_header
-from core.slice_picture import slice_png
-from core.volume import box_around, cut_affine, ras_affine, to_ras
-from core.voxels import Voxels, block_means
+from core.exports.slice_picture import slice_png
+from core.image import nifti, voxels
+from core.image.header import EXTENSION_FLAG, LARGEST_HEADER_BYTES, parse_header
+from core.image.volume import box_around, cut_affine, ras_affine, to_ras
+from core.image.voxels import Voxels, block_means
+from core.measures.landmarks import landmarks
+from core.measures.measure import why_scan_too_small
+from core.predictor.heads import centres_of, sides_of
 
 # Letters in a colour that stands out on black, grey and white.
 LETTER_RGB = (219, 26, 158)

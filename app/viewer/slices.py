@@ -14,7 +14,7 @@ from app.services import Services
 from app.viewer.bundle import bundle
 from app.viewer.images import files_url, script_url
 from core.anatomy import Convention
-from core.case import Case
+from core.cases.case import Case
 
 # Streamlit runs this from a blob. The viewer itself comes by its own address, and stays in the
 # browser's cache.

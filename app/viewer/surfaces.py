@@ -3,7 +3,7 @@
 import plotly.graph_objects as go
 
 from core.anatomy import LABEL_COLOURS
-from core.mesh import Surface
+from core.exports.mesh import Surface
 
 _AXES = {"xaxis": "L to R (mm)", "yaxis": "P to A (mm)", "zaxis": "I to S (mm)"}
 

@@ -19,16 +19,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core import nifti, volume
 from core.anatomy import LABELS
-from core.intake import vetted
-from core.model import CARD_NAME, Model, load_model
+from core.image import nifti, volume
+from core.image.intake import vetted
+from core.image.volume import Volume
+from core.models.folder import CARD_NAME, Model, load_model
 from core.predictor import window
 from core.predictor.predictor import Way, loaded
-from core.predictor.prepare import prepare
+from core.predictor.preprocess import prepare
 from core.predictor.recipe import recipe_of
-from core.storage import write_whole
-from core.volume import Volume
+from core.state.storage import write_whole
 
 RANGES_NAME = "int8.json"
 _REFERENCE_NAME = "reference.json"

@@ -12,10 +12,10 @@ from pathlib import Path
 import safetensors.torch
 import torch
 
-from core.model import Model
+from core.models.folder import Model
 from core.predictor.recipe import recipe_of
 from core.predictor.torch_network import network_of
-from core.storage import write_whole
+from core.state.storage import write_whole
 
 CHECKPOINT_NAME = "checkpoint_final.pth"
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from core.cpus import usable_cpus
 from core.errors import DeviceError, HippoViewError, ModelError
-from core.model import Model
+from core.models.folder import Model
 from core.predictor.recipe import Recipe
 
 _CUDA, _OPENVINO, _TORCH = "cuda", "openvino", "torch-cpu"

@@ -12,18 +12,17 @@ import numpy as np
 from loguru import logger
 from numpy.typing import NDArray
 
-from core import heads
 from core.errors import ComputeError, GoneError, InputError
-from core.localise import GRID
-from core.model import Model, load_model
-from core.predictor import window
+from core.image.volume import Volume
+from core.models.folder import Model, load_model
+from core.predictor import heads, window
+from core.predictor.localiser import GRID
 from core.predictor.networks import Network, backend_for, networks_of
-from core.predictor.prepare import prepare, probabilities, restore
+from core.predictor.preprocess import prepare, probabilities, restore
+from core.predictor.queue import Turns
 from core.predictor.recipe import Recipe, recipe_of
-from core.predictor.turns import Turns
-from core.segmentation import Segmentation
+from core.predictor.segmentation import Segmentation
 from core.settings import ROOT, Settings
-from core.volume import Volume
 
 # One scan is read or measured while the network works on another.
 _WIDTH = 2
@@ -116,7 +115,7 @@ class Predictor:
     ) -> Iterator[None]:
         """Wait in the queue; inside, the caller may hold a volume and segment it.
 
-        See `core.predictor.turns.Turns.take`.
+        See `core.predictor.queue.Turns.take`.
 
         Raises
         ------
@@ -169,7 +168,7 @@ class Predictor:
         )  # fmt: skip
 
     def heat(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The localiser's output, shape (6, *GRID); see `core.localise`."""
+        """The localiser's output, shape (6, *GRID); see `core.predictor.localiser`."""
         localiser = self._localiser
         if localiser is None:
             raise RuntimeError("this predictor has no localiser")
@@ -184,7 +183,7 @@ class Predictor:
         Parameters
         ----------
         crop
-            From 0 to 1, as `core.volume.unit_range` makes it.
+            From 0 to 1, as `core.image.volume.unit_range` makes it.
         quick
             Without mirrored predictions.
         """
@@ -241,7 +240,7 @@ class Predictor:
 
 @dataclass(frozen=True)
 class _Eyes:
-    """What `core.heads` sees with, timed, and given up once nobody waits."""
+    """What `core.predictor.heads` sees with, timed, and given up once nobody waits."""
 
     predictor: Predictor
     timings_s: dict[str, float]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.errors import ModelError
-from core.model import Model
+from core.models.folder import Model
 
 _RESAMPLING = "resample_data_or_seg_to_shape"
 

@@ -9,7 +9,7 @@ from functools import partial
 from loguru import logger
 
 from core.errors import HippoViewError, ModelError
-from core.model import Model
+from core.models.folder import Model
 from core.predictor.networks import backend_for
 from core.predictor.predictor import Predictor, Way, loaded
 

@@ -9,20 +9,20 @@ import threading
 from loguru import logger
 
 from core import limits
-from core.database import connect
 from core.errors import HippoViewError
-from core.job_folders import occupy
-from core.jobs import Jobs, Work
-from core.registry import Registry
+from core.models.registry import Registry
 from core.settings import Settings
-from core.storage import open_storage
+from core.state.database import connect
+from core.state.storage import open_storage
 from core.training.config import TrainingRequest, share_cores
-from core.training.dataset import Datasets
+from core.training.data.dataset import Datasets
+from core.training.job_folders import occupy
+from core.training.jobs import Jobs, Work
 
 # The scans that people wait for come first; but with 10 a training got 7 % of one core beside
 # three busy threads on two cores, and stood still.
 _NICE = 5
-_FAILED = 2  # 1 is `core.jobs.STALLED_EXIT`
+_FAILED = 2  # 1 is `core.training.jobs.STALLED_EXIT`
 _NOT_OURS = 3
 
 
@@ -52,7 +52,7 @@ def main(job_id: int, attempt: int | None = None) -> int:
     try:
         occupy(folder)  # until this process ends
         # PyTorch and nnU-Net take seconds to import; the sign of life comes before.
-        from core.training.run import run
+        from core.training.job import run
 
         storage = open_storage(settings)
         version = run(
@@ -82,7 +82,7 @@ def watch() -> None:
     """End the process if it is not called again in time, and write to the log where it stood.
 
     By C and a thread of its own, so that it works whoever holds Python's lock. The exit status
-    is `core.jobs.STALLED_EXIT`.
+    is `core.training.jobs.STALLED_EXIT`.
     """
     faulthandler.dump_traceback_later(limits.STALLED_AFTER_S, exit=True)
 

@@ -9,10 +9,10 @@ import torch
 from loguru import logger
 
 from core.errors import TrainingError
-from core.model import Model
+from core.models.folder import Model
 from core.training import plan as planning
 from core.training.config import TrainingConfig
-from core.training.dataset import Dataset, Datasets
+from core.training.data.dataset import Dataset, Datasets
 from core.training.progress import Progress
 from core.training.trainer import Trainer
 
@@ -24,7 +24,7 @@ class Base:
     Attributes
     ----------
     cases : list of dict
-        What it was trained on, as `core.registry.Registry.reference` has it.
+        What it was trained on, as `core.models.registry.Registry.reference` has it.
     number : int or None
         In the registry.
     """

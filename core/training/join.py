@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import ModelError
-from core.model import Model
+from core.models.folder import Model
+from core.models.registry import REFERENCE_NAME, reference_of
 from core.predictor.recipe import recipe_of
-from core.registry import REFERENCE_NAME, reference_of
-from core.training.dataset import Dataset
-from core.training.export import Made, reference_file, with_int8
+from core.training.data.dataset import Dataset
+from core.training.package import Made, reference_file, with_int8
 
 
 def join(models: Sequence[Model], dataset: Dataset, files: Path, scratch: Path) -> Made:

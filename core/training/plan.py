@@ -18,10 +18,10 @@ with contextlib.redirect_stdout(io.StringIO()):
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
     from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 
-from core.model import Model
-from core.storage import write_whole
+from core.models.folder import Model
+from core.state.storage import write_whole
 from core.training.config import TrainingConfig
-from core.training.dataset import FOLDS, NNUNET_NAME, READER, Dataset, file_names
+from core.training.data.dataset import FOLDS, NNUNET_NAME, READER, Dataset, file_names
 
 _ID = 1
 _PLANS = "nnUNetPlans"

@@ -11,7 +11,7 @@ from loguru import logger
 
 
 class Progress(Protocol):
-    """Whoever hears of a training. `core.jobs.Work` is one."""
+    """Whoever hears of a training. `core.training.jobs.Work` is one."""
 
     on_step: Callable[[], None]
 

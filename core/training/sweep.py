@@ -7,7 +7,7 @@ from pathlib import Path
 
 from core.errors import TrainingError
 from core.training.config import TrainingConfig, TrainingRequest
-from core.training.dataset import Dataset
+from core.training.data.dataset import Dataset
 from core.training.plan import trained_on
 
 SWEEP_NAME = "sweep.txt"

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from core.errors import InputError
-from core.intake import vetted
+from core.image.intake import vetted
+from core.image.volume import load
 from core.settings import ROOT
-from core.volume import load
 from tests.scans import as_bytes, image, noise, patched, stream
 
 RAW = as_bytes(image())
@@ -148,8 +148,8 @@ MEMORY_SCRIPT = """
 import io, json, resource, sys
 from pathlib import Path
 from core.errors import InputError
-from core.intake import vetted
-from core.volume import load
+from core.image.intake import vetted
+from core.image.volume import load
 content = sys.stdin.buffer.read()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 code = None

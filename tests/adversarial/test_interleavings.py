@@ -17,13 +17,13 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine
 
-from core import cases as cases_module
-from core.case import CaseRow
-from core.case_records import record_of, record_of_row
-from core.cases import Cases
-from core.corrections import Corrections
-from core.database import connect, reading
-from core.storage import LocalStorage, Storage
+from core.cases import store as cases_module
+from core.cases.case import CaseRow
+from core.cases.corrections import Corrections
+from core.cases.records import record_of, record_of_row
+from core.cases.store import Cases
+from core.state.database import connect, reading
+from core.state.storage import LocalStorage, Storage
 from tests.adversarial.chaos import (
     KILLED,
     Act,

@@ -14,10 +14,10 @@ from tempfile import mkdtemp
 import pytest
 from sqlalchemy import select
 
-from core.database import JOBS, REGISTRATIONS, VERSIONS, reading
-from core.jobs import Jobs, Work
-from core.registrations import RECORDED, numbers
-from core.storage import LocalStorage
+from core.models.registrations import RECORDED, numbers
+from core.state.database import JOBS, REGISTRATIONS, VERSIONS, reading
+from core.state.storage import LocalStorage
+from core.training.jobs import Jobs, Work
 from tests.adversarial.chaos import KILLED, Chaos, Journal, acts_of, at_once
 from tests.ends import in_child
 from tests.faulty import FaultyStorage

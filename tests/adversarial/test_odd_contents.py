@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from core.errors import InputError
-from core.intake import vetted
+from core.image.intake import vetted
+from core.image.volume import load
 from core.pipeline import analyse
-from core.volume import load
 from tests.scans import as_bytes, example, image, noise, stream
 
 

@@ -6,10 +6,10 @@ import httpx
 import pytest
 
 from core import limits
-from core.database import connect
-from core.registry import Registry
+from core.models.registry import Registry
 from core.settings import ROOT, Settings
-from core.storage import LocalStorage
+from core.state.database import connect
+from core.state.storage import LocalStorage
 from tests.server import running
 from tests.waiting import until
 

@@ -15,8 +15,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from core.database import DATABASE_NAME
 from core.pipeline import analyse
+from core.state.database import DATABASE_NAME
 from tests.scans import as_bytes, example, image, noise, stream, template_head
 from tests.server import Server, running
 

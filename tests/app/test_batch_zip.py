@@ -3,8 +3,8 @@
 from types import SimpleNamespace
 
 from app import batch
-from core import nifti
-from core.export import Outcome
+from core.exports.tables import Outcome
+from core.image import nifti
 from tests.house import House
 from tests.tiny import analysis, number_of, packed
 

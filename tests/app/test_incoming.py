@@ -1,8 +1,8 @@
 import pytest
 
 from app.services import empty_incoming
-from core.database import DATABASE_NAME
 from core.errors import SettingsError
+from core.state.database import DATABASE_NAME
 
 
 def test_only_what_a_server_of_ours_left_is_removed(tmp_path):

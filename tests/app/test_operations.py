@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 
 from app.operations import cases_health, cases_words, damaged_words, trash_words
-from core.caretaker import Progress, Trash
+from core.cases.caretaker import Progress, Trash
 
 
 def health(progress=None, trash=None):

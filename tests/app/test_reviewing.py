@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.cases import Cases
-from core.corrections import Corrections
-from core.database import connect
+from core.cases.corrections import Corrections
+from core.cases.store import Cases
 from core.errors import ConflictError
 from core.pipeline import analyse
-from core.storage import LocalStorage
+from core.state.database import connect
+from core.state.storage import LocalStorage
 from tests.core.test_corrections import packed
 from tests.scans import as_bytes, example, image, stream
 

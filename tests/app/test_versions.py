@@ -1,6 +1,6 @@
 from app.versions import _common, _figures, _measured_on
 from core.anatomy import LABELS
-from core.registry import Version
+from core.models.registry import Version
 
 
 def version(number, **evaluations):

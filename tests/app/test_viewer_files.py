@@ -16,12 +16,12 @@ from starlette.testclient import TestClient
 from app.viewer.files import ViewerFile, ViewerFiles
 from app.viewer.images import _sent
 from core.anatomy import NOTICE
-from core.cases import Cases
-from core.corrections import Corrections
-from core.database import connect
+from core.cases.corrections import Corrections
+from core.cases.store import Cases
 from core.errors import InputError
 from core.pipeline import analyse
-from core.storage import LocalStorage
+from core.state.database import connect
+from core.state.storage import LocalStorage
 from tests.scans import all_orientations, as_bytes, example, reoriented, stream
 
 

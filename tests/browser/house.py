@@ -14,12 +14,12 @@ from playwright.sync_api import BrowserContext, Page, Route, WebSocketRoute, exp
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from app.visitor import COOKIE
-from core.cases import Cases
-from core.corrections import Corrections
-from core.database import connect
+from core.cases.corrections import Corrections
+from core.cases.store import Cases
 from core.pipeline import Analysis, analyse
 from core.predictor.predictor import Predictor
-from core.storage import LocalStorage
+from core.state.database import connect
+from core.state.storage import LocalStorage
 from tests.browser.test_correcting import LEFT, RIGHT, begin
 from tests.browser.user import LONG, User
 from tests.scans import as_bytes, example, stream

@@ -9,7 +9,7 @@ import httpx
 import psutil
 from playwright.sync_api import Browser, expect
 
-from core.example import example_file
+from core.image.example import example_file
 from tests.browser.user import LONG, User
 from tests.datasets import made, packed, real
 from tests.server import Server, running

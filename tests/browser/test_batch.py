@@ -7,7 +7,7 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
-from core.database import DATABASE_NAME
+from core.state.database import DATABASE_NAME
 from tests.browser.user import LONG, User
 from tests.scans import as_bytes, example
 from tests.server import running

@@ -9,11 +9,11 @@ import pytest
 from playwright.sync_api import expect
 
 from core import limits
-from core.nifti import mask_bytes
-from core.nifti_header import parse_header
+from core.image.header import parse_header
+from core.image.nifti import mask_bytes
+from core.image.volume import Volume
+from core.image.voxels import Voxels
 from core.pipeline import Analysis
-from core.volume import Volume
-from core.voxels import Voxels
 from tests.browser.house import House, see
 from tests.browser.test_viewer import bright_corner, slide
 from tests.browser.user import User

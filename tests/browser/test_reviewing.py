@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
-from core.cases import Cases
-from core.database import connect
+from core.cases.store import Cases
 from core.pipeline import analyse
-from core.storage import LocalStorage
+from core.state.database import connect
+from core.state.storage import LocalStorage
 from tests.browser.user import User
 from tests.scans import as_bytes, example, image, stream
 from tests.server import running

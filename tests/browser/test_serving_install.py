@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from core.example import example_file
+from core.image.example import example_file
 from core.settings import ROOT
 from tests.browser.user import User
 from tests.scans import stream

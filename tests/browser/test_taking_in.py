@@ -7,11 +7,11 @@ import urllib.request
 import pytest
 from playwright.sync_api import expect
 
-from core.cases import Cases
-from core.database import connect
+from core.cases.store import Cases
 from core.pipeline import analyse
 from core.settings import ROOT
-from core.storage import LocalStorage
+from core.state.database import connect
+from core.state.storage import LocalStorage
 from tests.browser.user import User
 from tests.scans import as_bytes, example, stream
 from tests.server import running
@@ -23,7 +23,7 @@ _SLOW = f"""#!{sys.executable}
 import sys, threading
 from pathlib import Path
 sys.path.insert(0, {str(ROOT)!r})
-from core import storage
+from core.state import storage
 read = storage.LocalStorage.read
 def slow(self, key):
     pause = threading.Event()

@@ -5,13 +5,13 @@ from contextlib import ExitStack
 import pytest
 from argon2 import PasswordHasher
 
-from core import accounts as module
 from core import limits
-from core.accounts import Accounts, TooManyTriesError
-from core.database import DATABASE_NAME, connect
 from core.errors import AccessError
+from core.people import accounts as module
+from core.people.accounts import Accounts, TooManyTriesError
+from core.people.tries import Tries, who_has
 from core.settings import Settings
-from core.tries import Tries, who_has
+from core.state.database import DATABASE_NAME, connect
 from tests.waiting import until
 
 PASSWORD = "correct horse battery"

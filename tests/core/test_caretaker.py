@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 
 from core import limits
-from core.caretaker import Progress
-from core.case_records import record_key
+from core.cases.caretaker import Progress
+from core.cases.records import record_key
 from core.errors import NotFoundError, StorageError
 from tests.house import House
 from tests.tiny import analysis, packed

@@ -8,11 +8,11 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import event
 
-from core import cases as cases_module
 from core import limits
-from core.case_records import record_key
-from core.database import reading
+from core.cases import store as cases_module
+from core.cases.records import record_key
 from core.errors import ConflictError, HippoViewError, InputError, NotFoundError, StorageError
+from core.state.database import reading
 from tests.house import House
 from tests.tiny import analysis, number_of, packed
 

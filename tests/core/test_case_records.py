@@ -11,12 +11,12 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from loguru import logger
 
-from core.case_records import record_key, record_of
-from core.database import CASES, FEATURES, MASK_VERSIONS
+from core.cases.records import record_key, record_of
+from core.cases.worklist import Filter
 from core.errors import NotFoundError, StorageError
-from core.export import Outcome, report_csv, report_json, summary_csv
-from core.measure import measure
-from core.worklist import Filter
+from core.exports.tables import Outcome, report_csv, report_json, summary_csv
+from core.measures.measure import measure
+from core.state.database import CASES, FEATURES, MASK_VERSIONS
 from tests.house import House
 from tests.tiny import analysis, labels_of, packed
 

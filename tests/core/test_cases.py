@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from core.cases import Cases
-from core.database import CASES, DATABASE_NAME, connect
+from core.cases.store import Cases
 from core.errors import InputError, NotFoundError
-from core.export import Outcome, archive, report_csv, report_json, summary_csv
+from core.exports.tables import Outcome, archive, report_csv, report_json, summary_csv
 from core.pipeline import analyse
-from core.storage import LocalStorage
+from core.state.database import CASES, DATABASE_NAME, connect
+from core.state.storage import LocalStorage
 from tests.scans import all_orientations, as_bytes, example, reoriented, stream
 
 

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from core.__main__ import main
-from core.claim import MARK_NAME, claim
 from core.errors import InputError
 from core.settings import ROOT
+from core.state.claim import MARK_NAME, claim
 from tests.datasets import made
 
 
@@ -72,7 +72,7 @@ def test_what_dvc_puts_there_first_is_nobodys(tmp_path):
 
 
 def test_a_training_throws_away_only_what_one_of_ours_left(diary, tmp_path):
-    from core.training import runs
+    from core.training import run_folder as runs
 
     asked = {"dataset_sha256": "a", "configuration": {}}
     before = contents(diary)
@@ -100,7 +100,7 @@ def test_a_training_throws_away_only_what_one_of_ours_left(diary, tmp_path):
 
 
 def test_a_run_that_an_earlier_version_began_goes_on(tmp_path):
-    from core.training import runs
+    from core.training import run_folder as runs
 
     asked = {"dataset_sha256": "a", "configuration": {}}
     (tmp_path / "results").mkdir()

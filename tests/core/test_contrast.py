@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from core import contrast, limits
-from core.case import confidence_of
-from core.contrast import CONTRAST_CODE, CONTRAST_WORDS, crop_contrast
-from core.intake import vetted
+from core import limits
+from core.cases.case import confidence_of
+from core.image import contrast
+from core.image.contrast import CONTRAST_CODE, CONTRAST_WORDS, crop_contrast
+from core.image.intake import vetted
+from core.image.volume import load
 from core.pipeline import analyse
-from core.volume import load
 from tests.scans import as_bytes, example, image, stream, template_head
 
 

@@ -7,17 +7,17 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from core.cases import Cases
-from core.corrections import Corrections
-from core.database import connect
+from core.cases.corrections import Corrections
+from core.cases.side_labels import centres_mm
+from core.cases.store import Cases
 from core.errors import ConflictError, InputError, NotFoundError
-from core.export import report_csv
-from core.heads import sides_of
-from core.intake import vetted
+from core.exports.tables import report_csv
+from core.image.intake import vetted
+from core.image.volume import load
 from core.pipeline import analyse
-from core.sides import centres_mm
-from core.storage import LocalStorage
-from core.volume import load
+from core.predictor.heads import sides_of
+from core.state.database import connect
+from core.state.storage import LocalStorage
 from tests.scans import all_orientations, as_bytes, example, reoriented, stream, template_head
 
 

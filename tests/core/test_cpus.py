@@ -86,7 +86,7 @@ TRAINING = (
     "print(os.environ['nnUNet_def_n_proc'])"
 )
 EMBEDDED = (
-    "from core.model import load_model; from core.predictor.recipe import recipe_of; "
+    "from core.models.folder import load_model; from core.predictor.recipe import recipe_of; "
     "from core.settings import Settings; model = load_model(Settings().model_dir); "
 )
 TORCH = EMBEDDED + (

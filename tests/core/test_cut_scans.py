@@ -13,14 +13,14 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from core.__main__ import _print_summary
-from core.case import Case
-from core.cases import Cases
-from core.corrections import Corrections
-from core.database import connect
-from core.export import Outcome, archive, report_csv, report_json, summary_csv
+from core.cases.case import Case
+from core.cases.corrections import Corrections
+from core.cases.store import Cases
+from core.exports.strip import strip_png
+from core.exports.tables import Outcome, archive, report_csv, report_json, summary_csv
 from core.pipeline import Analysis, analyse
-from core.storage import LocalStorage
-from core.strip import strip_png
+from core.state.database import connect
+from core.state.storage import LocalStorage
 from tests.core.test_corrections import packed
 from tests.core.test_edges import cut
 from tests.scans import as_bytes, example, image, stream, template_head

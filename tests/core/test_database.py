@@ -5,9 +5,9 @@ import threading
 import pytest
 from sqlalchemy import select
 
-from core import database
-from core.database import ACCOUNTS, connect, reading
 from core.errors import StorageError
+from core.state import database
+from core.state.database import ACCOUNTS, connect, reading
 
 NAMES = select(ACCOUNTS.c.name)
 

@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 from nibabel.affines import apply_affine
 from scipy.spatial.transform import Rotation
 
-from core.cases import Cases
-from core.corrections import Corrections
-from core.database import connect
+from core.cases.corrections import Corrections
+from core.cases.store import Cases
 from core.errors import ConflictError
-from core.heads import centres_of, halves, sides_of
-from core.intake import vetted
-from core.measure import appraise_head
+from core.image.intake import vetted
+from core.image.volume import load
+from core.measures.measure import appraise_head
 from core.pipeline import Analysis, analyse, appraised
-from core.storage import LocalStorage
-from core.volume import load
+from core.predictor.heads import centres_of, halves, sides_of
+from core.state.database import connect
+from core.state.storage import LocalStorage
 from tests.core.test_corrections import packed
 from tests.core.test_trust import AFFINE, head, part, two
 from tests.scans import all_orientations, as_bytes, image, noise, reoriented, stream, template_head

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from scipy import ndimage, stats
 
 from core.__main__ import main
-from core.drift import compare
-from core.drift_report import report_html
-from core.features import FEATURES, features_of
-from core.registry import REFERENCE_NAME
+from core.drift.comparison import compare
+from core.exports.drift_report import report_html
+from core.measures.features import FEATURES, features_of
+from core.models.registry import REFERENCE_NAME
 from core.settings import Settings
 from tests.scans import example, noise
 

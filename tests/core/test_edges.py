@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from core.edges import FACES, content_extent, cut_faces, faces_looked_beyond, whole
-from core.nifti_header import parse_header
-from core.volume import ras_affine, to_ras
+from core.image.header import parse_header
+from core.image.volume import ras_affine, to_ras
+from core.measures.edges import FACES, content_extent, cut_faces, faces_looked_beyond, whole
 from tests.scans import all_orientations, as_bytes, image, noise, reoriented
 
 SHAPE = (40, 56, 40)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.fields import check_shape, check_times, object_of
+from core.state.fields import check_shape, check_times, object_of
 
 SHAPES = [
     (float, (1, 2.5, -3), ("1", None, True, float("nan"), float("inf"), 10**400, [])),

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from nibabel.affines import apply_affine
 from scipy.spatial.transform import Rotation
 
+from core.cases.side_labels import VALUES, itksnap_labels, lookup_table
 from core.errors import InputError
-from core.heads import sides_of
 from core.pipeline import Analysis, analyse
-from core.sides import VALUES, itksnap_labels, lookup_table
+from core.predictor.heads import sides_of
 from tests.scans import all_orientations, as_bytes, image, noise, reoriented, stream, template_head
 
 LEFT, RIGHT = np.array((-25.7, -22.0, -14.3)), np.array((25.7, -22.0, -14.3))

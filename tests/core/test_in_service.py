@@ -6,11 +6,11 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy import event, select
 
-from core.database import VERSIONS, connect, reading
 from core.errors import ConflictError, HippoViewError, StorageError
-from core.registry import Registry
-from core.service_log import ServiceLog
-from core.storage import LocalStorage
+from core.models.registry import Registry
+from core.models.service_log import ServiceLog
+from core.state.database import VERSIONS, connect, reading
+from core.state.storage import LocalStorage
 from tests.ends import Steps, die, fail, in_child
 from tests.faulty import FaultyStorage
 from tests.older import older_database

@@ -6,7 +6,7 @@ from nibabel.nifti1 import Nifti1Extension
 
 from core import limits
 from core.errors import InputError, StorageError, TooLargeError
-from core.intake import vetted
+from core.image.intake import vetted
 from tests.scans import as_bytes, image, stream
 
 RAW = as_bytes(image())

@@ -6,11 +6,11 @@ import time
 
 import pytest
 
-from core.claim import MARK_NAME
-from core.database import connect
-from core.job_folders import JobFolders, occupy
-from core.jobs import Jobs
 from core.limits import CARE_EVERY_S
+from core.state.claim import MARK_NAME
+from core.state.database import connect
+from core.training.job_folders import JobFolders, occupy
+from core.training.jobs import Jobs
 from tests.ends import in_child
 from tests.tiny_models import lose_database
 

@@ -8,12 +8,13 @@ import psutil
 import pytest
 from sqlalchemy import event
 
-from core import jobs as module
-from core import limits, processes
-from core.database import DATABASE_NAME, JOBS, connect
+from core import limits
 from core.errors import ConflictError, NotFoundError, StorageError
-from core.jobs import Jobs, Work
+from core.state import processes
+from core.state.database import DATABASE_NAME, JOBS, connect
+from core.training import jobs as module
 from core.training.config import TrainingRequest
+from core.training.jobs import Jobs, Work
 from tests.older import older_database
 
 SLEEPER = [sys.executable, "-c", "input()"]

@@ -1,6 +1,6 @@
 import numpy as np
 
-from core.landmarks import landmarks
+from core.measures.landmarks import landmarks
 
 
 def mask() -> np.ndarray:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from core.cases import Cases
-from core.database import connect
+from core.cases.store import Cases
 from core.errors import ChangedError, StorageError
 from core.settings import ROOT
-from core.storage import LocalStorage
+from core.state.database import connect
+from core.state.storage import LocalStorage
 from tests import tiny
 
 # Everything that a caller may ask of a storage.
@@ -133,7 +133,7 @@ def test_what_a_killed_process_was_writing_is_removed_after_a_day(tmp_path):
 _HOLDS = """
 import sys
 from pathlib import Path
-from core.storage import clear_unless_shared
+from core.state.storage import clear_unless_shared
 folder = Path(sys.argv[1])
 clear_unless_shared(folder)
 (folder / "upload").write_bytes(b"1")

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from core.measure import MASK_CODES, assess, measure
+from core.measures.measure import MASK_CODES, assess, measure
 
 
 def box(shape=(35, 50, 35), anterior=(10, 10, 10), posterior=(10, 20, 10)) -> np.ndarray:

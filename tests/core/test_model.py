@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from core.errors import ModelError
-from core.model import load_model, measured_on
+from core.models.folder import load_model, measured_on
 from core.predictor.checkpoint import CHECKPOINT_NAME, convert, write_for_nnunet
 from core.settings import Settings
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core import nifti
 from core.errors import InputError
-from core.nifti_header import Header, parse_header
-from core.voxels import Voxels
+from core.image import nifti
+from core.image.header import Header, parse_header
+from core.image.voxels import Voxels
 from tests.scans import as_bytes, image, noise, patched
 
 
@@ -168,6 +168,6 @@ def test_a_scan_that_is_written_in_parts_is_the_same_however_it_lies_in_memory(o
     header = parse_header(as_bytes(image(noise((20, 30, 25), ">i2")))[:540])
     stored = noise(header.shape, header.dtype)
     voxels = Voxels(np.asarray(stored, order=order))
-    monkeypatch.setattr("core.voxels.Voxels.slabs", partialmethod(Voxels.slabs, 1000))
+    monkeypatch.setattr("core.image.voxels.Voxels.slabs", partialmethod(Voxels.slabs, 1000))
     raw = gzip.decompress(nifti.scan_bytes(voxels, header))
     assert raw == header.clean_prefix() + stored.tobytes(order="F")

@@ -6,9 +6,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from core import nifti
-from core.intake import vetted
-from core.volume import load
+from core.image import nifti
+from core.image.intake import vetted
+from core.image.volume import load
 from tests.scans import as_bytes, image, noise, stream
 
 

@@ -7,10 +7,10 @@ import time
 
 import pytest
 
-from core import nifti
-from core.case_records import mask_key, record_key
-from core.database import CASES
+from core.cases.records import mask_key, record_key
 from core.errors import ConflictError, NotFoundError, StorageError
+from core.image import nifti
+from core.state.database import CASES
 from tests.house import House
 from tests.tiny import analysis, number_of, packed
 

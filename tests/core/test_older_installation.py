@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core import nifti
-from core.cases import Cases
-from core.corrections import Corrections
-from core.database import DATABASE_NAME, connect
+from core.cases.corrections import Corrections
+from core.cases.store import Cases
 from core.errors import ConflictError
-from core.measure import NOT_LOOKED_AT, why_too_small
-from core.storage import LocalStorage
+from core.image import nifti
+from core.measures.measure import NOT_LOOKED_AT, why_too_small
+from core.state.database import DATABASE_NAME, connect
+from core.state.storage import LocalStorage
 
 OLDER = Path(__file__).parents[1] / "older_installation"
 CORRECTED, DELETED = "HV-ZKFVEG", "HV-TV4DQZ"

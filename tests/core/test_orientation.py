@@ -9,10 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from nibabel.eulerangles import euler2mat
 
-from core.intake import vetted
+from core.image.intake import vetted
+from core.image.volume import from_ras, load, ras_affine, to_ras
 from core.pipeline import analyse
 from core.predictor.predictor import Predictor
-from core.volume import from_ras, load, ras_affine, to_ras
 from tests.scans import all_orientations, as_bytes, example, image, noise, reoriented, stream
 
 

@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 
 from core.anatomy import LABEL_RGB
-from core.case import Case, CaseImages
-from core.mesh import label_surfaces, ply, surface
-from core.strip import labels_png, strip_png
-from core.voxels import Voxels
+from core.cases.case import Case, CaseImages
+from core.exports.mesh import label_surfaces, ply, surface
+from core.exports.strip import labels_png, strip_png
+from core.image.voxels import Voxels
 from tests.scans import noise
 
 REPORT = {"model": {"version": "1", "name": "m"}, "measures": {}}

@@ -8,15 +8,15 @@ from functools import partial
 
 import pytest
 
-from core.database import DATABASE_NAME, connect
 from core.errors import ConflictError, ModelError, NotFoundError
-from core.model import load_model, opened
+from core.models.folder import load_model, opened
+from core.models.registry import Registry
 from core.pipeline import analyse
 from core.predictor.predictor import Way
 from core.predictor.service import Predictors
-from core.registry import Registry
 from core.settings import Settings
-from core.storage import LocalStorage
+from core.state.database import DATABASE_NAME, connect
+from core.state.storage import LocalStorage
 from tests.scans import as_bytes, example, stream
 from tests.waiting import until
 

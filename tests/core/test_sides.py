@@ -5,9 +5,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from core.cases.side_labels import with_one_side
 from core.errors import ConflictError, InputError
-from core.heads import sides_of
-from core.sides import with_one_side
+from core.predictor.heads import sides_of
 from tests.scans import all_orientations, image, noise, reoriented
 
 SHAPE = (9, 8, 7)

@@ -5,9 +5,9 @@ import pytest
 from PIL import Image
 
 from core.anatomy import LABEL_RGB
-from core.case import CaseImages
-from core.slice_picture import slice_png
-from core.voxels import Voxels
+from core.cases.case import CaseImages
+from core.exports.slice_picture import slice_png
+from core.image.voxels import Voxels
 
 SHAPE = (10, 20, 15)
 LETTERS = (219, 26, 158)

@@ -7,16 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from google.cloud.storage import Blob
 
-from core.bucket import BucketStorage
-from core.cases import Cases
-from core.database import connect
+from core.cases.store import Cases
 from core.errors import ChangedError, ConflictError, NotFoundError, StorageError
-from core.model import load_model
+from core.models.folder import load_model
+from core.models.registry import Registry
 from core.pipeline import analyse
-from core.registry import Registry
 from core.settings import ROOT, Settings
-from core.storage import LocalStorage, open_storage, read_many
-from core.training.prepare import prepare
+from core.state.bucket import BucketStorage
+from core.state.database import connect
+from core.state.storage import LocalStorage, open_storage, read_many
+from core.training.data.prepare import prepare
 from tests.buckets import BUCKET, cutting, emulator, refusing
 from tests.datasets import made
 from tests.scans import as_bytes, example, stream
@@ -199,10 +199,10 @@ def test_wrong_credentials_stop_the_server_with_a_message_not_a_traceback(tmp_pa
 
 _OPENS = """
 import sys
-from core.cases import Cases
-from core.database import connect
+from core.cases.store import Cases
+from core.state.database import connect
 from core.settings import Settings
-from core.storage import open_storage
+from core.state.storage import open_storage
 settings = Settings.from_environment()
 cases = Cases(connect(settings.data_dir), open_storage(settings))
 cases.adopt()

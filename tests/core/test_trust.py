@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from core.heads import fingerprint
-from core.measure import appraise_head, assess_head
+from core.measures.measure import appraise_head, assess_head
+from core.predictor.heads import fingerprint
 
 AFFINE = np.eye(4)
 AFFINE[:3, 3] = -60

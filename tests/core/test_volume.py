@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from core.intake import vetted
-from core.volume import load
+from core.image.intake import vetted
+from core.image.volume import load
 from tests.scans import all_orientations, as_bytes, image, noise, reoriented, stream
 
 

@@ -11,14 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from core import limits, localise, voxels
+from core import limits
 from core.errors import TooLargeError
-from core.heads import CROP
-from core.intake import vetted
-from core.nifti_header import parse_header
+from core.image import voxels
+from core.image.header import parse_header
+from core.image.intake import vetted
+from core.image.volume import Volume, box_around, load
+from core.image.voxels import Voxels, block_means, range_of
+from core.predictor import localiser as localise
+from core.predictor.heads import CROP
 from core.settings import ROOT
-from core.volume import Volume, box_around, load
-from core.voxels import Voxels, block_means, range_of
 from tests.scans import all_orientations, as_bytes, image, noise, reoriented, stream, template_head
 
 _OBLIQUE = nib.affines.from_matvec(
@@ -153,7 +155,7 @@ def test_a_fine_crop_is_refused_with_what_to_do(tmp_path, monkeypatch):
 _MEASURE = """
 import json, sys
 from pathlib import Path
-from core.model import load_model
+from core.models.folder import load_model
 from core.pipeline import analyse
 from core.predictor.predictor import Way, loaded
 from core.settings import Settings

@@ -1,5 +1,5 @@
-from core.case import CaseRow
-from core.worklist import ORDERS, Filter, next_new, reviewed
+from core.cases.case import CaseRow
+from core.cases.worklist import ORDERS, Filter, next_new, reviewed
 
 
 def row(

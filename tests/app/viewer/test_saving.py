@@ -15,13 +15,13 @@ from app.viewer import images
 from app.viewer.files import ViewerFiles
 from app.viewer.runs import RUNS, packed_of
 from app.visitor import COOKIE, token_of
-from core.cases import Cases
-from core.corrections import Corrections
-from core.database import connect
+from core.cases.corrections import Corrections
+from core.cases.store import Cases
 from core.errors import InputError
 from core.limits import MIB
 from core.pipeline import analyse
-from core.storage import LocalStorage
+from core.state.database import connect
+from core.state.storage import LocalStorage
 from tests.scans import all_orientations, as_bytes, example, reoriented, stream
 
 SECRET, WHO = b"s" * 32, "ann"

@@ -15,10 +15,10 @@ from dynamic_network_architectures.architectures.unet import (
     ResidualEncoderUNet,
 )
 
-from core import volume
 from core.errors import DeviceError, ModelError
-from core.intake import vetted
-from core.model import Model, load_model, opened, sha256_of
+from core.image import volume
+from core.image.intake import vetted
+from core.models.folder import Model, load_model, opened, sha256_of
 from core.predictor.calibrate import (
     LARGEST_DICE_LOSS,
     SMALLEST_AGREEMENT,
@@ -317,7 +317,7 @@ def hook(event, args):
     if event in ("socket.connect", "socket.getaddrinfo", "socket.sendto"):
         print(event, args)
 sys.addaudithook(hook)
-from core.model import load_model
+from core.models.folder import load_model
 from core.predictor.predictor import Way, loaded
 from core.settings import Settings
 predictor = loaded(load_model(Settings().model_dir), Way(device="cpu"))

@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from core.model import load_model
+from core.image.volume import unit_range
+from core.models.folder import load_model
 from core.predictor.checkpoint import CHECKPOINT_NAME, write_for_nnunet
 from core.predictor.predictor import Way, loaded
-from core.predictor.prepare import prepare
+from core.predictor.preprocess import prepare
 from core.predictor.recipe import Resampling, recipe_of
 from core.predictor.resample import new_shape, resample
 from core.settings import Settings
-from core.volume import unit_range
 from tests.scans import example
 
 with contextlib.redirect_stdout(io.StringIO()):

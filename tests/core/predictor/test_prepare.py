@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.model import load_model
-from core.predictor.prepare import prepare, probabilities, restore
+from core.models.folder import load_model
+from core.predictor.preprocess import prepare, probabilities, restore
 from core.predictor.recipe import recipe_of
 from core.settings import Settings
 

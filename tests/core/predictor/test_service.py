@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from core.errors import ComputeError, DeviceError, GoneError, ModelError
-from core.model import load_model, opened
+from core.models.folder import load_model, opened
 from core.pipeline import Caller, analyse
 from core.predictor.predictor import Predictor, Way
 from core.predictor.recipe import recipe_of

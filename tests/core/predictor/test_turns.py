@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import BusyError, GoneError
-from core.predictor.turns import Turns
+from core.predictor.queue import Turns
 from tests.waiting import until
 
 

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from core.errors import InputError
-from core.training.download import download
+from core.training.data.download import download
 
 CONTENT = bytes(range(256)) * 4096
 SHA256 = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"

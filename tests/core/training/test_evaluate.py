@@ -9,16 +9,16 @@ import pytest
 
 from core.__main__ import main
 from core.anatomy import LABELS
-from core.model import load_model
+from core.models.folder import load_model
 from core.predictor.predictor import Way
 from core.settings import Settings
-from core.storage import LocalStorage, write_whole
-from core.training.dataset import Dataset, Entry
-from core.training.evaluate import FORMAT, evaluate, evaluation_file, mask_file, summary
-from core.training.metrics import compare
-from core.training.prepare import prepare
-from core.training.report import card_text, evaluation_page
-from core.training.statistics import card_metrics
+from core.state.storage import LocalStorage, write_whole
+from core.training.data.dataset import Dataset, Entry
+from core.training.data.prepare import prepare
+from core.training.evaluation.evaluate import FORMAT, evaluate, evaluation_file, mask_file, summary
+from core.training.evaluation.metrics import compare
+from core.training.evaluation.report import card_text, evaluation_page
+from core.training.evaluation.statistics import card_metrics
 from tests.datasets import labels_like, real, save
 
 

@@ -8,12 +8,12 @@ import pytest
 import safetensors.numpy
 
 from core.errors import ModelError
-from core.model import load_model
+from core.models.folder import load_model
 from core.predictor.predictor import Way, loaded
 from core.settings import Settings
-from core.storage import LocalStorage
+from core.state.storage import LocalStorage
+from core.training.data.prepare import prepare
 from core.training.join import join
-from core.training.prepare import prepare
 from tests.datasets import made
 
 EMBEDDED = Settings().model_dir

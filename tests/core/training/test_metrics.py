@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis.extra import numpy as hnp
 
 from core.settings import ROOT
-from core.training.metrics import compare, distances
+from core.training.evaluation.metrics import compare, distances
 
 masks = hnp.arrays(np.bool_, (5, 6, 4))
 SPACING = (1.0, 2.0, 0.5)
@@ -73,6 +73,6 @@ def test_a_user_without_an_account_can_evaluate():
     """As in a container that was started with a number for a user."""
     environment = {k: v for k, v in os.environ.items() if k not in ("LOGNAME", "USER", "USERNAME")}
     subprocess.run(
-        [*_NO_ACCOUNT, sys.executable, "-c", "import core.training.metrics"],
+        [*_NO_ACCOUNT, sys.executable, "-c", "import core.training.evaluation.metrics"],
         cwd=ROOT, env=environment, check=True,
     )  # fmt: skip

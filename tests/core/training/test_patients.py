@@ -1,7 +1,7 @@
 import pytest
 
 from core.errors import InputError
-from core.training.patients import grouped, patient_of, read_table, words
+from core.training.data.patients import grouped, patient_of, read_table, words
 
 
 @pytest.mark.parametrize(

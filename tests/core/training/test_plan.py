@@ -6,11 +6,11 @@ from sklearn.model_selection import KFold
 
 from core.errors import TrainingError
 from core.settings import ROOT
-from core.storage import LocalStorage
+from core.state.storage import LocalStorage
 from core.training.config import TrainingRequest
-from core.training.dataset import Datasets
+from core.training.data.dataset import Datasets
+from core.training.data.prepare import prepare
 from core.training.plan import folds, trained_on
-from core.training.prepare import prepare
 from core.training.sweep import check_held_out, table_of
 from tests.datasets import made
 
@@ -18,12 +18,12 @@ from tests.datasets import made
 _PLAN = """
 import os, sys
 from pathlib import Path
-from core.model import load_model
+from core.models.folder import load_model
 from core.settings import Settings
-from core.storage import LocalStorage
+from core.state.storage import LocalStorage
 from core.training import plan
 from core.training.config import TrainingRequest
-from core.training.dataset import Datasets
+from core.training.data.dataset import Datasets
 
 forks = []
 os.register_at_fork(before=lambda: forks.append(1))

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from core.__main__ import main
 from core.errors import InputError, NotFoundError, TrainingError
 from core.settings import ROOT
-from core.storage import LocalStorage
-from core.training.dataset import FOLDS, REVIEWED_NAME, Datasets, assign, file_names
-from core.training.patients import patient_of
-from core.training.prepare import TooFewCasesError, prepare
+from core.state.storage import LocalStorage
+from core.training.data.dataset import FOLDS, REVIEWED_NAME, Datasets, assign, file_names
+from core.training.data.patients import patient_of
+from core.training.data.prepare import TooFewCasesError, prepare
 from tests.datasets import labels_like, made, packed, real, save
 
 
@@ -122,7 +122,8 @@ def test_killed_in_the_middle_nothing_half_made_is_used(source, storage, tmp_pat
     """At its first file, among the cases, and when only the split is missing."""
     script = (
         "import os, signal, sys; from pathlib import Path\n"
-        "from core.storage import LocalStorage; from core.training.prepare import prepare\n"
+        "from core.state.storage import LocalStorage\n"
+        "from core.training.data.prepare import prepare\n"
         "class Dying(LocalStorage):\n"
         "    left = int(sys.argv[3])\n"
         "    def write(self, key, data):\n"

@@ -7,14 +7,14 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from core.cases import Cases
-from core.corrections import Corrections
-from core.database import connect
+from core.cases.corrections import Corrections
+from core.cases.store import Cases
 from core.pipeline import analyse
-from core.storage import LocalStorage
-from core.training.dataset import REVIEWED_NAME, Datasets, file_names
-from core.training.prepare import TooFewCasesError, prepare
-from core.training.reviewed import changes, follow, follow_before, usable, write_reviewed
+from core.state.database import connect
+from core.state.storage import LocalStorage
+from core.training.data.dataset import REVIEWED_NAME, Datasets, file_names
+from core.training.data.prepare import TooFewCasesError, prepare
+from core.training.data.reviewed import changes, follow, follow_before, usable, write_reviewed
 from tests.datasets import labels_like
 from tests.scans import as_bytes, example, image, stream
 

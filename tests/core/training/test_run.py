@@ -8,17 +8,17 @@ import numpy as np
 import psutil
 import pytest
 
-from core import jobs as module
-from core.database import JOBS, connect
 from core.errors import ConflictError, TrainingError
-from core.jobs import Jobs
-from core.registry import Registry
+from core.models.registry import Registry
 from core.settings import ROOT, Settings
-from core.storage import LocalStorage
+from core.state.database import JOBS, connect
+from core.state.storage import LocalStorage
+from core.training import jobs as module
 from core.training.__main__ import _environment
 from core.training.config import TrainingRequest, estimate_s
-from core.training.dataset import READER
-from core.training.prepare import prepare
+from core.training.data.dataset import READER
+from core.training.data.prepare import prepare
+from core.training.jobs import Jobs
 from tests.datasets import made
 from tests.waiting import until
 

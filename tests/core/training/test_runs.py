@@ -10,9 +10,9 @@ import pytest
 import safetensors.numpy
 
 from core.settings import ROOT
-from core.storage import LocalStorage
-from core.training.dataset import Datasets
-from core.training.prepare import prepare
+from core.state.storage import LocalStorage
+from core.training.data.dataset import Datasets
+from core.training.data.prepare import prepare
 from core.training.progress import Events
 from tests.datasets import made
 from tests.waiting import until
@@ -105,7 +105,7 @@ def test_a_runs_folder_takes_no_other_training_and_none_again(home, run):
 
 
 def test_a_run_goes_on_with_the_data_set_as_it_was(tmp_path):
-    from core.training.runs import dataset_of
+    from core.training.run_folder import dataset_of
 
     storage = LocalStorage(tmp_path / "storage")
     before, _ = prepare(made(tmp_path / "source", 10), storage, "one")

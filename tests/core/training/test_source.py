@@ -1,6 +1,6 @@
 import pytest
 
-from core.training.source import pairs_of
+from core.training.data.source import pairs_of
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import InputError
-from core.training.dataset import FOLDS, Entry, file_names
-from core.training.split import split
+from core.training.data.dataset import FOLDS, Entry, file_names
+from core.training.data.split import split
 
 
 def source(names, label="1"):

@@ -4,7 +4,7 @@ from scipy import stats
 
 from core.anatomy import LABELS
 from core.errors import InputError
-from core.training.statistics import (
+from core.training.evaluation.statistics import (
     agreement,
     differing,
     failure_words,

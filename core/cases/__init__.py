@@ -1,0 +1,1 @@
+"""What was segmented here: cases, their corrections and reviews, kept in database and storage."""

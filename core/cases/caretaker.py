@@ -1,0 +1,360 @@
+"""What is done for all cases while the server runs: take in, repair, remove for good.
+
+The cases of a bucket are taken in after the start, in the background; a case that is asked for
+by its id before its turn is taken in at once (`core.cases.store.Cases.get`).
+"""
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from loguru import logger
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+
+from core import limits
+from core.cases.acts import Acts, is_behind
+from core.cases.records import (
+    DAMAGED,
+    FOLDER,
+    IMAGE,
+    REMOVED,
+    Record,
+    folder_of,
+    is_whole,
+    mask_keys,
+    record_key,
+    record_of,
+    record_of_row,
+)
+from core.errors import HippoViewError, NotFoundError, StorageError
+from core.state.database import CASES, reading
+from core.state.storage import read_many
+from core.wording import counted
+
+# Records that go into the database in one transaction.
+_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the cases of the storage have been taken in since the start.
+
+    Attributes
+    ----------
+    done, total : int
+        Cases of the storage; the total is 0 until it is known.
+    finished : bool
+        Once they are, they stay so.
+    failure : str
+        Why it does not go on, in words; it is tried again.
+    damaged : int
+        Cases of the last pass that were left alone: their records cannot be read.
+    """
+
+    done: int = 0
+    total: int = 0
+    finished: bool = False
+    failure: str = ""
+    damaged: int = 0
+
+
+@dataclass(frozen=True)
+class Trash:
+    """How the last removal of deleted cases went.
+
+    Attributes
+    ----------
+    overdue : int
+        Cases whose days are over and that are still there.
+    failure : str
+        Why, in words; it is tried again.
+    """
+
+    overdue: int = 0
+    failure: str = ""
+
+
+@dataclass
+class _Due:
+    """When something is to be done next, by a monotonic clock."""
+
+    every_s: float
+    retry_s: tuple[float, float]
+    at: float = 0.0
+    failures: int = 0
+
+    def done(self, now: float) -> None:
+        self.at, self.failures = now + self.every_s, 0
+
+    def failed(self, now: float) -> None:
+        first, longest = self.retry_s
+        self.at = now + min(first * 2**self.failures, longest)
+        self.failures += 1
+
+
+class Caretaker:
+    """Looks after the cases of one installation.
+
+    Parameters
+    ----------
+    acts
+    now, clock
+        The time of day, in UTC; and seconds that never jump.
+    """
+
+    def __init__(
+        self,
+        acts: Acts,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._acts = acts
+        self._engine = acts.engine
+        self._storage = acts.storage
+        self._now = now
+        self._clock = clock
+        self._pass = _Due(limits.CARE_EVERY_S, limits.CARE_RETRY_S)
+        self._removal = _Due(limits.PURGE_EVERY_S, limits.CARE_RETRY_S)
+        self._settling = _Due(0.0, limits.SETTLE_RETRY_S)
+        self._turn = threading.Lock()
+        self.progress = Progress()
+        self.trash = Trash()
+
+    def tick(self) -> None:
+        """Do what is due. Never raises: what failed is told, and tried again later."""
+        for due, work in (
+            (self._pass, self._care),
+            (self._removal, self._remove),
+            (self._settling, self._settle),
+        ):
+            if self._clock() < due.at:
+                continue
+            try:
+                work()
+            except HippoViewError as error:
+                due.failed(self._clock())
+                logger.warning("Cases could not be looked after: {}. {}", error.message, error.hint)
+            else:
+                due.done(self._clock())
+
+    def take_in(self) -> int:
+        """Make the database agree with the storage.
+
+        Cases that it does not know are taken in, so that a new server on the same bucket, or one
+        whose database was lost, has its cases; rows that a killed process left behind their
+        records follow; a record that is lost or older than its row is written again; files that
+        no record knows are removed once they are a day old.
+
+        Returns
+        -------
+        int
+            How many cases were new to the database.
+
+        Raises
+        ------
+        StorageError
+            It came as far as `progress` says; call again.
+        """
+        with self._turn:
+            try:
+                return self._take_in()
+            except HippoViewError as error:
+                self._at(failure=error.message)
+                raise
+
+    def purge(self) -> int:
+        """Remove for good what was deleted `limits.TRASH_DAYS` days ago; how many cases.
+
+        What cannot be removed stays, is told in `trash`, and does not keep the rest.
+        """
+        removed, failures = 0, list[str]()
+        for case_id in self._expired():
+            removed_now, failure = self._gone(case_id)
+            removed += removed_now
+            failures += failure
+        self.trash = Trash(len(failures), failures[0] if failures else "")
+        if removed:
+            logger.info("{} deleted cases were removed for good", removed)
+        return removed
+
+    def sweep(self) -> int:
+        """Remove folders that never got their record and that nobody is at work on; how many."""
+        with reading(self._engine) as connection:
+            known = set(connection.scalars(select(CASES.c.id)))
+        return self._sweep(_by_case(self._storage.ages_s(FOLDER)), known)
+
+    def _care(self) -> None:
+        taken_in = self.take_in()
+        if taken_in:
+            logger.info("Taken in from the storage: {}", counted(taken_in, "case"))
+
+    def _remove(self) -> None:
+        self.purge()
+        if self.trash.failure:
+            raise StorageError(
+                f"{self.trash.overdue} deleted cases could not be removed for good: "
+                f"{self.trash.failure}",
+                "It is tried again.",
+            )
+
+    def _settle(self) -> None:
+        """Bring rows up to their records whose last act did not come to a clear end."""
+        failures = list[HippoViewError]()
+        for case_id in self._acts.doubtful():
+            try:
+                self._acts.fetch(case_id)
+            except HippoViewError as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
+
+    def _expired(self) -> list[str]:
+        query = select(CASES.c.id).where(CASES.c.deleted_at < self._expired_at())
+        with reading(self._engine) as connection:
+            return list(connection.scalars(query))
+
+    def _expired_at(self) -> str:
+        return _text(self._now() - timedelta(days=limits.TRASH_DAYS))
+
+    def _gone(self, case_id: str) -> tuple[bool, list[str]]:
+        """Remove a case; whether it is gone, and why not."""
+        before = self._expired_at()
+        try:
+            gone = self._acts.remove(
+                case_id,
+                _text(self._now()),
+                lambda record: (record["deleted_at"] or before) < before,
+            )
+        except HippoViewError as error:
+            return False, [error.message]
+        return gone, []
+
+    def _take_in(self) -> int:
+        with reading(self._engine) as connection:
+            known = {row.id: row.revision for row in connection.execute(_REVISIONS)}
+        ages = _by_case(self._storage.ages_s(FOLDER))
+        keyed = {
+            record_key(case_id): case_id for case_id, files in ages.items()
+            if record_key(case_id) in files
+        }  # fmt: skip
+        self._at(done=0, total=len(keyed), failure="", damaged=0)
+        broken = sum(not is_whole(case_id, ages[case_id]) for case_id in keyed.values())
+        if broken:  # taken in all the same: their measures and reviews are there
+            logger.warning(
+                "Scans or masks of {} are missing from the storage", counted(broken, "case")
+            )
+        new, waiting = 0, list[Record]()
+        for done, (key, content) in enumerate(read_many(self._storage, keyed), 1):
+            record = self._read(keyed[key], content, ages[keyed[key]])
+            if record is not None:
+                waiting.append(record)
+            if len(waiting) == _AT_ONCE or done == len(keyed):
+                new += self._follow(waiting, known, ages)
+                waiting = []
+                self._at(done=done)
+                if done % (16 * _AT_ONCE) == 0:
+                    logger.info("Cases of the storage taken in: {} of {}", done, len(keyed))
+        for case_id in known.keys() - set(keyed.values()):
+            if f"{folder_of(case_id)}/{IMAGE}" in ages.get(case_id, ()):
+                self._write_again(case_id)
+        self._sweep(ages, set(known))
+        self._at(finished=True)
+        return new
+
+    def _read(self, case_id: str, content: bytes | None, files: dict[str, float]) -> Record | None:
+        """A record, unless it has gone or is damaged."""
+        if content is None:
+            return None
+        try:
+            return record_of(self._storage, case_id, content, files)
+        except StorageError as error:
+            if error.code != DAMAGED:
+                raise
+            self._leave_alone(case_id)
+            return None
+
+    def _follow(
+        self, records: list[Record], known: dict[str, int], ages: dict[str, dict[str, float]]
+    ) -> int:
+        """Bring rows up to their records and records up to their rows."""
+        newer = []
+        for record in records:
+            case_id = record["id"]
+            files = ages.get(case_id, {})
+            if REMOVED in record:  # somebody was killed in the middle of it
+                self._gone(case_id)
+            elif record["revision"] > known.get(case_id, -1):
+                newer.append(record)
+            elif known[case_id] > record["revision"] or not record["revision"]:
+                with reading(self._engine) as connection:
+                    row = record_of_row(connection, case_id)
+                if row is not None and (
+                    is_behind(record, row) or record["mask_version"] > row["mask_version"]
+                ):
+                    self._write_again(case_id)
+                    continue  # the masks that its row alone names are no strays
+            for key in files.keys() - mask_keys(record):
+                if "/masks/" in key and _is_stray(files[key]) and record["revision"]:
+                    self._storage.delete(key)
+        return self._insert(newer)
+
+    def _insert(self, records: list[Record]) -> int:
+        try:
+            return self._acts.take_in(records)
+        except SQLAlchemyError:
+            if len(records) == 1:
+                self._leave_alone(records[0]["id"])
+                return 0
+        return sum(self._insert([record]) for record in records)
+
+    def _leave_alone(self, case_id: str) -> None:
+        self._at(damaged=self.progress.damaged + 1)
+        logger.warning("{}: it was left alone, its record is damaged or another case's", case_id)
+
+    def _write_again(self, case_id: str) -> None:
+        """Write a record that is lost or older than its row."""
+        try:
+            self._acts.change(case_id, lambda record: {})
+        except NotFoundError:
+            return
+        logger.info("{}: its record was written again", case_id)
+
+    def _sweep(self, ages: dict[str, dict[str, float]], known: set[str]) -> int:
+        strays = [
+            case_id for case_id, files in ages.items()
+            if record_key(case_id) not in files and case_id not in known
+            and all(_is_stray(age_s) for age_s in files.values())
+        ]  # fmt: skip
+        for case_id in strays:
+            self._storage.delete_folder(folder_of(case_id))
+        return len(strays)
+
+    def _at(self, **values: Any) -> None:
+        self.progress = replace(self.progress, **values)
+
+
+_REVISIONS = select(CASES.c.id, CASES.c.revision)
+
+
+def _by_case(ages: dict[str, float]) -> dict[str, dict[str, float]]:
+    """Files of each case with their ages."""
+    cases: dict[str, dict[str, float]] = defaultdict(dict)
+    for key, age_s in ages.items():
+        parts = key.split("/")
+        if len(parts) > 2:
+            cases[parts[1]][key] = age_s
+    return dict(cases)
+
+
+def _is_stray(age_s: float) -> bool:
+    """Whether nobody can be at work any more on a file of this age."""
+    return age_s > 3600 * limits.STRAY_HOURS
+
+
+def _text(at: datetime) -> str:
+    return at.isoformat(timespec="milliseconds")

@@ -1,0 +1,167 @@
+"""One case: its record, the row of a list, its images."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core import limits
+from core.image.voxels import Voxels
+from core.measures.measure import MASK_CODES, why_too_small
+
+# Number of the mask that the model made; those that people draw count from 1.
+MODEL_MASK = 0
+REVIEW_STATES = ("new", "accepted", "corrected", "rejected")
+
+
+@dataclass(frozen=True)
+class Review:
+    """What a person said of a case's mask.
+
+    Attributes
+    ----------
+    state : str
+        One of `REVIEW_STATES`.
+    reviewer, reason : str
+    at : str or None
+        ISO 8601, UTC.
+    """
+
+    state: str = "new"
+    reviewer: str = ""
+    at: str | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One segmented scan.
+
+    Attributes
+    ----------
+    id : str
+        Such as ``HV-7F3K2M``; every exported file is named after it.
+    name : str
+        What the user calls it. Stays in the database, on no export unless asked for.
+    created_at : str
+        ISO 8601, UTC.
+    report : dict
+        `Analysis.as_dict` with the case's id and time. If somebody drew a newer mask, measures
+        and warnings are those of that mask, and ``mask`` says whose it is.
+    mask_version : int
+        The mask that holds now; 0 is the model's own.
+    review : Review
+    """
+
+    id: str
+    name: str
+    created_at: str
+    report: dict[str, Any]
+    mask_version: int = MODEL_MASK
+    review: Review = field(default_factory=Review)
+
+
+@dataclass(frozen=True)
+class CaseRow:
+    """A case as a list shows it."""
+
+    id: str
+    name: str
+    created_at: str
+    model_version: str
+    anterior_mm3: float
+    posterior_mm3: float
+    warning_count: int
+    mask_version: int
+    review: str
+    reviewer: str
+    reason: str
+    confidence: str
+    too_small: str
+
+    @property
+    def total_mm3(self) -> float:
+        """Of both labels."""
+        return self.anterior_mm3 + self.posterior_mm3
+
+
+@dataclass(frozen=True, eq=False)
+class CaseImages:
+    """A case's scan and labels, both RAS+, shape (X, Y, Z), with their affine."""
+
+    voxels: Voxels
+    labels: NDArray[np.uint8]
+    affine: NDArray[np.float64]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Voxels along right, anterior, superior."""
+        return self.voxels.shape
+
+    @property
+    def values(self) -> NDArray[np.float32]:
+        """All values, for crops: of a head, read the part that is needed."""
+        return self.voxels.read_float32()
+
+
+def warning_count(report: dict[str, Any]) -> int:
+    """How many warnings a report holds."""
+    return sum(w["level"] == "warning" for w in report["warnings"])
+
+
+def confidence_of(report: dict[str, Any]) -> str:
+    """How far the masks that hold now can be trusted: no further than what is said of them.
+
+    ``unreliable``, ``check``, ``high``; of a crop without a warning about its mask nothing.
+    """
+    codes = {w["code"] for w in report["warnings"] if w["level"] == "warning"}
+    head = report.get("head")
+    word = str(head["confidence"]) if head else ""
+    if "unreliable" in (word, *codes) or (not head and "mask_empty" in codes):
+        return "unreliable"
+    # A head that was kept by an older program may be *high* beside such a warning.
+    return "check" if codes & MASK_CODES else word
+
+
+def doubts_of(report: dict[str, Any]) -> list[str]:
+    """Why nobody should accept the masks unasked: the reasons of those that are unreliable."""
+    if confidence_of(report) != "unreliable":
+        return []
+    head = report.get("head")
+    if head and head["reasons"]:
+        return list(head["reasons"])
+    grave = ("unreliable", "mask_empty")
+    found = [w["message"].removesuffix(".") for w in report["warnings"] if w["code"] in grave]
+    return found or ["the masks are unreliable"]
+
+
+def distinct_warnings(report: dict[str, Any]) -> list[dict[str, str]]:
+    """What a page shows of a report's findings: each fact once.
+
+    The judgement of a head names what is wrong with its masks; the finding of the same fact is for
+    programs.
+    """
+    reasons = (report.get("head") or {}).get("reasons", [])
+    judgement = f": {'; '.join(reasons)}."
+
+    def is_named(finding: dict[str, str]) -> bool:
+        words = finding["message"].casefold()
+        is_judgement = finding["message"].endswith(judgement)
+        return not is_judgement and any(reason.casefold() in words for reason in reasons)
+
+    return [w for w in report["warnings"] if w["code"] not in MASK_CODES or not is_named(w)]
+
+
+def list_words(report: dict[str, Any]) -> dict[str, str]:
+    """What a list says of a case's volumes: how far they can be trusted, why they are too small."""
+    return {
+        "confidence": confidence_of(report),
+        "too_small": why_too_small(report["measures"]),
+    }
+
+
+def clean_text(text: str, most_chars: int = limits.MAX_NAME_CHARS) -> str:
+    """One line of a user's text, without control characters, not too long."""
+    printable = "".join(c if c.isprintable() else " " for c in text)
+    return " ".join(printable.split())[:most_chars].strip()

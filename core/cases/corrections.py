@@ -1,0 +1,511 @@
+"""Masks that people draw over the model's: versions, what each changed, and drafts.
+
+The model's own mask is version 0 and never changes. A save adds a version; nothing is ever
+overwritten, and a save that did not know the newest version is refused.
+"""
+
+import hashlib
+import json
+import math
+import secrets
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from loguru import logger
+from numpy.typing import NDArray
+from sqlalchemy import ColumnElement, Connection, Engine, select
+
+from core import limits
+from core.anatomy import LABELS, SIDES
+from core.cases.case import MODEL_MASK, clean_text, list_words, warning_count
+from core.cases.records import Record, mask_key, unknown_case
+from core.cases.side_labels import centres_mm, with_one_side
+from core.cases.store import Cases
+from core.errors import ConflictError, InputError, NotFoundError, StorageError
+from core.findings import Finding
+from core.image import nifti
+from core.image.header import Header
+from core.image.volume import from_ras, ras_affine, to_ras
+from core.measures.edges import extent_of
+from core.measures.measure import MASK_CODES, appraise_head, assess, measure
+from core.predictor.heads import centres_of, fingerprint, halves
+from core.predictor.segmentation import Segmentation
+from core.state.database import DRAFTS, MASK_VERSIONS, reading
+from core.state.storage import Storage
+
+_TOKEN_BYTES = 6
+_GRID_LETTERS = 16
+
+
+@dataclass(frozen=True)
+class MaskVersion:
+    """A mask of a case.
+
+    Attributes
+    ----------
+    number : int
+        0 is the model's own.
+    created_at : str
+        ISO 8601, UTC.
+    author, comment : str
+    difference : dict
+        By label, against the model's mask: ``dice`` (None where both are empty), ``added_mm3``,
+        ``removed_mm3`` and ``volume_mm3``, the change of the volume.
+    """
+
+    number: int
+    created_at: str
+    author: str
+    comment: str
+    difference: dict[str, dict[str, float | None]]
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What was drawn and not saved: labels in RAS+ as gzip, over the version ``base``."""
+
+    base: int
+    at: str
+    labels: bytes
+    drawing: str = ""
+
+
+class Corrections:
+    """The mask versions and drafts of all cases."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        storage: Storage,
+        cases: Cases,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._engine = engine
+        self._storage = storage
+        self._cases = cases
+        self._now = now
+
+    def versions(self, case_id: str) -> list[MaskVersion]:
+        """The masks of a case, the newest first; the last is the model's.
+
+        Raises
+        ------
+        NotFoundError
+        """
+        case = self._cases.get(case_id)
+        query = select(MASK_VERSIONS).where(MASK_VERSIONS.c.case_id == case_id)
+        with reading(self._engine) as connection:
+            rows = connection.execute(query.order_by(MASK_VERSIONS.c.number.desc())).all()
+        model = MaskVersion(MODEL_MASK, case.created_at, "the model", "", {})
+        return [
+            *(
+                MaskVersion(
+                    row.number, row.created_at, row.author, row.comment,
+                    json.loads(row.content)["difference"],
+                )
+                for row in rows
+            ),
+            model,
+        ]  # fmt: skip
+
+    def save(
+        self,
+        case_id: str,
+        packed: bytes,
+        *,
+        base: int,
+        author: str,
+        comment: str,
+        visitor: str = "",
+        drawing: str = "",
+    ) -> MaskVersion:
+        """Keep a drawn mask as the newest version, and the case as corrected.
+
+        Parameters
+        ----------
+        packed
+            Labels in RAS+, uint8, the first axis fastest, as gzip.
+        base
+            The version that was the newest when the drawing began.
+        visitor, drawing
+            Whose draft it was, which ends now, and no other drawing's.
+
+        Raises
+        ------
+        ConflictError
+            Somebody saved a version in the meantime. Nothing has changed.
+        InputError
+            No author, or labels that do not fit the case.
+        NotFoundError
+        """
+        header = self._header(case_id)
+        labels = from_ras(_unpacked(packed, to_ras_shape(header)), header)
+        key = _draft_key(visitor, drawing)
+        return self._keep(case_id, labels, header, base, author, comment, key)
+
+    def restore(self, case_id: str, number: int, *, base: int, author: str) -> MaskVersion:
+        """Make an older version the newest again, as a version of its own.
+
+        Raises
+        ------
+        ConflictError, InputError, NotFoundError
+            As `save`.
+        """
+        name = "the model's mask" if number == MODEL_MASK else f"version {number}"
+        labels = nifti.read_mask(self._cases.mask_file(case_id, number))
+        header = self._header(case_id)
+        # With the sides that it was measured by: a place that was pointed at later is not its own.
+        head = self._cases.get(case_id, number).report.get("head")
+        return self._keep(case_id, labels, header, base, author, f"Back to {name}", "", head)
+
+    def segment_here(
+        self, case_id: str, segmentation: Segmentation, *, base: int, author: str, comment: str,
+        side: str = "",
+    ) -> MaskVersion:  # fmt: skip
+        """Keep one side of a head, segmented where a person pointed, as a version of its own.
+
+        The other side stays as it is in the version ``base``.
+
+        Parameters
+        ----------
+        side
+            ``left`` or ``right``; left out, the one that was pointed at last.
+
+        Raises
+        ------
+        ConflictError, InputError, NotFoundError
+            As `save`, and as `core.cases.side_labels.with_one_side`.
+        """
+        self.check_newest(case_id, base)
+        head, head_before = segmentation.head, self._cases.get(case_id).report.get("head")
+        if head is None or not head_before:
+            raise InputError("This case is a crop, not a head", code="no_sides")
+        made, known = head.as_dict(), head_before["sides"]
+        side = side or _pointed_last(made["sides"], known)
+        header = self._header(case_id)
+        before = to_ras(nifti.read_mask(self._cases.mask_file(case_id, base)), header)
+        centres = centres_mm(known)
+        if set(halves(before, ras_affine(header), head_before)) - set(known) - {side}:
+            centres = centres_of(head_before)  # somebody drew the other one, which stays
+        labels = with_one_side(
+            before, segmentation.labels, ras_affine(header), side, centres,
+            centres_mm(made["sides"]),
+        )  # fmt: skip
+        now = known | {side: made["sides"][side]}
+        made["sides"] = {name: now[name] for name in SIDES if name in now}
+        return self._keep(
+            case_id, from_ras(labels, header), header, base, author, comment, "", made
+        )
+
+    def check_newest(self, case_id: str, base: int) -> None:
+        """Whether a version is still the newest: asked before work that would be in vain.
+
+        Raises
+        ------
+        ConflictError, NotFoundError
+            As `save`.
+        """
+        newest = self._cases.get(case_id).mask_version
+        if newest != base:
+            version = next((v for v in self.versions(case_id) if v.number == newest), None)
+            raise _newer(version.author, newest, version.created_at) if version else _gone()
+
+    def check_is_of(self, case_id: str, named_case_id: str, grid: str | None = None) -> None:
+        """Whether what a browser sends was drawn on this case, on its grid.
+
+        Parameters
+        ----------
+        named_case_id, grid
+            The case that it was drawn on, and that case's `grid` as the browser had it; None
+            where no voxels are sent.
+
+        Raises
+        ------
+        ConflictError
+            It is another's. Nothing has changed.
+        NotFoundError
+        """
+        if named_case_id != case_id:
+            found = f"This was drawn on the case {clean_text(named_case_id)}, not on {case_id}"
+        elif grid is not None and grid != self.grid(case_id):
+            found = "This was drawn on another grid of voxels than this case has"
+        else:
+            return
+        raise ConflictError(
+            found,
+            "Nothing was saved or overwritten. Reload the page and open the case that you drew "
+            "on: its draft is there.",
+            code="other_case",
+        )
+
+    def grid(self, case_id: str) -> str:
+        """A fingerprint of a case's voxels: of the model's mask, header included.
+
+        The model's mask never changes, so this does not either.
+
+        Raises
+        ------
+        NotFoundError
+        """
+        mask = self._cases.mask_file(case_id, MODEL_MASK)
+        return hashlib.sha256(mask).hexdigest()[:_GRID_LETTERS]
+
+    def voxel_count(self, case_id: str) -> int:
+        """How many voxels a case has.
+
+        Raises
+        ------
+        NotFoundError
+        """
+        return math.prod(self._header(case_id).shape)
+
+    def keep_draft(
+        self, case_id: str, visitor: str, packed: bytes, base: int, drawing: str = "",
+        replaces: str = "",
+    ) -> None:  # fmt: skip
+        """Keep what a browser drew so far, in place of what it sent before.
+
+        Parameters
+        ----------
+        drawing
+            Two pages of one browser that draw on one case have a draft each, by this name.
+        replaces
+            The drawing that this one began with; it ends.
+
+        Raises
+        ------
+        InputError, NotFoundError
+        """
+        _unpacked(packed, to_ras_shape(self._header(case_id)))
+        key = _draft_key(visitor, drawing)
+        row = {"case_id": case_id, "visitor": key, "base": base, "at": self._timestamp()}
+        with self._engine.begin() as connection:
+            if replaces:
+                _drop_one(connection, case_id, _draft_key(visitor, replaces))
+            _drop_one(connection, case_id, key)
+            connection.execute(DRAFTS.insert().values(**row, labels=packed))
+            of_this = DRAFTS.c.case_id == case_id, _is_of(visitor)
+            kept = select(DRAFTS.c.visitor).where(*of_this).order_by(DRAFTS.c.at.desc())
+            for older in connection.scalars(kept.offset(limits.MOST_DRAFTS)).all():
+                _drop_one(connection, case_id, older)
+
+    def draft(self, case_id: str, visitor: str, drawing: str = "") -> Draft | None:
+        """What this browser drew and did not save: this drawing, or else the newest."""
+        query = select(DRAFTS).where(DRAFTS.c.case_id == case_id, _is_of(visitor))
+        query = query.order_by(DRAFTS.c.at.desc())
+        with reading(self._engine) as connection:
+            rows = connection.execute(query).all()
+        if not rows:
+            return None
+        key = _draft_key(visitor, drawing)
+        row = next((row for row in rows if row.visitor == key), rows[0])
+        return Draft(row.base, row.at, row.labels, row.visitor[len(visitor) + 1 :])
+
+    def drop_draft(self, case_id: str, visitor: str, drawing: str = "") -> None:
+        """Forget a draft, or all of a browser; none there is no error."""
+        with self._engine.begin() as connection:
+            _drop(connection, case_id, _draft_key(visitor, drawing))
+
+    def _keep(
+        self, case_id: str, labels: NDArray[np.uint8], header: Header, base: int, author: str,
+        comment: str, visitor: str, head: dict[str, Any] | None = None,
+    ) -> MaskVersion:  # fmt: skip
+        author = clean_text(author)
+        if not author:
+            raise InputError(
+                "A version is signed", "Type your name in the field Your name.", code="no_author"
+            )
+        labels = np.ascontiguousarray(labels)
+        model = nifti.read_mask(self._storage.read(mask_key(case_id, MODEL_MASK)))
+        report = self._report(case_id, labels, header, head)
+        corrected = not np.array_equal(labels, model)
+        version = MaskVersion(
+            base + 1, self._timestamp(), author, clean_text(comment, limits.MAX_COMMENT_CHARS),
+            _difference(labels, model, report["measures"]["voxel_mm3"]),
+        )  # fmt: skip
+        report["mask"] = {"version": version.number, "author": author,
+                          "saved_at": version.created_at}  # fmt: skip
+        mask = asdict(version) | {"case_id": case_id, "token": secrets.token_hex(_TOKEN_BYTES)}
+        mask["content"] = json.dumps({"difference": mask.pop("difference"), "report": report})
+        case = {
+            "mask_version": version.number,
+            "anterior_mm3": report["measures"]["anterior"]["volume_mm3"],
+            "posterior_mm3": report["measures"]["posterior"]["volume_mm3"],
+            "warning_count": warning_count(report),
+            **list_words(report),
+            "review": "corrected" if corrected else "new",
+            "reviewer": author if corrected else "",
+            "reviewed_at": version.created_at if corrected else None,
+            "reason": "",
+        }
+
+        def edit(record: Record) -> dict[str, Any]:
+            _check_newest(record, base)
+            return case | {"masks": [*record["masks"], mask]}
+
+        # The file first: nobody sees it before the case's record names it.
+        key = mask_key(case_id, version.number, mask["token"])
+        self._storage.replace(key, nifti.mask_bytes(labels, header), None)
+        try:
+            self._cases.acts.change(
+                case_id, edit, lambda connection: _drop_one(connection, case_id, visitor)
+            )
+        except (ConflictError, NotFoundError):
+            self._forget(key)
+            raise
+        logger.info("{}: mask version {} was saved", case_id, version.number)
+        return version
+
+    def _forget(self, key: str) -> None:
+        """Delete the file of a mask that was not saved; else it is swept away after a day."""
+        try:
+            self._storage.delete(key)
+        except StorageError as error:
+            logger.warning("A mask that was not saved is still there: {}", error.code)
+
+    def _report(
+        self,
+        case_id: str,
+        labels: NDArray[np.uint8],
+        header: Header,
+        new_head: dict[str, Any] | None,
+    ) -> dict[str, Any]:
+        """The parts of a case's report that depend on its mask."""
+        before = self._cases.get(case_id).report
+        ras = to_ras(labels, header)
+        affine, head = ras_affine(header), new_head or before.get("head")
+        extent = extent_of(before["input"])
+        of_mask: Sequence[Finding]
+        if head is None:
+            measures = measure(ras, affine, extent)
+            of_mask = assess(ras, measures)
+        else:
+            head = self._with_model_masks(case_id, head)
+            appraisal = appraise_head(ras, affine, head, extent)
+            measures, of_mask = appraisal.measures, appraisal.findings
+            head |= asdict(appraisal.judgement)
+        of_scan = [w for w in before["warnings"] if w["code"] not in MASK_CODES]
+        found = [f.as_dict() for f in of_mask]
+        report = {"measures": measures.as_dict(), "warnings": of_scan + found, "head": head}
+        return dict(json.loads(json.dumps(report)))
+
+    def _with_model_masks(self, case_id: str, head: dict[str, Any]) -> dict[str, Any]:
+        """A head that tells the model's masks from drawn ones, also one of an older case."""
+        sides = {name: dict(side) for name, side in head["sides"].items()}
+        if not all("model_mask" in side for side in sides.values()):
+            file = self._storage.read(mask_key(case_id, MODEL_MASK))
+            header = nifti.header_of(file)
+            labels = to_ras(nifti.read_mask(file), header)
+            parts = halves(labels, ras_affine(header), head)
+            for name, side in sides.items():
+                side.setdefault("model_mask", fingerprint(parts[name]))
+        return head | {"sides": sides}
+
+    def _header(self, case_id: str) -> Header:
+        return nifti.header_of(self._cases.mask_file(case_id, MODEL_MASK))
+
+    def _timestamp(self) -> str:
+        return self._now().isoformat(timespec="milliseconds")
+
+
+def _check_newest(record: Record, base: int) -> None:
+    newest = record["mask_version"]
+    if record["deleted_at"] is not None:
+        raise unknown_case()
+    if newest == base:
+        return
+    mask = next((m for m in record["masks"] if m["number"] == newest), None)
+    raise _newer(mask["author"], newest, mask["created_at"]) if mask else _gone()
+
+
+def _newer(author: str, newest: int, created_at: str) -> ConflictError:
+    return ConflictError(
+        f"{author} saved version {newest} at {created_at[11:16]} UTC, after you had begun",
+        "Nothing was overwritten, and your drawing is kept as a draft. Compare it with the "
+        "newest version, then save yours after it or discard it.",
+        code="newer_version",
+    )
+
+
+def _gone() -> ConflictError:
+    return ConflictError("This case has no such version any more", "Reload the page.")
+
+
+def to_ras_shape(header: Header) -> tuple[int, int, int]:
+    """Shape of a file's voxels once they are turned to RAS+."""
+    x, y, z = to_ras(np.empty(header.shape, np.bool_), header).shape
+    return x, y, z
+
+
+def _pointed_last(made: dict[str, Any], before: dict[str, Any]) -> str:
+    """The side that a person pointed at, and had not pointed at there before."""
+    pointed = [name for name, side in made.items() if side["pointed"]]
+    anew = [n for n in pointed if n not in before or before[n]["found_mm"] != made[n]["found_mm"]]
+    if not pointed:
+        raise ValueError("a mask of which no side was pointed at")
+    return (anew or pointed)[0]
+
+
+def _unpacked(packed: bytes, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """Labels that a browser sent, never more of them than there are voxels."""
+    count = int(np.prod(shape))
+    unzip = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    try:
+        raw = unzip.decompress(packed, count + 1)
+    except zlib.error as error:
+        raise _bad_labels() from error
+    if len(raw) != count or not unzip.eof:
+        raise _bad_labels()
+    labels = np.frombuffer(raw, np.uint8)
+    if not np.isin(labels, (0, *LABELS.values())).all():
+        raise _bad_labels()
+    return labels.reshape(shape, order="F")
+
+
+def _bad_labels() -> InputError:
+    return InputError(
+        "The drawn labels do not fit this case",
+        "Reload the page and draw again.",
+        code="bad_labels",
+    )
+
+
+def _difference(
+    labels: NDArray[np.uint8], model: NDArray[np.uint8], voxel_mm3: float
+) -> dict[str, dict[str, float | None]]:
+    found: dict[str, dict[str, float | None]] = {}
+    for name, value in LABELS.items():
+        a, b = labels == value, model == value
+        both = int(a.sum()) + int(b.sum())
+        added, removed = int((a & ~b).sum()), int((b & ~a).sum())
+        found[name] = {
+            "dice": 1 - (added + removed) / both if both else None,
+            "added_mm3": added * voxel_mm3,
+            "removed_mm3": removed * voxel_mm3,
+            "volume_mm3": (added - removed) * voxel_mm3,
+        }
+    return found
+
+
+def _draft_key(visitor: str, drawing: str) -> str:
+    """What stands in the column ``visitor``: the browser, and which of its drawings."""
+    return f"{visitor}.{drawing}" if drawing else visitor
+
+
+def _is_of(visitor: str) -> ColumnElement[bool]:
+    """Drafts of a browser; of one drawing, where the key holds its name."""
+    column = DRAFTS.c.visitor
+    return (column == visitor) | column.startswith(f"{visitor}.", autoescape=True)
+
+
+def _drop(connection: Connection, case_id: str, visitor: str) -> None:
+    connection.execute(DRAFTS.delete().where(DRAFTS.c.case_id == case_id, _is_of(visitor)))
+
+
+def _drop_one(connection: Connection, case_id: str, key: str) -> None:
+    """Of this drawing alone: an older page's, which has no name, is not all of its browser's."""
+    connection.execute(DRAFTS.delete().where(DRAFTS.c.case_id == case_id, DRAFTS.c.visitor == key))

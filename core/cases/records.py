@@ -1,0 +1,253 @@
+"""A case's record in the storage: the one truth about it. Its row in the database is the index.
+
+``cases/ID/record.json`` holds all columns of the row, the features, the masks that people drew,
+and a ``revision`` that each act raises by one. An act is done once its record is written, which
+replaces the one that it read or fails; the row follows, and takes the higher revision wherever
+the two differ. A mask lies beside it before the record names it. So whatever a killed process
+leaves is either a whole act or files that no record knows.
+"""
+
+import json
+import re
+from collections.abc import Collection
+from typing import Any, Literal, get_args
+
+from sqlalchemy import Connection, Row, select
+
+from core.cases.case import MODEL_MASK, REVIEW_STATES
+from core.errors import NotFoundError, StorageError
+from core.measures.measure import why_too_small
+from core.predictor.heads import Confidence
+from core.state.database import CASES, FEATURES, MASK_VERSIONS
+from core.state.fields import check_columns, check_shape, check_times, object_of
+from core.state.storage import Storage
+
+Record = dict[str, Any]
+FOLDER = "cases"
+IMAGE, MASK, RECORD = "image.nii.gz", "mask.nii.gz", "record.json"
+DRAWN = "masks"
+# A record that says so is being removed for good; its files may be gone already.
+REMOVED = "removed_at"
+# Code of the error about a record that cannot be read.
+DAMAGED = "storage_damaged"
+# Of a report, in a record and beside a mask, what pages, lists and exports read. Programs wrote
+# more and more of it: what all did must be there, and nothing may be of another kind.
+_VECTOR = [float, float, float]
+_PART = {
+    "volume_mm3": float, "volume_ml?": float, "voxels?": int, "length_mm?": (float,),
+    "bounding_box_mm?": (_VECTOR,),
+}  # fmt: skip
+_PARTS = {"anterior": _PART, "posterior": _PART, "total?": _PART}
+_REPORT = {
+    "measures": {
+        **_PARTS,
+        "side?": str,
+        "voxel_mm3?": float,
+        "anterior_share_percent?": (float,),
+        "asymmetry_percent?": (float,),
+        "share_of_brain_percent?": (float,),
+        "sides?": {"*": _PARTS},
+        "too_small?": {"*": {"*": str}},
+    },
+    "warnings": [{"level": str, "code": str, "message": str}],
+    "model": {"version": str, "sha256?": str, "name?": str},
+    "input?": {"spacing_mm?": _VECTOR, "orientation?": str, "sha256?": str},
+    "head?": (
+        {
+            "confidence": frozenset(get_args(Confidence)) - {""},
+            "reasons?": [str],
+            "brain_ml?": float,
+            "sides?": {"*": {"centre_mm?": _VECTOR}},
+        },
+    ),
+    "timings_s?": {"*": float},
+    "mask?": {"version": int, "author": str},
+}
+# Of a drawn mask, in place of the same in the case's report.
+_REPORT_OF_MASK = {f"{name.removesuffix('?')}?": shape for name, shape in _REPORT.items()}
+_TOKEN = re.compile("[0-9a-z]{0,16}")
+_CASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_MASK_COLUMNS = tuple(column.name for column in MASK_VERSIONS.columns)
+
+
+def folder_of(case_id: str) -> str:
+    """Where a case's files lie.
+
+    Raises
+    ------
+    NotFoundError
+        No case can be called so.
+    """
+    if not _CASE_ID.fullmatch(case_id):
+        raise unknown_case()
+    return f"{FOLDER}/{case_id}"
+
+
+def record_key(case_id: str) -> str:
+    """Where a case's record lies."""
+    return f"{folder_of(case_id)}/{RECORD}"
+
+
+def mask_key(case_id: str, version: int, token: str = "") -> str:
+    """Where a mask lies.
+
+    Parameters
+    ----------
+    token
+        Tells apart the masks of two who save the same version at the same time; one of them
+        comes into the record. Empty for the model's mask and for those of older programs.
+    """
+    folder = folder_of(case_id)
+    if version == MODEL_MASK:
+        return f"{folder}/{MASK}"
+    return f"{folder}/{DRAWN}/{version}{'-' if token else ''}{token}.nii.gz"
+
+
+def mask_keys(record: Record) -> set[str]:
+    """Where the masks lie that a record names."""
+    drawn = {mask_key(record["id"], m["number"], m["token"]) for m in record["masks"]}
+    return drawn | {mask_key(record["id"], MODEL_MASK)}
+
+
+def is_whole(case_id: str, keys: Collection[str]) -> bool:
+    """Whether a case has its scan, the model's mask and its record."""
+    return all(f"{folder_of(case_id)}/{name}" in keys for name in (IMAGE, MASK, RECORD))
+
+
+def record_of(
+    storage: Storage, case_id: str, content: bytes, keys: Collection[str] | None = None
+) -> Record:
+    """A record from its file, also from one that an older program wrote.
+
+    Parameters
+    ----------
+    storage
+    case_id
+        Whose folder it lies in.
+    content
+    keys
+        Of the case's files, if they are known.
+
+    Raises
+    ------
+    StorageError
+        It is damaged, another case's (a folder that somebody copied), or of a program that is
+        newer than this one can read.
+    """
+    try:
+        record = object_of(content)
+        if record["id"] != case_id:
+            raise ValueError("the record of another case")
+        folder = folder_of(case_id)
+        if "masks" not in record:  # until revisions came, each drawn mask had a record of its own
+            there = storage.keys(f"{folder}/{DRAWN}") if keys is None else keys
+            records = [
+                object_of(storage.read(key))
+                for key in there
+                if key.startswith(f"{folder}/{DRAWN}/") and key.endswith(".json")
+            ]
+            records.sort(key=lambda drawn: int(drawn["version"]["number"]))
+            for drawn in records:  # a kill may have left the record behind its masks
+                if drawn["version"]["number"] > record.get("mask_version", MODEL_MASK):
+                    record |= drawn["case"]
+            record["masks"] = [drawn["version"] for drawn in records]
+        record["masks"] = [{"token": ""} | mask for mask in record["masks"]]
+        record.setdefault("mask_version", MODEL_MASK)
+        record.setdefault("deleted_at", None)
+        record.setdefault("revision", 0)
+        if _needed() - set(record):
+            raise KeyError("a column of a case")
+        _check(record)
+        measures = json.loads(record["report"])["measures"]
+        record.setdefault("too_small", why_too_small(measures))
+        if any(mask["case_id"] != case_id for mask in record["masks"]):
+            raise ValueError("a mask of another case")
+    except (ValueError, KeyError, TypeError, AttributeError, NotFoundError) as error:
+        raise damaged_record() from error
+    return record
+
+
+def _check(record: Record) -> None:
+    """Refuse a record of which a page could not show something; a ``ValueError``."""
+    check_columns(record, CASES.columns)
+    check_times(record["created_at"], record["deleted_at"], record.get("reviewed_at"))
+    check_shape(record.get("review", "new"), frozenset(REVIEW_STATES))
+    check_shape(object_of(record["report"]), _REPORT)
+    check_shape(record.get("features"), ({"*": float},))
+    for mask in record["masks"]:
+        if set(_MASK_COLUMNS) - set(mask):
+            raise KeyError("a column of a mask")
+        check_columns(mask, MASK_VERSIONS.columns)
+        check_times(mask["created_at"])
+        check_shape(object_of(mask["content"]), {"report": _REPORT_OF_MASK, "difference": dict})
+        if not _TOKEN.fullmatch(mask["token"]):
+            raise ValueError("a name that no file can have")
+    numbers = [mask["number"] for mask in record["masks"]]
+    if MODEL_MASK in numbers or len(set(numbers)) < len(numbers):
+        raise ValueError("two masks of one number")
+
+
+def file_of(record: Record) -> bytes:
+    """The content of ``record.json``."""
+    return json.dumps(record).encode()
+
+
+def record_of_row(connection: Connection, case_id: str) -> Record | None:
+    """The record as the database has it; None if it does not know the case."""
+    query = select(CASES, FEATURES.c.content).outerjoin(FEATURES).where(CASES.c.id == case_id)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        return None
+    masks = connection.execute(
+        select(MASK_VERSIONS)
+        .where(MASK_VERSIONS.c.case_id == case_id)
+        .order_by(MASK_VERSIONS.c.number)
+    ).all()
+    features = None if row.content is None else json.loads(row.content)
+    return _columns(row) | {"features": features, "masks": [dict(mask._mapping) for mask in masks]}
+
+
+def take_in(connection: Connection, record: Record) -> Literal["new", "newer", ""]:
+    """Bring a case's row up to its record, if that is new to the database or newer."""
+    case_id = record["id"]
+    known = connection.scalar(select(CASES.c.revision).where(CASES.c.id == case_id))
+    row = {column.name: record[column.name] for column in CASES.columns if column.name in record}
+    if known is None:
+        connection.execute(CASES.insert().values(**row))
+        if record.get("features") is not None:
+            content = json.dumps(record["features"])
+            connection.execute(FEATURES.insert().values(case_id=case_id, content=content))
+    elif record["revision"] > known:
+        connection.execute(CASES.update().where(CASES.c.id == case_id).values(**row))
+    else:
+        return ""
+    if record["masks"]:
+        query = select(MASK_VERSIONS.c.number).where(MASK_VERSIONS.c.case_id == case_id)
+        there = set(connection.scalars(query))
+        for mask in record["masks"]:
+            if mask["number"] not in there:
+                values = {name: mask[name] for name in _MASK_COLUMNS}
+                connection.execute(MASK_VERSIONS.insert().values(**values))
+    return "new" if known is None else "newer"
+
+
+def damaged_record() -> StorageError:
+    """A record cannot be read, or does not fit the database."""
+    return StorageError(
+        "The record of a case in the storage is damaged",
+        "Restore it from a backup, or delete the case's folder.",
+        code=DAMAGED,
+    )
+
+
+def unknown_case() -> NotFoundError:
+    """Nobody knows this case, or it was deleted."""
+    return NotFoundError("There is no such case", "It may have been deleted: see the Cases page.")
+
+
+def _columns(row: Row[Any]) -> Record:
+    return {column.name: row._mapping[column.name] for column in CASES.columns}
+
+
+def _needed() -> set[str]:
+    return {c.name for c in CASES.columns if not c.nullable and c.server_default is None}

@@ -1,0 +1,130 @@
+"""A head's mask with values of their own for left and right, and files that name them."""
+
+from typing import Any
+
+import numpy as np
+from nibabel.affines import apply_affine
+from numpy.typing import NDArray
+
+from core.anatomy import LABEL_RGB, LABELS, SIDES
+from core.errors import ConflictError, InputError
+from core.image import nifti
+from core.image.header import Header
+from core.image.volume import blank_labels, box_around, cut_affine, from_ras
+from core.predictor.heads import centres_of, sides_of
+
+# The patient's sides.
+VALUES = {
+    (side, name): 1 + n * len(LABELS) + m
+    for n, side in enumerate(SIDES)
+    for m, name in enumerate(LABELS)
+}
+_DARKER = 0.6  # the right side's colours
+
+
+def sides_file(
+    labels: NDArray[np.uint8], affine: NDArray[np.float64], header: Header, head: dict[str, Any]
+) -> bytes:
+    """The mask as ``.nii.gz``: 1 and 2 left anterior and posterior, 3 and 4 right.
+
+    Parameters
+    ----------
+    labels : ndarray, shape (X, Y, Z)
+        RAS+, with ``affine``.
+    head
+        `core.predictor.heads.Head.as_dict`.
+    """
+    centres = centres_of(head)
+    values = blank_labels(header)
+    box = box_around(labels)
+    if box is not None:
+        part = labels[box]
+        where = sides_of(part.shape, cut_affine(affine, box), centres)
+        values[box] = np.where(part > 0, part + len(LABELS) * (where - 1), 0)
+    return nifti.sides_bytes(from_ras(values, header), header)
+
+
+def centres_mm(sides: dict[str, Any]) -> dict[str, Any]:
+    """By side, where it lies; of the ``sides`` of `core.predictor.heads.Head.as_dict`."""
+    return {name: side["centre_mm"] for name, side in sides.items()}
+
+
+def with_one_side(
+    before: NDArray[np.uint8],
+    made: NDArray[np.uint8],
+    affine: NDArray[np.float64],
+    side: str,
+    centres_before: dict[str, Any],
+    centres_made: dict[str, Any],
+) -> NDArray[np.uint8]:
+    """A head's mask in which one side is segmented anew and the other stays, voxel for voxel.
+
+    Where both sides were known, the other side is what lay nearer to it before, drawn or not.
+    Where it was not, the place that was pointed at says where the one side begins.
+
+    Parameters
+    ----------
+    before, made : ndarray, shape (X, Y, Z)
+        RAS+, with ``affine``: the newest mask, and the one that holds the new side.
+    side
+        ``left`` or ``right``, the patient's: the one that is made anew.
+    centres_before, centres_made : dict
+        By side, the hippocampi's centres in mm, RAS+, of each mask.
+
+    Raises
+    ------
+    ConflictError
+        The place of the new side lies among what belongs to the other.
+    InputError
+        Nothing was segmented there.
+    """
+    other = next(name for name in SIDES if name != side)
+    number = 1 + SIDES.index(side)
+
+    def is_side(centres_mm: dict[str, Any]) -> NDArray[np.bool_]:
+        return np.asarray(sides_of(before.shape, affine, centres_mm) == number)
+
+    # The other side stays where it was; a new search may have placed it elsewhere.
+    stays = {other: centres_before[other]} if other in centres_before else {}
+    is_open = is_new = is_side(stays | {side: centres_made[side]})
+    if len(centres_before) == len(SIDES):
+        is_open = is_side(centres_before)
+        voxel = apply_affine(np.linalg.inv(affine), centres_made[side])
+        place = np.clip(np.rint(voxel).astype(int), 0, np.array(before.shape) - 1)
+        if not is_open[tuple(place)]:
+            raise ConflictError(
+                f"This place lies on the patient's {other} side, whose mask would be cut",
+                f"Is it the {other} hippocampus? Then segment {other} here. If the sides were "
+                f"found in wrong places, point at the {other} one first.",
+                code="other_side",
+            )
+    new = np.where(is_open & is_new & is_side(centres_made), made, 0)
+    if not new.any():
+        raise InputError(
+            f"No {side} hippocampus was found at this place",
+            "Nothing was changed. Point at its middle, or draw it.", code="nothing_found",
+        )  # fmt: skip
+    return np.where(is_open, new, before).astype(np.uint8)
+
+
+def lookup_table() -> bytes:
+    """Names and colours as FreeView and 3D Slicer read them (``.txt``)."""
+    rows = [f"{value} {_name(*key)} {' '.join(map(str, _rgb(*key)))} 0"
+            for key, value in VALUES.items()]  # fmt: skip
+    return ("0 Unknown 0 0 0 0\n" + "\n".join(rows) + "\n").encode()
+
+
+def itksnap_labels() -> bytes:
+    """The same as ITK-SNAP reads them (``.label``)."""
+    rows = [f'{value} {" ".join(map(str, _rgb(*key)))} 1 1 1 "{_name(*key)}"'
+            for key, value in VALUES.items()]  # fmt: skip
+    return ('0 0 0 0 0 0 0 "Clear Label"\n' + "\n".join(rows) + "\n").encode()
+
+
+def _name(side: str, name: str) -> str:
+    return f"{side.capitalize()}-Hippocampus-{name.capitalize()}"
+
+
+def _rgb(side: str, name: str) -> tuple[int, ...]:
+    shade = 1.0 if side == SIDES[0] else _DARKER
+    return tuple(round(c * shade) for c in LABEL_RGB[name])

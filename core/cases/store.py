@@ -1,0 +1,338 @@
+"""Cases: what was segmented stays, until it is deleted, and a while longer."""
+
+import gzip
+import json
+import secrets
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Engine, Row, and_, func, select
+
+from core import limits
+from core.cases.acts import Acts
+from core.cases.caretaker import Caretaker
+from core.cases.case import (
+    MODEL_MASK,
+    REVIEW_STATES,
+    Case,
+    CaseImages,
+    CaseRow,
+    Review,
+    clean_text,
+    doubts_of,
+    list_words,
+    warning_count,
+)
+from core.cases.records import IMAGE, MASK, Record, folder_of, mask_key, unknown_case
+from core.cases.side_labels import sides_file
+from core.errors import ChangedError, ConflictError, InputError, NotFoundError, StorageError
+from core.image import nifti
+from core.image.header import LARGEST_HEADER_BYTES, parse_header, stem_of
+from core.image.volume import ras_affine, to_ras
+from core.image.voxels import with_background
+from core.measures.features import Values
+from core.pipeline import Analysis
+from core.state.database import CASES, FEATURES, MASK_VERSIONS, reading
+from core.state.storage import Storage, missing_file
+
+# No I, L, O, U: a case id is read aloud and typed by hand.
+_ID_LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_ID_LENGTH = 6
+
+
+class Cases:
+    """The cases of one installation: rows in the database, files in the storage."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        storage: Storage,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._engine = engine
+        self._storage = storage
+        self._now = now
+        self.acts = Acts(engine, storage)
+        self.caretaker = Caretaker(self.acts, now)
+
+    def add(self, analysis: Analysis, name: str) -> Case:
+        """Keep an analysis, under an id that no other case has.
+
+        Raises
+        ------
+        StorageError
+            It could not be kept. Nothing of it is left, and no other case was touched.
+        """
+        created_at = self._timestamp()
+        image = analysis.scan_file()
+        for _ in range(limits.MAX_ID_TRIES):
+            case_id = "HV-" + "".join(secrets.choice(_ID_LETTERS) for _ in range(_ID_LENGTH))
+            known = {"case_id": case_id, "created_at": created_at}
+            report = json.loads(json.dumps(known | analysis.as_dict()))
+            record = _record(_clean_name(name) or case_id, report) | {"features": analysis.features}
+            with reading(self._engine) as connection:
+                if connection.scalar(select(CASES.c.id).where(CASES.c.id == case_id)):
+                    continue
+            try:
+                self.acts.create(record, {IMAGE: image, MASK: analysis.mask_file})
+            except ChangedError:  # another database on this bucket has it
+                continue
+            return Case(case_id, record["name"], created_at, report)
+        raise StorageError("No free case id was found", "Try again.", code="no_case_id")
+
+    def adopt(self) -> int:
+        """Make database and storage agree: see `core.cases.caretaker.Caretaker.take_in`."""
+        return self.caretaker.take_in()
+
+    def sweep(self) -> int:
+        """Remove for good what was deleted long ago, and files that no record knows.
+
+        Returns
+        -------
+        int
+            How many cases and stray folders were removed.
+        """
+        return self.caretaker.purge() + self.caretaker.sweep()
+
+    def features(self) -> list[tuple[CaseRow, Values]]:
+        """The drift features of every case on the list, the newest first."""
+        columns = [CASES.c[field] for field in CaseRow.__dataclass_fields__]
+        query = (
+            select(*columns, FEATURES.c.content)
+            .join(FEATURES)
+            .where(_is_there())
+            .order_by(CASES.c.created_at.desc(), CASES.c.id)
+        )
+        with reading(self._engine) as connection:
+            rows = connection.execute(query).all()
+        return [(CaseRow(*row[:-1]), json.loads(row[-1])) for row in rows]
+
+    def find(self, search: str = "", *, deleted: bool = False) -> list[CaseRow]:
+        """Cases whose id or name holds the words searched for, the newest first."""
+        columns = [CASES.c[field] for field in CaseRow.__dataclass_fields__]
+        query = select(*columns).order_by(CASES.c.created_at.desc(), CASES.c.id)
+        query = query.where(CASES.c.deleted_at.is_not(None) if deleted else _is_there())
+        for word in search.split():
+            query = query.where(
+                CASES.c.id.icontains(word, autoescape=True)
+                | CASES.c.name.icontains(word, autoescape=True)
+            )
+        with reading(self._engine) as connection:
+            return [CaseRow(*row) for row in connection.execute(query)]
+
+    def count(self) -> int:
+        """How many cases are on the list."""
+        with reading(self._engine) as connection:
+            query = select(func.count()).select_from(CASES).where(_is_there())
+            return int(connection.scalar(query) or 0)
+
+    def get(self, case_id: str, version: int | None = None) -> Case:
+        """One case, with the report on the mask that holds now, or on one by its number.
+
+        Raises
+        ------
+        NotFoundError
+            It does not exist, or is deleted.
+        """
+        number = CASES.c.mask_version if version is None else version
+        drawn = and_(MASK_VERSIONS.c.case_id == CASES.c.id, MASK_VERSIONS.c.number == number)
+        query = select(CASES, MASK_VERSIONS.c.author, MASK_VERSIONS.c.content)
+        query = query.outerjoin(MASK_VERSIONS, drawn).where(CASES.c.id == case_id, _is_there())
+        with reading(self._engine) as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None and not self.caretaker.progress.finished:
+            self.acts.fetch(case_id)  # its turn has not come yet
+            with reading(self._engine) as connection:
+                row = connection.execute(query).one_or_none()
+        if row is None:
+            raise unknown_case()
+        return _case(row)
+
+    def mask_file(self, case_id: str, version: int | None = None) -> bytes:
+        """A mask as it was written, ``.nii.gz``; the one that holds now, or one by its number."""
+        case = self.get(case_id)
+        number = case.mask_version if version is None else version
+        token = ""
+        if number != MODEL_MASK:
+            query = select(MASK_VERSIONS.c.token).where(
+                MASK_VERSIONS.c.case_id == case_id, MASK_VERSIONS.c.number == number
+            )
+            with reading(self._engine) as connection:
+                found = connection.scalar(query)
+            if found is None:
+                raise missing_file()
+            token = found
+        return self._storage.read(mask_key(case.id, number, token))
+
+    def images(self, case_id: str, version: int | None = None) -> CaseImages:
+        """Scan and labels of a case, for pictures and surfaces."""
+        mask = self.mask_file(case_id, version)
+        raw = gzip.decompress(self._storage.read(f"{folder_of(case_id)}/{IMAGE}"))
+        header = parse_header(raw[:LARGEST_HEADER_BYTES])
+        stored = nifti.stored_of(raw, header)
+        labels = to_ras(nifti.read_mask(mask), header)
+        turned = stored.with_stored(to_ras(stored.stored, header))
+        return CaseImages(with_background(turned), labels, ras_affine(header))
+
+    def sides_file(self, case_id: str) -> bytes:
+        """Of a head, the newest mask with values of its own for left and right.
+
+        Raises
+        ------
+        NotFoundError
+            It is a crop.
+        """
+        case = self.get(case_id)
+        head = case.report.get("head")
+        if not head:
+            raise NotFoundError("The side of a crop is not known")
+        mask = self.mask_file(case_id, case.mask_version)
+        header = nifti.header_of(mask)
+        labels = to_ras(nifti.read_mask(mask), header)
+        return sides_file(labels, ras_affine(header), header, head)
+
+    def image_file(self, case_id: str) -> bytes:
+        """The scan as ``.nii.gz``, on the file's own grid, without free text."""
+        return self._storage.read(f"{folder_of(self.get(case_id).id)}/{IMAGE}")
+
+    def head_count(self) -> int:
+        """How many cases on the list are whole heads."""
+        is_head = CASES.c.report.contains('"head": {', autoescape=True)
+        query = select(func.count()).select_from(CASES).where(_is_there(), is_head)
+        with reading(self._engine) as connection:
+            return int(connection.scalar(query) or 0)
+
+    def review(
+        self, case_id: str, state: str, reviewer: str, reason: str = "", seen: int | None = None,
+        *, despite_doubts: bool = False,
+    ) -> None:  # fmt: skip
+        """Note what a person says of a case's mask.
+
+        Parameters
+        ----------
+        seen
+            The version of the mask that was looked at; left out, whichever holds.
+        despite_doubts
+            Accepts masks that are unreliable; the reason of the review says which doubts.
+
+        Raises
+        ------
+        ConflictError
+            Another version was saved meanwhile: nobody has looked at it. Or the masks are
+            unreliable, and the person who accepts them was not asked.
+        InputError
+            A rejection without its reason.
+        NotFoundError
+        """
+        if state not in REVIEW_STATES:
+            raise ValueError(f"review {state!r}, expected one of {REVIEW_STATES}")
+        reviewer, reason = clean_text(reviewer), clean_text(reason, limits.MAX_COMMENT_CHARS)
+        if state == "rejected" and not reason:
+            raise InputError("The reason is empty", "Say what is wrong.", code="no_reason")
+        at = None if state == "new" else self._timestamp()
+
+        def also(record: Record) -> dict[str, Any]:
+            doubts = _doubts(record) if state == "accepted" else []
+            if doubts and not despite_doubts:
+                raise ConflictError(
+                    f"{case_id} was not accepted: {'; '.join(doubts)}",
+                    "Look at the masks, and accept them all the same if they are right.",
+                    code="unreliable",
+                )
+            words = f"Accepted all the same: {'; '.join(doubts)}." if doubts else ""
+            return {"reason": reason or clean_text(words, limits.MAX_COMMENT_CHARS)}
+
+        self._change(case_id, also, seen=seen, review=state, reviewer=reviewer, reviewed_at=at)
+
+    def rename(self, case_id: str, name: str) -> None:
+        """Give a case another name.
+
+        Raises
+        ------
+        InputError
+            The name is empty.
+        NotFoundError
+        """
+        name = _clean_name(name)
+        if not name:
+            raise InputError("The name is empty", "Type a name.", code="bad_name")
+        self._change(case_id, name=name)
+
+    def delete(self, case_id: str) -> None:
+        """Take a case off the list; it can be restored for `limits.TRASH_DAYS` days."""
+        self._change(case_id, deleted_at=self._timestamp())
+
+    def restore(self, case_id: str) -> None:
+        """Undo `delete`."""
+        self._change(case_id, deleted=True, deleted_at=None)
+
+    def _change(
+        self, case_id: str, also: Callable[[Record], dict[str, Any]] = lambda record: {},
+        *, deleted: bool = False, seen: int | None = None, **values: Any,
+    ) -> None:  # fmt: skip
+        def edit(record: Record) -> dict[str, Any]:
+            if (record["deleted_at"] is not None) != deleted:
+                raise unknown_case()
+            if seen is not None and record["mask_version"] != seen:
+                raise ConflictError(
+                    f"{case_id} was not reviewed: mask version {record['mask_version']} was saved "
+                    "meanwhile",
+                    "Look at it first.",
+                    code="newer_version",
+                )
+            return values | also(record)
+
+        self.acts.change(case_id, edit)
+
+    def _timestamp(self, offset: timedelta = timedelta(0)) -> str:
+        return (self._now() + offset).isoformat(timespec="milliseconds")
+
+
+def _is_there() -> Any:
+    return CASES.c.deleted_at.is_(None)
+
+
+def _record(name: str, report: dict[str, Any]) -> Record:
+    measures = report["measures"]
+    return {
+        "id": report["case_id"],
+        "name": name,
+        "created_at": report["created_at"],
+        "deleted_at": None,
+        "model_version": report["model"]["version"],
+        "anterior_mm3": measures["anterior"]["volume_mm3"],
+        "posterior_mm3": measures["posterior"]["volume_mm3"],
+        "warning_count": warning_count(report),
+        **list_words(report),
+        "report": json.dumps(report),
+        "mask_version": MODEL_MASK,
+        "review": "new",
+        "reviewer": "",
+        "reviewed_at": None,
+        "reason": "",
+        "masks": [],
+        "revision": 1,
+    }
+
+
+def _case(row: Row[Any]) -> Case:
+    report = json.loads(row.report)
+    if row.content is not None:
+        report |= json.loads(row.content)["report"]
+    review = Review(row.review, row.reviewer, row.reviewed_at, row.reason)
+    return Case(row.id, row.name, row.created_at, report, row.mask_version, review)
+
+
+def _doubts(record: Record) -> list[str]:
+    """`doubts_of` the mask that holds now."""
+    report = json.loads(record["report"])
+    drawn = (m for m in record["masks"] if m["number"] == record["mask_version"])
+    for mask in drawn:
+        report |= json.loads(mask["content"])["report"]
+    return doubts_of(report)
+
+
+def _clean_name(name: str) -> str:
+    """Without control characters, without a NIfTI suffix, not too long."""
+    return clean_text(stem_of(name))

@@ -1,0 +1,1 @@
+"""Whether the scans that come in still look like those that the model knows."""

@@ -1,0 +1,1 @@
+"""What leaves: tables, pictures, surfaces, pages of a report."""

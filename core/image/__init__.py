@@ -1,0 +1,1 @@
+"""Bytes from outside become a Volume, and a mask goes back to the file's grid."""

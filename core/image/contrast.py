@@ -1,0 +1,222 @@
+"""Whether a scan has the contrast of a T1-weighted image: white matter brighter than grey.
+
+The networks know no other. What they draw in an inverted, T2-weighted or FLAIR image may pass for
+a small hippocampus. White and grey matter are where the ICBM 152 template has them (Fonov et al.,
+2009); intensities are compared by rank, so that gain, offset and gamma change nothing.
+"""
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from nibabel.affines import apply_affine
+from numpy.typing import NDArray
+from scipy import fft, ndimage
+
+from core import limits
+from core.anatomy import LEFT_MM
+from core.findings import Finding
+from core.image.example import template_file
+from core.image.volume import box_around
+from core.image.voxels import Voxels
+
+# The finding about the scan: it holds for every mask of it.
+CONTRAST_CODE = "contrast_not_t1"
+CONTRAST_WORDS = (
+    "white matter is not brighter than grey matter, as it is in a T1-weighted scan: the contrast "
+    "is inverted, T2-weighted or FLAIR"
+)
+# A place of the template shows the tissue that has this share there.
+_TISSUE_SHARE = 0.6
+# A head is looked at in places of the template this far apart (voxels of 1 mm).
+_HEAD_STEP = 4
+# Places of each tissue that must lie within the image.
+_LEAST_PLACES = 100
+# A crop is compared in voxels of this edge with the part of the template that all crops of Task04
+# show, whose middle lies so far from the hippocampus' (right, anterior, superior).
+_CROP_STEP_MM = 2.0
+_CROP_MM = np.array((28.0, 38.0, 22.0))
+_MIDDLE_OFF_MM = np.array((2.4, -1.3, 2.3))
+_LEAST_VARIANCE = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class _Template:
+    """Part of the template about the left hippocampus: ranks, and where it is which tissue."""
+
+    ranks: NDArray[np.float64]
+    white: NDArray[np.bool_]
+    grey: NDArray[np.bool_]
+
+
+def head_contrast(
+    voxels: Voxels, affine: NDArray[np.float64], frame: NDArray[np.float64] | None
+) -> float | None:
+    """How much brighter a head's white matter is than its grey matter.
+
+    Parameters
+    ----------
+    voxels : Voxels, shape (X, Y, Z)
+    affine : ndarray, shape (4, 4)
+        Indices of ``voxels`` to mm, RAS+.
+    frame : ndarray, shape (4, 4), or None
+        From the template's mm to the head's; see `core.predictor.localiser.Location`.
+
+    Returns
+    -------
+    float or None
+        Difference of the median ranks of both, -1 to 1. None where too little brain is seen.
+    """
+    if frame is None:
+        return None
+    to_voxels = np.linalg.inv(affine) @ frame
+    values = []
+    for places_mm in _head_places():
+        at = np.rint(apply_affine(to_voxels, places_mm)).astype(np.intp)
+        inside = ((at >= 0) & (at < np.array(voxels.shape))).all(axis=1)
+        values.append(voxels.at(at[inside]))
+    if min(len(tissue) for tissue in values) < _LEAST_PLACES:
+        return None
+    return _difference(*values)
+
+
+def crop_contrast(
+    data: NDArray[np.floating], spacing_mm: tuple[float, float, float]
+) -> float | None:
+    """How much brighter the white matter about a hippocampus is than the grey matter.
+
+    It is looked at where the crop fits the template best, of either side and either way round.
+
+    Parameters
+    ----------
+    data : ndarray, shape (X, Y, Z)
+        RAS+.
+
+    Returns
+    -------
+    float or None
+        As `head_contrast`.
+    """
+    box = box_around(data > data.min(), margin=0)
+    zoom = [mm / _CROP_STEP_MM for mm in spacing_mm]
+    image = _ranks(ndimage.zoom(data if box is None else data[box], zoom, order=1))
+    found = []
+    for mirror in (1, -1):
+        part = [array[::mirror] for array in vars(_crop_template()).values()]
+        ranks, white, grey = (_middle_of(array, image.shape) for array in part)
+        fits = np.abs(_correlations(image, ranks))
+        corner = np.unravel_index(int(fits.argmax()), fits.shape)
+        here = image[tuple(slice(a, a + n) for a, n in zip(corner, ranks.shape, strict=True))]
+        found.append((float(fits.max()), here[white], here[grey]))
+    _, white_values, grey_values = max(found, key=lambda one: one[0])
+    if min(white_values.size, grey_values.size) < _LEAST_PLACES:
+        return None
+    return _difference(white_values, grey_values)
+
+
+def prepare() -> None:
+    """Read the template now, so that the first scan does not wait for it."""
+    _crop_template()
+    _head_places()
+
+
+def is_t1(contrast: float | None, least: float) -> bool:
+    """Whether nothing speaks against a T1-weighted scan."""
+    return contrast is None or contrast >= least
+
+
+def contrast_finding() -> Finding:
+    """The finding about a scan that is not T1-weighted; it holds for every mask of it."""
+    words = CONTRAST_WORDS[0].upper() + CONTRAST_WORDS[1:]
+    return Finding(
+        "warning", CONTRAST_CODE,
+        f"{words}. The model knows T1-weighted scans alone: send that series.",
+    )  # fmt: skip
+
+
+def crop_findings(
+    data: NDArray[np.floating], spacing_mm: tuple[float, float, float]
+) -> list[Finding]:
+    """What a crop's contrast gives cause to say, of the model's mask and of the scan."""
+    if is_t1(crop_contrast(data, spacing_mm), limits.LEAST_CROP_CONTRAST):
+        return []
+    message = f"The mask is unreliable: {CONTRAST_WORDS}."
+    return [Finding("warning", "unreliable", message), contrast_finding()]
+
+
+def _difference(white: NDArray[np.float64], grey: NDArray[np.float64]) -> float:
+    ranks = _ranks(np.concatenate([white, grey]))
+    return float(np.median(ranks[: len(white)]) - np.median(ranks[len(white) :]))
+
+
+def _ranks(values: NDArray[np.floating]) -> NDArray[np.float64]:
+    """The values' ranks, from 0 to 1; equal values share theirs."""
+    # As `scipy.stats.rankdata`, whose import would cost each start 0.4 s and 40 MiB.
+    _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks = np.cumsum(counts) - (counts - 1) / 2
+    return np.asarray(ranks[which].reshape(values.shape) / values.size)
+
+
+def _middle_of(array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """As much of an array, about its middle, as fits into a shape."""
+    cut = []
+    for whole, most in zip(array.shape, shape, strict=True):
+        size = min(whole, most)
+        cut.append(slice((whole - size) // 2, (whole - size) // 2 + size))
+    return array[tuple(cut)]
+
+
+def _correlations(image: NDArray[np.float64], part: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Pearson's correlation of a part with an image, at each place where it fits in; both 3-D."""
+    part = (part - part.mean()) / np.sqrt(max(float(part.var()), _LEAST_VARIANCE))
+    means = _window_sums(image, part.shape) / part.size
+    variance = _window_sums(image**2, part.shape) / part.size - means**2
+    product = fft.rfftn(image) * np.conj(fft.rfftn(part, image.shape))
+    sums = fft.irfftn(product, image.shape)[tuple(slice(0, n) for n in means.shape)]
+    return np.asarray(sums / part.size / np.sqrt(np.maximum(variance, _LEAST_VARIANCE)))
+
+
+def _window_sums(image: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """The sum over each window of a shape, by running sums along each axis."""
+    for axis, size in enumerate(shape):
+        running = np.insert(np.cumsum(image, axis=axis), 0, 0, axis=axis)
+        ahead = np.take(running, np.arange(size, running.shape[axis]), axis)
+        image = ahead - np.take(running, np.arange(running.shape[axis] - size), axis)
+    return image
+
+
+def _template(kind: str) -> Any:
+    """An image of the template that is read as it is asked for; see `core.image.example`."""
+    return nib.load(template_file(kind))
+
+
+@functools.cache
+def _crop_template() -> _Template:
+    size = np.round(_CROP_MM / _CROP_STEP_MM).astype(int)
+    first_mm = LEFT_MM + _MIDDLE_OFF_MM - (size - 1) / 2 * _CROP_STEP_MM
+    to_voxels = np.linalg.inv(_template("t1").affine)
+    first = np.round(apply_affine(to_voxels, first_mm)).astype(int)
+    every = tuple(
+        slice(start, start + n * int(_CROP_STEP_MM), int(_CROP_STEP_MM))
+        for start, n in zip(first, size, strict=True)
+    )
+    t1, white, grey = (np.asarray(_template(kind).dataobj[every]) for kind in ("t1", "wm", "gm"))
+    return _Template(_ranks(t1), _is_tissue(white), _is_tissue(grey))
+
+
+@functools.cache
+def _head_places() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Places of white and of grey matter in the template, mm, shape (N, 3) each."""
+    places = []
+    for kind in ("wm", "gm"):
+        template = _template(kind)
+        share = np.asarray(template.dataobj[::_HEAD_STEP, ::_HEAD_STEP, ::_HEAD_STEP])
+        at = np.argwhere(_is_tissue(share)) * _HEAD_STEP
+        places.append(np.asarray(apply_affine(template.affine, at), np.float64))
+    return places[0], places[1]
+
+
+def _is_tissue(share: NDArray[Any]) -> NDArray[np.bool_]:
+    return np.asarray(share > _TISSUE_SHARE * share.max())

@@ -1,0 +1,97 @@
+"""Places in a mask that are worth a look: the viewer jumps from one to the next."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from core.anatomy import LABELS, SIDES
+from core.image.volume import box_around
+from core.wording import counted
+
+_CORONAL = 1
+_MAX_FRAGMENTS = 5
+
+
+@dataclass(frozen=True)
+class Landmark:
+    """One place.
+
+    Attributes
+    ----------
+    words : str
+        What is there.
+    voxel : tuple of int
+        Of the RAS+ grid, within the structure.
+    axis : int
+        The axis (R, A, S) that the plane to look at cuts.
+    """
+
+    words: str
+    voxel: tuple[int, int, int]
+    axis: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the viewer."""
+        return {"words": self.words, "voxel": list(self.voxel), "axis": self.axis}
+
+
+def landmarks(labels: NDArray[np.uint8], where: NDArray[np.uint8] | None = None) -> list[Landmark]:
+    """The largest coronal section of each label, then the pieces apart from its main one.
+
+    Parameters
+    ----------
+    labels
+        Shape (R, A, S), RAS+.
+    where
+        Of a head, same shape: 1 nearer to the left hippocampus, 2 to the right one.
+
+    Examples
+    --------
+    >>> mask = np.zeros((5, 5, 5), np.uint8)
+    >>> mask[1:4, 2, 1:4] = 1
+    >>> landmarks(mask)
+    [Landmark(words='Largest section of anterior', voxel=(2, 2, 2), axis=1)]
+    """
+    box = box_around(labels)
+    if box is None:
+        return []
+    corner = [part.start for part in box]
+    found = []
+    for number, side in enumerate(SIDES, start=1):
+        part = labels[box] if where is None else np.where(where[box] == number, labels[box], 0)
+        for place in _of_one(part, "" if where is None else f"{side} "):
+            i, j, k = (int(n) + c for n, c in zip(place.voxel, corner, strict=True))
+            found.append(replace(place, voxel=(i, j, k)))
+        if where is None:
+            break
+    return found
+
+
+def _of_one(labels: NDArray[Any], side: str) -> list[Landmark]:
+    found = []
+    for name, value in LABELS.items():
+        inside = labels == value
+        if inside.any():
+            where = int(inside.sum(axis=(0, 2)).argmax())
+            section = np.zeros_like(inside)
+            section[:, where] = inside[:, where]
+            found.append(Landmark(f"Largest section of {side}{name}", _middle(section), _CORONAL))
+    for name, value in LABELS.items():
+        pieces, _ = ndimage.label(labels == value, np.ones((3, 3, 3)))
+        sizes = np.bincount(pieces.ravel())[1:]
+        for piece in np.argsort(-sizes, kind="stable")[1 : 1 + _MAX_FRAGMENTS]:
+            size = int(sizes[piece])
+            words = f"Fragment of {side}{name}, {counted(size, 'voxel')}"
+            found.append(Landmark(words, _middle(pieces == piece + 1), _CORONAL))
+    return found
+
+
+def _middle(inside: NDArray[np.bool_]) -> tuple[int, int, int]:
+    """The voxel of a region that is nearest to its centre."""
+    voxels = np.argwhere(inside)
+    nearest = ((voxels - voxels.mean(axis=0)) ** 2).sum(axis=1).argmin()
+    i, j, k = (int(n) for n in voxels[nearest])
+    return i, j, k

@@ -1,0 +1,1 @@
+"""A model version: its folder, the registry of all, which one serves."""

@@ -1,0 +1,190 @@
+"""Which model version serves, and which did, said once: database and storage made to agree.
+
+The storage's list (`core.models.service_log`) is the truth, the database follows it, and the
+predictor in memory follows the database (`core.predictor.service.Predictors.follow`).
+"""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from typing import Literal
+
+from loguru import logger
+from sqlalchemy import Connection, Engine, select
+
+from core.errors import ConflictError, NotFoundError, StorageError
+from core.models.service_log import Promotion, ServiceLog
+from core.state.database import PROMOTIONS, VERSIONS, reading, timestamp
+from core.state.storage import Storage
+
+# Someone else may change what serves between a look and a write; not again and again.
+_TRIES = 5
+
+
+class InService:
+    """What was put into service when.
+
+    Parameters
+    ----------
+    engine, storage
+    take_in
+        Takes the versions of the storage into the database that it does not know.
+    """
+
+    def __init__(self, engine: Engine, storage: Storage, take_in: Callable[[], object]) -> None:
+        self._engine = engine
+        self._take_in = take_in
+        self._log = ServiceLog(storage)
+        self._changing = threading.Lock()
+        # The storage's list as it was read last, whether its versions are known here or not.
+        self._newest, self._stored = 0, list[Promotion]()
+        self._in_doubt = False
+
+    def begin(self, first: Sequence[Promotion]) -> None:
+        """Make database and storage agree; where neither knows anything, this is the history.
+
+        Raises
+        ------
+        ConflictError, StorageError
+        """
+        with self._changing:
+            if self._settled():
+                return
+            if self._stored:  # of others, and no record of theirs can be read: it stays theirs
+                self._take(first)
+                return
+            with suppress(ConflictError):  # another process, which starts as well, was faster
+                self._log.write(self._newest + 1, first)
+            self._settled()
+
+    def settle(self) -> None:
+        """Make the database follow the storage, if a change of what serves broke off.
+
+        Raises
+        ------
+        StorageError
+            Not now; the next call tries again.
+        """
+        if self._in_doubt:
+            with self._changing:
+                self._settled()
+                self._in_doubt = False
+
+    def put(self, number: int, action: Literal["promoted", "rolled back"]) -> None:
+        """Put a version into service; see `core.models.registry.Registry.promote`."""
+        with self._changing:
+            history = self._settled()
+            if number not in self._known():
+                raise no_version(number)
+            if self._stored and self._stored[-1].number == number:
+                raise ConflictError(f"Version {number} is in service already")
+            if action == "rolled back" and previous_of(history) != number:
+                raise ConflictError(
+                    f"Version {number} is not the one that served before this one",
+                    "Look at the Models page again.",
+                )
+            changed = [*self._stored, Promotion(timestamp(), number, action)]
+            # From here on until the end a failure leaves it open what the storage holds.
+            self._in_doubt = True
+            self._log.write(self._newest + 1, changed)
+            try:
+                self._take(self._known_of(changed))
+            except StorageError as error:
+                raise StorageError(
+                    f"Version {number} goes into service a little later: {error.message}",
+                    "The storage has it, and the server follows by itself. Look at the Models page "
+                    "in a minute.",
+                ) from error
+            self._in_doubt = False
+        logger.info("Model version {} was {} into service", number, action)
+
+    def _settled(self) -> list[Promotion]:
+        """What was put into service, once storage and database say the same.
+
+        The storage's list is the truth; the database has of it what is of versions that it knows,
+        and the storage keeps all of it. Only where it ends earlier than the database's (a new or
+        a restored storage) it is made longer.
+        """
+        for _ in range(_TRIES):
+            self._newest, self._stored = self._log.read()
+            if {entry.number for entry in self._stored} - self._known():
+                self._take_in()  # of a server with another database
+            wanted = self._known_of(self._stored)
+            with reading(self._engine) as connection:
+                own = listed(connection)
+            begins_so = own[: len(wanted)] == wanted
+            ends_unknown = self._stored[-1:] != wanted[-1:]
+            if own == wanted or (begins_so and ends_unknown):
+                return own
+            if not begins_so:
+                if own:
+                    logger.info("What serves was changed by another process or before a failure")
+                self._take(wanted)
+                return wanted
+            longer = [*self._stored, *own[len(wanted) :]]
+            try:
+                self._log.write(self._newest + 1, longer)
+            except ConflictError:  # it was made longer just now, by another
+                continue
+            self._newest, self._stored = self._newest + 1, longer
+            return own
+        raise ConflictError(
+            "Someone else changes what is in service all the time", "Try again in a minute."
+        )
+
+    def _known(self) -> set[int]:
+        with reading(self._engine) as connection:
+            return set(connection.scalars(select(VERSIONS.c.number)))
+
+    def _known_of(self, history: Sequence[Promotion]) -> list[Promotion]:
+        """Those of versions that the database knows."""
+        known = self._known()
+        return [entry for entry in history if entry.number in known]
+
+    def _take(self, history: Sequence[Promotion]) -> None:
+        """Make the database's list the same as the storage's, unless it went further meanwhile."""
+        with self._engine.begin() as connection:
+            if listed(connection)[: len(history)] == list(history):
+                return
+            connection.execute(PROMOTIONS.delete())
+            for number, entry in enumerate(history, start=1):
+                connection.execute(PROMOTIONS.insert().values(id=number, **asdict(entry)))
+
+
+def listed(connection: Connection) -> list[Promotion]:
+    """What was put into service, the oldest first."""
+    rows = connection.execute(select(PROMOTIONS).order_by(PROMOTIONS.c.id))
+    return [Promotion(row.at, row.number, row.action) for row in rows]
+
+
+def previous_of(history: Sequence[Promotion]) -> int | None:
+    """Promotions pile up, roll backs take away what lies on theirs: what lies below the top.
+
+    Entries may be missing in between: another server's versions that are not known here.
+    """
+    pile: list[int] = []
+    for entry in history:
+        if entry.action == "rolled back" and entry.number in pile:
+            while pile[-1] != entry.number:
+                pile.pop()
+        elif pile[-1:] != [entry.number]:
+            pile.append(entry.number)
+    return pile[-2] if len(pile) > 1 else None
+
+
+def as_it_was(stages: Mapping[int, str]) -> list[Promotion]:
+    """The history as far as records of an earlier program tell: who served before, and who did.
+
+    A failure may have left two in service, or none: then the newest that served counts.
+    """
+    retired = sorted(number for number, stage in stages.items() if stage == "retired")
+    serving = sorted(number for number, stage in stages.items() if stage == "serving")
+    if len(serving) != 1 and stages:
+        logger.warning("The storage named {} versions in service: the newest counts", len(serving))
+    return [Promotion(timestamp(), number, "adopted") for number in (*retired, *serving)]
+
+
+def no_version(number: int) -> NotFoundError:
+    """A number that no version has."""
+    return NotFoundError(f"There is no model version {number}", "See the Models page.")

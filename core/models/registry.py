@@ -1,0 +1,376 @@
+"""Model versions: their files in the storage, their figures in the database.
+
+Version 1 is the model that comes with the program. Exactly one version is in service: the last of
+`core.models.service_log`, which the database follows. The files of a version are verified against
+the database each time they are opened. Nothing is uploaded or downloaded inside a transaction.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from loguru import logger
+from sqlalchemy import Connection, Engine, Row, select
+
+from core.errors import ModelError, NotFoundError
+from core.models.folder import CARD_NAME, Model, load_model, sha256_of
+from core.models.in_service import InService, as_it_was, listed, no_version, previous_of
+from core.models.registrations import FOLDER, RECORD_NAME, RECORDED, Registrations, numbers
+from core.models.service_log import Promotion
+from core.state.database import VERSIONS, reading, timestamp
+from core.state.storage import Storage
+
+Stage = Literal["candidate", "serving", "retired"]
+REFERENCE_NAME = "reference.json"
+
+
+@dataclass(frozen=True)
+class Version:
+    """One model version.
+
+    Attributes
+    ----------
+    sha256 : str
+        Of the weights.
+    card : dict
+        What its ``card.json`` says.
+    evaluations : dict of str to dict
+        Figures by test set: `core.training.evaluation.evaluate.Evaluation` as a dict, by its key.
+    lineage : dict
+        What it was made from: parent, job, data set, configuration, program versions.
+    """
+
+    number: int
+    stage: Stage
+    created_at: str
+    sha256: str
+    card: dict[str, Any]
+    evaluations: dict[str, dict[str, Any]]
+    lineage: dict[str, Any]
+
+
+class Registry:
+    """The model versions of one installation.
+
+    Parameters
+    ----------
+    engine, storage
+    embedded_dir
+        Folder of the model that comes with the program.
+    """
+
+    def __init__(self, engine: Engine, storage: Storage, embedded_dir: Path) -> None:
+        self._engine = engine
+        self._storage = storage
+        self._embedded_dir = embedded_dir
+        self._service = InService(engine, storage, self._adopt)
+        self._registrations = Registrations(engine, storage)
+
+    def prepare(self) -> None:
+        """Make database and storage agree, and take in the embedded model if it is new.
+
+        Raises
+        ------
+        ModelError
+            There is no version at all and the embedded model cannot be used.
+        StorageError
+        """
+        self._registrations.settle(self._insert)
+        stages = self._adopt()
+        self._write_records_behind()
+        known = {version.sha256: version.number for version in self.find()}
+        embedded = self._embedded(needed=not known)
+        if embedded is not None and embedded.sha256 not in known:
+            files = {name: (embedded.folder / name).read_bytes() for name in embedded.card["files"]}
+            lineage = {"source": "came with the program"}
+            known[embedded.sha256] = self.add(embedded.card, files, {}, lineage).number
+        first = embedded and known.get(embedded.sha256)
+        installed = Promotion(timestamp(), first or min(known.values()), "installed")
+        self._service.begin(as_it_was(stages) or [installed])
+
+    def _embedded(self, *, needed: bool) -> Model | None:
+        try:
+            return load_model(self._embedded_dir)
+        except ModelError:
+            if needed:
+                raise
+            logger.warning("The model that comes with the program cannot be read")
+            return None
+
+    def add(
+        self,
+        card: Mapping[str, Any],
+        files: Mapping[str, bytes],
+        evaluations: Mapping[str, Any],
+        lineage: Mapping[str, Any],
+    ) -> Version:
+        """Register a candidate. Its number and the hashes of its files go into its card.
+
+        Parameters
+        ----------
+        card
+            Without ``version`` and ``files``.
+        files
+            By name: the weights that the card names, plans, data set, reference.
+
+        Raises
+        ------
+        StorageError
+            It was not registered, or the database is behind: then the next start finishes it.
+        """
+        hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+        self._registrations.settle(self._insert)
+        reserved = self._registrations.reserve()
+        number = reserved.number
+        try:
+            whole = {**card, "version": str(number), "files": hashes}
+            card_file = json.dumps(whole, indent=2).encode()
+            record = {
+                "number": number,
+                "created_at": timestamp(),
+                "sha256": sha256_of(whole),
+                "card_sha256": hashlib.sha256(card_file).hexdigest(),
+                "card": card_file.decode(),
+                "metrics": json.dumps(evaluations),
+                "lineage": json.dumps(lineage),
+            }
+            for name, content in (*files.items(), (CARD_NAME, card_file)):
+                self._storage.write(f"{FOLDER}/{number}/{name}", content)
+            # The last of all: with it the version is one, whatever happens now.
+            self._write_record(record)
+        except BaseException:
+            self._registrations.give_up(reserved)
+            raise
+        self._insert(number, record)
+        self._registrations.forget(number, reserved.token)
+        logger.info("Model version {} was registered", number)
+        return self.get(number)
+
+    def made_by(self, job_uid: str) -> Version | None:
+        """The version that a training job has registered, if it came so far before it ended."""
+        self._registrations.settle(self._insert)
+        for version in self.find():
+            if version.lineage.get("job_uid") == job_uid:
+                return version
+        return None
+
+    def get(self, number: int) -> Version:
+        """One version.
+
+        Raises
+        ------
+        NotFoundError
+        """
+        with reading(self._engine) as connection:
+            return _version(_row(connection, number), listed(connection))
+
+    def find(self) -> list[Version]:
+        """All versions, the newest first."""
+        with reading(self._engine) as connection:
+            promotions = listed(connection)
+            rows = connection.execute(select(VERSIONS).order_by(VERSIONS.c.number.desc()))
+            return [_version(row, promotions) for row in rows]
+
+    def serving(self) -> Version:
+        """The version in service.
+
+        Raises
+        ------
+        NotFoundError
+            `prepare` has not been called.
+        """
+        with reading(self._engine) as connection:
+            promotions = listed(connection)
+            if not promotions:
+                raise NotFoundError("No model version is in service")
+            return _version(_row(connection, promotions[-1].number), promotions)
+
+    def previous(self) -> int | None:
+        """The version that `roll_back` would put into service."""
+        with reading(self._engine) as connection:
+            return previous_of(listed(connection))
+
+    @contextmanager
+    def open(self, number: int) -> Iterator[Model]:
+        """A version's verified files, for as long as the block lasts.
+
+        Raises
+        ------
+        ModelError
+            A file is not the one that was registered.
+        NotFoundError, StorageError
+        """
+        with reading(self._engine) as connection:
+            row = _row(connection, number)
+        with self._storage.local(f"{FOLDER}/{number}") as folder:
+            card_file = folder / CARD_NAME
+            content = card_file.read_bytes() if card_file.is_file() else b""
+            if hashlib.sha256(content).hexdigest() != row.card_sha256:
+                raise ModelError(
+                    f"The card of model version {number} is missing or is not the one that was "
+                    "registered",
+                    "Restore the file, or put another version into service on the Models page.",
+                )
+            yield load_model(folder)
+
+    @contextmanager
+    def open_serving(self) -> Iterator[Model]:
+        """The files of the version in service; see `open`."""
+        with self.open(self.serving().number) as model:
+            yield model
+
+    def reference(self, number: int) -> list[dict[str, Any]]:
+        """What a version was trained on: ``content_sha256`` and ``features`` of each case."""
+        with self.open(number) as model:
+            return reference_of(model)
+
+    def reference_features(self, number: int) -> list[dict[str, float]]:
+        """The drift features of the cases that a version was trained on."""
+        return [case["features"] for case in self.reference(number) if not case["inherited"]]
+
+    def add_evaluation(self, number: int, key: str, evaluation: dict[str, Any]) -> None:
+        """Keep a version's figures on a test set, in place of older ones on the same.
+
+        Raises
+        ------
+        NotFoundError, StorageError
+        """
+        with self._engine.begin() as connection:
+            row = _row(connection, number)
+            metrics = json.loads(row.metrics) | {key: evaluation}
+            # Marked together with the change: killed before its record follows, the start sees it.
+            _set(connection, number, metrics=json.dumps(metrics), record_behind=1)
+        self._write_records_behind()
+
+    def promote(self, number: int) -> None:
+        """Put a version into service; the one that served is retired.
+
+        Raises
+        ------
+        ConflictError
+            It serves already, or someone else was faster.
+        NotFoundError
+        StorageError
+            What serves has not changed; or the words say that it will.
+        """
+        self._service.put(number, "promoted")
+
+    def roll_back(self, number: int) -> None:
+        """Put the version into service that served before this one.
+
+        Parameters
+        ----------
+        number
+            What `previous` said.
+
+        Raises
+        ------
+        ConflictError
+            It is no longer that one: someone else was faster.
+        StorageError
+            As `promote`.
+        """
+        self._service.put(number, "rolled back")
+
+    def settle(self) -> None:
+        """Make the database follow the storage, if a change of what serves broke off.
+
+        Raises
+        ------
+        StorageError
+            Not now; the next call tries again.
+        """
+        self._service.settle()
+
+    def history(self) -> list[tuple[str, int, str]]:
+        """What was put into service when: time, version, action; the newest first."""
+        with reading(self._engine) as connection:
+            return [(entry.at, entry.number, entry.action) for entry in listed(connection)][::-1]
+
+    def _insert(self, number: int, record: Mapping[str, Any]) -> None:
+        """Take a version into the database, if it is not there."""
+        values = {name: record[name] for name in RECORDED}
+        with self._engine.begin() as connection:
+            there = select(VERSIONS.c.number).where(VERSIONS.c.number == number)
+            if connection.scalar(there) is None:
+                # One of an earlier program names a stage: it is written again.
+                behind = int("stage" in record)
+                connection.execute(VERSIONS.insert().values(**values, record_behind=behind))
+
+    def _write_record(self, record: Mapping[str, Any]) -> None:
+        key = f"{FOLDER}/{record['number']}/{RECORD_NAME}"
+        self._storage.write(key, json.dumps(dict(record)).encode())
+
+    def _write_records_behind(self) -> None:
+        """Write what the storage does not have of the database's rows yet."""
+        while True:
+            with reading(self._engine) as connection:
+                row = connection.execute(select(VERSIONS).where(VERSIONS.c.record_behind == 1))
+                found = row.first()
+            if found is None:
+                return
+            self._write_record({name: getattr(found, name) for name in RECORDED})
+            with self._engine.begin() as connection:
+                # Only if it did not change while it was written: else it is written once more.
+                same = (VERSIONS.c.number == found.number) & (VERSIONS.c.metrics == found.metrics)
+                connection.execute(VERSIONS.update().where(same).values(record_behind=0))
+
+    def _adopt(self) -> dict[int, str]:
+        """Take in the versions of the storage that the database does not know.
+
+        Returns
+        -------
+        dict of int to str
+            What the record of each says of its stage, if an earlier program wrote it.
+        """
+        with reading(self._engine) as connection:
+            known = set(connection.scalars(select(VERSIONS.c.number)))
+        stages = {}
+        for number in set(numbers(self._storage)) - known - self._registrations.under_way():
+            try:
+                record = self._registrations.record(number)
+            except ModelError as error:
+                logger.warning("{}: it is left out", error.message)
+                continue
+            if record is None:
+                self._registrations.remove_stray(number)
+                continue
+            self._insert(number, record)
+            logger.info("Model version {} of the storage was taken in", number)
+            if "stage" in record:
+                stages[number] = str(record["stage"])
+        return stages
+
+
+def reference_of(model: Model) -> list[dict[str, Any]]:
+    """What a model was trained on; see `Registry.reference`."""
+    if REFERENCE_NAME not in model.card["files"]:
+        return []
+    return list(model.json(REFERENCE_NAME)["cases"])
+
+
+def _row(connection: Connection, number: int) -> Row[Any]:
+    row = connection.execute(select(VERSIONS).where(VERSIONS.c.number == number)).one_or_none()
+    if row is None:
+        raise no_version(number)
+    return row
+
+
+def _version(row: Row[Any], listed: Sequence[Promotion]) -> Version:
+    stage: Stage = "candidate"
+    if listed and listed[-1].number == row.number:
+        stage = "serving"
+    elif any(entry.number == row.number for entry in listed):
+        stage = "retired"
+    return Version(
+        row.number, stage, row.created_at, row.sha256,
+        json.loads(row.card), json.loads(row.metrics), json.loads(row.lineage),
+    )  # fmt: skip
+
+
+def _set(connection: Connection, number: int, **values: Any) -> None:
+    connection.execute(VERSIONS.update().where(VERSIONS.c.number == number).values(**values))

@@ -1,0 +1,1 @@
+"""Who may do what: the administrator's password, sessions, tries."""

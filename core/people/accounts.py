@@ -1,0 +1,151 @@
+"""The administrator's password and sign-ins. Passwords are kept as argon2 hashes only.
+
+Who guesses has to wait, and nobody else: wrong passwords are counted by address, and by browser
+where it has signed in before. So behind a proxy, where all have one address, an administrator's own
+browser still gets in while someone guesses.
+"""
+
+import hashlib
+import hmac
+import secrets
+import time
+from collections.abc import Callable
+
+from argon2 import PasswordHasher
+from argon2.exceptions import VerificationError
+from sqlalchemy import Engine, select
+
+from core import limits
+from core.errors import AccessError
+from core.people.tries import TooManyTriesError, Tries, who_has
+from core.state.database import ACCOUNTS, SESSIONS, reading, timestamp
+
+__all__ = ["Accounts", "TooManyTriesError"]
+
+_ADMINISTRATOR = "administrator"
+_TOKEN_BYTES = 32
+_HASHER = PasswordHasher()
+
+
+class Accounts:
+    """Who may administer this installation.
+
+    Parameters
+    ----------
+    engine
+    clock
+        Seconds that only grow.
+    """
+
+    def __init__(self, engine: Engine, clock: Callable[[], float] = time.monotonic) -> None:
+        self._engine = engine
+        self._tries = Tries(clock)
+
+    def set_password(self, password: str) -> None:
+        """Take this password from now on; another one than before ends all sign-ins."""
+        if self._matches(password):
+            return
+        values = {"name": _ADMINISTRATOR, "password_hash": _HASHER.hash(password)}
+        with self._engine.begin() as connection:
+            connection.execute(SESSIONS.delete())
+            connection.execute(ACCOUNTS.delete())
+            connection.execute(ACCOUNTS.insert().values(**values))
+
+    def check(self, password: str, address: str = "", browser: str | None = None) -> None:
+        """Check a password.
+
+        Parameters
+        ----------
+        address
+            Of who asks, as the server sees it.
+        browser
+            What `name_browser` gave to who asks.
+
+        Raises
+        ------
+        AccessError
+            It is wrong.
+        TooManyTriesError
+            Too many were wrong within a minute; it was not looked at.
+        """
+        who = f"browser {browser}" if self._has_named(browser) else who_has(address)
+        with self._tries.one(who) as forget:
+            if not self._matches(password):
+                raise AccessError("The password is wrong", "Try again.", code="wrong_password")
+            forget()
+
+    def sign_in(self, password: str, address: str = "", browser: str | None = None) -> str:
+        """Sign in; see `check`.
+
+        Returns
+        -------
+        str
+            The token that the browser keeps, for `limits.SESSION_HOURS`.
+
+        Raises
+        ------
+        AccessError, TooManyTriesError
+        """
+        self.check(password, address, browser)
+        token = secrets.token_urlsafe(_TOKEN_BYTES)
+        with self._engine.begin() as connection:
+            connection.execute(SESSIONS.delete().where(SESSIONS.c.expires_at < timestamp()))
+            connection.execute(
+                SESSIONS.insert().values(
+                    token_sha256=_sha256(token),
+                    account=_ADMINISTRATOR,
+                    expires_at=timestamp(3600 * limits.SESSION_HOURS),
+                )
+            )
+        return token
+
+    def knows(self, token: str | None) -> bool:
+        """Whether a token is that of a sign-in that still holds."""
+        if not token:
+            return False
+        with reading(self._engine) as connection:
+            found = connection.scalar(
+                select(SESSIONS.c.account).where(
+                    SESSIONS.c.token_sha256 == _sha256(token),
+                    SESSIONS.c.expires_at > timestamp(),
+                )
+            )
+        return found is not None
+
+    def sign_out(self, token: str) -> None:
+        """Forget a sign-in."""
+        with self._engine.begin() as connection:
+            connection.execute(SESSIONS.delete().where(SESSIONS.c.token_sha256 == _sha256(token)))
+
+    def name_browser(self) -> str:
+        """A name for a browser that has signed in, which only this installation can give."""
+        name = secrets.token_urlsafe(_TOKEN_BYTES)
+        return f"{name}.{self._signature(name)}"
+
+    def _has_named(self, browser: str | None) -> bool:
+        name, _, signature = (browser or "").rpartition(".")
+        return bool(name) and hmac.compare_digest(
+            signature.encode(), self._signature(name).encode()
+        )
+
+    def _signature(self, name: str) -> str:
+        # Another password makes every browser unknown.
+        return hmac.new((self._kept() or "").encode(), name.encode(), "sha256").hexdigest()
+
+    def _kept(self) -> str | None:
+        with reading(self._engine) as connection:
+            kept: str | None = connection.scalar(select(ACCOUNTS.c.password_hash))
+            return kept
+
+    def _matches(self, password: str) -> bool:
+        kept = self._kept()
+        if kept is None:
+            return False
+        try:
+            return _HASHER.verify(kept, password)
+        except VerificationError:
+            return False
+
+
+def _sha256(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()

@@ -1,0 +1,378 @@
+"""Files by key, each written whole or not at all. Keys come from us, never from users.
+
+Whatever fails is a `StorageError` that says what to do, never an ``OSError``.
+"""
+
+import errno
+import fcntl
+import os
+import re
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from core import limits
+from core.errors import ChangedError, NotFoundError, StorageError
+from core.settings import GS_PREFIX, Settings
+
+_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
+
+
+class Storage(Protocol):
+    """Where files lie: a folder of this machine or a bucket."""
+
+    def write(self, key: str, data: bytes) -> None:
+        """Write a file, whole or not at all, in place of an older one.
+
+        Raises
+        ------
+        StorageError
+        """
+
+    def replace(self, key: str, data: bytes, old: bytes | None) -> None:
+        """Write a file, whole or not at all, if what is there is still ``old``.
+
+        Of two processes that do so at the same time, one is refused.
+
+        Parameters
+        ----------
+        old
+            None: no file may be there.
+
+        Raises
+        ------
+        ChangedError
+            Something else is there. Nothing was written.
+        StorageError
+            Whether it was written is not known where the connection failed.
+        """
+
+    def read(self, key: str) -> bytes:
+        """Read a file.
+
+        Raises
+        ------
+        NotFoundError, StorageError
+        """
+
+    def delete(self, key: str) -> None:
+        """Delete a file; none there is no error."""
+
+    def keys(self, prefix: str) -> list[str]:
+        """Keys of all files below a prefix, sorted."""
+
+    def ages_s(self, prefix: str) -> dict[str, float]:
+        """Keys of all files below a prefix, and seconds since each was written."""
+
+    def folders(self, prefix: str) -> list[str]:
+        """Names of the folders right below a prefix, sorted."""
+
+    def delete_folder(self, prefix: str) -> None:
+        """Delete everything below a prefix; nothing there is no error."""
+
+    def local(
+        self, prefix: str, on_file: Callable[[], None] = lambda: None
+    ) -> AbstractContextManager[Path]:
+        """Everything below a prefix as a folder of this machine, to be read only.
+
+        Parameters
+        ----------
+        prefix
+        on_file
+            Called for each file that had to be fetched.
+        """
+
+
+def open_storage(settings: Settings) -> Storage:
+    """The storage that the settings name.
+
+    Raises
+    ------
+    StorageError
+        The bucket cannot be reached; the hint says what to do.
+    """
+    if settings.storage.startswith(GS_PREFIX):
+        # It takes a second to import; most installations need no bucket.
+        from core.state.bucket import BucketStorage
+
+        return BucketStorage.open(settings.storage)
+    return LocalStorage(settings.data_dir / "storage")
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file by way of a temporary one, so that a kill leaves the old or the new."""
+    handle, name = tempfile.mkstemp(prefix=".new-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            os.fchmod(file.fileno(), 0o644)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def clear_unless_shared(folder: Path) -> None:
+    """Make a folder for files that live for seconds, and remove what a killed process left there.
+
+    Nothing is removed while another process uses it.
+
+    Raises
+    ------
+    StorageError
+    """
+    with _in_words():
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle = os.open(folder.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pass
+        else:
+            for leftover in folder.iterdir():
+                if leftover.is_file():
+                    leftover.unlink()
+        # Held until the process ends.
+        fcntl.flock(handle, fcntl.LOCK_SH)
+
+
+class LocalStorage:
+    """Files under one folder.
+
+    Parameters
+    ----------
+    root
+        Made if it is missing, readable by its owner only.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        # A file is written here first: a kill leaves it here, and nothing else.
+        self._unfinished = root / ".unfinished"
+        with _in_words():
+            root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._unfinished.mkdir(exist_ok=True, mode=0o700)
+            for path in self._unfinished.iterdir():
+                if _age_s(path) > 3600 * limits.STRAY_HOURS:
+                    path.unlink(missing_ok=True)
+
+    def write(self, key: str, data: bytes) -> None:
+        """See `Storage.write`."""
+        path = self._path(key)
+        with _in_words(), self._written(data) as file, self._locked():
+            _move(file, path)
+
+    def replace(self, key: str, data: bytes, old: bytes | None) -> None:
+        """See `Storage.replace`."""
+        path = self._path(key)
+        with _in_words(), self._written(data) as file, self._locked():
+            # Only one that must be compared is read.
+            now = path.read_bytes() if old is not None and path.is_file() else None
+            if now != old or (old is None and path.exists()):
+                raise changed_file()
+            _move(file, path)
+
+    def read(self, key: str) -> bytes:
+        """See `Storage.read`."""
+        path = self._path(key)
+        with _in_words():
+            try:
+                return path.read_bytes()
+            except FileNotFoundError as error:
+                raise missing_file() from error
+
+    def delete(self, key: str) -> None:
+        """See `Storage.delete`."""
+        path = self._path(key)
+        with _in_words(), self._locked():
+            path.unlink(missing_ok=True)
+            for folder in path.parents:
+                if folder.parent == self._root or not _is_empty(folder):
+                    break
+                folder.rmdir()
+
+    def keys(self, prefix: str) -> list[str]:
+        """See `Storage.keys`."""
+        return sorted(self.ages_s(prefix))
+
+    def ages_s(self, prefix: str) -> dict[str, float]:
+        """See `Storage.ages_s`."""
+        path, ages = self._path(prefix), {}
+        with _in_words():
+            for folder, _, names in os.walk(path, onerror=_raise):
+                for name in names:
+                    file = Path(folder, name)
+                    if name[0] != ".":
+                        ages[file.relative_to(self._root).as_posix()] = _age_s(file)
+        return ages
+
+    def folders(self, prefix: str) -> list[str]:
+        """See `Storage.folders`."""
+        path = self._path(prefix)
+        with _in_words():
+            try:
+                return sorted(p.name for p in path.iterdir() if p.is_dir())
+            except FileNotFoundError:
+                return []
+
+    def delete_folder(self, prefix: str) -> None:
+        """See `Storage.delete_folder`."""
+        path = self._path(prefix)
+        with _in_words(), self._locked():
+            try:
+                shutil.rmtree(path)
+            except FileNotFoundError:
+                return
+
+    @contextmanager
+    def local(self, prefix: str, on_file: Callable[[], None] = lambda: None) -> Iterator[Path]:
+        """See `Storage.local`."""
+        yield self._path(prefix)
+
+    @contextmanager
+    def _written(self, data: bytes) -> Iterator[Path]:
+        """A new file with this content, not yet in its place."""
+        path = self._unfinished / f"{os.getpid()}-{secrets.token_hex(8)}"
+        try:
+            write_whole(path, data)
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """One at a time, of all threads and processes: to compare, to move, to remove."""
+        with (self._root / ".lock").open("wb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def _path(self, key: str) -> Path:
+        return self._root / checked_key(key)
+
+
+def read_many(
+    storage: Storage, keys: Collection[str], at_once: int = 8
+) -> Iterator[tuple[str, bytes | None]]:
+    """Read many files, several at once, each with its key and in the order of the keys.
+
+    A bucket answers a file in tens of milliseconds, however small it is. None stands for a file
+    that is not there.
+
+    Raises
+    ------
+    StorageError
+    """
+
+    def read(key: str) -> tuple[str, bytes | None]:
+        try:
+            return key, storage.read(key)
+        except NotFoundError:
+            return key, None
+
+    with ThreadPoolExecutor(at_once, "storage") as pool:
+        try:
+            yield from pool.map(read, keys)
+        finally:  # what is not begun need not be, if one failed
+            pool.shutdown(cancel_futures=True)
+
+
+def _move(file: Path, path: Path) -> None:
+    """Put a file into its place, so that it is there after a power failure too."""
+    new = [folder for folder in path.parents if not folder.exists()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file.replace(path)
+    for folder in {path.parent, *(made.parent for made in new)}:
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _age_s(path: Path) -> float:
+    try:
+        return max(0.0, time.time() - path.stat().st_mtime)
+    except FileNotFoundError:  # it was removed in this moment
+        return 0.0
+
+
+def _is_empty(folder: Path) -> bool:
+    return folder.is_dir() and next(folder.iterdir(), None) is None
+
+
+def _raise(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):  # no folder: no files
+        raise error
+
+
+# What the operating system says, with what it means and what to do.
+_FAILURES = {
+    errno.ENOSPC: ("The disk of the storage is full", "Make room on the disk of the data folder, "
+                   "then try again.", "storage_full"),
+    errno.EDQUOT: ("The storage has used up what it may take of the disk", "Make room or raise "
+                   "the quota, then try again.", "storage_full"),
+    errno.EACCES: ("The server has no access to its storage", "Give its account the right to read "
+                   "and write below the data folder.", "storage_denied"),
+    errno.EPERM: ("The server has no access to its storage", "Give its account the right to read "
+                  "and write below the data folder.", "storage_denied"),
+    errno.EROFS: ("The disk of the storage cannot be written", "It is mounted read-only: look "
+                  "whether it fails, then mount it again.", "storage_denied"),
+    errno.ENOTDIR: ("The storage is damaged: a file lies where a folder should be", "Move that "
+                    "file away, or restore the data folder from a backup.", "storage_damaged"),
+    errno.EISDIR: ("The storage is damaged: a folder lies where a file should be", "Move that "
+                   "folder away, or restore the data folder from a backup.", "storage_damaged"),
+    errno.EEXIST: ("The storage is damaged: a file lies where a folder should be", "Move that "
+                   "file away, or restore the data folder from a backup.", "storage_damaged"),
+}  # fmt: skip
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """What the operating system refuses, as a `StorageError`."""
+    try:
+        yield
+    except OSError as error:
+        raise disk_error(error) from error
+
+
+def disk_error(error: OSError) -> StorageError:
+    """What a failing disk means, without the name of any file."""
+    message, hint, code = _FAILURES.get(
+        error.errno or 0,
+        (
+            f"The disk of the storage fails ({error.strerror or type(error).__name__})",
+            "Look at the disk of the data folder, then try again.",
+            "storage_failed",
+        ),
+    )
+    return StorageError(message, hint, code=code)
+
+
+def checked_key(key: str) -> str:
+    """The key itself; a ``ValueError`` if it could lead anywhere else."""
+    if not _KEY.fullmatch(key):
+        raise ValueError(f"not a storage key: {key!r}")
+    return key
+
+
+def missing_file() -> NotFoundError:
+    """A file that should be there is not."""
+    return NotFoundError(
+        "A file is missing from the storage",
+        "Segment the scan again; if it is a model or a data set, restore it from a backup.",
+    )
+
+
+def changed_file() -> ChangedError:
+    """What is there is not what the caller had seen."""
+    return ChangedError(
+        "Someone else changed the same at the same time", "Look at what is there now and try again."
+    )

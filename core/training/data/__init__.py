@@ -1,0 +1,1 @@
+"""Data sets: scans with labels, checked, split and kept."""

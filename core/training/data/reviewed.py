@@ -1,0 +1,129 @@
+"""Cases that a person accepted or corrected, as the data set *reviewed*, which follows them.
+
+A mask that is corrected again is taken anew; a case that is rejected, deleted or no longer
+reviewed leaves, the frozen test set included. `Datasets.history` tells what was there before.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from core.cases.case import CaseRow
+from core.cases.store import Cases
+from core.errors import NotFoundError
+from core.state.storage import Storage
+from core.training.data.dataset import REVIEWED_NAME, Dataset, key_of
+from core.training.data.prepare import Report, prepare
+
+USABLE = ("accepted", "corrected")
+# Which mask of which case the data set was made of.
+_STATE_NAME = "reviews.json"
+
+
+@dataclass(frozen=True)
+class Changes:
+    """How the reviews differ from the data set that was made of them.
+
+    Attributes
+    ----------
+    joined, corrected, left : int
+        Cases that it lacks, whose mask is newer, and that it should have no more.
+    """
+
+    joined: int
+    corrected: int
+    left: int
+
+    def __bool__(self) -> bool:
+        return bool(self.joined or self.corrected or self.left)
+
+    @property
+    def in_words(self) -> str:
+        """Such as *2 new, 1 corrected, 0 rejected or deleted*."""
+        return (
+            f"{self.joined} new, {self.corrected} corrected, {self.left} rejected, deleted or no "
+            "longer reviewed"
+        )
+
+
+def usable(cases: Cases) -> list[CaseRow]:
+    """The cases that may train a model: corrected but still *unreliable*, only once accepted."""
+    return [
+        row
+        for row in cases.find()
+        if row.review in USABLE and (row.review == "accepted" or row.confidence != "unreliable")
+    ]
+
+
+def write_reviewed(cases: Cases, folder: Path) -> int:
+    """Write scans and masks of all usable cases, named by their ids; returns how many."""
+    return len(_written(cases, folder))
+
+
+def follow(
+    cases: Cases,
+    storage: Storage,
+    on_case: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[Dataset, Report]:
+    """Make the data set `REVIEWED_NAME` what the reviews say now.
+
+    Raises
+    ------
+    TooFewCasesError
+        The data set stays as it was.
+    """
+    with TemporaryDirectory(prefix="hippoview-") as name:
+        state = _written(cases, Path(name))
+        made = prepare(Path(name), storage, REVIEWED_NAME, on_case)
+    storage.write(key_of(REVIEWED_NAME, _STATE_NAME), json.dumps(state).encode())
+    return made
+
+
+def changes(cases: Cases, storage: Storage) -> Changes:
+    """How the reviews differ from the data set that was made of them."""
+    try:
+        known = json.loads(storage.read(key_of(REVIEWED_NAME, _STATE_NAME)))
+    except NotFoundError:  # there is none, or one of an earlier version
+        known = {}
+    now = _state(usable(cases))
+    return Changes(
+        len(now.keys() - known.keys()),
+        sum(now[case] != known[case] for case in now.keys() & known.keys()),
+        len(known.keys() - now.keys()),
+    )
+
+
+def follow_before(name: str, cases: Cases, storage: Storage) -> None:
+    """Before a training on the data set ``name`` begins: if it follows the reviews, let it.
+
+    Raises
+    ------
+    TooFewCasesError
+        Too few reviewed cases are left to train on.
+    """
+    if name == REVIEWED_NAME and changes(cases, storage):
+        follow(cases, storage)
+
+
+def _written(cases: Cases, folder: Path) -> dict[str, int]:
+    """Write them; returns which mask of which case was written."""
+    for part in ("imagesTr", "labelsTr"):
+        (folder / part).mkdir()
+    written = []
+    for row in usable(cases):
+        try:
+            image, mask = cases.image_file(row.id), cases.mask_file(row.id, row.mask_version)
+        except NotFoundError:  # deleted since the list was read
+            continue
+        (folder / "imagesTr" / f"{row.id}.nii.gz").write_bytes(image)
+        (folder / "labelsTr" / f"{row.id}.nii.gz").write_bytes(mask)
+        written.append(row)
+    licence = {"licence": "Of this installation: its own scans. Ask before passing them on."}
+    (folder / "dataset.json").write_text(json.dumps(licence))
+    return _state(written)
+
+
+def _state(rows: list[CaseRow]) -> dict[str, int]:
+    return {row.id: row.mask_version for row in rows}

@@ -1,0 +1,188 @@
+"""What figures of many cases say: means with intervals, agreement of volumes, paired tests."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from core.anatomy import LABELS
+from core.errors import InputError
+from core.wording import counted
+
+_RESAMPLES = 5000
+_FEWEST = 3  # of which an interval can be made
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean and its 95 % interval, by percentile bootstrap over the cases.
+
+    ``low`` and ``high`` are the mean itself where there are too few cases for an interval.
+    """
+
+    mean: float
+    low: float
+    high: float
+
+    def as_dict(self) -> dict[str, float]:
+        """Rounded, for a file."""
+        return {name: round(value, 4) for name, value in asdict(self).items()}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The second of two versions less the first, on the same cases.
+
+    Attributes
+    ----------
+    change : Mean
+        Of the differences, case by case.
+    p : float
+        Of Wilcoxon's signed-rank test; 1 where no case differs.
+    cases, better, worse : int
+        How many cases there are, and in how many the second is better or worse.
+    """
+
+    change: Mean
+    p: float
+    cases: int
+    better: int
+    worse: int
+
+
+def mean_of(values: Sequence[float]) -> Mean:
+    """The mean of some cases' figures with its interval; the same values give the same."""
+    array = np.asarray(values, float)
+    mean = float(array.mean())
+    if len(array) < _FEWEST or np.ptp(array) == 0:
+        return Mean(mean, mean, mean)
+    found = stats.bootstrap(
+        (array,), np.mean, n_resamples=_RESAMPLES, method="percentile",
+        rng=np.random.default_rng(0),
+    ).confidence_interval  # fmt: skip
+    return Mean(mean, float(found.low), float(found.high))
+
+
+def agreement(measured: Sequence[float], true: Sequence[float]) -> dict[str, float]:
+    """Bland and Altman's limits of agreement (Lancet 1986).
+
+    Returns
+    -------
+    dict
+        ``bias``, the mean of measured less true, and ``low`` and ``high``, between which 95 % of
+        the differences are expected; in the unit of the values.
+    """
+    differences = np.asarray(measured, float) - np.asarray(true, float)
+    spread = 1.96 * float(differences.std(ddof=1)) if len(differences) > 1 else 0.0
+    bias = float(differences.mean())
+    return {"bias": bias, "low": bias - spread, "high": bias + spread}
+
+
+def paired(
+    before: dict[str, Any], after: dict[str, Any], figure: str = "dice"
+) -> dict[str, Difference]:
+    """Two evaluations case by case, for each label.
+
+    Parameters
+    ----------
+    before, after
+        As `core.training.evaluation.evaluate.evaluate` returns them.
+    figure
+        One of a case's figures of which more is better.
+
+    Raises
+    ------
+    InputError
+        They are not of the same cases: `differing`.
+    """
+    if why := differing(before, after):
+        raise InputError(
+            f"These two evaluations cannot be compared: {why}",
+            "Evaluate both models on the same cases of the same data set.",
+            code="other_cases",
+        )
+    old = {case["case"]: case for case in before["cases"]}
+    both = [(old[case["case"]], case) for case in after["cases"] if case["case"] in old]
+    found = {}
+    for label in LABELS:
+        changes = np.array([new[label][figure] - was[label][figure] for was, new in both])
+        p = float(stats.wilcoxon(changes).pvalue) if changes.any() else 1.0
+        found[label] = Difference(
+            mean_of(list(changes)) if len(changes) else Mean(0, 0, 0),
+            p, len(changes), int((changes > 0).sum()), int((changes < 0).sum()),
+        )  # fmt: skip
+    return found
+
+
+def differing(before: dict[str, Any], after: dict[str, Any]) -> str:
+    """Why two evaluations are not of the same cases, in words; empty if they are.
+
+    The same cases have the same names and the same files. Evaluations of earlier versions do not
+    name the files of each case: theirs are the same where the test set's key is.
+    """
+    old, new = ({case["case"]: case.get("files") for case in e["cases"]} for e in (before, after))
+    first, second = len(old.keys() - new.keys()), len(new.keys() - old.keys())
+    if first or second:
+        only = counted(first, "case is only", "cases are only")
+        return f"{only} in the first, {second:,} only in the second"
+    if None in old.values() or None in new.values():
+        same = before.get("test_key") == after.get("test_key")
+        return "" if same else "their cases have the same names and other files"
+    changed = sum(old[case] != new[case] for case in old)
+    alike = counted(changed, "case has the same name", "cases have the same names")
+    return f"{alike} and other files" if changed else ""
+
+
+def failures(figures: dict[str, Any]) -> dict[str, int]:
+    """In how many cases an evaluated mask lacks a label that the expert's has.
+
+    Such a case has no surface to measure a distance to: it counts as failed beside the means of
+    distances and of precision, which are of the other cases. Its Dice and sensitivity are 0.
+    """
+    return {label: sum(is_failed(case[label]) for case in figures["cases"]) for label in LABELS}
+
+
+def is_failed(one: dict[str, Any]) -> bool:
+    """Whether a label of a case is missing, by the figures of `metrics.compare`."""
+    return bool(one["truth_mm3"]) and not one["volume_mm3"]
+
+
+def failure_words(failed: dict[str, int], cases: int) -> str:
+    """Such as *failed: anterior 0, posterior 2 of 40 cases*."""
+    counts = ", ".join(f"{label} {count}" for label, count in failed.items())
+    return f"failed: {counts} of {counted(cases, 'case')}"
+
+
+def difference_words(found: Difference) -> str:
+    """A paired difference of the Dice in words."""
+    change = found.change
+    return (
+        f"Dice {change.mean:+.4f} ({change.low:+.4f} to {change.high:+.4f}), better in "
+        f"{found.better}, worse in {found.worse} of {counted(found.cases, 'case')}, "
+        f"Wilcoxon p = {found.p:.2g}"
+    )
+
+
+def card_metrics(
+    figures: dict[str, Any], settings: str, *, cross_validated: bool = False
+) -> dict[str, Any]:
+    """What a version's card keeps of an evaluation.
+
+    Parameters
+    ----------
+    settings
+        On what and how it was measured, in words.
+    cross_validated
+        Whether it is not of this version but of networks trained in the same way without the
+        cases.
+    """
+    return {
+        "cross_validated": cross_validated,
+        "cases": len(figures["cases"]),
+        "seen_in_training": figures["seen_in_training"],
+        "settings": settings,
+        "failed": failures(figures),
+        "dice": figures["dice"],
+    }

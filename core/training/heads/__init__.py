@@ -1,0 +1,1 @@
+"""The training of the network that finds the hippocampi in a whole head."""

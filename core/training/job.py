@@ -1,0 +1,130 @@
+"""One training job from its request to a registered candidate. Imports nnU-Net: late."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from loguru import logger
+
+from core.models.registry import Registry, Version
+from core.predictor.predictor import Way
+from core.settings import Settings
+from core.state.storage import write_whole
+from core.training.config import TrainingRequest
+from core.training.data.dataset import Dataset, Datasets
+from core.training.evaluation.evaluate import FORMAT, evaluate
+from core.training.evaluation.statistics import card_metrics
+from core.training.fit import Base, device_for, fit, make_ready
+from core.training.jobs import Work
+from core.training.package import export, lineage
+from core.wording import counted
+
+
+def run(
+    work: Work,
+    folder: Path,
+    request: TrainingRequest,
+    settings: Settings,
+    datasets: Datasets,
+    registry: Registry,
+) -> int:
+    """Train, evaluate and register; resumes from the last checkpoint in ``folder``.
+
+    Returns
+    -------
+    int
+        Number of the candidate.
+
+    Raises
+    ------
+    HippoViewError
+        In words; anything else is a fault of the program or the machine.
+    """
+    before = registry.made_by(work.uid)
+    if before is not None:  # it was killed after it registered
+        return before.number
+    config, way = request.config(), Way.of(settings)
+    device = device_for(config, settings.device)
+    dataset = _dataset(folder, datasets, request.dataset)
+    base_version = _base(folder, registry) if config.start == "serving" else None
+    cases = counted(len(dataset.training), "case")
+    logger.info("Training on {} of {}: {}", cases, dataset.name, config)
+    local = datasets.storage.local(f"datasets/{dataset.name}", work.on_step)
+    with local as files, _opened(base_version, registry) as base:
+        ready = make_ready(work, folder, config, dataset, files, base)
+        trainer = fit(work, ready, config, base, device)
+        made = export(work, trainer, ready, config, request, base)
+        with made.as_model(folder) as model:
+            figures = evaluate(
+                model, dataset, dataset.test, files, folder, way, made.seen,
+                lambda done, total: work.phase(f"Testing the new version: {done} of {total} cases"),
+            )  # fmt: skip
+        _evaluate_serving(work, registry, dataset, files, folder, way)
+    metrics = card_metrics(
+        figures, f"the frozen test set of {dataset.name}, mirroring {way.mirroring}"
+    )
+    origin = {
+        "parent": base_version.number if base_version else None,
+        "job": work.job_id, "job_uid": work.uid,
+    }  # fmt: skip
+    version = registry.add(
+        made.card | {"metrics": metrics},
+        made.parts,
+        {dataset.test_key: figures},
+        origin | lineage(config, request, dataset),
+    )
+    for part in ("raw", "preprocessed", "results"):  # the version has all that is needed
+        shutil.rmtree(folder / part, ignore_errors=True)
+    return version.number
+
+
+def _dataset(folder: Path, datasets: Datasets, name: str) -> Dataset:
+    """The data set as it was when the job began, whatever was added to it or left it since."""
+    note = folder / "data.json"
+    if note.is_file():
+        return datasets.get(name, json.loads(note.read_bytes()))
+    dataset = datasets.get(name)
+    write_whole(note, json.dumps(dataset.sha256).encode())
+    return dataset
+
+
+def _base(folder: Path, registry: Registry) -> Version:
+    """The version that is fine-tuned: the one in service when the job began."""
+    note = folder / "base.json"
+    if note.is_file():
+        return registry.get(int(json.loads(note.read_bytes())))
+    version = registry.serving()
+    write_whole(note, json.dumps(version.number).encode())
+    return version
+
+
+@contextmanager
+def _opened(version: Version | None, registry: Registry) -> Iterator[Base | None]:
+    if version is None:
+        yield None
+        return
+    cases: list[dict[str, Any]] = registry.reference(version.number)
+    with registry.open(version.number) as model:
+        yield Base(model, cases, version.number)
+
+
+def _evaluate_serving(
+    work: Work, registry: Registry, dataset: Dataset, files: Path, folder: Path, way: Way
+) -> None:
+    """Figures of the version in service on the same cases, to compare with."""
+    serving = registry.serving()
+    known = serving.evaluations.get(dataset.test_key)
+    if known is not None and known.get("format") == FORMAT:
+        return
+    seen = {case["content_sha256"] for case in registry.reference(serving.number)}
+    with registry.open(serving.number) as model:
+        figures = evaluate(
+            model, dataset, dataset.test, files, folder, way, seen,
+            lambda done, total: work.phase(
+                f"Testing version {serving.number}, in service: {done} of {total} cases"
+            ),
+        )  # fmt: skip
+    registry.add_evaluation(serving.number, dataset.test_key, figures)

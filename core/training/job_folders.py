@@ -1,0 +1,117 @@
+"""Folders of trainings, and when those go that no database knows: its jobs are lost with one.
+
+Each is marked as ours (`core.state.claim`), and locked for as long as a process works in it. What a
+training has come to lies in the storage, as a model version; its folder has checkpoints, hundreds
+of MB, by which only its job could go on.
+"""
+
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from loguru import logger
+from sqlalchemy import Engine, select
+
+from core import limits
+from core.errors import InputError
+from core.state.claim import MARK_NAME, claim, is_marked
+from core.state.database import JOBS, reading
+
+FOLDER = "jobs"
+_DAY_S = 24 * 3600.0
+
+
+def occupy(folder: Path) -> int:
+    """Make a job's folder ours, and lock it until this process and its children have ended.
+
+    Returns
+    -------
+    int
+        The descriptor that holds the lock.
+    """
+    _mark(folder)
+    handle = os.open(folder / MARK_NAME, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_SH)
+    return handle
+
+
+class JobFolders:
+    """The folders below ``jobs``.
+
+    Parameters
+    ----------
+    engine, data_dir
+    now, clock
+        Seconds of the time of day, as files have them; and seconds that never jump.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        data_dir: Path,
+        now: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._engine = engine
+        self._folder = data_dir / FOLDER
+        self._now = now
+        self._clock = clock
+        self._due_at = clock()
+
+    def tick(self) -> None:
+        """Look after them at the start and every few hours."""
+        if self._clock() >= self._due_at:
+            self._due_at = self._clock() + limits.CARE_EVERY_S
+            self.sweep()
+
+    def sweep(self) -> int:
+        """Remove what no job has had for `limits.JOB_FOLDER_DAYS` days; how many folders."""
+        there = sorted(self._folder.iterdir()) if self._folder.is_dir() else []
+        # Afterwards: a job has its row before its folder.
+        with reading(self._engine) as connection:
+            known = set(connection.scalars(select(JOBS.c.uid)))
+        removed = 0
+        for folder in there:
+            if folder.is_symlink() or not folder.is_dir():
+                continue
+            try:
+                if folder.name in known:
+                    _mark(folder)  # an earlier program did not
+                else:
+                    removed += self._remove(folder)
+            except (OSError, InputError) as error:
+                logger.warning("A training's folder stays as it is: {}", type(error).__name__)
+        return removed
+
+    def _remove(self, folder: Path) -> bool:
+        if not is_marked(folder):
+            return False
+        if self._now() - _changed_at(folder) < limits.JOB_FOLDER_DAYS * _DAY_S:
+            return False
+        mark = folder / MARK_NAME
+        with mark.open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:  # a process is at work in it
+                return False
+            for path in folder.iterdir():
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                elif path != mark:
+                    path.unlink()
+            mark.unlink()  # the last: what a kill leaves is known again
+        folder.rmdir()
+        logger.info("The folder of a training that no database knows was removed")
+        return True
+
+
+def _mark(folder: Path) -> None:
+    claim(folder, "job", known=lambda folder: True)
+
+
+def _changed_at(folder: Path) -> float:
+    """When anything in a folder was written last."""
+    return max(path.lstat().st_mtime for path in (folder, *folder.rglob("*")))

@@ -1,0 +1,396 @@
+"""Trainings as jobs: rows that outlive every process, and child processes that do the work.
+
+The page writes a row; the server's supervisor calls `Jobs.tick`, which starts the oldest
+queued job when none runs and finds those whose process died. The child tells how it goes
+through `Work`. It belongs to no browser and no server: both may end while it goes on.
+
+Each change of a state names the state and the start that it comes from, and changes nothing if
+someone else was faster. So what was cancelled stays cancelled until a person resumes it.
+"""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from loguru import logger
+from sqlalchemy import Connection, Engine, Row, func, select
+
+from core import limits
+from core.errors import ConflictError, StorageError
+from core.settings import ROOT, variable_of
+from core.state.database import EPOCHS, JOBS, reading, timestamp
+from core.state.processes import is_alive, is_here, started_s, this_process
+from core.training import job_folders, job_rows
+from core.training.job_rows import Epoch, Job, JobState
+
+__all__ = ["Epoch", "Job", "JobState", "Jobs", "Work"]
+
+_LOG_TAIL_BYTES = 64 * 1024
+_LOST = "Its process ended without a word: it was killed, or the machine was restarted."
+_NOT_STARTED = "Its process could not be started. The server's log says why."
+_STALLED = "It stood still, or broke off at once, again and again. Its log says where."
+# How a process ends that stood still; see `core.training.__main__`.
+STALLED_EXIT = 1
+
+
+class Jobs:
+    """The jobs of one installation.
+
+    Parameters
+    ----------
+    engine
+    data_dir
+        Each job has a folder ``jobs/<uid>`` there, with its log and its checkpoints.
+    clock
+        Seconds that only grow, whatever is done to the time of day.
+    """
+
+    def __init__(
+        self, engine: Engine, data_dir: Path, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._engine = engine
+        self._data_dir = data_dir
+        self._clock = clock
+        self._children: dict[tuple[int, int], subprocess.Popen[bytes]] = {}
+        self._looked_at = clock()
+        self._halted_at = -math.inf
+        # Of each start the last sign of life, and for how many seconds it has been the last.
+        self._signs: dict[tuple[int, int], tuple[str, float]] = {}
+
+    def folder(self, job_id: int) -> Path:
+        """Where a job keeps its log and its checkpoints; no other job ever had it.
+
+        Raises
+        ------
+        NotFoundError
+        """
+        return self._data_dir / job_folders.FOLDER / self.get(job_id).uid
+
+    def submit(self, spec: dict[str, Any]) -> Job:
+        """Queue a training."""
+        with self._engine.begin() as connection:
+            result = connection.execute(
+                JOBS.insert().values(
+                    uid=uuid.uuid4().hex, state="queued", created_at=timestamp(),
+                    spec=json.dumps(spec), phase="Waiting for its turn",
+                )
+            )  # fmt: skip
+            number = result.inserted_primary_key
+            return job_rows.get(connection, int(number[0] if number else 0))
+
+    def get(self, job_id: int) -> Job:
+        """One job.
+
+        Raises
+        ------
+        NotFoundError
+        """
+        with reading(self._engine) as connection:
+            return job_rows.get(connection, job_id)
+
+    def find(self) -> list[Job]:
+        """All jobs, the newest first."""
+        with reading(self._engine) as connection:
+            rows = connection.execute(select(JOBS).order_by(JOBS.c.id.desc()))
+            return [job_rows.as_job(row) for row in rows]
+
+    def epochs(self, job_id: int) -> list[Epoch]:
+        """The finished epochs of a job, in order."""
+        columns = [EPOCHS.c[field] for field in Epoch.__dataclass_fields__]
+        with reading(self._engine) as connection:
+            rows = connection.execute(
+                select(*columns).where(EPOCHS.c.job_id == job_id).order_by(EPOCHS.c.epoch)
+            )
+            return [Epoch(*row) for row in rows]
+
+    def log(self, job_id: int) -> str:
+        """The end of a job's log."""
+        path = self.folder(job_id) / "log.txt"
+        if not path.exists():
+            return ""
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - _LOG_TAIL_BYTES))
+            return file.read().decode(errors="replace")
+
+    def cancel(self, job_id: int) -> None:
+        """End a job now. All that it writes is whole, so its process is simply killed.
+
+        Raises
+        ------
+        ConflictError
+            It has ended already.
+        NotFoundError
+        """
+        with self._engine.begin() as connection:
+            job = job_rows.get(connection, job_id)
+            row = connection.execute(select(JOBS).where(JOBS.c.id == job_id)).one()
+            if not job.active or not job_rows.end(connection, row, "cancelled", ""):
+                raise ConflictError(f"Job {job_id} has ended already: {job.state}")
+        # Without a number yet its process is being started: `_start` ends it, or it ends itself.
+        _kill(row)
+        logger.info("Job {} was cancelled", job_id)
+
+    def resume(self, job_id: int) -> None:
+        """Queue a job again; it goes on from its last checkpoint.
+
+        Raises
+        ------
+        ConflictError
+            It waits, runs, or has succeeded.
+        NotFoundError
+        """
+        with self._engine.begin() as connection:
+            job = job_rows.get(connection, job_id)
+            row = connection.execute(select(JOBS).where(JOBS.c.id == job_id)).one()
+            queued = job.resumable and job_rows.change(
+                connection, row, state="queued", message="", ended_at=None, pid=None, restarts=0,
+                phase="Waiting for its turn",
+            )  # fmt: skip
+        if not queued:
+            raise ConflictError(f"Job {job_id} is {job.state}: there is nothing to resume")
+        logger.info("Job {} is queued again", job_id)
+
+    def tick(self) -> None:
+        """Find jobs whose process died, and start the next one if none runs."""
+        stalled = self._stalled()
+        with reading(self._engine) as connection:
+            running = connection.execute(select(JOBS).where(JOBS.c.state == "running")).all()
+            waiting = connection.scalar(select(JOBS.c.id).where(JOBS.c.state == "queued").limit(1))
+        silent = self._silent(running)
+        dead = [row for row in running if row.id in silent or _is_dead(row)]
+        if not dead and (running or waiting is None):
+            return  # nothing to write: a look costs no writer its turn
+        # Where the whole machine was halted and its clock went on, a training's own watchdog takes
+        # that for standing still. It goes on from its last epoch, as often as that happens.
+        halted = self._clock() - self._halted_at < limits.LOST_AFTER_S
+        with self._engine.begin() as connection:
+            lost = [
+                row for row in dead
+                if _lose(connection, row, (row.id, row.attempt) in stalled, halted)
+            ]  # fmt: skip
+            following = _next(connection)
+        for row in lost:
+            _kill(row)  # silent for long, but perhaps not dead
+        if following is not None:
+            self._start(following.id, following.attempt)
+
+    def _stalled(self) -> set[tuple[int, int]]:
+        """Starts whose process said, as it ended, that it stood still."""
+        stalled = set()
+        for start, child in list(self._children.items()):
+            if child.poll() is not None:
+                del self._children[start]
+                if child.returncode == STALLED_EXIT:
+                    stalled.add(start)
+        return stalled
+
+    def _silent(self, running: Sequence[Row[Any]]) -> set[int]:
+        """Jobs that gave no sign of life for too long, as this process has seen it.
+
+        The signs are compared with each other, never with the time of day. And a gap between two
+        looks counts for little: a machine that slept, or was halted, slept for the job as well.
+        """
+        now = self._clock()
+        if now - self._looked_at > limits.STALLED_AFTER_S / 2:
+            self._halted_at = now
+        gap_s = min(max(0.0, now - self._looked_at), limits.HEARTBEAT_S)
+        self._looked_at = now
+        before, self._signs = self._signs, {}
+        for row in running:
+            sign, silent_s = before.get((row.id, row.attempt), (None, 0.0))
+            silent_s = silent_s + gap_s if sign == row.heartbeat_at else 0.0
+            self._signs[row.id, row.attempt] = row.heartbeat_at, silent_s
+        return {
+            job_id for (job_id, _), (_, silent_s) in self._signs.items()
+            if silent_s > limits.LOST_AFTER_S
+        }  # fmt: skip
+
+    def _start(self, job_id: int, attempt: int) -> None:
+        try:
+            child = self._process(job_id, attempt)
+        except OSError as error:  # no memory, no room on the disk
+            logger.opt(exception=error).error("The process of job {} could not be started", job_id)
+            with self._engine.begin() as connection:
+                connection.execute(
+                    job_rows.running_at(job_id, attempt).values(
+                        state="failed", message=_NOT_STARTED, ended_at=timestamp(), phase=""
+                    )
+                )
+            return
+        self._children[job_id, attempt] = child
+        started = {"pid": child.pid, "pid_started": started_s(child.pid)}
+        with self._engine.begin() as connection:
+            still = connection.execute(
+                job_rows.running_at(job_id, attempt).values(**started)
+            ).rowcount
+        if not still:  # it was cancelled while the process came to life
+            _end_group(child.pid)
+            return
+        logger.info("Job {} was started", job_id)
+
+    def _process(self, job_id: int, attempt: int) -> "subprocess.Popen[bytes]":
+        folder = self.folder(job_id)
+        folder.mkdir(parents=True, exist_ok=True)
+        environment = {**os.environ, variable_of("data_dir"): str(self._data_dir)}
+        environment.pop(variable_of("admin_password"), None)
+        with (folder / "log.txt").open("ab") as log:
+            return subprocess.Popen(  # noqa: S603 - nothing of it comes from outside
+                [sys.executable, "-m", "core.training", str(job_id), str(attempt)],
+                cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                start_new_session=True,
+            )  # fmt: skip
+
+
+class Work:
+    """What the child process of a job says of it. Ends the process if the job is not its own.
+
+    Parameters
+    ----------
+    engine
+    job_id
+    on_step
+        Called at each step forward, however small; a sign of life is none.
+    attempt
+        Which start of the job this is. None: `begin` makes it one, if the job waits.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        job_id: int,
+        on_step: Callable[[], None] = lambda: None,
+        attempt: int | None = None,
+    ) -> None:
+        self._engine = engine
+        self.job_id = job_id
+        self.on_step = on_step
+        self.attempt = attempt
+
+    @property
+    def uid(self) -> str:
+        """The job's name for all time."""
+        with reading(self._engine) as connection:
+            return job_rows.get(connection, self.job_id).uid
+
+    def begin(self) -> bool:
+        """Say that this process works on the job; false if it may not, and has to end.
+
+        It was cancelled, called lost or started again before its process came to life.
+        """
+        if self.attempt is None:
+            with self._engine.begin() as connection:
+                row = connection.execute(select(JOBS).where(JOBS.c.id == self.job_id)).one()
+                if row.state != "queued" or not job_rows.run(connection, row):
+                    return False
+                self.attempt = row.attempt + 1
+        return self._update(heartbeat_at=timestamp(), **this_process())
+
+    def still_mine(self) -> bool:
+        """Give a sign of life; false if the job was cancelled or another process has it."""
+        return self._update(heartbeat_at=timestamp())
+
+    def phase(self, words: str) -> None:
+        """Say what is being done; a database that is full for a moment ends no training."""
+        self.on_step()
+        try:
+            self._update(phase=words, heartbeat_at=timestamp())
+        except StorageError as error:
+            logger.warning("{}: not told that it is at: {}", error.message, words)
+
+    def epoch(self, checkpoint_sha256: str, **values: Any) -> None:
+        """Record a finished epoch and its checkpoint, in place of an earlier try at it.
+
+        Raises
+        ------
+        ConflictError
+            The job is no longer this process's: its checkpoint must not be used.
+        """
+        row = {"job_id": self.job_id, "at": timestamp(), "checkpoint_sha256": checkpoint_sha256}
+        with self._engine.begin() as connection:
+            if not connection.execute(self._own().values(heartbeat_at=timestamp())).rowcount:
+                raise ConflictError("The job was cancelled or given to another process")
+            connection.execute(
+                EPOCHS.delete().where(
+                    EPOCHS.c.job_id == self.job_id, EPOCHS.c.epoch >= values["epoch"]
+                )
+            )
+            connection.execute(EPOCHS.insert().values(**row, **values))
+
+    def checkpoints(self) -> set[str]:
+        """The sha256 of every checkpoint that this job wrote."""
+        with reading(self._engine) as connection:
+            return set(
+                connection.scalars(
+                    select(EPOCHS.c.checkpoint_sha256).where(EPOCHS.c.job_id == self.job_id)
+                )
+            )
+
+    def succeed(self, version: int) -> bool:
+        """The job has become a model version; false if it was cancelled before."""
+        return self._finish("succeeded", "", version=version)
+
+    def fail(self, message: str) -> bool:
+        """The job failed, and why; false if it was cancelled before."""
+        return self._finish("failed", message)
+
+    def _finish(self, state: JobState, message: str, **values: Any) -> bool:
+        return self._update(state=state, message=message, ended_at=timestamp(), phase="", **values)
+
+    def _update(self, **values: Any) -> bool:
+        with self._engine.begin() as connection:
+            return bool(connection.execute(self._own().values(**values)).rowcount)
+
+    def _own(self) -> Any:
+        return job_rows.running_at(self.job_id, -1 if self.attempt is None else self.attempt)
+
+
+def _next(connection: Connection) -> Row[Any] | None:
+    """Say of the oldest job that waits that it runs, if none does."""
+    if connection.scalar(select(func.count()).where(JOBS.c.state == "running")):
+        return None
+    queued = select(JOBS).where(JOBS.c.state == "queued").order_by(JOBS.c.id).limit(1)
+    row = connection.execute(queued).one_or_none()
+    if row is None or not job_rows.run(connection, row):
+        return None
+    return connection.execute(select(JOBS).where(JOBS.c.id == row.id)).one()
+
+
+def _lose(connection: Connection, row: Row[Any], stood_still: bool, halted: bool) -> bool:
+    """Give up a running job whose process is gone, or queue it again if that stood still."""
+    restarts = row.restarts + (not halted)
+    if stood_still and restarts <= limits.MAX_RESTARTS:
+        logger.warning("Job {} stood still while {!r}: it is started again", row.id, row.phase)
+        return job_rows.change(
+            connection, row, state="queued", pid=None, restarts=restarts,
+            phase="It stood still and waits to go on from its last epoch",
+        )  # fmt: skip
+    message = _STALLED if stood_still else _LOST
+    logger.warning("Job {} is lost: {}", row.id, message)
+    return job_rows.end(connection, row, "lost", message)
+
+
+def _is_dead(row: Row[Any]) -> bool:
+    return row.pid is not None and is_here(row) and not is_alive(row)
+
+
+def _kill(row: Row[Any]) -> None:
+    """End the process group of a job, if it is on this machine."""
+    if row.pid is not None and is_here(row) and is_alive(row):
+        _end_group(row.pid)
+
+
+def _end_group(pid: int) -> None:
+    if pid == os.getpgrp():  # a child has a group of its own
+        return
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except ProcessLookupError:  # it ended just now
+        return

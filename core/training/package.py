@@ -1,0 +1,263 @@
+"""From a trained network to a model version's files: card, weights, plans, reference, int8."""
+
+import hashlib
+import importlib.metadata
+import json
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from loguru import logger
+
+from core.anatomy import LABELS
+from core.errors import HippoViewError
+from core.image import volume
+from core.image.intake import vetted
+from core.measures.features import features_of
+from core.models.folder import CARD_NAME, Model
+from core.models.registry import REFERENCE_NAME
+from core.predictor.calibrate import (
+    CALIBRATION_CASES,
+    RANGES_NAME,
+    Labelled,
+    proof,
+    ranges_file,
+    read_labelled,
+)
+from core.settings import ROOT
+from core.state.storage import write_whole
+from core.training.config import TrainingConfig, TrainingRequest
+from core.training.data.dataset import Dataset, file_names
+from core.training.fit import Base, Ready
+from core.training.plan import trained_on
+from core.training.progress import Progress
+from core.training.trainer import Trainer
+from core.wording import counted
+
+_WEIGHTS = "weights.safetensors"
+_SUMMARY = (
+    "One nnU-Net v2 network that finds the anterior and the posterior hippocampus in a T1-weighted "
+    "crop around one hippocampus."
+)
+_LIMITS = [
+    "Tested on the frozen test set of its own data set only: other scanners and hospitals may "
+    "give worse masks.",
+    "The side (left or right) cannot be told from a crop.",
+]
+_NNUNET = (
+    "Isensee F. et al., nnU-Net: a self-configuring method for deep learning-based biomedical "
+    "image segmentation, Nature Methods 18, 203-211 (2021)"
+)
+_PROGRAMS = ("nnunetv2", "torch", "numpy", "batchgenerators")
+
+
+@dataclass(frozen=True)
+class Made:
+    """A model version before it has a number.
+
+    Attributes
+    ----------
+    card : dict
+        Without ``version`` and ``files``.
+    parts : dict of str to bytes
+        Its other files by name.
+    seen : set of str
+        ``content_sha256`` of all cases that it, or what it was made from, was trained on.
+    """
+
+    card: dict[str, Any]
+    parts: dict[str, bytes]
+    seen: set[str]
+
+    @contextmanager
+    def as_model(self, scratch: Path) -> Iterator[Model]:
+        """As a model of files, for as long as the block lasts."""
+        card = self.card
+        with tempfile.TemporaryDirectory(prefix="candidate-", dir=scratch) as name:
+            made = Path(name)
+            for part, content in self.parts.items():
+                (made / part).write_bytes(content)
+            yield Model(made, card, "new", card["name"], "", card["configuration"], LABELS)
+
+    def write(self, folder: Path) -> None:
+        """Write it as a model folder; the card, which names the others' hashes, last."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in self.parts.items():
+            write_whole(folder / name, content)
+        hashes = {name: hashlib.sha256(c).hexdigest() for name, c in self.parts.items()}
+        card = {"version": "new", **self.card, "files": hashes}
+        write_whole(folder / CARD_NAME, (json.dumps(card, indent=2) + "\n").encode())
+
+
+def export(
+    progress: Progress,
+    trainer: Trainer,
+    ready: Ready,
+    config: TrainingConfig,
+    request: TrainingRequest,
+    base: Base | None,
+) -> Made:
+    """The files of the version that a training has come to."""
+    progress.phase("Describing the training scans for the drift report")
+    reference = _reference(ready, config, base)
+    parts = {
+        _WEIGHTS: trainer.weights(),
+        "plans.json": json.dumps(ready.plans, indent=1).encode(),
+        "dataset.json": _description(ready.files / "dataset.json"),
+        REFERENCE_NAME: reference_file(reference),
+    }
+    card = _card(config, request, ready, trainer, base)
+    made = Made(card, parts, {case["content_sha256"] for case in reference})
+    progress.phase("Trying int8 on the frozen test set")
+    return with_int8(made, ready.dataset, ready.files, ready.folder)
+
+
+def _description(file: Path) -> bytes:
+    """A data set's ``dataset.json`` without its cases' names, which do not go with a model."""
+    content = file.read_bytes()
+    described = json.loads(content)
+    return json.dumps(described, indent=1).encode() if described.pop("dataset", None) else content
+
+
+def lineage(config: TrainingConfig, request: TrainingRequest, dataset: Dataset) -> dict[str, Any]:
+    """What a training was made of: the request, what it comes to, data, programs, commit."""
+    return {
+        "dataset": dataset.name,
+        "dataset_sha256": dataset.sha256,
+        "request": request.as_dict(),
+        "configuration": vars(config),
+        "programs": {name: importlib.metadata.version(name) for name in _PROGRAMS},
+        "commit": _commit(),
+    }
+
+
+def _folds(config: TrainingConfig, dataset: Dataset) -> str:
+    if config.with_test:
+        held_out = f", without fold {config.fold} of nnU-Net's 5" if config.fold >= 0 else ""
+        return f"the frozen test set as well{held_out}"
+    held_out = f" and fold {config.fold} of 5" if config.fold >= 0 else ""
+    return f"without the frozen test set of {len(dataset.test)}{held_out}"
+
+
+def reference_file(cases: list[dict[str, Any]]) -> bytes:
+    """The content of `REFERENCE_NAME`."""
+    return json.dumps({"cases": cases}).encode()
+
+
+def _reference(ready: Ready, config: TrainingConfig, base: Base | None) -> list[dict[str, Any]]:
+    """Features and hash of each case that the new version was trained on.
+
+    Those that only the version it was made from has seen are marked as inherited.
+    """
+    cases = []
+    for name in trained_on(config, ready.dataset):
+        entry = ready.dataset.cases[name]
+        image = ready.files / file_names(name, entry)[0]
+        with image.open("rb") as stream, vetted(stream, ready.folder) as file:
+            loaded = volume.load(file)
+        cases.append(
+            {
+                "content_sha256": entry.content_sha256,
+                "inherited": False,
+                "features": features_of(loaded.data, loaded.spacing_mm),
+            }
+        )
+    own = {case["content_sha256"] for case in cases}
+    before = base.cases if base else []
+    inherited = [c | {"inherited": True} for c in before if c["content_sha256"] not in own]
+    return cases + inherited
+
+
+def _card(
+    config: TrainingConfig,
+    request: TrainingRequest,
+    ready: Ready,
+    trainer: Trainer,
+    base: Base | None,
+) -> dict[str, Any]:
+    dataset, before = ready.dataset, base.model if base else None
+    licence = str(trainer.dataset_json["licence"])
+    data = f"Data set {dataset.name}; its licence: {licence}"
+    features = trainer.configuration_manager.network_arch_init_kwargs["features_per_stage"]
+    count = sum(p.numel() for p in trainer.network.parameters())
+    patch = " x ".join(str(n) for n in trainer.configuration_manager.patch_size)
+    start = f"the weights of version {before.version}" if before else "nothing"
+    return {
+        "name": f"{dataset.name}-{request.preset}",
+        "configuration": ready.configuration,
+        "trainer": "nnUNetTrainer",
+        "mirror_axes": list(trainer.inference_allowed_mirroring_axes or ()),
+        "labels": LABELS,
+        "weights": _WEIGHTS,
+        "summary": _SUMMARY,
+        "network": {
+            "Framework": f"nnU-Net v{importlib.metadata.version('nnunetv2')}, PyTorch",
+            "Architecture": f"U-Net, features {'-'.join(map(str, features))}, "
+            f"{count / 1e6:.1f} million parameters",
+            "Patch": f"{patch} voxels",
+            "Normalisation": "z-score of the crop",
+        },
+        "training": {
+            "Data": f"data set {dataset.name}: {counted(len(trained_on(config, dataset)), 'case')}",
+            "Folds": _folds(config, dataset),
+            "Schedule": f"{counted(config.epochs, 'epoch')} of {config.iterations} iterations "
+            f"from {start}, batch {trainer.batch_size}, learning rate {config.learning_rate:g}, "
+            f"{config.augmentation} augmentation, weights averaged with {config.average:g}",
+            "Machine": f"{trainer.device.type}, preset {request.preset}",
+        },
+        # What is said of the first version's data is not true of others.
+        "limits": before.card["limits"] if before else _LIMITS,
+        "licence": before.card["licence"] if before else licence,
+        "attribution": [*(before.card["attribution"] if before else [_NNUNET]), data],
+    }
+
+
+def with_int8(made: Made, dataset: Dataset, files: Path, scratch: Path) -> Made:
+    """With int8 if it costs nothing on the frozen test set.
+
+    Parameters
+    ----------
+    files
+        The data set's.
+    scratch
+        A folder for files that are needed meanwhile.
+    """
+
+    def read(name: str) -> Labelled:
+        image, label = (files / part for part in file_names(name, dataset.cases[name]))
+        return read_labelled(image, label, scratch)
+
+    every = max(1, len(dataset.training) // CALIBRATION_CASES)
+    try:
+        with made.as_model(scratch) as model:
+            found = ranges_file(model, [read(n).scan for n in dataset.training[::every]])
+        parts = made.parts | {RANGES_NAME: found}
+        asked = Made(made.card | {"int8": {"ranges": RANGES_NAME}}, parts, made.seen)
+        with asked.as_model(scratch) as model:
+            shown = proof(
+                model, [read(name) for name in dataset.test],
+                seen=any(dataset.cases[name].content_sha256 in made.seen for name in dataset.test),
+            )  # fmt: skip
+    except HippoViewError as error:
+        logger.info("No int8 for this version: {}", error.message)
+        return made
+    if shown is None:
+        logger.info("No int8 for this version: it costs more than it may")
+        return made
+    return Made(made.card | {"int8": shown}, parts, made.seen)
+
+
+def _commit() -> str:
+    """The program's git commit, where there is one."""
+    try:
+        found = subprocess.run(
+            ["git", "rev-parse", "HEAD"],  # noqa: S607 - whichever git is installed
+            cwd=ROOT, capture_output=True, text=True, timeout=10, check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return "unknown"
+    return found.stdout.strip() or "unknown"

@@ -1,0 +1,156 @@
+"""Trainings on the command line: one folder each, resumed where it was killed.
+
+A run's folder has ``run.json`` (the request, what it comes to, data, programs, commit),
+``events.jsonl``, ``log.txt``, nnU-Net's ``progress.png``, and in the end ``model``, a model
+folder; a mark says that it is ours (`core.state.claim`). Imports nnU-Net: late.
+"""
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from loguru import logger
+
+from core.errors import NotFoundError, TrainingError
+from core.models.folder import CARD_NAME
+from core.models.registry import reference_of
+from core.predictor.service import OpenModel
+from core.state.claim import claim
+from core.state.storage import write_whole
+from core.training.config import TrainingConfig, TrainingRequest
+from core.training.data.dataset import Dataset, Datasets
+from core.training.fit import Base, Ready, device_for, fit, make_ready
+from core.training.package import export, lineage
+from core.training.progress import Events
+
+RUN_NAME, MODEL_NAME, LOG_NAME = "run.json", "model", "log.txt"
+_EVENTS, _PROGRESS = "events.jsonl", "progress.png"
+_OURS = ("raw", "preprocessed", "results", MODEL_NAME, _EVENTS, LOG_NAME, _PROGRESS)
+
+
+def train(
+    request: TrainingRequest,
+    folder: Path,
+    datasets: Datasets,
+    serving: OpenModel,
+    device: str = "auto",
+    *,
+    plan_only: bool = False,
+) -> Path:
+    """Train in a folder of its own; what is done there already is not done again.
+
+    Parameters
+    ----------
+    serving
+        Opens the version that the preset ``quick`` starts from.
+    plan_only
+        Stop when the data is planned and preprocessed.
+
+    Returns
+    -------
+    Path
+        The model folder; it is there when the training has come to its end.
+
+    Raises
+    ------
+    InputError
+        The folder is not empty and not ours.
+    TrainingError
+        The folder belongs to another training, or the request is not understood.
+    """
+    config = request.config()
+    made = folder / MODEL_NAME
+    dataset = dataset_of(folder, datasets, request.dataset)
+    _claim(folder, lineage(config, request, dataset))
+    if (made / CARD_NAME).is_file():
+        logger.info("This training has come to its end before")
+        return made
+    progress = Events(folder / _EVENTS)
+    log = logger.add(folder / LOG_NAME, level="INFO", diagnose=False)
+    try:
+        local = datasets.storage.local(f"datasets/{dataset.name}", progress.on_step)
+        with local as files, _base(config, serving) as base:
+            ready = make_ready(progress, folder, config, dataset, files, base)
+            if not plan_only:
+                _train(progress, ready, config, request, base, device_for(config, device))
+    finally:
+        logger.remove(log)
+    return made
+
+
+def _train(
+    progress: Events,
+    ready: Ready,
+    config: TrainingConfig,
+    request: TrainingRequest,
+    base: Base | None,
+    device: str,
+) -> None:
+    trainer = fit(progress, ready, config, base, device)
+    export(progress, trainer, ready, config, request, base).write(ready.folder / MODEL_NAME)
+    picture = Path(trainer.output_folder) / _PROGRESS
+    if picture.is_file():
+        shutil.copyfile(picture, ready.folder / _PROGRESS)
+    progress.phase("Done")
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder has the note of a training of ours."""
+    return _noted(folder) is not None
+
+
+def dataset_of(folder: Path, datasets: Datasets, name: str) -> Dataset:
+    """The data set of a run: as it was when the run began, else as it is."""
+    note = _noted(folder)
+    if note is not None and note.get("dataset") == name:
+        try:
+            return datasets.get(name, note["dataset_sha256"])
+        except NotFoundError:  # not kept: of another installation, or of an earlier version
+            pass
+    return datasets.get(name)
+
+
+def _claim(folder: Path, asked: dict[str, Any]) -> None:
+    """Write down what a folder is for, or see that it is for the same.
+
+    A marked folder without that note (DVC takes it away when the request has changed) holds what
+    is left of another training of ours, which is thrown away. In any other folder nothing is.
+    """
+    claim(folder, "training", known=is_run)
+    known = _noted(folder)
+    if known is None:
+        for name in _OURS:
+            path = folder / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        write_whole(folder / RUN_NAME, (json.dumps(asked, indent=1) + "\n").encode())
+        return
+    for name in ("dataset_sha256", "configuration"):
+        if known[name] != asked[name]:
+            raise TrainingError(
+                f"The folder {folder.name} is of a training with another "
+                f"{name.removesuffix('_sha256')}",
+                "Take another folder for this one.",
+                code="bad_request",
+            )
+
+
+def _noted(folder: Path) -> dict[str, Any] | None:
+    """The note of a run's folder; None where there is none, or not one of ours."""
+    try:
+        note = json.loads((folder / RUN_NAME).read_bytes())
+    except (OSError, ValueError):
+        return None
+    ours = isinstance(note, dict) and {"dataset_sha256", "configuration"} <= note.keys()
+    return note if ours else None
+
+
+@contextmanager
+def _base(config: TrainingConfig, serving: OpenModel) -> Iterator[Base | None]:
+    if config.start != "serving":
+        yield None
+        return
+    with serving() as model:
+        yield Base(model, reference_of(model))
