@@ -21,7 +21,7 @@ from core.training.config import FIRST_ITERATION_S, TrainingRequest, iteration_s
 
 _GIB = 1024 * MIB
 # Written by hand from what ``python -m benchmarks.start`` and ``benchmarks.head_memory`` printed,
-# and what tests/core/test_voxels.py measures of the largest head.
+# and what tests/core/image/test_voxels.py measures of the largest head.
 _MEASURED = Path(__file__).parent / "measured.json"
 MEMORY_WORDS = (
     "Measured on two cores, over twenty crops, and over heads as said: docs/performance.md. While "

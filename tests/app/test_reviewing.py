@@ -12,7 +12,7 @@ from core.errors import ConflictError
 from core.pipeline import analyse
 from core.state.database import connect
 from core.state.storage import LocalStorage
-from tests.core.test_corrections import packed
+from tests.core.cases.test_corrections import packed
 from tests.scans import as_bytes, example, image, stream
 
 

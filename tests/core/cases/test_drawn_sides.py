@@ -21,8 +21,8 @@ from core.pipeline import Analysis, analyse, appraised
 from core.predictor.heads import centres_of, halves, sides_of
 from core.state.database import connect
 from core.state.storage import LocalStorage
-from tests.core.test_corrections import packed
-from tests.core.test_trust import AFFINE, head, part, two
+from tests.core.cases.test_corrections import packed
+from tests.core.measures.test_trust import AFFINE, head, part, two
 from tests.scans import all_orientations, as_bytes, image, noise, reoriented, stream, template_head
 
 OTHER = {"left": "right", "right": "left"}

@@ -20,7 +20,7 @@ from core.measures.measure import NOT_LOOKED_AT, why_too_small
 from core.state.database import DATABASE_NAME, connect
 from core.state.storage import LocalStorage
 
-OLDER = Path(__file__).parents[1] / "older_installation"
+OLDER = Path(__file__).parents[2] / "older_installation"
 CORRECTED, DELETED = "HV-ZKFVEG", "HV-TV4DQZ"
 
 

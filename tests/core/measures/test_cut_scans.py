@@ -21,8 +21,8 @@ from core.exports.tables import Outcome, archive, report_csv, report_json, summa
 from core.pipeline import Analysis, analyse
 from core.state.database import connect
 from core.state.storage import LocalStorage
-from tests.core.test_corrections import packed
-from tests.core.test_edges import cut
+from tests.core.cases.test_corrections import packed
+from tests.core.measures.test_edges import cut
 from tests.scans import as_bytes, example, image, stream, template_head
 
 WORDS = "the image ends within it"
