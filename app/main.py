@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from app.connection import say_it_in_our_words
 from app.server import ROOT
+from app.views.connection import say_it_in_our_words
 from core.anatomy import NOTICE
 
 _PAGES = ROOT / "pages"

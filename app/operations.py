@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 
 from app import metrics
-from app.services import Services, services
+from app.services import Services
 from core.cases.case import CaseRow
 from core.cpus import usable_cpus
 from core.drift.comparison import Drift, compare
@@ -137,9 +137,8 @@ def trash_words(health: dict[str, Any]) -> str:
     )
 
 
-def status() -> dict[str, Any]:
+def status(shared: Services) -> dict[str, Any]:
     """Health, queue, disk, memory, timings: what the Operations page shows."""
-    shared = services()
     serving = shared.predictors.serving
     failure = shared.predictors.failure
     disk = shutil.disk_usage(shared.settings.data_dir)

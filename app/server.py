@@ -12,12 +12,14 @@ from loguru import logger
 from starlette.middleware import Middleware
 from starlette.routing import Mount
 
-from app import auth
 from app.allocator import give_memory_back
-from app.api import make_api
-from app.bodies import Bodies, PageUploads, kinds_of_bodies
-from app.services import services
-from app.visitor import VisitorCookie
+from app.http import sign_in
+from app.http.api import make_api
+from app.http.bodies import Bodies, kinds_of_bodies
+from app.http.visitor import VisitorCookie
+from app.page_uploads import PageUploads
+from app.services import build_services, start
+from app.views.shared import services
 from core.limits import (
     MIB,
     PAGE_UPLOAD_PATIENCE_S,
@@ -26,18 +28,21 @@ from core.limits import (
     SHORT_PASSWORD_CHARS,
 )
 from core.settings import Settings
-from core.state.storage import open_storage
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def build(settings: Settings) -> st.App:
-    """The app, not yet running. Loading the model begins with the server."""
+    """The app, not yet running. Loading the model begins with the server.
 
-    incoming = settings.data_dir / "incoming"
-    incoming.mkdir(parents=True, exist_ok=True, mode=0o700)
+    Raises
+    ------
+    HippoViewError
+        The storage cannot be used, or a setting.
+    """
+    shared = services(build_services(settings))
     upload_bytes = settings.max_upload_mib * MIB
-    bodies = kinds_of_bodies(upload_bytes, settings.queue_size, incoming)
+    bodies = kinds_of_bodies(upload_bytes, settings.queue_size, shared.incoming)
     page_bytes = upload_bytes + MIB  # as Streamlit allows for the form around a file
     page_bodies = Bodies(
         PAGE_UPLOADS_AT_ONCE, page_bytes, PAGE_UPLOADS_AT_ONCE * page_bytes,
@@ -46,14 +51,14 @@ def build(settings: Settings) -> st.App:
 
     @asynccontextmanager
     async def lifespan(app: Any) -> AsyncIterator[dict[str, Any]]:
-        shared = services()
+        start(shared)
         yield {}
         shared.predictors.close()
 
     return st.App(
         ROOT / "app" / "main.py",
         lifespan=lifespan,
-        routes=[Mount("/api", app=make_api(bodies)), *auth.routes()],
+        routes=[Mount("/api", app=make_api(bodies, shared)), *sign_in.routes(shared)],
         middleware=[
             Middleware(VisitorCookie),
             Middleware(
@@ -76,7 +81,7 @@ def run(settings: Settings) -> None:
         The storage cannot be used; nothing was served.
     """
     give_memory_back()
-    open_storage(settings)
+    app = build(settings)
     logger.info("HippoView serves on http://{}:{}", settings.address, settings.port)
     if not settings.on_loopback:
         logger.warning("It listens beyond this machine: whoever reaches it sees all cases")
@@ -85,7 +90,7 @@ def run(settings: Settings) -> None:
             "HIPPOVIEW_ADMIN_PASSWORD has fewer than {} characters: choose a longer one",
             SHORT_PASSWORD_CHARS,
         )
-    build(settings).run(
+    app.run(
         config={
             "server.port": settings.port,
             "server.address": settings.address,

@@ -1,5 +1,6 @@
 """What every page and every API call shares: one set of services for the process."""
 
+import functools
 import io
 import secrets
 import threading
@@ -10,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-import streamlit as st
 from loguru import logger
 
 from app import metrics
@@ -78,6 +78,7 @@ class Services:
     lost: "Lost"
     link_secret: bytes
     viewer_files: ViewerFiles
+    job_folders: JobFolders
 
     def analyse(
         self,
@@ -235,10 +236,14 @@ def empty_incoming(data_dir: Path) -> tuple[Path, Lost]:
     return incoming, Lost(len(gone), time.time())
 
 
-@st.cache_resource(show_spinner=False)
-def services() -> Services:
-    """The services of this process; the model is loaded in the background."""
-    settings = Settings.from_environment()
+def build_services(settings: Settings) -> Services:
+    """The parts of a server, none of them at work yet: see `start`.
+
+    Raises
+    ------
+    SettingsError
+    StorageError
+    """
     incoming, lost = empty_incoming(settings.data_dir)
     engine = connect(settings.data_dir)
     storage = open_storage(settings)
@@ -250,21 +255,25 @@ def services() -> Services:
         accounts.set_password(settings.admin_password)
     jobs = Jobs(engine, settings.data_dir)
     metrics.watch(predictors)
-    shared = Services(
+    return Services(
         settings, predictors, cases, Corrections(engine, storage, cases), storage, registry, jobs,
         Datasets(storage), accounts, incoming, lost,
         link_secret=secrets.token_bytes(32),
         viewer_files=ViewerFiles(cases, settings.data_dir / "viewed"),
+        job_folders=JobFolders(engine, settings.data_dir),
     )  # fmt: skip
+
+
+def start(shared: Services) -> None:
+    """Load the model and look after jobs, cases and versions, in the background."""
     threading.Thread(target=_warm_up, args=(shared,), name="warm-up", daemon=True).start()
     care = (
-        ("jobs", jobs.tick), ("cases", cases.caretaker.tick), ("service", partial(_follow, shared)),
-        ("folders of trainings", JobFolders(engine, settings.data_dir).tick),
+        ("jobs", shared.jobs.tick), ("cases", shared.cases.caretaker.tick),
+        ("service", partial(_follow, shared)), ("folders of trainings", shared.job_folders.tick),
     )  # fmt: skip
     for name, tick in care:
         # A thread each: a pass over the cases of a bucket takes its time.
         threading.Thread(target=_supervise, args=(name, tick), name=name, daemon=True).start()
-    return shared
 
 
 def _supervise(name: str, tick: Callable[[], None]) -> None:
@@ -293,7 +302,7 @@ def _warm_up(shared: Services) -> None:
     example_file()  # so that its first visitor does not wait for it
 
 
-@st.cache_data(show_spinner=False)
+@functools.cache
 def example_file() -> bytes:
     """The example scan, cut once."""
     return example.example_file()

@@ -4,8 +4,8 @@ from urllib.parse import urlsplit
 
 import streamlit as st
 
-from app.services import services
-from app.widgets import label_picture, swatch
+from app.views.case import label_picture, swatch
+from app.views.shared import services
 from core.limits import MAX_CROP_MM, PLAUSIBLE_TOTAL_MM3
 
 st.markdown(

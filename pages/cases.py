@@ -5,10 +5,10 @@ import hashlib
 import streamlit as st
 
 from app.operations import cases_health, cases_words
-from app.reviewing import typed
-from app.services import services
-from app.widgets import show_case
-from app.words import show_error
+from app.views.case import show_case
+from app.views.reviewing import typed
+from app.views.shared import services
+from app.views.words import show_error
 from core import limits
 from core.cases.store import Cases
 from core.cases.worklist import ANY, KINDS, ORDERS, Filter, next_new, reviewed

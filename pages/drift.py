@@ -2,11 +2,11 @@
 
 import streamlit as st
 
-from app.auth import admit
-from app.drifting import distribution, state_badge, timeline
 from app.operations import drift_of_cases
-from app.services import services
-from app.words import show_error
+from app.views.admission import admit
+from app.views.drift import distribution, state_badge, timeline
+from app.views.shared import services
+from app.views.words import show_error
 from core.errors import HippoViewError
 from core.exports.drift_report import STATE_WORDS, report_html
 from core.measures.features import FEATURES

@@ -5,8 +5,9 @@ from typing import Any
 import streamlit as st
 
 from app.operations import MEMORY_WORDS, memory_rows
-from app.services import services, wait_for_model
-from app.words import show_error
+from app.services import wait_for_model
+from app.views.shared import services
+from app.views.words import show_error
 from core.errors import HippoViewError
 from core.models.folder import measured_on
 from core.wording import counted

@@ -2,10 +2,10 @@
 
 import streamlit as st
 
-from app.auth import admit
-from app.services import services
-from app.versions import comparison, confirm_promotion, show_outcome, versions_table
-from app.words import show_error
+from app.views.admission import admit
+from app.views.shared import services
+from app.views.versions import comparison, confirm_promotion, show_outcome, versions_table
+from app.views.words import show_error
 from core.errors import HippoViewError
 
 admit()

@@ -2,8 +2,9 @@
 
 import streamlit as st
 
-from app.auth import admit, is_admitted
 from app.operations import cases_words, damaged_words, status, trash_words
+from app.views.admission import admit, is_admitted
+from app.views.shared import services
 
 _REFRESH_S = 5.0
 
@@ -14,7 +15,7 @@ admit()
 def _show() -> None:
     if not is_admitted():
         st.rerun()
-    now = status()
+    now = status(services())
     first, second, third, fourth = st.columns(4)
     first.metric("State", now["state"].capitalize())
     second.metric("Waiting scans", f"{now['waiting']} of {now['queue_size']}")

@@ -2,11 +2,11 @@
 
 import streamlit as st
 
-from app.auth import admit
 from app.operations import measured_iteration_s
-from app.services import services
-from app.training import add_data_set, data_set_summary, duration, show_job, submit
-from app.words import show_error
+from app.views.admission import admit
+from app.views.shared import services
+from app.views.trainings import add_data_set, data_set_summary, duration, show_job, submit
+from app.views.words import show_error
 from core.errors import HippoViewError
 from core.training.config import PRESETS, TrainingRequest, check_installed, estimate_s
 from core.training.data.dataset import Dataset

@@ -5,10 +5,11 @@ import io
 import streamlit as st
 
 from app.batch import Upload, current, zip_of
-from app.following import batch_of, follow, tell_lost
-from app.services import MODEL_WAIT_S, example_file, services, wait_for_model
-from app.widgets import outcome_table, show_case
-from app.words import plain, show_error
+from app.services import MODEL_WAIT_S, example_file, wait_for_model
+from app.views.case import outcome_table, show_case
+from app.views.following import batch_of, follow, tell_lost
+from app.views.shared import services
+from app.views.words import plain, show_error
 from core.errors import HippoViewError
 from core.image.example import NAME
 

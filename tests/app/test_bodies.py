@@ -11,7 +11,7 @@ import httpx
 import pytest
 from starlette.datastructures import Headers
 
-from app.bodies import Bodies, Pace, SlowBodyError, refuse_repeated
+from app.http.bodies import Bodies, Pace, SlowBodyError, refuse_repeated
 from core import limits
 from core.errors import BusyError, InputError, StorageError, TooLargeError
 from tests.scans import as_bytes, example

@@ -40,7 +40,7 @@ class Bar:
 
             import streamlit as st
 
-            from app.reviewing import review_bar
+            from app.views.reviewing import review_bar
 
             cases = st.session_state["cases"]
             st.session_state.setdefault("reviewer", "Dr A")

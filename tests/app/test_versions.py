@@ -1,4 +1,4 @@
-from app.versions import _common, _figures, _measured_on
+from app.views.versions import _common, _figures, _measured_on
 from core.anatomy import LABELS
 from core.models.registry import Version
 

@@ -13,8 +13,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
+from app.http.viewer_files import _sent
 from app.viewer.files import ViewerFile, ViewerFiles
-from app.viewer.images import _sent
 from core.anatomy import NOTICE
 from core.cases.corrections import Corrections
 from core.cases.store import Cases

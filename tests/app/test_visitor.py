@@ -1,6 +1,6 @@
 import httpx
 
-from app.visitor import COOKIE, may_see, token_of
+from app.http.visitor import COOKIE, may_see, token_of
 
 SECRET, OTHER = b"s" * 32, b"t" * 32
 HTML = {"Accept": "text/html"}

@@ -13,7 +13,7 @@ import numpy as np
 from playwright.sync_api import BrowserContext, Page, Route, WebSocketRoute, expect
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
-from app.visitor import COOKIE
+from app.http.visitor import COOKIE
 from core.cases.corrections import Corrections
 from core.cases.store import Cases
 from core.pipeline import Analysis, analyse

@@ -9,12 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
-from app.api import make_api
-from app.bodies import kinds_of_bodies
-from app.viewer import images
+from app.http.api import make_api
+from app.http.bodies import kinds_of_bodies
+from app.http.visitor import COOKIE, token_of
 from app.viewer.files import ViewerFiles
 from app.viewer.runs import RUNS, packed_of
-from app.visitor import COOKIE, token_of
 from core.cases.corrections import Corrections
 from core.cases.store import Cases
 from core.errors import InputError
@@ -43,9 +42,10 @@ def house(analyses, tmp_path, monkeypatch):
         cases=cases, corrections=Corrections(engine, storage, cases), link_secret=SECRET,
         viewer_files=ViewerFiles(cases, tmp_path / "viewed"),
     )  # fmt: skip
-    monkeypatch.setattr(images, "services", lambda: shared)
     ids = [cases.add(analysis, name).id for analysis, name in zip(analyses, "AB", strict=True)]
-    with TestClient(make_api(kinds_of_bodies(MIB, 4, tmp_path)), cookies={COOKIE: WHO}) as client:
+    with TestClient(
+        make_api(kinds_of_bodies(MIB, 4, tmp_path), shared), cookies={COOKIE: WHO}
+    ) as client:
         yield SimpleNamespace(client=client, ids=ids, **vars(shared))
 
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
-from app.api import make_api
-from app.bodies import kinds_of_bodies
-from app.viewer import images
+from app.http import viewer_files
+from app.http.api import make_api
+from app.http.bodies import kinds_of_bodies
+from app.http.visitor import COOKIE, token_of
 from app.viewer.files import ViewerFiles
-from app.visitor import COOKIE, token_of
 from core.limits import MIB
 from tests.house import House
 from tests.tiny import analysis, number_of
@@ -29,7 +29,6 @@ def shared(tmp_path, monkeypatch):
     shared = SimpleNamespace(
         cases=cases, link_secret=SECRET, viewer_files=ViewerFiles(cases, tmp_path / "viewed")
     )
-    monkeypatch.setattr(images, "services", lambda: shared)
     shared.ids = {number: cases.add(analysis(number), "x").id for number in (1, 2, 3)}
     return shared
 
@@ -39,7 +38,7 @@ def opened(content):
 
 
 def test_what_is_sent_is_whole_however_many_look_at_other_cases(shared, tmp_path):
-    app = make_api(kinds_of_bodies(MIB, 4, tmp_path))
+    app = make_api(kinds_of_bodies(MIB, 4, tmp_path), shared)
 
     def look(number):
         case_id = shared.ids[number]
@@ -60,7 +59,7 @@ def test_what_is_sent_is_whole_however_many_look_at_other_cases(shared, tmp_path
 
 
 def test_a_file_that_went_before_it_was_sent_is_sent_whole(shared):
-    made = images._sent(shared.viewer_files.scan(shared.ids[2]), "")
+    made = viewer_files._sent(shared.viewer_files.scan(shared.ids[2]), "")
     shared.viewer_files.forget(shared.ids[2])
     answer = TestClient(made).get("/")
     assert answer.status_code == 200

@@ -104,7 +104,7 @@ def page_of(case: Case) -> AppTest:
     def page():
         import streamlit as st
 
-        from app.widgets import _measures, _warnings
+        from app.views.case import _measures, _warnings
 
         _measures(st.session_state["case"])
         _warnings(st.session_state["case"])

@@ -5,10 +5,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, Field
 
-from app.auth import require_admin
-from app.bodies import SmallRoute
+from app.http.bodies import SmallRoute
+from app.http.held import Held
+from app.http.sign_in import require_admin
 from app.operations import drift_of_cases, status
-from app.services import services
 from core.models.registry import Version
 from core.training.config import TrainingRequest
 from core.training.data.reviewed import follow_before
@@ -39,34 +39,33 @@ def router() -> APIRouter:
     made.post("/jobs/{job_id}/cancel")(cancel)
     made.post("/jobs/{job_id}/resume")(resume)
     made.get("/drift")(drift)
-    made.get("/status")(status)
+    made.get("/status")(state)
     return made
 
 
-def versions() -> list[dict[str, Any]]:
+def versions(shared: Held) -> list[dict[str, Any]]:
     """All model versions, the newest first."""
-    return [_version(version) for version in services().registry.find()]
+    return [_version(version) for version in shared.registry.find()]
 
 
-def promote(number: int) -> dict[str, Any]:
+def promote(shared: Held, number: int) -> dict[str, Any]:
     """Put a version into service; requests go on meanwhile."""
-    services().promote(number)
-    return _version(services().registry.get(number))
+    shared.promote(number)
+    return _version(shared.registry.get(number))
 
 
-def roll_back() -> dict[str, Any]:
+def roll_back(shared: Held) -> dict[str, Any]:
     """Put the version into service that served before this one."""
-    return _version(services().registry.get(services().roll_back()))
+    return _version(shared.registry.get(shared.roll_back()))
 
 
-def jobs() -> list[dict[str, Any]]:
+def jobs(shared: Held) -> list[dict[str, Any]]:
     """All trainings, the newest first."""
-    return [_job(found) for found in services().jobs.find()]
+    return [_job(found) for found in shared.jobs.find()]
 
 
-def train(asked: NewTraining) -> dict[str, Any]:
+def train(shared: Held, asked: NewTraining) -> dict[str, Any]:
     """Queue a training on a prepared data set."""
-    shared = services()
     request = TrainingRequest(asked.dataset, asked.preset, asked.overrides)
     request.config()
     follow_before(request.dataset, shared.cases, shared.storage)
@@ -74,33 +73,37 @@ def train(asked: NewTraining) -> dict[str, Any]:
     return _job(shared.jobs.submit(request.as_dict()))
 
 
-def job(job_id: int) -> dict[str, Any]:
+def job(shared: Held, job_id: int) -> dict[str, Any]:
     """One training with its epochs."""
-    shared = services()
     return _job(shared.jobs.get(job_id)) | {"epochs": shared.jobs.epochs(job_id)}
 
 
-def log(job_id: int) -> Response:
+def log(shared: Held, job_id: int) -> Response:
     """The end of a training's log."""
-    return Response(services().jobs.log(job_id), media_type="text/plain; charset=utf-8")
+    return Response(shared.jobs.log(job_id), media_type="text/plain; charset=utf-8")
 
 
-def cancel(job_id: int) -> dict[str, Any]:
+def cancel(shared: Held, job_id: int) -> dict[str, Any]:
     """End a training now."""
-    services().jobs.cancel(job_id)
-    return _job(services().jobs.get(job_id))
+    shared.jobs.cancel(job_id)
+    return _job(shared.jobs.get(job_id))
 
 
-def resume(job_id: int) -> dict[str, Any]:
+def resume(shared: Held, job_id: int) -> dict[str, Any]:
     """Queue a training again; it goes on from its last epoch."""
-    services().jobs.resume(job_id)
-    return _job(services().jobs.get(job_id))
+    shared.jobs.resume(job_id)
+    return _job(shared.jobs.get(job_id))
 
 
-def drift(last: int = 50) -> dict[str, Any]:
+def drift(shared: Held, last: int = 50) -> dict[str, Any]:
     """The newest cases against the training of the version in service."""
-    found = drift_of_cases(services(), last)
+    found = drift_of_cases(shared, last)
     return found.drift.as_dict() | {"heads_left_out": found.heads}
+
+
+def state(shared: Held) -> dict[str, Any]:
+    """Health, queue, disk, memory, timings."""
+    return status(shared)
 
 
 def _version(version: Version) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 import streamlit as st
 
 from app.services import Services
-from app.viewer.slices import Beside
-from app.words import plain
+from app.views.slices import Beside
+from app.views.words import plain
 from core.anatomy import LABELS
 from core.cases.case import MODEL_MASK, Case, doubts_of
 from core.cases.corrections import MaskVersion

@@ -10,9 +10,9 @@ from typing import Any, Literal
 import plotly.graph_objects as go
 import streamlit as st
 
-from app.auth import is_admitted
 from app.services import Services
-from app.words import plain, show_error
+from app.views.admission import is_admitted
+from app.views.words import plain, show_error
 from core.anatomy import LABEL_COLOURS
 from core.errors import HippoViewError
 from core.limits import MAX_ARCHIVE_MIB, MIN_DATASET_CASES

@@ -1,7 +1,7 @@
 """Slices in the browser: a component of our own around NiiVue (BSD-2).
 
-The browser fetches the script, the scan and the mask by links (`app.viewer.images`); a run of the
-page sends what is below `show_slices`, a few hundred bytes.
+The browser fetches the script, the scan and the mask by links (`app.http.viewer_files`); a run of
+the page sends what is below `show_slices`, a few hundred bytes.
 """
 
 from collections.abc import Callable
@@ -10,9 +10,10 @@ from typing import Any
 
 import streamlit as st
 
+from app.http import visitor
+from app.http.viewer_files import files_url, script_url
 from app.services import Services
 from app.viewer.bundle import bundle
-from app.viewer.images import files_url, script_url
 from core.anatomy import Convention
 from core.cases.case import Case
 
@@ -60,7 +61,7 @@ def show_slices(
         return
     data = {
         "script": script_url(),
-        "files": files_url(shared, case.id),
+        "files": _files_url(shared, case.id),
         "case": case.id,
         "version": version,
         "newest": case.mask_version,
@@ -71,7 +72,7 @@ def show_slices(
     }
     if beside is not None:
         data["beside"] = {
-            "files": files_url(shared, beside.case_id),
+            "files": _files_url(shared, beside.case_id),
             "case": beside.case_id,
             "version": beside.version,
             "words": beside.words,
@@ -88,3 +89,8 @@ def _on_saved() -> None:
 def _component() -> Callable[..., Any]:
     component: Callable[..., Any] = st.components.v2.component("slices", js=_LOADER)
     return component
+
+
+def _files_url(shared: Services, case_id: str) -> str:
+    """Where a case's files lie for the browser whose page runs."""
+    return files_url(shared.link_secret, st.context.cookies.get(visitor.COOKIE, ""), case_id)

@@ -14,11 +14,12 @@ from fastapi_offline import FastAPIOffline
 from loguru import logger
 from starlette.exceptions import HTTPException
 
-from app import admin_api, metrics
-from app.bodies import Bodies, BoundedRoute, SlowBodyError, refuse_repeated
+from app import metrics
+from app.http import administration, viewer_files
+from app.http.bodies import Bodies, BoundedRoute, SlowBodyError, refuse_repeated
+from app.http.held import Held
 from app.operations import cases_health
-from app.services import Services, services
-from app.viewer import images
+from app.services import Services
 from core.anatomy import NOTICE
 from core.cases.case import confidence_of
 from core.cases.side_labels import sides_file
@@ -79,19 +80,21 @@ _DESCRIPTION = f"""Anterior and posterior hippocampus in T1-weighted heads and c
 """
 
 
-def make_api(bodies: dict[str, Bodies]) -> FastAPI:
+def make_api(bodies: dict[str, Bodies], shared: Services) -> FastAPI:
     """The API, to be mounted at ``/api``.
 
     Parameters
     ----------
     bodies
-        See `app.bodies.kinds_of_bodies`.
+        See `app.http.bodies.kinds_of_bodies`.
+    shared
     """
     api = FastAPIOffline(
         redoc_url=None, title="HippoView", description=_DESCRIPTION, version="0.1.0",
         form_limits={"max_files": MAX_FORM_FILES, "max_fields": MAX_FORM_FIELDS},
     )  # fmt: skip
     api.state.bodies = bodies
+    api.state.services = shared
     api.router.route_class = BoundedRoute
     api.add_exception_handler(HippoViewError, _on_known_error)
     api.add_exception_handler(RequestValidationError, _on_bad_request)
@@ -114,8 +117,8 @@ def make_api(bodies: dict[str, Bodies]) -> FastAPI:
             503: {"description": "Busy, or no model can serve.", **_ERROR_SCHEMA},
         },
     )(predict)
-    api.include_router(admin_api.router())
-    api.include_router(images.router())
+    api.include_router(administration.router())
+    api.include_router(viewer_files.router())
     return api
 
 
@@ -124,9 +127,8 @@ async def live() -> Response:
     return JSONResponse({"status": "alive"})
 
 
-def health() -> Response:
+def health(shared: Held) -> Response:
     """Whether the model can serve, and what it is."""
-    shared = services()
     cases = cases_health(shared)
     serving = shared.predictors.serving
     if serving is None:
@@ -161,6 +163,7 @@ def health() -> Response:
 
 async def predict(
     request: Request,
+    shared: Held,
     image: Annotated[UploadFile, File(description="One 3-D scan, .nii or .nii.gz")],
     device: Annotated[
         Literal["auto", "cpu", "cuda"], Query(description="Where the network runs")
@@ -176,7 +179,6 @@ async def predict(
     """
     refuse_repeated((await request.form()).multi_items(), ("image",))
     refuse_repeated(request.query_params.multi_items(), ("device", "labels"))
-    shared = services()
     if shared.predictors.serving is None and shared.predictors.failure is None:
         raise _loading()
     analysis = await _analysis(request, shared, image, device)

@@ -5,7 +5,7 @@ from typing import Any
 import streamlit as st
 
 from app.services import Services
-from app.words import show_error
+from app.views.words import show_error
 from core.anatomy import LABELS
 from core.errors import HippoViewError
 from core.models.folder import is_cross_validated, measured_on

@@ -1,21 +1,21 @@
 """What the viewer fetches and sends: its script, the scan and the masks of a case, drafts, saves.
 
-The links to a case hold for one browser (`app.visitor`).
+The links to a case hold for one browser (`app.http.visitor`).
 """
 
 import hashlib
 import os
 from typing import Annotated, BinaryIO, Literal
 
-import streamlit as st
 from fastapi import APIRouter, Body, File, Form, Header, Path, Query, Request, UploadFile
 from pydantic import BaseModel, Field, FiniteFloat
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from app import visitor
-from app.bodies import DrawnRoute
-from app.services import Services, services
+from app.http import visitor
+from app.http.bodies import DrawnRoute
+from app.http.held import held_by
+from app.services import Services
 from app.viewer.bundle import bundle
 from app.viewer.files import ViewerFile
 from app.viewer.runs import RUNS, packed_of
@@ -53,10 +53,9 @@ def script_url() -> str:
     return f"/api{PREFIX}/{bundle().name}"
 
 
-def files_url(shared: Services, case_id: str) -> str:
-    """Where a case's files lie for the browser whose page runs."""
-    who = st.context.cookies.get(visitor.COOKIE, "")
-    token = visitor.token_of(shared.link_secret, who, case_id)
+def files_url(secret: bytes, who: str, case_id: str) -> str:
+    """Where a case's files lie for the browser of this visitor."""
+    token = visitor.token_of(secret, who, case_id)
     return f"/api{PREFIX}/cases/{case_id}/{token}"
 
 
@@ -196,7 +195,7 @@ def _who(request: Request) -> str:
 
 def _admitted(request: Request, case_id: str, token: str) -> Services:
     """The services, if the link was made for this browser and the case is still there."""
-    shared = services()
+    shared = held_by(request)
     who = request.cookies.get(visitor.COOKIE)
     if not visitor.may_see(shared.link_secret, who, case_id, token):
         raise NotFoundError("There is no such image", "Open the case on its page.")

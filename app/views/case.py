@@ -7,11 +7,11 @@ from typing import Any
 
 import streamlit as st
 
-from app.reviewing import mask_choice, mask_table, review_bar, reviewer
 from app.services import Services, example_file
-from app.viewer.slices import show_slices
-from app.viewer.surfaces import surface_figure
-from app.words import plain, show_error
+from app.views.reviewing import mask_choice, mask_table, review_bar, reviewer
+from app.views.slices import show_slices
+from app.views.surfaces import surface_figure
+from app.views.words import plain, show_error
 from core.anatomy import CONVENTION_WORDS, LABEL_COLOURS, Convention
 from core.cases.case import Case, CaseImages, confidence_of, distinct_warnings
 from core.cases.side_labels import itksnap_labels, lookup_table

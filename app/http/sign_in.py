@@ -1,17 +1,18 @@
-"""Who may see the administrator's pages: sign-in, sign-out and the gate in front of them."""
+"""Sign-in, sign-out, and the gate in front of the administrator's routes."""
 
 import base64
 import binascii
 import html
+from functools import partial
 from urllib.parse import urlsplit
 
-import streamlit as st
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from app.services import services
+from app.http.held import Held
+from app.services import Services
 from core.anatomy import NOTICE
 from core.errors import AccessError
 from core.limits import SESSION_HOURS
@@ -43,41 +44,13 @@ small { opacity: .85 }
 """
 
 
-def admit() -> None:
-    """Let an administrator on; ask anyone else to sign in and end the page's run."""
-    shared = services()
-    if not shared.settings.admin_password:
-        st.warning(
-            "No administrator's password is set: whoever uses this machine can retrain and "
-            "replace the model. Set HIPPOVIEW_ADMIN_PASSWORD and start again to ask for one.",
-            icon=":material/lock_open:",
-        )
-        return
-    if is_admitted():
-        st.sidebar.html(f'<a href="{SIGN_IN}" target="_self">Sign out</a>')
-        return
-    page = urlsplit(st.context.url or "").path.rstrip("/").rpartition("/")[2]
-    st.info("This page is for administrators.", icon=":material/lock:")
-    st.html(f'<a href="{SIGN_IN}?next={html.escape(page)}" target="_self">Sign in</a>')
-    st.stop()
-
-
-def is_admitted() -> bool:
-    """Whether the page's visitor may administer; for what runs without the whole page."""
-    shared = services()
-    if not shared.settings.admin_password:
-        return True
-    return shared.accounts.knows(st.context.cookies.get(COOKIE))
-
-
-def require_admin(request: Request) -> None:
-    """The same gate for the API: a signed-in browser, or the password as HTTP Basic.
+def require_admin(request: Request, shared: Held) -> None:
+    """Let a signed-in browser pass, or the password as HTTP Basic.
 
     Raises
     ------
     AccessError
     """
-    shared = services()
     if not shared.settings.admin_password:
         # Only this machine can connect; a page of another site in its browser must not.
         if not _is_local(request.headers.get("host", "")) or not _is_own(request):
@@ -99,17 +72,16 @@ def require_admin(request: Request) -> None:
     shared.accounts.check(password, *_who(request))
 
 
-def routes() -> list[Route]:
+def routes(shared: Services) -> list[Route]:
     """The sign-in page and what its forms send to."""
     return [
-        Route(SIGN_IN, _show, methods=["GET"]),
-        Route(SIGN_IN, _sign_in, methods=["POST"]),
-        Route(SIGN_OUT, _sign_out, methods=["POST"]),
+        Route(SIGN_IN, partial(_show, shared), methods=["GET"]),
+        Route(SIGN_IN, partial(_sign_in, shared), methods=["POST"]),
+        Route(SIGN_OUT, partial(_sign_out, shared), methods=["POST"]),
     ]
 
 
-def _show(request: Request) -> Response:
-    shared = services()
+def _show(shared: Services, request: Request) -> Response:
     if shared.accounts.knows(request.cookies.get(COOKIE)):
         return _page(
             "<p>You are signed in as administrator.</p>"
@@ -120,8 +92,7 @@ def _show(request: Request) -> Response:
     return _form(_next_of(request), "")
 
 
-async def _sign_in(request: Request) -> Response:
-    shared = services()
+async def _sign_in(shared: Services, request: Request) -> Response:
     follow = _next_of(request)
     declared = request.headers.get("content-length", "")
     if not declared.isdigit() or int(declared) > _LARGEST_FORM_BYTES or not _is_own(request):
@@ -149,10 +120,10 @@ async def _sign_in(request: Request) -> Response:
     return answer
 
 
-def _sign_out(request: Request) -> Response:
+def _sign_out(shared: Services, request: Request) -> Response:
     token = request.cookies.get(COOKIE)
     if token and _is_own(request):
-        services().accounts.sign_out(token)
+        shared.accounts.sign_out(token)
     answer = RedirectResponse("/", 303)
     answer.delete_cookie(COOKIE)
     return answer

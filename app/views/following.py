@@ -10,7 +10,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from app.batch import Batch
 from app.services import Lost, Services
-from app.words import plain
+from app.views.words import plain
 
 # How long the page waits for something new before it looks whether somebody has clicked.
 _LOOK_S = 0.25

@@ -1,0 +1,1 @@
+"""The HTTP side: API, administration, sign-in, what the viewer fetches; no Streamlit."""
