@@ -116,7 +116,7 @@ def _ask_whether(shared: Services, case: Case, doubts: Sequence[str]) -> None:
     )
     with st.container(horizontal=True):
         st.button(
-            "Accept it all the same", shortcut="Enter", on_click=_accept,
+            "Accept it all the same", on_click=_accept,
             args=(shared, case, True), key=f"accept-anyway-{seen}",
         )  # fmt: skip
         st.button("Cancel", shortcut="Esc", on_click=_stop_asking, key=f"accept-not-{seen}")
@@ -148,6 +148,7 @@ def _review(
 
 
 def _ask_why_later(case: Case) -> None:
+    _stop_asking()
     st.session_state["rejecting"] = case
 
 

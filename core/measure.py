@@ -174,12 +174,12 @@ def appraise_head(
         for name, part in parts.items()
     }
     too_small = {n: m.too_small["total"] for n, m in of_sides.items() if m.too_small}
-    scale = head.get("scale", 1.0)
+    size = head.get("scale", limits.ADULT_SCALE) / limits.ADULT_SCALE
     # What holds for both sides, such as their voxels, is said once.
     flaws = list(dict.fromkeys(
         flaw
         for name, part in parts.items()
-        for flaw in _flaws_of_mask(part, of_sides[name], f"{name} hippocampus", scale)
+        for flaw in _flaws_of_mask(part, of_sides[name], f"{name} hippocampus", size)
     ))  # fmt: skip
     judgement = judge(parts, affine, head, [flaw.fact for flaw in flaws])
     findings = [*_of_judgement(judgement), *(flaw.finding() for flaw in flaws)]
@@ -231,9 +231,12 @@ class _Flaw:
 
 
 def _flaws_of_mask(
-    labels: NDArray[np.uint8], measures: Measures, whose: str, scale: float
+    labels: NDArray[np.uint8], measures: Measures, whose: str, size: float
 ) -> list[_Flaw]:
-    """What asks for a look at one hippocampus, ``whose`` in words, in a head of some scale."""
+    """What asks for a look at one hippocampus, ``whose`` in words.
+
+    ``size`` is the head's against an adult's, in length.
+    """
     if not measures.total.voxels:
         fact = f"the {whose} measures 0 mm\N{SUPERSCRIPT THREE}"
         return [*_too_small(measures, whose), _Flaw("mask_empty", fact, ": its mask is empty.")]
@@ -241,7 +244,7 @@ def _flaws_of_mask(
         *_too_small(measures, whose),
         *_missing(labels, whose),
         *_fragments(labels, whose),
-        *_implausible(measures, whose, scale),
+        *_implausible(measures, whose, size),
     ]
 
 
@@ -411,25 +414,25 @@ def _fragments(labels: NDArray[np.uint8], whose: str) -> list[_Flaw]:
     return found
 
 
-def _implausible(measures: Measures, whose: str, scale: float) -> list[_Flaw]:
-    """Volume and length against those of a head of the template's size."""
+def _implausible(measures: Measures, whose: str, size: float) -> list[_Flaw]:
+    """Volume and length against those of adults."""
     found = []
     volume_mm3 = measures.total.volume_mm3
-    low, high = limits.PLAUSIBLE_TOTAL_MM3
-    if not low <= volume_mm3 / scale**3 <= high:
-        word = "small" if volume_mm3 / scale**3 < low else "large"
+    low, high = (mm3 * size**3 for mm3 in limits.PLAUSIBLE_TOTAL_MM3)
+    if not low <= volume_mm3 <= high:
+        word = "small" if volume_mm3 < low else "large"
         found.append(_Flaw(
             f"volume_{word}", f"the {whose} measures {volume_mm3:,.0f} mm\N{SUPERSCRIPT THREE}",
-            f", unusually {word}: {low * scale**3:,.0f} to {high * scale**3:,.0f} "
+            f", unusually {word}: {low:,.0f} to {high:,.0f} "
             "mm\N{SUPERSCRIPT THREE} is expected. Check the mask and the voxel size.",
         ))  # fmt: skip
     length_mm = measures.total.length_mm or 0.0
-    low, high = limits.PLAUSIBLE_LENGTH_MM
-    if not low <= length_mm / scale <= high:
-        word = "short" if length_mm / scale < low else "long"
+    low, high = (mm * size for mm in limits.PLAUSIBLE_LENGTH_MM)
+    if not low <= length_mm <= high:
+        word = "short" if length_mm < low else "long"
         found.append(_Flaw(
             f"length_{word}", f"the {whose} is {length_mm:.0f} mm long",
-            f", unusually {word}: {low * scale:.0f} to {high * scale:.0f} mm is expected. "
+            f", unusually {word}: {low:.0f} to {high:.0f} mm is expected. "
             "Check the mask and the voxel size.",
         ))  # fmt: skip
     return found
