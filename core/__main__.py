@@ -10,7 +10,7 @@ from pathlib import Path
 
 from loguru import logger
 
-from core.case import distinct_warnings
+from core.case import confidence_of, distinct_warnings
 from core.commands import add_data, add_drift
 from core.errors import HippoViewError, InputError
 from core.measure import why_too_small
@@ -100,7 +100,8 @@ def _segment(options: argparse.Namespace, settings: Settings) -> int:
                 continue
             if options.json:
                 files = {"file": shown(source), "mask": shown(target)}
-                _print_json(files | analysis.as_dict())
+                record = analysis.as_dict()
+                _print_json(files | record | {"confidence": confidence_of(record)})
             else:
                 _print_summary(target, analysis)
     finally:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from core import limits
+from core.contrast import brain_seen
 from core.edges import FACES, Extent, cut_faces, faces_looked_beyond, shifted, whole
 from core.findings import Finding
 from core.heads import halves
@@ -22,10 +23,12 @@ BOTH_SIDES = "left and right together"
 # Why a volume comes out too small, as codes of findings: the image ends within the hippocampus, or
 # its voxels are too coarse for the model.
 CUT, COARSE, ONE_SIDE = "touches_border", "coarse", "one_side"
+# Of a head whose image shows less than all of its brain.
+BRAIN_CUT = "brain_cut"
 # Findings about a mask; all others are about the scan and hold for every mask of it.
 MASK_CODES = frozenset((
     "mask_empty", "volume_small", "volume_large", "length_short", "length_long", CUT, COARSE,
-    "check", "unreliable",
+    "check", "unreliable", BRAIN_CUT,
     *(f"{name}_{what}" for name in LABELS for what in ("missing", "fragmented")),
 ))  # fmt: skip
 _ALONG = ("from left to right", "from behind to front", "from below to above")
@@ -165,6 +168,10 @@ def appraise_head(
         `core.heads.Head.as_dict`; what it says of a confidence is not read.
     """
     extent = extent or whole(labels.shape)
+    frame = head.get("frame")  # not of a case that was kept before it was
+    is_brain_cut = (
+        frame is not None and brain_seen(np.array(frame), affine, extent) < limits.LEAST_BRAIN_SEEN
+    )
     box = box_around(labels)
     if box is not None:
         labels, affine, extent = labels[box], cut_affine(affine, box), shifted(extent, box)
@@ -184,7 +191,14 @@ def appraise_head(
     judgement = judge(parts, affine, head, [flaw.fact for flaw in flaws])
     findings = [*_of_judgement(judgement), *(flaw.finding() for flaw in flaws)]
     both = measure(labels, affine, extent, is_crop=False)
-    return Appraisal(_of_head(both, of_sides, head, too_small), judgement, tuple(findings))
+    brain_ml = head["brain_ml"]
+    if is_brain_cut:
+        brain_ml = 0.0
+        findings.append(Finding(
+            "note", BRAIN_CUT,
+            "The image ends within the brain: the hippocampi's share of it is not computed.",
+        ))  # fmt: skip
+    return Appraisal(_of_head(both, of_sides, brain_ml, too_small), judgement, tuple(findings))
 
 
 def measure_head(
@@ -321,7 +335,7 @@ def _flaws(
 
 
 def _of_head(
-    both: Measures, of_sides: dict[str, Measures], head: dict[str, Any], too_small: dict[str, Words]
+    both: Measures, of_sides: dict[str, Measures], brain_ml: float, too_small: dict[str, Words]
 ) -> Measures:
     sides = {
         name: {"anterior": one.anterior, "posterior": one.posterior, "total": one.total}
@@ -346,7 +360,7 @@ def _of_head(
                 total[COARSE] = flaws[COARSE]
         too_small = too_small | {"total": total}
     # One hippocampus is not to be read as the share of two.
-    brain_mm3 = 1000 * head["brain_ml"] if has_both else 0.0
+    brain_mm3 = 1000 * brain_ml if has_both else 0.0
     return replace(
         both,
         side=f"{alone} hippocampus only" if alone else BOTH_SIDES,
