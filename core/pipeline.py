@@ -17,7 +17,7 @@ from core.image.intake import Source, vetted
 from core.image.volume import from_ras
 from core.measures.edges import Extent, content_extent
 from core.measures.features import Values, features_of
-from core.measures.measure import Measures, appraise_head, assess, measure
+from core.measures.measure import CUT, Measures, appraise_head, assess, measure
 from core.predictor.predictor import Predictor
 from core.predictor.segmentation import Segmentation
 
@@ -200,7 +200,11 @@ def appraised(
     labels, affine = made.labels, made.volume.affine
     if made.head is None:
         measures = measure(labels, affine, extent)
-        of_scan = contrast.crop_findings(made.volume.data, made.volume.spacing_mm)
+        is_cut = CUT in measures.too_small.get("total", {})
+        of_scan = contrast.crop_findings(
+            made.volume.data, made.volume.spacing_mm,
+            limits.LEAST_CUT_CROP_CONTRAST if is_cut else limits.LEAST_CROP_CONTRAST,
+        )  # fmt: skip
         return made, measures, assess(labels, measures) + of_scan
     found = appraise_head(labels, affine, made.head.as_dict(), extent)
     word, reasons = found.judgement.confidence, found.judgement.reasons

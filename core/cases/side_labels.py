@@ -59,8 +59,8 @@ def with_one_side(
 ) -> NDArray[np.uint8]:
     """A head's mask in which one side is segmented anew and the other stays, voxel for voxel.
 
-    Where both sides were known, the other side is what lay nearer to it before, drawn or not.
-    Where it was not, the place that was pointed at says where the one side begins.
+    The other side is what lay nearer to it before, drawn or not. A side that was not found begins
+    where `core.predictor.heads.centres_of` says.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def with_one_side(
     side
         ``left`` or ``right``, the patient's: the one that is made anew.
     centres_before, centres_made : dict
-        By side, the hippocampi's centres in mm, RAS+, of each mask.
+        By side, the hippocampi's centres in mm, RAS+, of each mask; of the first both sides'.
 
     Raises
     ------
@@ -84,20 +84,18 @@ def with_one_side(
     def is_side(centres_mm: dict[str, Any]) -> NDArray[np.bool_]:
         return np.asarray(sides_of(before.shape, affine, centres_mm) == number)
 
+    is_open = is_side(centres_before)
     # The other side stays where it was; a new search may have placed it elsewhere.
-    stays = {other: centres_before[other]} if other in centres_before else {}
-    is_open = is_new = is_side(stays | {side: centres_made[side]})
-    if len(centres_before) == len(SIDES):
-        is_open = is_side(centres_before)
-        voxel = apply_affine(np.linalg.inv(affine), centres_made[side])
-        place = np.clip(np.rint(voxel).astype(int), 0, np.array(before.shape) - 1)
-        if not is_open[tuple(place)]:
-            raise ConflictError(
-                f"This place lies on the patient's {other} side, whose mask would be cut",
-                f"Is it the {other} hippocampus? Then segment {other} here. If the sides were "
-                f"found in wrong places, point at the {other} one first.",
-                code="other_side",
-            )
+    is_new = is_side({other: centres_before[other], side: centres_made[side]})
+    voxel = apply_affine(np.linalg.inv(affine), centres_made[side])
+    place = np.clip(np.rint(voxel).astype(int), 0, np.array(before.shape) - 1)
+    if not is_open[tuple(place)]:
+        raise ConflictError(
+            f"This place lies on the patient's {other} side, whose mask would be cut",
+            f"Is it the {other} hippocampus? Then segment {other} here. If the sides were "
+            f"found in wrong places, point at the {other} one first.",
+            code="other_side",
+        )
     new = np.where(is_open & is_new & is_side(centres_made), made, 0)
     if not new.any():
         raise InputError(

@@ -11,6 +11,7 @@ from scipy import ndimage
 from core import limits
 from core.anatomy import LABELS, SIDES
 from core.findings import Finding
+from core.image.contrast import brain_seen
 from core.image.volume import box_around, cut_affine
 from core.measures.edges import FACES, Extent, cut_faces, faces_looked_beyond, shifted, whole
 from core.measures.trust import Judgement, judge
@@ -21,10 +22,12 @@ BOTH_SIDES = "left and right together"
 # Why a volume comes out too small, as codes of findings: the image ends within the hippocampus, or
 # its voxels are too coarse for the model.
 CUT, COARSE, ONE_SIDE = "touches_border", "coarse", "one_side"
+# Of a head whose image shows less than all of its brain.
+BRAIN_CUT = "brain_cut"
 # Findings about a mask; all others are about the scan and hold for every mask of it.
 MASK_CODES = frozenset((
     "mask_empty", "volume_small", "volume_large", "length_short", "length_long", CUT, COARSE,
-    "check", "unreliable",
+    "check", "unreliable", BRAIN_CUT,
     *(f"{name}_{what}" for name in LABELS for what in ("missing", "fragmented")),
 ))  # fmt: skip
 _ALONG = ("from left to right", "from behind to front", "from below to above")
@@ -165,6 +168,10 @@ def appraise_head(
         `core.predictor.heads.Head.as_dict`; what it says of a confidence is not read.
     """
     extent = extent or whole(labels.shape)
+    frame = head.get("frame")  # not of a case that was kept before it was
+    is_brain_cut = (
+        frame is not None and brain_seen(np.array(frame), affine, extent) < limits.LEAST_BRAIN_SEEN
+    )
     box = box_around(labels)
     if box is not None:
         labels, affine, extent = labels[box], cut_affine(affine, box), shifted(extent, box)
@@ -174,17 +181,24 @@ def appraise_head(
         for name, part in parts.items()
     }
     too_small = {n: m.too_small["total"] for n, m in of_sides.items() if m.too_small}
-    scale = head.get("scale", 1.0)
+    size = head.get("scale", limits.ADULT_SCALE) / limits.ADULT_SCALE
     # What holds for both sides, such as their voxels, is said once.
     flaws = list(dict.fromkeys(
         flaw
         for name, part in parts.items()
-        for flaw in _flaws_of_mask(part, of_sides[name], f"{name} hippocampus", scale)
+        for flaw in _flaws_of_mask(part, of_sides[name], f"{name} hippocampus", size)
     ))  # fmt: skip
     judgement = judge(parts, affine, head, [flaw.fact for flaw in flaws])
     findings = [*_of_judgement(judgement), *(flaw.finding() for flaw in flaws)]
     both = measure(labels, affine, extent, is_crop=False)
-    return Appraisal(_of_head(both, of_sides, head, too_small), judgement, tuple(findings))
+    brain_ml = head["brain_ml"]
+    if is_brain_cut:
+        brain_ml = 0.0
+        findings.append(Finding(
+            "note", BRAIN_CUT,
+            "The image ends within the brain: the hippocampi's share of it is not computed.",
+        ))  # fmt: skip
+    return Appraisal(_of_head(both, of_sides, brain_ml, too_small), judgement, tuple(findings))
 
 
 def measure_head(
@@ -231,9 +245,12 @@ class _Flaw:
 
 
 def _flaws_of_mask(
-    labels: NDArray[np.uint8], measures: Measures, whose: str, scale: float
+    labels: NDArray[np.uint8], measures: Measures, whose: str, size: float
 ) -> list[_Flaw]:
-    """What asks for a look at one hippocampus, ``whose`` in words, in a head of some scale."""
+    """What asks for a look at one hippocampus, ``whose`` in words.
+
+    ``size`` is the head's against an adult's, in length.
+    """
     if not measures.total.voxels:
         fact = f"the {whose} measures 0 mm\N{SUPERSCRIPT THREE}"
         return [*_too_small(measures, whose), _Flaw("mask_empty", fact, ": its mask is empty.")]
@@ -241,7 +258,7 @@ def _flaws_of_mask(
         *_too_small(measures, whose),
         *_missing(labels, whose),
         *_fragments(labels, whose),
-        *_implausible(measures, whose, scale),
+        *_implausible(measures, whose, size),
     ]
 
 
@@ -318,7 +335,7 @@ def _flaws(
 
 
 def _of_head(
-    both: Measures, of_sides: dict[str, Measures], head: dict[str, Any], too_small: dict[str, Words]
+    both: Measures, of_sides: dict[str, Measures], brain_ml: float, too_small: dict[str, Words]
 ) -> Measures:
     sides = {
         name: {"anterior": one.anterior, "posterior": one.posterior, "total": one.total}
@@ -343,7 +360,7 @@ def _of_head(
                 total[COARSE] = flaws[COARSE]
         too_small = too_small | {"total": total}
     # One hippocampus is not to be read as the share of two.
-    brain_mm3 = 1000 * head["brain_ml"] if has_both else 0.0
+    brain_mm3 = 1000 * brain_ml if has_both else 0.0
     return replace(
         both,
         side=f"{alone} hippocampus only" if alone else BOTH_SIDES,
@@ -411,25 +428,25 @@ def _fragments(labels: NDArray[np.uint8], whose: str) -> list[_Flaw]:
     return found
 
 
-def _implausible(measures: Measures, whose: str, scale: float) -> list[_Flaw]:
-    """Volume and length against those of a head of the template's size."""
+def _implausible(measures: Measures, whose: str, size: float) -> list[_Flaw]:
+    """Volume and length against those of adults."""
     found = []
     volume_mm3 = measures.total.volume_mm3
-    low, high = limits.PLAUSIBLE_TOTAL_MM3
-    if not low <= volume_mm3 / scale**3 <= high:
-        word = "small" if volume_mm3 / scale**3 < low else "large"
+    low, high = (mm3 * size**3 for mm3 in limits.PLAUSIBLE_TOTAL_MM3)
+    if not low <= volume_mm3 <= high:
+        word = "small" if volume_mm3 < low else "large"
         found.append(_Flaw(
             f"volume_{word}", f"the {whose} measures {volume_mm3:,.0f} mm\N{SUPERSCRIPT THREE}",
-            f", unusually {word}: {low * scale**3:,.0f} to {high * scale**3:,.0f} "
+            f", unusually {word}: {low:,.0f} to {high:,.0f} "
             "mm\N{SUPERSCRIPT THREE} is expected. Check the mask and the voxel size.",
         ))  # fmt: skip
     length_mm = measures.total.length_mm or 0.0
-    low, high = limits.PLAUSIBLE_LENGTH_MM
-    if not low <= length_mm / scale <= high:
-        word = "short" if length_mm / scale < low else "long"
+    low, high = (mm * size for mm in limits.PLAUSIBLE_LENGTH_MM)
+    if not low <= length_mm <= high:
+        word = "short" if length_mm < low else "long"
         found.append(_Flaw(
             f"length_{word}", f"the {whose} is {length_mm:.0f} mm long",
-            f", unusually {word}: {low * scale:.0f} to {high * scale:.0f} mm is expected. "
+            f", unusually {word}: {low:.0f} to {high:.0f} mm is expected. "
             "Check the mask and the voxel size.",
         ))  # fmt: skip
     return found

@@ -110,11 +110,11 @@ def _of_side(name: str, mask: _Mask, head: dict[str, Any], level: Level, scale: 
         far_mm = float(np.linalg.norm(np.array(side["centre_mm"]) - side["found_mm"]))
         found = [
             (not side["pointed"] and side["peak"] < level["peak"],
-             f"the {name} one was hard to find"),
+             f"the {name} hippocampus was hard to find"),
             (far_mm > level["moved_mm"],
              f"the {name} mask lies {far_mm:.0f} mm from where it was looked for"),
             (side["agreement"] < level["agreement"],
-             f"two looks at the {name} one agree to {side['agreement']:.2f} (Dice) only"),
+             f"two looks at the {name} hippocampus agree to {side['agreement']:.2f} (Dice) only"),
         ]  # fmt: skip
     found.append(
         (

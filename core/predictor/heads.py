@@ -96,6 +96,8 @@ class Head:
         nowhere.
     scale : float
         Edge of the head against the template's.
+    frame : ndarray, shape (4, 4), or None
+        From the template's mm to the head's; see `core.predictor.localiser.Location`.
     is_t1 : bool
         Whether its contrast is that of a T1-weighted image; see `core.image.contrast`.
     confidence : str
@@ -109,6 +111,7 @@ class Head:
     axes: NDArray[np.float64]
     off_mm: float
     scale: float
+    frame: NDArray[np.float64] | None = None
     is_t1: bool = True
     confidence: Confidence = ""
     reasons: tuple[str, ...] = ()
@@ -125,6 +128,7 @@ class Head:
         return {
             "sides": sides, "brain_ml": self.brain_ml, "confidence": self.confidence,
             "reasons": list(self.reasons), "scale": self.scale, "is_t1": self.is_t1,
+            "frame": None if self.frame is None else self.frame.tolist(),
             "off_mm": self.off_mm if np.isfinite(self.off_mm) else None,  # JSON has no infinity
         }  # fmt: skip
 
@@ -167,6 +171,10 @@ def segment(
             centres = [centred, looked_at] if is_far else [centred]
         looks = [_look(volume, networks, name, centre, location.axes) for centre in centres]
         best = max(looks, key=lambda look: look.agreement)
+        if _is_blank(volume, best):
+            if given is None:
+                continue
+            best.labels[:] = 0
         part = labels[best.box]
         part[best.labels > 0] = best.labels[best.labels > 0]
         x, y, z = (float(n) for n in best.centre_mm)
@@ -184,11 +192,21 @@ def segment(
     difference = contrast.head_contrast(volume.voxels, volume.affine, location.frame)
     is_t1 = contrast.is_t1(difference, limits.LEAST_HEAD_CONTRAST)
     head = Head(
-        sides, location.brain_ml, location.axes, location.off_mm, location.scale, is_t1
+        sides, location.brain_ml, location.axes, location.off_mm, location.scale, location.frame,
+        is_t1,
     )  # fmt: skip
     parts = halves(labels[box], cut_affine(volume.affine, box), head.as_dict())
     known = {n: replace(side, model_mask=fingerprint(parts[n])) for n, side in sides.items()}
     return labels, replace(head, sides=known)
+
+
+def _is_blank(volume: Volume, look: "_Look") -> bool:
+    """Whether a mask lies where the image shows nothing: most of its voxels have one value."""
+    values = volume.unit_in(look.box)[look.labels > 0]
+    if not values.size:
+        return False
+    _, counts = np.unique(values, return_counts=True)
+    return bool(counts.max() > limits.BLANK_SHARE * values.size)
 
 
 def halves(
