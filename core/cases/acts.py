@@ -31,8 +31,9 @@ from core.cases.records import (
     unknown_case,
 )
 from core.errors import ChangedError, HippoViewError, NotFoundError, StorageError
-from core.state.database import CASES, reading
+from core.state.database import reading
 from core.state.storage import Storage, changed_file
+from core.state.tables import CASES
 
 # Times that an act is tried again after another process was faster.
 _TRIES = 5

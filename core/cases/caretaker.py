@@ -34,8 +34,9 @@ from core.cases.records import (
     stale_words,
 )
 from core.errors import HippoViewError, NotFoundError, StorageError
-from core.state.database import CASES, reading
+from core.state.database import reading
 from core.state.storage import read_many
+from core.state.tables import CASES
 from core.wording import counted
 
 # Records that go into the database in one transaction.

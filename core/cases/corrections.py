@@ -34,8 +34,9 @@ from core.measures.edges import extent_of
 from core.measures.measure import MASK_CODES, appraise_head, assess, measure
 from core.predictor.heads import centres_of, fingerprint, halves
 from core.predictor.segmentation import Segmentation
-from core.state.database import DRAFTS, MASK_VERSIONS, reading
+from core.state.database import reading
 from core.state.storage import Storage
+from core.state.tables import DRAFTS, MASK_VERSIONS
 
 _TOKEN_BYTES = 6
 _GRID_LETTERS = 16

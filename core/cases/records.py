@@ -17,9 +17,9 @@ from sqlalchemy import Connection, Row, and_, select
 from core.cases.case import MODEL_MASK, REVIEW_STATES, list_words, report_now
 from core.errors import NotFoundError, StorageError
 from core.predictor.heads import Confidence
-from core.state.database import CASES, FEATURES, MASK_VERSIONS
 from core.state.fields import check_columns, check_shape, check_times, object_of
 from core.state.storage import Storage
+from core.state.tables import CASES, FEATURES, MASK_VERSIONS
 
 Record = dict[str, Any]
 FOLDER = "cases"

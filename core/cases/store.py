@@ -34,8 +34,9 @@ from core.image.volume import ras_affine, to_ras
 from core.image.voxels import with_background
 from core.measures.features import Values
 from core.pipeline import Analysis
-from core.state.database import CASES, FEATURES, MASK_VERSIONS, reading
+from core.state.database import reading
 from core.state.storage import Storage, missing_file
+from core.state.tables import CASES, FEATURES, MASK_VERSIONS
 
 # No I, L, O, U: a case id is read aloud and typed by hand.
 _ID_LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"

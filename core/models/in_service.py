@@ -15,8 +15,9 @@ from sqlalchemy import Connection, Engine, select
 
 from core.errors import ConflictError, NotFoundError, StorageError
 from core.models.service_log import Promotion, ServiceLog
-from core.state.database import PROMOTIONS, VERSIONS, reading, timestamp
+from core.state.database import reading, timestamp
 from core.state.storage import Storage
+from core.state.tables import PROMOTIONS, VERSIONS
 
 # Someone else may change what serves between a look and a write; not again and again.
 _TRIES = 5

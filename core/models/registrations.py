@@ -19,9 +19,10 @@ from sqlalchemy.exc import IntegrityError
 from core import limits
 from core.errors import ConflictError, HippoViewError, ModelError, NotFoundError
 from core.state import processes
-from core.state.database import REGISTRATIONS, VERSIONS, reading, timestamp
+from core.state.database import reading, timestamp
 from core.state.fields import check_columns, object_of
 from core.state.storage import Storage
+from core.state.tables import REGISTRATIONS, VERSIONS
 
 FOLDER = "models"
 RECORD_NAME = "version.json"

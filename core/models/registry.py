@@ -21,8 +21,9 @@ from core.models.folder import CARD_NAME, Model, load_model, sha256_of
 from core.models.in_service import InService, as_it_was, listed, no_version, previous_of
 from core.models.registrations import FOLDER, RECORD_NAME, RECORDED, Registrations, numbers
 from core.models.service_log import Promotion
-from core.state.database import VERSIONS, reading, timestamp
+from core.state.database import reading, timestamp
 from core.state.storage import Storage
+from core.state.tables import VERSIONS
 
 Stage = Literal["candidate", "serving", "retired"]
 REFERENCE_NAME = "reference.json"

@@ -18,7 +18,8 @@ from sqlalchemy import Engine, select
 from core import limits
 from core.errors import AccessError
 from core.people.tries import TooManyTriesError, Tries, who_has
-from core.state.database import ACCOUNTS, SESSIONS, reading, timestamp
+from core.state.database import reading, timestamp
+from core.state.tables import ACCOUNTS, SESSIONS
 
 __all__ = ["Accounts", "TooManyTriesError"]
 

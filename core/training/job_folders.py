@@ -19,7 +19,8 @@ from sqlalchemy import Engine, select
 from core import limits
 from core.errors import InputError
 from core.state.claim import MARK_NAME, claim, is_marked
-from core.state.database import JOBS, reading
+from core.state.database import reading
+from core.state.tables import JOBS
 
 FOLDER = "jobs"
 _KIND: Final = "job"

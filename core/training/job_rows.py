@@ -7,8 +7,9 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Row, select
 
 from core.errors import NotFoundError
-from core.state.database import JOBS, timestamp
+from core.state.database import timestamp
 from core.state.processes import this_process
+from core.state.tables import JOBS
 
 JobState = Literal["queued", "running", "succeeded", "failed", "cancelled", "lost"]
 RESUMABLE: tuple[JobState, ...] = ("failed", "cancelled", "lost")

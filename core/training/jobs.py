@@ -26,8 +26,9 @@ from sqlalchemy import Connection, Engine, Row, func, select
 from core import limits
 from core.errors import ConflictError, StorageError
 from core.settings import ROOT, variable_of
-from core.state.database import EPOCHS, JOBS, reading, timestamp
+from core.state.database import reading, timestamp
 from core.state.processes import is_alive, is_here, started_s, this_process
+from core.state.tables import EPOCHS, JOBS
 from core.training import job_folders, job_rows
 from core.training.job_rows import Epoch, Job, JobState
 

@@ -15,8 +15,9 @@ import pytest
 from sqlalchemy import select
 
 from core.models.registrations import RECORDED, numbers
-from core.state.database import JOBS, REGISTRATIONS, VERSIONS, reading
+from core.state.database import reading
 from core.state.storage import LocalStorage
+from core.state.tables import JOBS, REGISTRATIONS, VERSIONS
 from core.training.jobs import Jobs, Work
 from tests.adversarial.chaos import KILLED, Chaos, Journal, acts_of, at_once
 from tests.ends import in_child

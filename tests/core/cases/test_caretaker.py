@@ -11,7 +11,8 @@ from core import limits
 from core.cases.caretaker import Progress
 from core.cases.records import record_key
 from core.errors import NotFoundError, StorageError
-from core.state.database import CASES, connect
+from core.state.database import connect
+from core.state.tables import CASES
 from tests.house import House
 from tests.tiny import analysis, packed
 

@@ -16,7 +16,7 @@ from core.cases.worklist import Filter
 from core.errors import NotFoundError, StorageError
 from core.exports.tables import Outcome, report_csv, report_json, summary_csv
 from core.measures.measure import measure
-from core.state.database import CASES, FEATURES, MASK_VERSIONS
+from core.state.tables import CASES, FEATURES, MASK_VERSIONS
 from tests.house import House
 from tests.tiny import analysis, labels_of, packed
 

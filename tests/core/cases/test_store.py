@@ -1,6 +1,7 @@
 import io
 import json
 import os
+import shutil
 import sqlite3
 import zipfile
 from contextlib import closing
@@ -14,8 +15,10 @@ from core.cases.store import Cases
 from core.errors import InputError, NotFoundError
 from core.exports.tables import Outcome, archive, report_csv, report_json, summary_csv
 from core.pipeline import analyse
-from core.state.database import CASES, DATABASE_NAME, connect
+from core.state import migrations
+from core.state.database import DATABASE_NAME, connect
 from core.state.storage import LocalStorage
+from core.state.tables import CASES
 from tests.scans import all_orientations, as_bytes, example, reoriented, stream
 
 
@@ -243,16 +246,21 @@ def test_a_rejection_needs_its_reason(cases, analysis):
     assert cases.get(case.id).review.state == "new"
 
 
-def test_a_database_from_before_the_reviews_is_brought_up_to_date(tmp_path, analysis, clock):
+def test_a_database_from_before_the_reviews_is_brought_up_to_date(
+    tmp_path, analysis, clock, monkeypatch
+):
     case = opened(tmp_path, clock).add(analysis, "old")
-    file = tmp_path / DATABASE_NAME
-    with closing(sqlite3.connect(file)) as database, database:
-        for column in ("mask_version", "review", "reviewer", "reviewed_at", "reason"):
-            database.execute(f"ALTER TABLE cases DROP COLUMN {column}")
-        database.execute("DROP TABLE mask_versions")
-        database.execute("DROP TABLE drafts")
-        database.execute("DELETE FROM migrations WHERE number = 2")
-    again = opened(tmp_path, clock)
+    with closing(sqlite3.connect(tmp_path / DATABASE_NAME)) as database, database:
+        before_reviews = {n: step for n, step in migrations._STEPS.items() if n < 2}
+        with monkeypatch.context() as patch:
+            patch.setattr(migrations, "_STEPS", before_reviews)
+            connect(tmp_path / "older").dispose()
+        database.execute("ATTACH ? AS older", (str(tmp_path / "older" / DATABASE_NAME),))
+        columns = database.execute("SELECT name FROM pragma_table_info('cases', 'older')")
+        names = ", ".join(name for (name,) in columns)
+        database.execute(f"INSERT INTO older.cases SELECT {names} FROM main.cases")  # noqa: S608
+    shutil.move(tmp_path / "storage", tmp_path / "older" / "storage")
+    again = opened(tmp_path / "older", clock)
     assert again.get(case.id) == case
     again.review(case.id, "accepted", "A")
     assert again.find()[0].review == "accepted"

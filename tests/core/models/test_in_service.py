@@ -9,8 +9,9 @@ from sqlalchemy import event, select
 from core.errors import ConflictError, HippoViewError, StorageError
 from core.models.registry import Registry
 from core.models.service_log import ServiceLog
-from core.state.database import VERSIONS, connect, reading
+from core.state.database import connect, reading
 from core.state.storage import LocalStorage
+from core.state.tables import VERSIONS
 from tests.ends import Steps, die, fail, in_child
 from tests.faulty import FaultyStorage
 from tests.older import older_database

@@ -4,8 +4,9 @@ import pytest
 from sqlalchemy import select
 
 from core.errors import StorageError
-from core.state.database import REGISTRATIONS, reading
+from core.state.database import reading
 from core.state.storage import LocalStorage
+from core.state.tables import REGISTRATIONS
 from tests.ends import Steps, die, fail, in_child
 from tests.faulty import FaultyStorage
 from tests.places import Place, nothing, steps_of

@@ -7,7 +7,8 @@ from sqlalchemy import select
 
 from core.errors import StorageError
 from core.state import database
-from core.state.database import ACCOUNTS, connect, reading
+from core.state.database import connect, reading
+from core.state.tables import ACCOUNTS
 
 NAMES = select(ACCOUNTS.c.name)
 

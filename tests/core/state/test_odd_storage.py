@@ -10,7 +10,7 @@ import pytest
 from core.cases.records import mask_key, record_key
 from core.errors import ConflictError, NotFoundError, StorageError
 from core.image import nifti
-from core.state.database import CASES
+from core.state.tables import CASES
 from tests.house import House
 from tests.tiny import analysis, number_of, packed
 

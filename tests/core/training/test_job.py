@@ -11,8 +11,9 @@ import pytest
 from core.errors import ConflictError, TrainingError
 from core.models.registry import Registry
 from core.settings import ROOT, Settings
-from core.state.database import JOBS, connect
+from core.state.database import connect
 from core.state.storage import LocalStorage
+from core.state.tables import JOBS
 from core.training import jobs as module
 from core.training.__main__ import _environment
 from core.training.config import TrainingRequest, estimate_s

@@ -11,7 +11,8 @@ from sqlalchemy import event
 from core import limits
 from core.errors import ConflictError, NotFoundError, StorageError
 from core.state import processes
-from core.state.database import DATABASE_NAME, JOBS, connect
+from core.state.database import DATABASE_NAME, connect
+from core.state.tables import JOBS
 from core.training import jobs as module
 from core.training.config import TrainingRequest
 from core.training.jobs import Jobs, Work

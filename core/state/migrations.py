@@ -1,0 +1,233 @@
+"""The numbered steps that make a database and bring an older one up to date.
+
+Each is literal: the SQL of the day on which it was released, whatever `core.state.tables` says
+today. Never edit one that was released: add another, and the tables' new form to that module.
+Not by Alembic: installations have numbered their steps in the table ``migrations`` from the first
+day, and a step and its number must be committed together.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection
+
+# SQL, or a function where the step has to look at what is there.
+_Part = str | Callable[[Connection], None]
+
+
+def bring_up_to_date(connection: Connection) -> None:
+    """Take the steps that a database lacks.
+
+    Parameters
+    ----------
+    connection
+        One that writes: the steps, and the record that they were taken, are committed with it.
+    """
+    connection.exec_driver_sql(
+        "CREATE TABLE IF NOT EXISTS migrations (number INTEGER NOT NULL, PRIMARY KEY (number))"
+    )
+    taken = set(connection.exec_driver_sql("SELECT number FROM migrations").scalars())
+    for number, parts in _STEPS.items():
+        if number in taken:
+            continue
+        for part in parts:
+            if isinstance(part, str):
+                connection.exec_driver_sql(part)
+            else:
+                part(connection)
+        connection.exec_driver_sql("INSERT INTO migrations (number) VALUES (?)", (number,))
+
+
+def _restarts_of_jobs(connection: Connection) -> None:
+    """The first program with trainings had no such column; the next one added it in step 1."""
+    columns = connection.exec_driver_sql("SELECT name FROM pragma_table_info('jobs')").scalars()
+    if "restarts" not in columns.all():
+        connection.exec_driver_sql(
+            "ALTER TABLE jobs ADD COLUMN restarts INTEGER DEFAULT 0 NOT NULL"
+        )
+
+
+def _one_list_of_promotions(connection: Connection) -> None:
+    """What ``versions.stage`` said, told by ``promotions`` alone: its last row serves."""
+    rows = connection.exec_driver_sql(
+        "SELECT number, stage, created_at FROM versions ORDER BY number"
+    ).all()
+    query = "SELECT at, number, action FROM promotions ORDER BY id"
+    promotions = connection.exec_driver_sql(query).all()
+    listed = {row.number for row in promotions}
+    early = [
+        (row.created_at, row.number, "adopted")
+        for row in rows if row.stage == "retired" and row.number not in listed
+    ]  # fmt: skip
+    serving = [row.number for row in rows if row.stage == "serving"][-1:]
+    late = []
+    if serving and (not promotions or promotions[-1].number != serving[0]):
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        late = [(now, serving[0], "adopted")]
+    connection.exec_driver_sql("DELETE FROM promotions")
+    for identifier, row in enumerate([*early, *promotions, *late], start=1):
+        connection.exec_driver_sql(
+            "INSERT INTO promotions (id, at, number, action) VALUES (?, ?, ?, ?)",
+            (identifier, *row),
+        )
+
+
+_STEPS: dict[int, tuple[_Part, ...]] = {
+    # Cases.
+    0: (
+        """CREATE TABLE cases (
+            id VARCHAR(16) NOT NULL,
+            name VARCHAR NOT NULL,
+            created_at VARCHAR(32) NOT NULL,
+            deleted_at VARCHAR(32),
+            model_version VARCHAR NOT NULL,
+            anterior_mm3 FLOAT NOT NULL,
+            posterior_mm3 FLOAT NOT NULL,
+            warning_count INTEGER NOT NULL,
+            report TEXT NOT NULL,
+            PRIMARY KEY (id)
+        )""",
+        "CREATE INDEX ix_cases_created_at ON cases (created_at)",
+    ),
+    # The administrator's side: model versions, trainings, accounts, drift.
+    1: (
+        """CREATE TABLE features (
+            case_id VARCHAR(16) NOT NULL,
+            content TEXT NOT NULL,
+            PRIMARY KEY (case_id),
+            FOREIGN KEY(case_id) REFERENCES cases (id) ON DELETE CASCADE
+        )""",
+        """CREATE TABLE versions (
+            number INTEGER NOT NULL,
+            stage VARCHAR(16) NOT NULL,
+            created_at VARCHAR(32) NOT NULL,
+            sha256 VARCHAR(64) NOT NULL,
+            card_sha256 VARCHAR(64) NOT NULL,
+            card TEXT NOT NULL,
+            metrics TEXT NOT NULL,
+            lineage TEXT NOT NULL,
+            PRIMARY KEY (number)
+        )""",
+        """CREATE TABLE promotions (
+            id INTEGER NOT NULL,
+            at VARCHAR(32) NOT NULL,
+            number INTEGER NOT NULL,
+            action VARCHAR(16) NOT NULL,
+            PRIMARY KEY (id),
+            FOREIGN KEY(number) REFERENCES versions (number)
+        )""",
+        """CREATE TABLE jobs (
+            id INTEGER NOT NULL,
+            state VARCHAR(16) NOT NULL,
+            created_at VARCHAR(32) NOT NULL,
+            started_at VARCHAR(32),
+            ended_at VARCHAR(32),
+            heartbeat_at VARCHAR(32),
+            host VARCHAR,
+            pid INTEGER,
+            pid_started FLOAT,
+            spec TEXT NOT NULL,
+            phase VARCHAR NOT NULL,
+            message TEXT NOT NULL,
+            version INTEGER,
+            restarts INTEGER NOT NULL,
+            PRIMARY KEY (id)
+        )""",
+        "CREATE INDEX ix_jobs_state ON jobs (state)",
+        """CREATE TABLE epochs (
+            job_id INTEGER NOT NULL,
+            epoch INTEGER NOT NULL,
+            at VARCHAR(32) NOT NULL,
+            train_loss FLOAT NOT NULL,
+            val_loss FLOAT NOT NULL,
+            dice_anterior FLOAT NOT NULL,
+            dice_posterior FLOAT NOT NULL,
+            seconds FLOAT NOT NULL,
+            checkpoint_sha256 VARCHAR(64) NOT NULL,
+            PRIMARY KEY (job_id, epoch),
+            FOREIGN KEY(job_id) REFERENCES jobs (id) ON DELETE CASCADE
+        )""",
+        """CREATE TABLE accounts (
+            name VARCHAR NOT NULL,
+            password_hash VARCHAR NOT NULL,
+            PRIMARY KEY (name)
+        )""",
+        """CREATE TABLE sessions (
+            token_sha256 VARCHAR(64) NOT NULL,
+            account VARCHAR NOT NULL,
+            expires_at VARCHAR(32) NOT NULL,
+            PRIMARY KEY (token_sha256),
+            FOREIGN KEY(account) REFERENCES accounts (name) ON DELETE CASCADE
+        )""",
+        """CREATE TABLE wrong_passwords (
+            id INTEGER NOT NULL,
+            at VARCHAR(32) NOT NULL,
+            PRIMARY KEY (id)
+        )""",
+        "CREATE INDEX ix_wrong_passwords_at ON wrong_passwords (at)",
+    ),
+    # Masks that people draw, and their reviews.
+    2: (
+        "ALTER TABLE cases ADD COLUMN mask_version INTEGER DEFAULT '0' NOT NULL",
+        "ALTER TABLE cases ADD COLUMN review VARCHAR(16) DEFAULT 'new' NOT NULL",
+        "ALTER TABLE cases ADD COLUMN reviewer VARCHAR DEFAULT '' NOT NULL",
+        "ALTER TABLE cases ADD COLUMN reviewed_at VARCHAR(32)",
+        "ALTER TABLE cases ADD COLUMN reason TEXT DEFAULT '' NOT NULL",
+        """CREATE TABLE mask_versions (
+            case_id VARCHAR(16) NOT NULL,
+            number INTEGER NOT NULL,
+            created_at VARCHAR(32) NOT NULL,
+            author VARCHAR NOT NULL,
+            comment TEXT NOT NULL,
+            content TEXT NOT NULL,
+            PRIMARY KEY (case_id, number),
+            FOREIGN KEY(case_id) REFERENCES cases (id) ON DELETE CASCADE
+        )""",
+        # The first programs wrote VARCHAR(64) for visitor. SQLite heeds no length, so that
+        # nothing had to be altered when it became 96.
+        """CREATE TABLE drafts (
+            case_id VARCHAR(16) NOT NULL,
+            visitor VARCHAR(96) NOT NULL,
+            base INTEGER NOT NULL,
+            at VARCHAR(32) NOT NULL,
+            labels BLOB NOT NULL,
+            PRIMARY KEY (case_id, visitor),
+            FOREIGN KEY(case_id) REFERENCES cases (id) ON DELETE CASCADE
+        )""",
+    ),
+    # How far the masks of a head can be trusted.
+    3: ("ALTER TABLE cases ADD COLUMN confidence VARCHAR(16) DEFAULT '' NOT NULL",),
+    # Acts on a case are counted; of row and record in the storage the higher count holds.
+    4: (
+        "ALTER TABLE cases ADD COLUMN revision INTEGER DEFAULT '0' NOT NULL",
+        "ALTER TABLE mask_versions ADD COLUMN token VARCHAR(16) DEFAULT '' NOT NULL",
+    ),
+    # One list says what serves; jobs have a name that outlives the database.
+    5: (
+        "ALTER TABLE versions ADD COLUMN record_behind INTEGER DEFAULT '0' NOT NULL",
+        _restarts_of_jobs,
+        "ALTER TABLE jobs ADD COLUMN uid VARCHAR(32) DEFAULT '' NOT NULL",
+        "ALTER TABLE jobs ADD COLUMN attempt INTEGER DEFAULT '0' NOT NULL",
+        """CREATE TABLE registrations (
+            number INTEGER NOT NULL,
+            token VARCHAR(32) NOT NULL,
+            at VARCHAR(32) NOT NULL,
+            host VARCHAR NOT NULL,
+            pid INTEGER NOT NULL,
+            pid_started FLOAT NOT NULL,
+            given_up INTEGER DEFAULT '0' NOT NULL,
+            PRIMARY KEY (number)
+        )""",
+        # They are counted in memory.
+        "DROP TABLE wrong_passwords",
+        # A job from before keeps its folder, which is named by its number.
+        "UPDATE jobs SET uid = CAST(id AS TEXT)",
+        _one_list_of_promotions,
+        "ALTER TABLE versions DROP COLUMN stage",
+        # Their records in the storage name a stage: they are written again at the next start.
+        "UPDATE versions SET record_behind = 1",
+    ),
+    # Why the volumes of a case come out too small.
+    6: ("ALTER TABLE cases ADD COLUMN too_small VARCHAR DEFAULT '' NOT NULL",),
+    # 7 was taken by a program that was never released: the next is 8.
+}

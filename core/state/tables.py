@@ -1,0 +1,178 @@
+"""The tables as they are now: what queries are written with.
+
+`core.state.migrations` makes them; a change here needs a step there, and a test compares the two.
+"""
+
+from sqlalchemy import (
+    Column,
+    Float,
+    ForeignKey,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+METADATA = MetaData()
+
+# Which of the steps of `core.state.migrations` were taken.
+MIGRATIONS = Table(
+    "migrations",
+    METADATA,
+    Column("number", Integer, primary_key=True),
+)
+
+CASES = Table(
+    "cases",
+    METADATA,
+    Column("id", String(16), primary_key=True),
+    Column("name", String, nullable=False),
+    Column("created_at", String(32), nullable=False, index=True),
+    Column("deleted_at", String(32)),
+    Column("model_version", String, nullable=False),
+    Column("anterior_mm3", Float, nullable=False),
+    Column("posterior_mm3", Float, nullable=False),
+    Column("warning_count", Integer, nullable=False),
+    Column("report", Text, nullable=False),
+    # The mask that holds now: 0 is the model's own, see MASK_VERSIONS.
+    Column("mask_version", Integer, nullable=False, server_default="0"),
+    Column("review", String(16), nullable=False, server_default="new"),
+    Column("reviewer", String, nullable=False, server_default=""),
+    Column("reviewed_at", String(32)),
+    Column("reason", Text, nullable=False, server_default=""),
+    # Of a head, how far the masks that hold now can be trusted; empty for a crop.
+    Column("confidence", String(16), nullable=False, server_default=""),
+    # Counts the acts on a case; of row and record in the storage the higher one holds.
+    Column("revision", Integer, nullable=False, server_default="0"),
+    # Why the volumes come out too small, where something speaks for it.
+    Column("too_small", String, nullable=False, server_default=""),
+)
+
+# Masks that people drew, from 1 for each case; the files lie in the storage. ``content`` is JSON.
+MASK_VERSIONS = Table(
+    "mask_versions",
+    METADATA,
+    Column("case_id", ForeignKey("cases.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("created_at", String(32), nullable=False),
+    Column("author", String, nullable=False),
+    Column("comment", Text, nullable=False),
+    Column("content", Text, nullable=False),
+    # Part of the file's name: `core.cases.records.mask_key`.
+    Column("token", String(16), nullable=False, server_default=""),
+)
+
+# What a browser drew and did not save yet: labels in RAS+, gzip, and the version under it.
+DRAFTS = Table(
+    "drafts",
+    METADATA,
+    Column("case_id", ForeignKey("cases.id", ondelete="CASCADE"), primary_key=True),
+    Column("visitor", String(96), primary_key=True),
+    Column("base", Integer, nullable=False),
+    Column("at", String(32), nullable=False),
+    Column("labels", LargeBinary, nullable=False),
+)
+
+# Features of a case's scan for the drift report: one JSON object.
+FEATURES = Table(
+    "features",
+    METADATA,
+    Column("case_id", ForeignKey("cases.id", ondelete="CASCADE"), primary_key=True),
+    Column("content", Text, nullable=False),
+)
+
+# Model versions. ``metrics`` and ``lineage`` are JSON; the files lie in the storage. Which one
+# serves, and which did, is said by PROMOTIONS alone.
+VERSIONS = Table(
+    "versions",
+    METADATA,
+    Column("number", Integer, primary_key=True),
+    Column("created_at", String(32), nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("card_sha256", String(64), nullable=False),
+    Column("card", Text, nullable=False),
+    Column("metrics", Text, nullable=False),
+    Column("lineage", Text, nullable=False),
+    # Whether the record of this row in the storage has still to be written.
+    Column("record_behind", Integer, nullable=False, server_default="0"),
+)
+
+# Versions that are being registered, and by which process: what a killed one left is found here.
+REGISTRATIONS = Table(
+    "registrations",
+    METADATA,
+    Column("number", Integer, primary_key=True),
+    Column("token", String(32), nullable=False),
+    Column("at", String(32), nullable=False),
+    Column("host", String, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("pid_started", Float, nullable=False),
+    Column("given_up", Integer, nullable=False, server_default="0"),
+)
+
+# What was put into service when: a row for each promotion and each roll back, from 1 without a
+# gap. The newest serves. It follows the storage's own list: see `core.models.service_log`.
+PROMOTIONS = Table(
+    "promotions",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("at", String(32), nullable=False),
+    Column("number", ForeignKey("versions.number"), nullable=False),
+    Column("action", String(16), nullable=False),
+)
+
+JOBS = Table(
+    "jobs",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("state", String(16), nullable=False, index=True),
+    Column("created_at", String(32), nullable=False),
+    Column("started_at", String(32)),
+    Column("ended_at", String(32)),
+    Column("heartbeat_at", String(32)),
+    Column("host", String),
+    Column("pid", Integer),
+    Column("pid_started", Float),
+    Column("spec", Text, nullable=False),
+    Column("phase", String, nullable=False, default=""),
+    Column("message", Text, nullable=False, default=""),
+    Column("version", Integer),
+    Column("restarts", Integer, nullable=False, default=0),
+    # Its name for all time; ``id`` begins at 1 again when the database is lost.
+    Column("uid", String(32), nullable=False, server_default=""),
+    # Counts the starts: a process of an earlier one has nothing more to say.
+    Column("attempt", Integer, nullable=False, server_default="0"),
+)
+
+# One finished epoch of a training, and the checkpoint that it left.
+EPOCHS = Table(
+    "epochs",
+    METADATA,
+    Column("job_id", ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("epoch", Integer, primary_key=True),
+    Column("at", String(32), nullable=False),
+    Column("train_loss", Float, nullable=False),
+    Column("val_loss", Float, nullable=False),
+    Column("dice_anterior", Float, nullable=False),
+    Column("dice_posterior", Float, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("checkpoint_sha256", String(64), nullable=False),
+)
+
+ACCOUNTS = Table(
+    "accounts",
+    METADATA,
+    Column("name", String, primary_key=True),
+    Column("password_hash", String, nullable=False),
+)
+
+# Who is signed in. The token itself is only in the browser.
+SESSIONS = Table(
+    "sessions",
+    METADATA,
+    Column("token_sha256", String(64), primary_key=True),
+    Column("account", ForeignKey("accounts.name", ondelete="CASCADE"), nullable=False),
+    Column("expires_at", String(32), nullable=False),
+)
