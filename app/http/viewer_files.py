@@ -114,7 +114,7 @@ def _save(
         visitor=who, drawing=drawing,
     )  # fmt: skip
     if replaces:
-        corrections.drop_draft(case_id, who, replaces)
+        corrections.drafts.drop(case_id, who, replaces)
     return JSONResponse({"version": saved.number}, 201)
 
 
@@ -148,7 +148,7 @@ def _draft(
 ) -> Response:
     """What this browser drew and did not save, with the version under it in ``X-Base``."""
     corrections = _admitted(request, case_id, token).corrections
-    draft = corrections.draft(case_id, _who(request), drawing)
+    draft = corrections.drafts.of_browser(case_id, _who(request), drawing)
     if draft is None:
         return Response(status_code=204, headers=_NEVER_KEPT)
     headers = {"X-Base": str(draft.base), "X-At": draft.at, "X-Drawing": draft.drawing}
@@ -171,7 +171,7 @@ def _keep_draft(
     corrections.check_is_of(case_id, case, grid)
     if request.headers.get("content-type") == RUNS:
         labels = packed_of(labels, corrections.voxel_count(case_id))
-    corrections.keep_draft(case_id, _who(request), labels, base, drawing, replaces)
+    corrections.drafts.keep(case_id, _who(request), labels, base, drawing, replaces)
 
 
 def _drop_draft(
@@ -185,7 +185,7 @@ def _drop_draft(
     corrections = _admitted(request, case_id, token).corrections
     corrections.check_is_of(case_id, case)
     for which in dict.fromkeys((drawing, *([replaces] if replaces else []))):
-        corrections.drop_draft(case_id, _who(request), which)
+        corrections.drafts.drop(case_id, _who(request), which)
 
 
 def _who(request: Request) -> str:

@@ -19,7 +19,7 @@ _MORE = 0x80
 
 
 def packed_of(runs: bytes, voxel_count: int) -> bytes:
-    r"""The labels as gzip, as `core.cases.corrections.Corrections.keep_draft` takes them.
+    r"""The labels as gzip, as `core.cases.drafts.Drafts.keep` takes them.
 
     Raises
     ------

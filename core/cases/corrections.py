@@ -1,4 +1,4 @@
-"""Masks that people draw over the model's: versions, what each changed, and drafts.
+"""Masks that people draw over the model's: their versions, and what each changed.
 
 The model's own mask is version 0 and never changes. A save adds a version; nothing is ever
 overwritten, and a save that did not know the newest version is refused.
@@ -8,8 +8,7 @@ import hashlib
 import json
 import math
 import secrets
-import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -17,26 +16,26 @@ from typing import Any
 import numpy as np
 from loguru import logger
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, Connection, Engine, select
+from sqlalchemy import Engine, select
 
 from core import limits
-from core.anatomy import LABELS, SIDES
+from core.anatomy import SIDES
 from core.cases.case import MODEL_MASK, clean_text, list_words, warning_count
+from core.cases.drafts import Drafts, draft_key, drop_one
+from core.cases.mask_report import difference, report_of_mask
+from core.cases.packing import ras_shape, unpacked
 from core.cases.records import Record, mask_key, unknown_case
 from core.cases.side_labels import centres_mm, with_one_side
 from core.cases.store import Cases
 from core.errors import ConflictError, InputError, NotFoundError, StorageError
-from core.findings import Finding
 from core.image import nifti
 from core.image.header import Header
 from core.image.volume import from_ras, ras_affine, to_ras
-from core.measures.edges import extent_of
-from core.measures.measure import MASK_CODES, appraise_head, assess, measure
-from core.predictor.heads import centres_of, fingerprint, halves
+from core.predictor.heads import centres_of
 from core.predictor.segmentation import Segmentation
 from core.state.database import reading
 from core.state.storage import Storage
-from core.state.tables import DRAFTS, MASK_VERSIONS
+from core.state.tables import MASK_VERSIONS
 
 _TOKEN_BYTES = 6
 _GRID_LETTERS = 16
@@ -65,18 +64,8 @@ class MaskVersion:
     difference: dict[str, dict[str, float | None]]
 
 
-@dataclass(frozen=True)
-class Draft:
-    """What was drawn and not saved: labels in RAS+ as gzip, over the version ``base``."""
-
-    base: int
-    at: str
-    labels: bytes
-    drawing: str = ""
-
-
 class Corrections:
-    """The mask versions and drafts of all cases."""
+    """The mask versions of all cases; their drafts are in ``drafts``."""
 
     def __init__(
         self,
@@ -89,6 +78,7 @@ class Corrections:
         self._storage = storage
         self._cases = cases
         self._now = now
+        self.drafts = Drafts(engine, cases, now)
 
     def versions(self, case_id: str) -> list[MaskVersion]:
         """The masks of a case, the newest first; the last is the model's.
@@ -144,8 +134,8 @@ class Corrections:
         NotFoundError
         """
         header = self._header(case_id)
-        labels = from_ras(_unpacked(packed, to_ras_shape(header)), header)
-        key = _draft_key(visitor, drawing)
+        labels = from_ras(unpacked(packed, ras_shape(header)), header)
+        key = draft_key(visitor, drawing)
         return self._keep(case_id, labels, header, base, author, comment, key)
 
     def restore(self, case_id: str, number: int, *, base: int, author: str) -> MaskVersion:
@@ -261,53 +251,6 @@ class Corrections:
         """
         return math.prod(self._header(case_id).shape)
 
-    def keep_draft(
-        self, case_id: str, visitor: str, packed: bytes, base: int, drawing: str = "",
-        replaces: str = "",
-    ) -> None:  # fmt: skip
-        """Keep what a browser drew so far, in place of what it sent before.
-
-        Parameters
-        ----------
-        drawing
-            Two pages of one browser that draw on one case have a draft each, by this name.
-        replaces
-            The drawing that this one began with; it ends.
-
-        Raises
-        ------
-        InputError, NotFoundError
-        """
-        _unpacked(packed, to_ras_shape(self._header(case_id)))
-        key = _draft_key(visitor, drawing)
-        row = {"case_id": case_id, "visitor": key, "base": base, "at": self._timestamp()}
-        with self._engine.begin() as connection:
-            if replaces:
-                _drop_one(connection, case_id, _draft_key(visitor, replaces))
-            _drop_one(connection, case_id, key)
-            connection.execute(DRAFTS.insert().values(**row, labels=packed))
-            of_this = DRAFTS.c.case_id == case_id, _is_of(visitor)
-            kept = select(DRAFTS.c.visitor).where(*of_this).order_by(DRAFTS.c.at.desc())
-            for older in connection.scalars(kept.offset(limits.MOST_DRAFTS)).all():
-                _drop_one(connection, case_id, older)
-
-    def draft(self, case_id: str, visitor: str, drawing: str = "") -> Draft | None:
-        """What this browser drew and did not save: this drawing, or else the newest."""
-        query = select(DRAFTS).where(DRAFTS.c.case_id == case_id, _is_of(visitor))
-        query = query.order_by(DRAFTS.c.at.desc())
-        with reading(self._engine) as connection:
-            rows = connection.execute(query).all()
-        if not rows:
-            return None
-        key = _draft_key(visitor, drawing)
-        row = next((row for row in rows if row.visitor == key), rows[0])
-        return Draft(row.base, row.at, row.labels, row.visitor[len(visitor) + 1 :])
-
-    def drop_draft(self, case_id: str, visitor: str, drawing: str = "") -> None:
-        """Forget a draft, or all of a browser; none there is no error."""
-        with self._engine.begin() as connection:
-            _drop(connection, case_id, _draft_key(visitor, drawing))
-
     def _keep(
         self, case_id: str, labels: NDArray[np.uint8], header: Header, base: int, author: str,
         comment: str, visitor: str, head: dict[str, Any] | None = None,
@@ -319,11 +262,11 @@ class Corrections:
             )
         labels = np.ascontiguousarray(labels)
         model = nifti.read_mask(self._storage.read(mask_key(case_id, MODEL_MASK)))
-        report = self._report(case_id, labels, header, head)
+        report = report_of_mask(labels, model, header, self._cases.get(case_id).report, head)
         corrected = not np.array_equal(labels, model)
         version = MaskVersion(
             base + 1, self._timestamp(), author, clean_text(comment, limits.MAX_COMMENT_CHARS),
-            _difference(labels, model, report["measures"]["voxel_mm3"]),
+            difference(labels, model, report["measures"]["voxel_mm3"]),
         )  # fmt: skip
         report["mask"] = {"version": version.number, "author": author,
                           "saved_at": version.created_at}  # fmt: skip
@@ -350,7 +293,7 @@ class Corrections:
         self._storage.replace(key, nifti.mask_bytes(labels, header), None)
         try:
             self._cases.acts.change(
-                case_id, edit, lambda connection: _drop_one(connection, case_id, visitor)
+                case_id, edit, lambda connection: drop_one(connection, case_id, visitor)
             )
         except (ConflictError, NotFoundError):
             self._forget(key)
@@ -364,44 +307,6 @@ class Corrections:
             self._storage.delete(key)
         except StorageError as error:
             logger.warning("A mask that was not saved is still there: {}", error.code)
-
-    def _report(
-        self,
-        case_id: str,
-        labels: NDArray[np.uint8],
-        header: Header,
-        new_head: dict[str, Any] | None,
-    ) -> dict[str, Any]:
-        """The parts of a case's report that depend on its mask."""
-        before = self._cases.get(case_id).report
-        ras = to_ras(labels, header)
-        affine, head = ras_affine(header), new_head or before.get("head")
-        extent = extent_of(before["input"])
-        of_mask: Sequence[Finding]
-        if head is None:
-            measures = measure(ras, affine, extent)
-            of_mask = assess(ras, measures)
-        else:
-            head = self._with_model_masks(case_id, head)
-            appraisal = appraise_head(ras, affine, head, extent)
-            measures, of_mask = appraisal.measures, appraisal.findings
-            head |= asdict(appraisal.judgement)
-        of_scan = [w for w in before["warnings"] if w["code"] not in MASK_CODES]
-        found = [f.as_dict() for f in of_mask]
-        report = {"measures": measures.as_dict(), "warnings": of_scan + found, "head": head}
-        return dict(json.loads(json.dumps(report)))
-
-    def _with_model_masks(self, case_id: str, head: dict[str, Any]) -> dict[str, Any]:
-        """A head that tells the model's masks from drawn ones, also one of an older case."""
-        sides = {name: dict(side) for name, side in head["sides"].items()}
-        if not all("model_mask" in side for side in sides.values()):
-            file = self._storage.read(mask_key(case_id, MODEL_MASK))
-            header = nifti.header_of(file)
-            labels = to_ras(nifti.read_mask(file), header)
-            parts = halves(labels, ras_affine(header), head)
-            for name, side in sides.items():
-                side.setdefault("model_mask", fingerprint(parts[name]))
-        return head | {"sides": sides}
 
     def _header(self, case_id: str) -> Header:
         return nifti.header_of(self._cases.mask_file(case_id, MODEL_MASK))
@@ -433,12 +338,6 @@ def _gone() -> ConflictError:
     return ConflictError("This case has no such version any more", "Reload the page.")
 
 
-def to_ras_shape(header: Header) -> tuple[int, int, int]:
-    """Shape of a file's voxels once they are turned to RAS+."""
-    x, y, z = to_ras(np.empty(header.shape, np.bool_), header).shape
-    return x, y, z
-
-
 def _pointed_last(made: dict[str, Any], before: dict[str, Any]) -> str:
     """The side that a person pointed at, and had not pointed at there before."""
     pointed = [name for name, side in made.items() if side["pointed"]]
@@ -446,64 +345,3 @@ def _pointed_last(made: dict[str, Any], before: dict[str, Any]) -> str:
     if not pointed:
         raise ValueError("a mask of which no side was pointed at")
     return (anew or pointed)[0]
-
-
-def _unpacked(packed: bytes, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """Labels that a browser sent, never more of them than there are voxels."""
-    count = int(np.prod(shape))
-    unzip = zlib.decompressobj(zlib.MAX_WBITS | 16)
-    try:
-        raw = unzip.decompress(packed, count + 1)
-    except zlib.error as error:
-        raise _bad_labels() from error
-    if len(raw) != count or not unzip.eof:
-        raise _bad_labels()
-    labels = np.frombuffer(raw, np.uint8)
-    if not np.isin(labels, (0, *LABELS.values())).all():
-        raise _bad_labels()
-    return labels.reshape(shape, order="F")
-
-
-def _bad_labels() -> InputError:
-    return InputError(
-        "The drawn labels do not fit this case",
-        "Reload the page and draw again.",
-        code="bad_labels",
-    )
-
-
-def _difference(
-    labels: NDArray[np.uint8], model: NDArray[np.uint8], voxel_mm3: float
-) -> dict[str, dict[str, float | None]]:
-    found: dict[str, dict[str, float | None]] = {}
-    for name, value in LABELS.items():
-        a, b = labels == value, model == value
-        both = int(a.sum()) + int(b.sum())
-        added, removed = int((a & ~b).sum()), int((b & ~a).sum())
-        found[name] = {
-            "dice": 1 - (added + removed) / both if both else None,
-            "added_mm3": added * voxel_mm3,
-            "removed_mm3": removed * voxel_mm3,
-            "volume_mm3": (added - removed) * voxel_mm3,
-        }
-    return found
-
-
-def _draft_key(visitor: str, drawing: str) -> str:
-    """What stands in the column ``visitor``: the browser, and which of its drawings."""
-    return f"{visitor}.{drawing}" if drawing else visitor
-
-
-def _is_of(visitor: str) -> ColumnElement[bool]:
-    """Drafts of a browser; of one drawing, where the key holds its name."""
-    column = DRAFTS.c.visitor
-    return (column == visitor) | column.startswith(f"{visitor}.", autoescape=True)
-
-
-def _drop(connection: Connection, case_id: str, visitor: str) -> None:
-    connection.execute(DRAFTS.delete().where(DRAFTS.c.case_id == case_id, _is_of(visitor)))
-
-
-def _drop_one(connection: Connection, case_id: str, key: str) -> None:
-    """Of this drawing alone: an older page's, which has no name, is not all of its browser's."""
-    connection.execute(DRAFTS.delete().where(DRAFTS.c.case_id == case_id, DRAFTS.c.visitor == key))

@@ -57,7 +57,7 @@ class House:
         """What the server keeps of what this browser drew, in RAS+."""
         cookie = next(c["value"] for c in context.cookies() if c["name"] == COOKIE)
         who = hashlib.sha256(cookie.encode()).hexdigest()
-        draft = self.corrections.draft(case_id, who)
+        draft = self.corrections.drafts.of_browser(case_id, who)
         return None if draft is None else unpacked(draft.labels, self.labels(case_id).shape)
 
 

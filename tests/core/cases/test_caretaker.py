@@ -146,7 +146,7 @@ def test_a_newer_programs_record_is_taken_in_without_what_is_not_known_here(hous
 def deleted(house):
     case_id = house.cases.add(analysis(1), "A").id
     house.corrections.save(case_id, packed(5), base=0, author="A", comment="")
-    house.corrections.keep_draft(case_id, "me", packed(6), 1)
+    house.corrections.drafts.keep(case_id, "me", packed(6), 1)
     house.cases.delete(case_id)
     return case_id
 
@@ -163,7 +163,7 @@ def test_a_deleted_case_ends_on_its_day_on_a_server_that_never_restarts(house):
     caretaker.tick()
     assert house.inner.keys("cases") == []
     assert house.cases.find(deleted=True) == []
-    assert house.corrections.draft(case_id, "me") is None
+    assert house.corrections.drafts.of_browser(case_id, "me") is None
 
 
 def test_a_removal_that_fails_is_told_and_tried_again_and_keeps_no_other_case(house):

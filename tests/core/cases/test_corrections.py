@@ -107,18 +107,18 @@ def test_the_second_of_two_who_saved_is_told_and_overwrites_nothing(house, analy
     corrections.save(case.id, packed(drawn(labels)), base=0, author="First", comment="")
     first = cases.mask_file(case.id)
     other = np.where(labels == 2, 0, labels)
-    corrections.keep_draft(case.id, "second", packed(other), 0)
+    corrections.drafts.keep(case.id, "second", packed(other), 0)
     with pytest.raises(ConflictError, match="First saved version 1") as caught:
         corrections.save(
             case.id, packed(other), base=0, author="Second", comment="", visitor="second"
         )
     assert caught.value.code == "newer_version"
     assert cases.mask_file(case.id) == first
-    assert corrections.draft(case.id, "second") is not None
+    assert corrections.drafts.of_browser(case.id, "second") is not None
     corrections.save(case.id, packed(other), base=1, author="Second", comment="", visitor="second")
     assert np.array_equal(cases.images(case.id).labels, other)
     assert cases.mask_file(case.id, 1) == first
-    assert corrections.draft(case.id, "second") is None
+    assert corrections.drafts.of_browser(case.id, "second") is None
 
 
 def test_going_back_to_the_models_mask_is_a_version_too(house, analysis):
@@ -155,15 +155,15 @@ def test_a_draft_belongs_to_its_browser_and_outlives_the_server(house, analysis)
     cases, corrections = house()
     case = cases.add(analysis, "x")
     labels = cases.images(case.id).labels
-    corrections.keep_draft(case.id, "one", packed(labels), 0)
-    corrections.keep_draft(case.id, "one", packed(drawn(labels)), 0)
+    corrections.drafts.keep(case.id, "one", packed(labels), 0)
+    corrections.drafts.keep(case.id, "one", packed(drawn(labels)), 0)
     _, again = house()
-    kept = again.draft(case.id, "one")
+    kept = again.drafts.of_browser(case.id, "one")
     assert kept.base == 0
     assert gzip.decompress(kept.labels) == gzip.decompress(packed(drawn(labels)))
-    assert again.draft(case.id, "other") is None
-    again.drop_draft(case.id, "one")
-    assert again.draft(case.id, "one") is None
+    assert again.drafts.of_browser(case.id, "other") is None
+    again.drafts.drop(case.id, "one")
+    assert again.drafts.of_browser(case.id, "one") is None
 
 
 def _bad(labels) -> dict[str, bytes]:
@@ -185,9 +185,9 @@ def test_labels_that_do_not_fit_are_refused_whole(kind, house, analysis):
         corrections.save(case.id, content, base=0, author="A", comment="")
     assert caught.value.code == "bad_labels"
     with pytest.raises(InputError):
-        corrections.keep_draft(case.id, "one", content, 0)
+        corrections.drafts.keep(case.id, "one", content, 0)
     assert cases.get(case.id) == case
-    assert corrections.draft(case.id, "one") is None
+    assert corrections.drafts.of_browser(case.id, "one") is None
 
 
 def test_a_save_needs_a_name_and_a_case(house, analysis):

@@ -103,12 +103,12 @@ def test_a_review_is_of_the_mask_that_was_seen(house):
 def test_a_drawing_without_a_name_ends_no_other_tabs_draft(house):
     case_id = house.cases.add(analysis(1), "x").id
     for drawing in ("tab2", ""):
-        house.corrections.keep_draft(case_id, "browser", packed(5), 0, drawing)
-    assert house.corrections.draft(case_id, "browser", "tab2").drawing == "tab2"
+        house.corrections.drafts.keep(case_id, "browser", packed(5), 0, drawing)
+    assert house.corrections.drafts.of_browser(case_id, "browser", "tab2").drawing == "tab2"
     house.corrections.save(
         case_id, packed(5), base=0, author="A", comment="", visitor="browser", drawing=""
     )
-    assert house.corrections.draft(case_id, "browser").drawing == "tab2"
+    assert house.corrections.drafts.of_browser(case_id, "browser").drawing == "tab2"
 
 
 def test_an_older_programs_row_that_knows_fewer_masks_costs_none(house):
