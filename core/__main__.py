@@ -2,32 +2,23 @@
 
 import argparse
 import io
-import json
-import os
 import sys
-import tempfile
-from pathlib import Path
 
 from loguru import logger
 
 from core.anatomy import NOTICE
-from core.cases.case import confidence_of, distinct_warnings
-from core.commands.data import add_data, add_drift
-from core.commands.training import add_evaluate, add_models, add_train, in_service
-from core.errors import HippoViewError, InputError
-from core.image.header import stem_of
-from core.measures.measure import why_too_small
-from core.pipeline import Analysis, analyse
-from core.predictor.predictor import Predictor, Way
-from core.predictor.service import Predictors
-from core.settings import DEVICES, Settings
-from core.state.storage import write_whole
-from core.wording import shown
+from core.commands.data import add_data
+from core.commands.drift import add_drift
+from core.commands.evaluate import add_evaluate
+from core.commands.installation import complain
+from core.commands.models import add_models
+from core.commands.segment import add_segment
+from core.commands.train import add_train
+from core.errors import HippoViewError
+from core.settings import Settings
 
 # Commands that go on for minutes and say how far they are.
 _LONG = ("train", "sweep")
-# At the end of a name they say that it is a folder's.
-_SEPARATORS = tuple(separator for separator in (os.sep, os.altsep) if separator)
 
 
 def main(arguments: list[str]) -> int:
@@ -40,7 +31,7 @@ def main(arguments: list[str]) -> int:
     """
     parser = argparse.ArgumentParser(prog="python -m core", description=f"HippoView. {NOTICE}")
     commands = parser.add_subparsers(dest="command", required=True)
-    _add_segment(commands)
+    add_segment(commands)
     add_data(commands)
     add_train(commands)
     add_evaluate(commands)
@@ -58,138 +49,8 @@ def main(arguments: list[str]) -> int:
         settings = Settings.from_environment()
         return int(options.run(options, settings))
     except HippoViewError as error:
-        _complain(error)
+        complain(error)
         return 1
-
-
-def _add_segment(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    segment = commands.add_parser(
-        "segment",
-        help="draw the anterior and posterior hippocampus in a scan",
-        description=f"{NOTICE} Write the mask of a T1-weighted head, or of a crop around one "
-        "hippocampus (.nii or .nii.gz): 0 background, 1 anterior, 2 posterior.",
-    )
-    segment.add_argument("inputs", metavar="IN", nargs="+", type=Path, help="one or more scans")
-    segment.add_argument(
-        "-o", dest="out", metavar="OUT", required=True,
-        help="the mask (.nii.gz); with several scans, or a / at its end, a folder for IN's name + "
-        "_mask.nii.gz",
-    )  # fmt: skip
-    segment.add_argument(
-        "--json", action="store_true",
-        help="print volumes in mm3, model version, warnings and timings as JSON lines",
-    )  # fmt: skip
-    segment.add_argument("--device", choices=DEVICES, help="default auto, or HIPPOVIEW_DEVICE")
-    segment.set_defaults(run=_segment)
-
-
-def _segment(options: argparse.Namespace, settings: Settings) -> int:
-    targets = _targets(options.inputs, options.out)
-    predictors = Predictors(in_service(settings), Way.of(settings), 1)
-    failed = 0
-    try:
-        predictor = predictors.on(options.device or "auto")
-        for source, target in targets:
-            try:
-                analysis = _one(source, predictor, settings.max_upload_mib)
-                _write(target, analysis.mask_file)
-            except HippoViewError as error:
-                failed += 1
-                _complain(error, source)
-                if options.json:
-                    _print_json({"file": shown(source), **error.as_dict()})
-                continue
-            if options.json:
-                files = {"file": shown(source), "mask": shown(target)}
-                record = analysis.as_dict()
-                _print_json(files | record | {"confidence": confidence_of(record)})
-            else:
-                _print_summary(target, analysis)
-    finally:
-        predictors.close()
-    return 1 if failed else 0
-
-
-def _targets(inputs: list[Path], out: str) -> list[tuple[Path, Path]]:
-    """Where each mask goes: into a folder for several scans, or if ``out`` says or is a folder."""
-    folder = Path(out)
-    if len(inputs) == 1 and not out.endswith(_SEPARATORS) and not folder.is_dir():
-        if not out.lower().endswith(".nii.gz"):
-            raise InputError(
-                f"The mask's name {shown(folder.name)} does not end in .nii.gz",
-                "Write -o MASK.nii.gz, or -o FOLDER/ with a slash at its end.",
-                code="bad_request",
-            )
-        targets = [(inputs[0], folder)]
-    else:
-        targets = [(source, folder / f"{stem_of(source.name)}_mask.nii.gz") for source in inputs]
-        if len({target for _, target in targets}) < len(targets):
-            raise InputError(
-                "Two scans have the same name", "Segment them into two folders.", code="bad_request"
-            )
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise _unwritable(error) from error
-    scans = {source.resolve() for source in inputs}
-    if any(target.resolve() in scans for _, target in targets):
-        raise InputError(
-            "A mask would be written over a scan", "Choose another -o.", code="bad_request"
-        )
-    return targets
-
-
-def _one(source: Path, predictor: Predictor, max_upload_mib: int) -> Analysis:
-    try:
-        with source.open("rb") as file, tempfile.TemporaryDirectory() as folder:
-            return analyse(file, predictor, Path(folder), max_bytes=max_upload_mib * 2**20)
-    except OSError as error:
-        raise InputError(
-            f"The file cannot be read: {os.strerror(error.errno or 0)}",
-            "Check its name and its permissions.",
-            code="unreadable",
-        ) from error
-
-
-def _write(target: Path, mask: bytes) -> None:
-    try:
-        write_whole(target, mask)
-    except OSError as error:
-        raise _unwritable(error) from error
-
-
-def _unwritable(error: OSError) -> InputError:
-    return InputError(
-        f"The mask cannot be written: {os.strerror(error.errno or 0)}",
-        "Check that the folder exists and may be written to.",
-        code="unwritable",
-    )
-
-
-def _print_summary(target: Path, analysis: Analysis) -> None:
-    m = analysis.measures
-    sys.stdout.write(
-        f"{shown(target)}: anterior {m.anterior.volume_mm3:,.0f} mm3, posterior "
-        f"{m.posterior.volume_mm3:,.0f} mm3, total {m.total.volume_mm3:,.0f} mm3. {NOTICE}\n"
-    )
-    for side, parts in m.sides.items():
-        sys.stdout.write(f"  {side}: " + ", ".join(
-            f"{name} {part.volume_mm3:,.0f} mm3" for name, part in parts.items()
-        ) + "\n")  # fmt: skip
-    if remark := why_too_small(m.as_dict()):
-        sys.stdout.write(f"  volume {remark}\n")
-    for finding in distinct_warnings(analysis.as_dict()):
-        sys.stdout.write(f"  {finding['level']}: {finding['message']}\n")
-
-
-def _print_json(record: dict[str, object]) -> None:
-    sys.stdout.write(json.dumps(record) + "\n")
-    sys.stdout.flush()
-
-
-def _complain(error: HippoViewError, source: Path | None = None) -> None:
-    where = f"{shown(source)}: " if source else ""
-    sys.stderr.write(f"{where}{error.message}. {error.hint} [{error.code}]\n")
 
 
 if __name__ == "__main__":

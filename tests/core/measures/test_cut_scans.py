@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from core.__main__ import _print_summary
 from core.cases.case import Case
 from core.cases.corrections import Corrections
 from core.cases.store import Cases
+from core.commands.segment import _print_summary
 from core.exports.strip import strip_png
 from core.exports.tables import Outcome, archive, report_csv, report_json, summary_csv
 from core.pipeline import Analysis, analyse

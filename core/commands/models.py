@@ -1,0 +1,141 @@
+"""``models``: the model versions of this installation."""
+
+import argparse
+import json
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.commands.evaluate import EVALUATION_NAME, read_evaluation
+from core.commands.installation import model_named, registry_of
+from core.errors import InputError
+from core.models.folder import load_model, measured_on
+from core.settings import Settings
+from core.state.claim import claim
+from core.state.storage import open_storage, write_whole
+from core.training.config import check_installed
+from core.training.data.dataset import Datasets
+from core.training.evaluation.statistics import card_metrics
+
+if TYPE_CHECKING:
+    from core.commands.installation import Commands
+
+
+def add_models(commands: "Commands") -> None:
+    """``models``."""
+    command = commands.add_parser("models", help="the model versions of this installation")
+    actions = command.add_subparsers(dest="action", required=True)
+    action = actions.add_parser("list", help="all versions, the newest first")
+    action.set_defaults(run=_list)
+    action = actions.add_parser("add", help="register RUN/model as a candidate")
+    action.add_argument("model", metavar="MODEL", type=Path, help="a model folder")
+    action.add_argument("--evaluation", metavar="FILE", type=Path, help=EVALUATION_NAME)
+    action.add_argument("--cross-validated", action="store_true",
+                        help="of models trained in the same way without its cases")  # fmt: skip
+    action.set_defaults(run=_add)
+    action = actions.add_parser("export", help="write a version as a model folder")
+    action.add_argument("number", metavar="N", type=int)
+    action.add_argument("out", metavar="FOLDER", type=Path)
+    action.add_argument("--nnunet", action="store_true",
+                        help="for nnUNetv2_predict_from_modelfolder -m FOLDER -f 0")  # fmt: skip
+    action.set_defaults(run=_export)
+    action = actions.add_parser(
+        "join",
+        help="make one version of several networks, such as five folds",
+        description="Write a model folder whose predictions are the average of several models' "
+        "networks. It takes as many times longer for a scan. int8 is tried anew.",
+    )
+    action.add_argument("dataset", metavar="DATASET", help="a prepared data set to try int8 on")
+    action.add_argument("models", metavar="MODEL", nargs="+",
+                        help="a model folder (RUN/model) or a version's number")  # fmt: skip
+    action.add_argument("--out", metavar="FOLDER", type=Path, required=True)
+    action.set_defaults(run=_join)
+    action = actions.add_parser(
+        "promote", help="put a version into service; a running server takes it over within seconds"
+    )
+    action.add_argument("number", metavar="N", type=int)
+    action.set_defaults(run=_promote)
+
+
+def _list(options: argparse.Namespace, settings: Settings) -> int:
+    for version in registry_of(settings).find():
+        metrics = version.card["metrics"]
+        dice = metrics["dice"]
+        sys.stdout.write(
+            f"{version.number}  {version.stage:9}  {version.created_at[:16]}  Dice "
+            f"{dice['anterior']['mean']:.3f} {dice['posterior']['mean']:.3f}  "
+            f"{version.card['name']}, on {measured_on(metrics)}\n"
+        )
+    return 0
+
+
+def _add(options: argparse.Namespace, settings: Settings) -> int:
+    model = load_model(options.model)
+    evaluations, metrics = {}, model.card.get("metrics")
+    if options.evaluation:
+        figures = read_evaluation(options.evaluation)
+        evaluations = {} if options.cross_validated else {figures["test_key"]: figures}
+        metrics = card_metrics(
+            figures, f"data set {figures['dataset']}", cross_validated=options.cross_validated
+        )
+    if metrics is None:
+        raise InputError(
+            "The model has no figures", "Evaluate it and give --evaluation.", code="bad_request"
+        )
+    files = {name: (model.folder / name).read_bytes() for name in model.card["files"]}
+    version = registry_of(settings).add(
+        model.card | {"metrics": metrics}, files, evaluations, _lineage(options.model)
+    )
+    sys.stdout.write(f"Version {version.number} is a candidate.\n")
+    return 0
+
+
+def _lineage(model: Path) -> dict[str, Any]:
+    """What its run's folder says of a model's making."""
+    note = model.parent / "run.json"
+    if not note.is_file():
+        return {"source": "added on the command line"}
+    made: dict[str, Any] = json.loads(note.read_bytes())
+    return made | {"parent": None, "job": None}
+
+
+def _export(options: argparse.Namespace, settings: Settings) -> int:
+    with registry_of(settings).open(options.number) as model:
+        claim(options.out, "model")
+        if options.nnunet:
+            check_installed()
+            from core.predictor.checkpoint import write_for_nnunet
+
+            write_for_nnunet(model, options.out)
+            sys.stdout.write(f"{options.out}\n")
+            return 0
+        for name in (*model.card["files"], "card.json"):
+            write_whole(options.out / name, (model.folder / name).read_bytes())
+    sys.stdout.write(f"{options.out}\n")
+    return 0
+
+
+def _join(options: argparse.Namespace, settings: Settings) -> int:
+    check_installed()
+    from core.training.join import join
+
+    storage = open_storage(settings)
+    dataset = Datasets(storage).get(options.dataset)
+    with (
+        ExitStack() as stack,
+        storage.local(f"datasets/{dataset.name}") as files,
+        tempfile.TemporaryDirectory() as scratch,
+    ):
+        models = [stack.enter_context(model_named(text, settings)) for text in options.models]
+        claim(options.out, "model")
+        join(models, dataset, files, Path(scratch)).write(options.out)
+    sys.stdout.write(f"{options.out}\n")
+    return 0
+
+
+def _promote(options: argparse.Namespace, settings: Settings) -> int:
+    registry_of(settings).promote(options.number)
+    sys.stdout.write(f"Version {options.number} is in service.\n")
+    return 0
