@@ -7,9 +7,11 @@ import hashlib
 import os
 from typing import Annotated, BinaryIO, Literal
 
-from fastapi import APIRouter, Body, File, Form, Header, Path, Query, Request, UploadFile
+from fastapi import APIRouter, Body, File, Form, Path, Query, Request, UploadFile
 from pydantic import BaseModel, Field, FiniteFloat
+from starlette.datastructures import Headers
 from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.staticfiles import NotModifiedResponse, StaticFiles
 from starlette.types import Receive, Scope, Send
 
 from app.http import visitor
@@ -203,36 +205,35 @@ def _admitted(request: Request, case_id: str, token: str) -> Services:
     return shared
 
 
-def _scan(
-    request: Request,
-    case_id: str,
-    token: str,
-    if_none_match: Annotated[str, Header()] = "",
-) -> Response:
-    return _sent(_admitted(request, case_id, token).viewer_files.scan(case_id), if_none_match)
+def _scan(request: Request, case_id: str, token: str) -> Response:
+    return _sent(_admitted(request, case_id, token).viewer_files.scan(case_id), request.headers)
 
 
-def _mask(
-    request: Request,
-    case_id: str,
-    token: str,
-    version: Version,
-    if_none_match: Annotated[str, Header()] = "",
-) -> Response:
+def _mask(request: Request, case_id: str, token: str, version: Version) -> Response:
     file = _admitted(request, case_id, token).viewer_files.mask(case_id, version)
-    return _sent(file, if_none_match)
+    return _sent(file, request.headers)
 
 
-def _sent(file: ViewerFile, if_none_match: str) -> Response:
-    headers = {"ETag": file.etag, "Cache-Control": _FOR_THIS_BROWSER}
-    if file.etag in if_none_match:
+def _sent(file: ViewerFile, asked: Headers) -> Response:
+    """The file, or that the browser has it already.
+
+    Parameters
+    ----------
+    asked
+        The request's.
+    """
+    answer = _OpenFileResponse(file.file, {"ETag": file.etag, "Cache-Control": _FOR_THIS_BROWSER})
+    if StaticFiles().is_not_modified(answer.headers, asked):
         file.file.close()
-        return Response(status_code=304, headers=headers)
-    return _OpenFileResponse(file.file, headers)
+        return NotModifiedResponse(answer.headers)
+    return answer
 
 
 class _OpenFileResponse(FileResponse):
-    """Sends a file that is open, wherever its name has gone meanwhile, and closes it."""
+    """Sends a file that is open, wherever its name has gone meanwhile, and closes it.
+
+    Starlette opens a file by its name, under which it may be gone when the first byte is sent.
+    """
 
     def __init__(self, file: BinaryIO, headers: dict[str, str]) -> None:
         super().__init__(

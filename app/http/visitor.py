@@ -3,9 +3,9 @@
 import hashlib
 import hmac
 import secrets
-from http.cookies import SimpleCookie
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import HTTPConnection
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 COOKIE = "hippoview_visitor"
@@ -15,7 +15,10 @@ _KEPT_S = 30 * 24 * 3600
 
 
 class VisitorCookie:
-    """Gives each browser a number of its own when it opens a page. It says nothing of a person."""
+    """Gives each browser a number of its own when it opens a page. It says nothing of a person.
+
+    Not Starlette's sessions: those sign what they hold, and this holds nothing.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -28,7 +31,7 @@ class VisitorCookie:
 
         async def with_cookie(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).append("set-cookie", _cookie(scope))
+                message["headers"] = [*message["headers"], _cookie(scope)]
             await send(message)
 
         await self._app(scope, receive, with_cookie)
@@ -48,20 +51,21 @@ def may_see(secret: bytes, visitor: str | None, case_id: str, token: str) -> boo
 
 
 def _is_new_page(scope: Scope) -> bool:
-    headers = Headers(scope=scope)
+    request = HTTPConnection(scope)
     return (
         scope["method"] == "GET"
-        and "text/html" in headers.get("accept", "")
-        and f"{COOKIE}=" not in headers.get("cookie", "")
+        and "text/html" in request.headers.get("accept", "")
+        and COOKIE not in request.cookies
     )
 
 
-def _cookie(scope: Scope) -> str:
-    cookie: SimpleCookie = SimpleCookie()
-    cookie[COOKIE] = secrets.token_urlsafe(_BYTES)
-    crumb = cookie[COOKIE]
-    crumb["path"], crumb["httponly"], crumb["samesite"] = "/", True, "Lax"
-    crumb["max-age"] = _KEPT_S
-    if scope["scheme"] == "https" or Headers(scope=scope).get("x-forwarded-proto") == "https":
-        crumb["secure"] = True
-    return crumb.OutputString()
+def _cookie(scope: Scope) -> tuple[bytes, bytes]:
+    """The header that sets the cookie, of an answer that Starlette sets it on."""
+    forwarded = HTTPConnection(scope).headers.get("x-forwarded-proto")
+    answer = Response()
+    answer.raw_headers.clear()
+    answer.set_cookie(
+        COOKIE, secrets.token_urlsafe(_BYTES), max_age=_KEPT_S, httponly=True, samesite="lax",
+        secure="https" in (scope["scheme"], forwarded),
+    )  # fmt: skip
+    return answer.raw_headers[0]

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import nibabel as nib
 import numpy as np
 import pytest
+from starlette.datastructures import Headers
 from starlette.testclient import TestClient
 
 from app.http import viewer_files
@@ -59,7 +60,7 @@ def test_what_is_sent_is_whole_however_many_look_at_other_cases(shared, tmp_path
 
 
 def test_a_file_that_went_before_it_was_sent_is_sent_whole(shared):
-    made = viewer_files._sent(shared.viewer_files.scan(shared.ids[2]), "")
+    made = viewer_files._sent(shared.viewer_files.scan(shared.ids[2]), Headers())
     shared.viewer_files.forget(shared.ids[2])
     answer = TestClient(made).get("/")
     assert answer.status_code == 200
