@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import html
 from functools import partial
 from urllib.parse import urlsplit
 
@@ -15,6 +14,7 @@ from app.http.held import Held
 from app.services import Services
 from core.anatomy import NOTICE
 from core.errors import AccessError
+from core.exports.templates import render
 from core.limits import SESSION_HOURS
 from core.people.accounts import TooManyTriesError
 from core.settings import LOOPBACK
@@ -26,22 +26,6 @@ _BROWSER_DAYS = 365
 SIGN_IN, SIGN_OUT = "/sign-in", "/sign-out"
 _PAGES = ("retrain", "models", "drift", "operations")
 _LARGEST_FORM_BYTES = 4096
-_STYLE = """
-:root { color-scheme: dark light; --text: #E4E6E9; --back: #17191C; --field: #22252A;
-  --line: #4A4F57; --accent: #4FC1A6; --on-accent: #0B0E11 }
-@media (prefers-color-scheme: light) { :root { --text: #0B0E11; --back: #FBFBFA; --field: #FFF;
-  --line: #8A8F98; --accent: #0B6B5A; --on-accent: #FFF } }
-body { margin: 0; font: 16px/1.5 system-ui, sans-serif; color: var(--text);
-  background: var(--back) }
-main { max-width: 22rem; margin: 18vh auto 0; padding: 0 1rem }
-h1 { font-size: 1.4rem; margin: 0 0 .2rem } p { margin: .4rem 0 }
-input, button { font: inherit; width: 100%; box-sizing: border-box; padding: .5rem .7rem;
-  margin: .3rem 0; border-radius: .35rem; border: 1px solid var(--line) }
-input { color: inherit; background: var(--field) }
-button { background: var(--accent); color: var(--on-accent); border: 0; cursor: pointer }
-a { color: inherit } .error { border-left: .3rem solid #D55E00; padding-left: .6rem }
-small { opacity: .85 }
-"""
 
 
 def require_admin(request: Request, shared: Held) -> None:
@@ -83,12 +67,9 @@ def routes(shared: Services) -> list[Route]:
 
 def _show(shared: Services, request: Request) -> Response:
     if shared.accounts.knows(request.cookies.get(COOKIE)):
-        return _page(
-            "<p>You are signed in as administrator.</p>"
-            f'<form method="post" action="{SIGN_OUT}"><button>Sign out</button></form>'
-        )
+        return _page("signed in")
     if not shared.settings.admin_password:
-        return _page("<p>This server has no administrator's password: there is nothing to do.</p>")
+        return _page("no password")
     return _form(_next_of(request), "")
 
 
@@ -130,26 +111,15 @@ def _sign_out(shared: Services, request: Request) -> Response:
 
 
 def _form(follow: str, error: str, status: int = 200) -> Response:
-    problem = f'<p class="error" role="alert">{html.escape(error)}</p>' if error else ""
-    return _page(
-        f'{problem}<form method="post" action="{SIGN_IN}?next={html.escape(follow)}">'
-        '<label for="password">Administrator\'s password</label>'
-        '<input id="password" name="password" type="password" required autofocus '
-        'autocomplete="current-password"><button>Sign in</button></form>',
-        status,
-    )
+    return _page("to sign in", status, follow=follow, error=error)
 
 
-def _page(content: str, status: int = 200) -> Response:
-    return HTMLResponse(
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>HippoView: sign in'
-        '</title><meta name="viewport" content="width=device-width">'
-        f"<style>{_STYLE}</style></head><body><main><h1>HippoView</h1>{content}"
-        f'<p><a href="/">Back to the scans</a></p><p><small>{NOTICE}</small></p>'
-        "</main></body></html>",
-        status,
-        {"Cache-Control": "no-store", "X-Frame-Options": "DENY"},
-    )
+def _page(state: str, status: int = 200, follow: str = "", error: str = "") -> Response:
+    page = render(
+        "app/http/sign_in.html", state=state, follow=follow, error=error, notice=NOTICE,
+        sign_in=SIGN_IN, sign_out=SIGN_OUT,
+    )  # fmt: skip
+    return HTMLResponse(page, status, {"Cache-Control": "no-store", "X-Frame-Options": "DENY"})
 
 
 def _next_of(request: Request) -> str:

@@ -1,14 +1,14 @@
 """A drift report as one HTML file that needs no network."""
 
-import html
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import numpy as np
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from core.drift.comparison import Drift
-from core.exports.report_page import report_page, svg_of, table
+from core.exports.report_page import report_page, svg_of
 from core.measures.features import FEATURES, Values
 from core.wording import counted
 
@@ -19,7 +19,6 @@ STATE_WORDS = {
     "before you rely on the volumes.",
     "not enough yet": "There are too few cases to say anything.",
 }
-_HEADS = ("Feature", "Finding", "Shift (SD)", "Spread (times)", "Distance (0 to 1)", "q")
 _REFERENCE, _WINDOW = "#8A8F98", "#0B6B5A"
 
 
@@ -33,35 +32,26 @@ def report_html(
     names
         Of the window's cases, in its order: case ids, or file names on the command line.
     """
-    reasons = "".join(f"<li>{html.escape(reason)}</li>" for reason in drift.reasons)
-    rows = [
+    features = [
         (c.feature.name, c.finding, f"{c.shift_sd:+.2f}", f"{c.spread_ratio:.2f}",
          f"{c.distance:.2f}", f"{c.q_value:.2g}")
         for c in drift.comparisons
     ]  # fmt: skip
     unusual = [(names[index], feature, f"{far:.1f}") for index, far, feature in drift.unusual]
-    pictures = _pictures(reference, window) if drift.comparisons else ""
-    made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M")
-    body = f"""
-<p>state: {drift.state}. {STATE_WORDS[drift.state]}</p>
-<p>{counted(drift.window_cases, "case")} against
-{drift.reference_cases} of the reference, made {made} UTC.</p>
-<h2>What moved</h2><ul>{reasons}</ul>
-<h2>Distributions</h2>
-<p>Grey: reference. Green: these cases.</p>
-{pictures}
-<h2>All features</h2>
-{table(_HEADS, rows, texts=2)}
-<h2>The most unusual cases</h2>
-{table(("Case", "In", "Distance (SD)"), unusual, texts=2)}
-<p>Method: two-sample Kolmogorov-Smirnov test for each feature, Benjamini-Hochberg at 5 %
-among the fifteen that can raise an alarm, and apart among the two of the raw values. Spread: the
-standard deviation over that of the reference. A left-right flip cannot be seen this way.</p>
-"""
-    return report_page("Drift report", body)
+    return report_page(
+        "core/exports/drift_report.html",
+        "Drift report",
+        drift=drift,
+        state_words=STATE_WORDS[drift.state],
+        window_cases=counted(drift.window_cases, "case"),
+        made_at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M"),
+        pictures=_pictures(reference, window) if drift.comparisons else "",
+        features=features,
+        unusual=unusual,
+    )
 
 
-def _pictures(reference: Sequence[Values], window: Sequence[Values]) -> str:
+def _pictures(reference: Sequence[Values], window: Sequence[Values]) -> Markup:
     """Histograms of all features as one SVG, inline."""
     figure = Figure(figsize=(11, 11), layout="constrained")
     axes = figure.subplots(6, 3).ravel()

@@ -1,6 +1,5 @@
 """An evaluation as a page that needs no network, and a model card written from it."""
 
-import html
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,12 +7,13 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from core.anatomy import LABEL_COLOURS, LABELS, NOTICE
-from core.exports.report_page import report_page, svg_of, table
+from core.exports.report_page import report_page, svg_of
 from core.training.data.dataset import Dataset, file_names
 from core.training.evaluation.statistics import failure_words, failures, is_failed
 from core.wording import counted
@@ -21,14 +21,6 @@ from core.wording import counted
 _WORST = 6
 _TRUTH = "#FFFFFF"
 _DASH = "-"
-_METHODS = """
-<p>Dice: overlap, 0 none, 1 the same. HD95 and average surface distance: between the masks'
-surfaces (voxels with a neighbour outside), by MONAI. Failed: cases whose mask lacks a label that
-the expert's has. Their Dice and sensitivity are 0; they have no distance and no precision, whose
-means and medians are of the other cases. Sensitivity: the share of the expert's voxels
-that was found; precision: the share of the mask's voxels that are the expert's. Intervals:
-95 %, bootstrap over the cases. Limits of agreement: Bland and Altman (1986).</p>
-"""
 
 
 def evaluation_page(
@@ -46,38 +38,32 @@ def evaluation_page(
         The data set's files, and the masks ``<case>.nii.gz`` that were evaluated.
     """
     cases: list[dict[str, Any]] = figures["cases"]
-    seen = sum(case["seen"] for case in cases)
-    made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M")
     worst = sorted(cases, key=lambda case: min(case[part]["dice"] for part in LABELS))[:_WORST]
-    warning = (
-        f"<p><strong>{seen} of them were seen in training: the figures flatter it.</strong></p>"
-        if seen
-        else "<p>None of them was seen in training.</p>"
+    label_heads, label_rows = _label_rows(figures)
+    return report_page(
+        "core/training/evaluation/report.html",
+        "Evaluation",
+        what=title,
+        dataset=dataset,
+        cases=counted(len(cases), "case"),
+        made_at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M"),
+        seen=sum(case["seen"] for case in cases),
+        failed=_failed_words(figures),
+        label_heads=label_heads,
+        label_rows=label_rows,
+        volume_picture=_volume_picture(figures),
+        dice_picture=_dice_picture(cases),
+        worst=[
+            {
+                "name": case["case"],
+                "dice": ", ".join(f"{part} {case[part]['dice']:.3f}" for part in LABELS),
+                "picture": _case_picture(case["case"], dataset, folder, masks),
+            }
+            for case in worst
+        ],
+        case_heads=_CASE_HEADS,
+        case_rows=_case_rows(cases),
     )
-    heads, rows = _label_rows(figures)
-    body = f"""
-<p>{html.escape(title)}, on {counted(len(cases), "case")} of data set {html.escape(dataset.name)}
-({dataset.sha256[:16]}), made {made} UTC.</p>
-{warning}
-{_failed_words(figures)}
-<h2>By label</h2>
-{table(heads, rows)}
-<h2>Volumes</h2>
-<p>Each dot is a case: how much larger the mask is than the expert's, over the mean of both. Lines:
-the bias and the limits between which 95 % of the differences are expected.</p>
-{_volume_picture(figures)}
-<h2>Dice of all cases</h2>
-{_dice_picture(cases)}
-<h2>The worst cases</h2>
-<p>White: the expert's outline. Coloured: the mask, anterior orange, posterior blue. The sagittal,
-coronal and axial slice with the most voxels in dispute. Sagittal: anterior is on the right. Coronal
-and axial: the patient's right is on the left.</p>
-{"".join(_case_picture(case, dataset, folder, masks) for case in worst)}
-<h2>Case by case</h2>
-{table(_CASE_HEADS, _case_rows(cases), texts=2)}
-{_METHODS}
-"""
-    return report_page("Evaluation", body)
 
 
 def card_text(card: dict[str, Any], figures: dict[str, Any]) -> str:
@@ -158,17 +144,14 @@ def _failed_words(figures: dict[str, Any]) -> str:
     if not any(failed.values()):
         return ""
     words = failure_words(failed, len(figures["cases"]))
-    return (
-        f"<p><strong>{words[0].upper()}{words[1:]}: their masks lack the label. Distances and "
-        "precision are of the other cases.</strong></p>"
-    )
+    return words[0].upper() + words[1:]
 
 
 def _number(value: float | None, digits: int) -> str:
     return _DASH if value is None else f"{value:.{digits}f}"
 
 
-def _volume_picture(figures: dict[str, Any]) -> str:
+def _volume_picture(figures: dict[str, Any]) -> Markup:
     figure = Figure(figsize=(11, 3.6), layout="constrained")
     axes: Sequence[Axes] = figure.subplots(1, len(LABELS))
     for axis, part in zip(axes, LABELS, strict=True):
@@ -187,7 +170,7 @@ def _volume_picture(figures: dict[str, Any]) -> str:
     return svg_of(figure)
 
 
-def _dice_picture(cases: Sequence[dict[str, Any]]) -> str:
+def _dice_picture(cases: Sequence[dict[str, Any]]) -> Markup:
     figure = Figure(figsize=(11, 2.6), layout="constrained")
     axis = figure.subplots()
     for part in LABELS:
@@ -200,8 +183,7 @@ def _dice_picture(cases: Sequence[dict[str, Any]]) -> str:
     return svg_of(figure)
 
 
-def _case_picture(case: dict[str, Any], dataset: Dataset, folder: Path, masks: Path) -> str:
-    name = case["case"]
+def _case_picture(name: str, dataset: Dataset, folder: Path, masks: Path) -> Markup:
     image, label = (folder / part for part in file_names(name, dataset.cases[name]))
     values, truth, mask = (_ras(path) for path in (image, label, masks / f"{name}.nii.gz"))
     low, high = np.percentile(values, [1, 99])
@@ -218,8 +200,7 @@ def _case_picture(case: dict[str, Any], dataset: Dataset, folder: Path, masks: P
         if others[0] == 0:  # x runs to the patient's right, which a viewer has on the left
             axis.invert_xaxis()
         axis.set_axis_off()
-    dice = ", ".join(f"{part} {case[part]['dice']:.3f}" for part in LABELS)
-    return f"<h3>{html.escape(name)}: Dice {dice}</h3>{svg_of(figure)}"
+    return svg_of(figure)
 
 
 def _outline(axis: Axes, region: NDArray[np.bool_], colour: str) -> None:
