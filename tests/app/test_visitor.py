@@ -23,7 +23,7 @@ def test_a_browser_gets_its_number_once_and_programs_get_none(server):
         crumb = answer.headers["set-cookie"]
         assert crumb.startswith(f"{COOKIE}=")
         assert "HttpOnly" in crumb
-        assert "SameSite=Lax" in crumb
+        assert "SameSite=lax" in crumb  # in any case of letters: RFC 6265, 5.2
         assert "set-cookie" not in client.get("/", headers=HTML).headers
     with httpx.Client(base_url=server.url) as client:
         assert COOKIE not in client.get("/api/health").headers.get("set-cookie", "")
