@@ -9,13 +9,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 from core.anatomy import LABEL_RGB, LABELS, Convention
 from core.cases.case import CaseImages
+from core.exports.slices import as_drawn, letters_of, size_mm
 
 _LONGER_EDGE_PX = 600
 _LETTER_PX = 20
 _INSET_PX = 4
-# For each axis (R, A, S) that is cut: the axes drawn across and up.
-_DRAWN = ((1, 2), (0, 2), (0, 1))
-_ENDS = ("LR", "PA", "IS")
 
 
 def slice_png(
@@ -41,21 +39,15 @@ def slice_png(
     opacity
         Of the labels, from 0 to 1.
     """
-    across, up = _DRAWN[axis]
     place = tuple(slice(index, index + 1) if a == axis else slice(None) for a in range(3))
     box = (place[0], place[1], place[2])
-    grey = images.voxels.read_float32(box).squeeze(axis).T  # rows: up, columns: across
-    labels = images.labels[box].squeeze(axis).T
+    grey = as_drawn(images.voxels.read_float32(box).squeeze(axis), axis, convention)
+    labels = as_drawn(images.labels[box].squeeze(axis), axis, convention)
     picture = _blended(grey, labels, window, opacity)[::-1]
-    letters = [*_ENDS[across], *_ENDS[up]]
-    if across == 0 and convention == "radiological":
-        picture = picture[:, ::-1]
-        letters[:2] = letters[1::-1]
-    spacing = voxel_sizes(images.affine)
-    size_mm = np.array([picture.shape[1] * spacing[across], picture.shape[0] * spacing[up]])
-    width, height = (size_mm * _LONGER_EDGE_PX / size_mm.max()).round().astype(int)
+    edges_mm = np.array(size_mm(images.shape, voxel_sizes(images.affine), axis))
+    width, height = (edges_mm * _LONGER_EDGE_PX / edges_mm.max()).round().astype(int)
     drawn = Image.fromarray(picture).resize((width, height), Image.Resampling.NEAREST)
-    _write(drawn, letters, letter_rgb)
+    _write(drawn, letters_of(axis, convention), letter_rgb)
     out = io.BytesIO()
     drawn.save(out, "PNG")
     return out.getvalue()
@@ -76,7 +68,7 @@ def _blended(
     return picture.round().astype(np.uint8)
 
 
-def _write(drawn: Image.Image, letters: list[str], colour: tuple[int, int, int]) -> None:
+def _write(drawn: Image.Image, letters: str, colour: tuple[int, int, int]) -> None:
     """Letters at the left, right, lower and upper edge."""
     pen, font = ImageDraw.Draw(drawn), ImageFont.load_default(_LETTER_PX)
     w, h = drawn.size

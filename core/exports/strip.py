@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from core.anatomy import CONVENTION_WORDS, LABEL_COLOURS, LABELS, NOTICE, Convention
 from core.cases.case import Case, CaseImages, confidence_of
+from core.exports.slices import ENDS, as_drawn, letters_of, size_mm
 from core.image.volume import box_around, cut_affine
 from core.limits import MAX_CROP_MM
 from core.measures.measure import why_too_small
@@ -23,13 +24,8 @@ _WIDTH_IN = 12.0
 # For words above and below the pictures, whatever the figure's height.
 _TOP_IN, _BOTTOM_IN, _REMARK_IN = 0.5, 0.4, 0.2
 _REMARK_COLOUR = "#ffe08a"
-# Name, axis that is cut, axes drawn across and up, letters at their two ends.
-_VIEWS = (
-    ("Coronal", 1, 0, 2, "LR", "IS"),
-    ("Sagittal", 0, 1, 2, "PA", "IS"),
-    ("Axial", 2, 0, 1, "LR", "PA"),
-)
-_ENDS = (("L", "R"), ("P", "A"), ("I", "S"))
+# Name, and axis that is cut, from above downwards.
+_VIEWS = (("Coronal", 1), ("Sagittal", 0), ("Axial", 2))
 
 
 def strip_png(case: Case, images: CaseImages, convention: Convention) -> bytes:
@@ -40,8 +36,8 @@ def strip_png(case: Case, images: CaseImages, convention: Convention) -> bytes:
     values, labels, affine = _near_the_mask(images)
     spacing = voxel_sizes(affine)
     low, high = np.percentile(values, (2, 98))
-    extents = np.array(values.shape) * spacing
-    heights = [extents[up] / extents[across] for _, _, across, up, _, _ in _VIEWS]
+    sizes = [size_mm(values.shape, spacing, cut) for _, cut in _VIEWS]
+    heights = [height / width for width, height in sizes]
     height_in = 2.0 * sum(heights) + 1.0
     figure = Figure(figsize=(_WIDTH_IN, height_in), dpi=_DPI, facecolor="black")
     FigureCanvasAgg(figure)
@@ -50,26 +46,22 @@ def strip_png(case: Case, images: CaseImages, convention: Convention) -> bytes:
         3, _COLUMNS, height_ratios=heights, left=0.02, right=0.98, top=1 - _TOP_IN / height_in,
         bottom=(_BOTTOM_IN + _REMARK_IN * bool(remark)) / height_in, wspace=0.06, hspace=0.12,
     )  # fmt: skip
-    for row, (name, cut, across, up, side_letters, up_letters) in enumerate(_VIEWS):
-        mirrored = across == 0 and convention == "radiological"
-        letters = (side_letters[::-1] if mirrored else side_letters) + up_letters
+    for row, (name, cut) in enumerate(_VIEWS):
+        extent = _extent(sizes[row])
         for column, index in enumerate(_slices(labels, cut)):
             axes = figure.add_subplot(grid[row, column])
-            extent = (0.0, float(extents[across]), 0.0, float(extents[up]))
             axes.imshow(
-                values.take(index, cut).T, cmap="gray", vmin=low, vmax=max(high, low + 1e-6),
-                origin="lower", extent=extent, interpolation="nearest",
+                as_drawn(np.take(values, index, cut), cut, convention), cmap="gray", vmin=low,
+                vmax=max(high, low + 1e-6), origin="lower", extent=extent, interpolation="nearest",
             )  # fmt: skip
-            _outline(axes, np.take(labels, index, cut).T, extent)
-            if mirrored:
-                axes.invert_xaxis()
+            _outline(axes, as_drawn(np.take(labels, index, cut), cut, convention), extent)
             axes.set_axis_off()
-            _write_letters(axes, letters)
+            _write_letters(axes, letters_of(cut, convention))
             middle = [(n - 1) / 2 for n in values.shape]
             middle[cut] = index
             position_mm = (affine[:3, :3] @ middle + affine[:3, 3])[cut]
             axes.set_title(
-                f"{name}  {_ENDS[cut][int(position_mm >= 0)]} {abs(position_mm):.0f} mm",
+                f"{name}  {ENDS[cut][int(position_mm >= 0)]} {abs(position_mm):.0f} mm",
                 color="white", fontsize=8, pad=3, y=1.0,  # found by itself, y costs the ticks
             )  # fmt: skip
     _write_captions(figure, case, convention)
@@ -84,18 +76,18 @@ def labels_png(images: CaseImages) -> bytes:
     index = int(inside.sum(axis=(1, 2)).argmax())
     values = images.values
     spacing = voxel_sizes(images.affine)
-    width, height = (np.array(images.shape) * spacing)[1:]
-    extent = (0.0, float(width), 0.0, float(height))
+    width, height = size_mm(images.shape, spacing, 0)
+    extent = _extent((width, height))
     figure = Figure(figsize=(4.6, 4.6 * height / width), dpi=_DPI, facecolor="black")
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
     low, high = np.percentile(values, (2, 98))
     axes.imshow(
-        values[index].T, cmap="gray", vmin=low, vmax=high, origin="lower", extent=extent,
-        interpolation="bilinear",
+        as_drawn(values[index], 0, "radiological"), cmap="gray", vmin=low, vmax=high,
+        origin="lower", extent=extent, interpolation="bilinear",
     )  # fmt: skip
-    labels = images.labels[index].T
+    labels = as_drawn(images.labels[index], 0, "radiological")
     _outline(axes, labels, extent)
     for name, value in LABELS.items():
         up, across = (np.argwhere(labels == value).mean(axis=0) + 0.5) * spacing[[2, 1]]
@@ -103,7 +95,7 @@ def labels_png(images: CaseImages) -> bytes:
             across, up, name, color=LABEL_COLOURS[name], fontsize=12, fontweight="bold",
             ha="center", va="center", path_effects=[withStroke(linewidth=3, foreground="black")],
         )  # fmt: skip
-    _write_letters(axes, "PAIS")
+    _write_letters(axes, letters_of(0, "radiological"))
     out = io.BytesIO()
     figure.savefig(out, format="png", facecolor="black")
     return out.getvalue()
@@ -130,6 +122,10 @@ def _slices(labels: NDArray[np.uint8], axis: int) -> list[int]:
     shares = (np.arange(_COLUMNS) + 0.5) / _COLUMNS
     chosen = [int(i) for i in np.round(first + shares * (last - first))]
     return chosen[::-1] if axis == 1 else chosen  # coronal: from the front to the back
+
+
+def _extent(size_mm: tuple[float, float]) -> tuple[float, float, float, float]:
+    return (0.0, size_mm[0], 0.0, size_mm[1])
 
 
 def _outline(
