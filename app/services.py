@@ -34,7 +34,7 @@ from core.limits import MIB
 from core.models.registry import Registry
 from core.people.accounts import Accounts
 from core.pipeline import Analysis, Caller, analyse
-from core.predictor.predictor import Way
+from core.predictor.predictor import InferenceOptions
 from core.predictor.service import Predictors
 from core.settings import Settings
 from core.state.database import DATABASE_NAME, connect
@@ -152,7 +152,7 @@ class Services:
         scan = io.BytesIO(self.cases.image_file(case_id))
         with (
             vetted(scan, self.incoming) as file,
-            predictor.turn(caller.user, caller.on_place, caller.gone),
+            predictor.slot(caller.user, caller.on_place, caller.gone),
         ):
             volume = load(file)
             made = predictor.segment(volume, caller.gone, centres | {side: list(centre_mm)})
@@ -249,7 +249,9 @@ def build_services(settings: Settings) -> Services:
     storage = open_storage(settings)
     cases = Cases(engine, storage)
     registry = Registry(engine, storage, settings.model_dir)
-    predictors = Predictors(registry.open_serving, Way.of(settings), settings.queue_size)
+    predictors = Predictors(
+        registry.open_serving, InferenceOptions.from_settings(settings), settings.queue_size
+    )
     accounts = Accounts(engine)
     if settings.admin_password:
         accounts.set_password(settings.admin_password)

@@ -21,9 +21,9 @@ import json, sys, tempfile, time
 from pathlib import Path
 from core.models.folder import load_model
 from core.pipeline import analyse
-from core.predictor.predictor import Way, loaded
+from core.predictor.predictor import InferenceOptions, loaded
 from core.settings import Settings
-predictor = loaded(load_model(Settings().model_dir), Way())
+predictor = loaded(load_model(Settings().model_dir), InferenceOptions())
 predictor.warm_up()
 with tempfile.TemporaryDirectory() as folder:
     for line in sys.stdin:

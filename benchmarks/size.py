@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.rounds import write
 from core.models.folder import load_model
-from core.predictor.predictor import Way, loaded
+from core.predictor.predictor import InferenceOptions, loaded
 from core.settings import Settings
 
 _EDGES = (40, 64, 96, 128, 192, 256, 320)
@@ -21,7 +21,9 @@ _EDGES = (40, 64, 96, 128, 192, 256, 320)
 
 def once(edge: int) -> dict[str, float]:
     """Segment noise of a size."""
-    predictor = loaded(load_model(Settings().model_dir), Way(device="cpu", mirroring="off"))
+    predictor = loaded(
+        load_model(Settings().model_dir), InferenceOptions(device="cpu", mirroring="off")
+    )
     predictor.warm_up()
     rest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     shape = (40, 56, 40) if edge == 40 else (edge,) * 3

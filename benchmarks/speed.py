@@ -27,7 +27,7 @@ from benchmarks.rounds import alternate, table, write
 from core.models.folder import load_model
 from core.pipeline import analyse
 from core.predictor.checkpoint import CHECKPOINT_NAME, write_for_nnunet
-from core.predictor.predictor import Predictor, Way, loaded
+from core.predictor.predictor import InferenceOptions, Predictor, loaded
 from core.predictor.recipe import recipe_of
 from core.predictor.torch_network import TorchNetwork
 from core.settings import Settings
@@ -152,7 +152,9 @@ def _measure(paths: list[Path], checkpoint: Path, oracle: nnUNetPredictor, round
                 other = Predictor(MODEL, recipe_of(MODEL), OnnxNetwork(scratch), mode, 1)
                 sides["(c) ONNX Runtime"] = partial(ours, halves(paths), other, scratch)
             for precision in ("float32", "int8"):
-                predictor = loaded(MODEL, Way(device="cpu", precision=precision, mirroring=mode))
+                predictor = loaded(
+                    MODEL, InferenceOptions(device="cpu", precision=precision, mirroring=mode)
+                )
                 predictor.warm_up()
                 sides[f"HippoView, {precision}, in process"] = partial(
                     ours, halves(paths), predictor, scratch

@@ -18,7 +18,7 @@ from core.errors import HippoViewError, InputError
 from core.image.header import stem_of
 from core.measures.measure import why_too_small
 from core.pipeline import Analysis, analyse
-from core.predictor.predictor import Predictor, Way
+from core.predictor.predictor import InferenceOptions, Predictor
 from core.predictor.service import Predictors
 from core.settings import DEVICES, Settings
 from core.state.storage import write_whole
@@ -85,7 +85,7 @@ def _add_segment(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def _segment(options: argparse.Namespace, settings: Settings) -> int:
     targets = _targets(options.inputs, options.out)
-    predictors = Predictors(in_service(settings), Way.of(settings), 1)
+    predictors = Predictors(in_service(settings), InferenceOptions.from_settings(settings), 1)
     failed = 0
     try:
         predictor = predictors.on(options.device or "auto")

@@ -162,7 +162,7 @@ def _analysis(
     with vetted(source, folder, max_bytes) as file:
         marks.append(clock())
         caller.on_step("wait")
-        with predictor.turn(caller.user, caller.on_place, caller.gone):
+        with predictor.slot(caller.user, caller.on_place, caller.gone):
             waited_s = clock() - marks[-1]
             marks[-1] = clock()
             caller.on_step("orient")

@@ -118,7 +118,7 @@ def _save(
     return JSONResponse({"version": saved.number}, 201)
 
 
-class Here(BaseModel):
+class PointedSegmentation(BaseModel):
     """Where a person points in a head."""
 
     case: str
@@ -129,12 +129,12 @@ class Here(BaseModel):
     author: str
 
 
-def _here(request: Request, case_id: str, token: str, here: Here) -> JSONResponse:
+def _here(request: Request, case_id: str, token: str, pointed: PointedSegmentation) -> JSONResponse:
     """Segment one side of a head where a person points, as the newest version."""
     shared = _admitted(request, case_id, token)
-    shared.corrections.check_is_of(case_id, here.case, here.grid)
+    shared.corrections.check_is_of(case_id, pointed.case, pointed.grid)
     saved = shared.segment_here(
-        case_id, here.side, here.centre_mm, base=here.base, author=here.author,
+        case_id, pointed.side, pointed.centre_mm, base=pointed.base, author=pointed.author,
         caller=Caller(user=_who(request)),
     )  # fmt: skip
     return JSONResponse({"version": saved.number}, 201)

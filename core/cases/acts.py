@@ -27,8 +27,8 @@ from core.cases.records import (
     record_key,
     record_of,
     record_of_row,
-    take_in,
     unknown_case,
+    update_row,
 )
 from core.errors import ChangedError, HippoViewError, NotFoundError, StorageError
 from core.state.database import CASES, reading
@@ -76,7 +76,7 @@ class Acts:
                     written.append(key)
                 self._put(record_key(case_id), file_of(record), None)
                 written.append(record_key(case_id))
-                self._follow(record)
+                self._update_row(record)
             except _UnknownOutcomeError:
                 self._doubt(case_id)  # whole, it is taken in; else it is swept away after a day
                 raise
@@ -84,7 +84,7 @@ class Acts:
                 self._give_up(case_id, written)
                 raise
 
-    def change(
+    def update_record(
         self,
         case_id: str,
         edit: Callable[[Record], Mapping[str, Any]],
@@ -121,7 +121,7 @@ class Acts:
                 try:
                     edited = edit(record)
                 except HippoViewError:
-                    self.take_in([record])  # so that whoever is refused sees why
+                    self.update_rows([record])  # so that whoever is refused sees why
                     raise
                 changed = {**record, **edited, "revision": record["revision"] + 1}
                 try:
@@ -131,7 +131,7 @@ class Acts:
                 except _UnknownOutcomeError:
                     self._doubt(case_id)
                     raise
-                self._follow(changed, also)
+                self._update_row(changed, also)
                 return changed
         raise changed_file()
 
@@ -168,7 +168,7 @@ class Acts:
             else:
                 if REMOVED not in record:
                     if not expired(record):
-                        self._follow(record)
+                        self._update_row(record)
                         return False
                     # From here on nobody restores it, and whoever finds it goes on.
                     mark = {**record, REMOVED: at, "revision": record["revision"] + 1}
@@ -181,7 +181,7 @@ class Acts:
                 connection.execute(CASES.delete().where(CASES.c.id == case_id))
         return True
 
-    def fetch(self, case_id: str) -> bool:
+    def refresh(self, case_id: str) -> bool:
         """Bring a case's row up to its record in the storage; whether there is such a case.
 
         Raises
@@ -196,13 +196,13 @@ class Acts:
                 return False
             record = record_of(self.storage, case_id, content)
             try:
-                self.take_in([record])
+                self.update_rows([record])
             except SQLAlchemyError as error:
                 raise damaged_record() from error
             self._settled(case_id)
         return REMOVED not in record
 
-    def take_in(self, records: list[Record]) -> int:
+    def update_rows(self, records: list[Record]) -> int:
         """Bring rows up to records that were read, all or none.
 
         Returns
@@ -215,7 +215,7 @@ class Acts:
             for record in records:
                 if REMOVED in record or record["id"] in self._given_up:
                     continue
-                new += take_in(connection, record) == "new"
+                new += update_row(connection, record) == "new"
         return new
 
     def doubtful(self) -> set[str]:
@@ -284,13 +284,13 @@ class Acts:
         else:
             self._settled(case_id)
 
-    def _follow(
+    def _update_row(
         self, record: Record, also: Callable[[Connection], None] = lambda connection: None
     ) -> None:
         """Bring the row up to a record that was written."""
         self._doubt(record["id"])
         with self.engine.begin() as connection:
-            take_in(connection, record)
+            update_row(connection, record)
             also(connection)
         self._settled(record["id"])
 

@@ -207,7 +207,7 @@ def record_of_row(connection: Connection, case_id: str) -> Record | None:
     return _columns(row) | {"features": features, "masks": [dict(mask._mapping) for mask in masks]}
 
 
-def take_in(connection: Connection, record: Record) -> Literal["new", "newer", ""]:
+def update_row(connection: Connection, record: Record) -> Literal["new", "newer", ""]:
     """Bring a case's row up to its record, if that is new to the database or newer."""
     case_id = record["id"]
     known = connection.scalar(select(CASES.c.revision).where(CASES.c.id == case_id))

@@ -81,19 +81,19 @@ class Cases:
             return Case(case_id, record["name"], created_at, report)
         raise StorageError("No free case id was found", "Try again.", code="no_case_id")
 
-    def adopt(self) -> int:
-        """Make database and storage agree: see `core.cases.caretaker.Caretaker.take_in`."""
-        return self.caretaker.take_in()
+    def import_from_storage(self) -> int:
+        """Make the database agree with the storage; see `Caretaker.import_from_storage`."""
+        return self.caretaker.import_from_storage()
 
-    def sweep(self) -> int:
-        """Remove for good what was deleted long ago, and files that no record knows.
+    def purge_expired(self) -> int:
+        """Remove for good the cases deleted long ago, and folders of cases that have no record.
 
         Returns
         -------
         int
             How many cases and stray folders were removed.
         """
-        return self.caretaker.purge() + self.caretaker.sweep()
+        return self.caretaker.purge_deleted() + self.caretaker.purge_strays()
 
     def features(self) -> list[tuple[CaseRow, Values]]:
         """The drift features of every case on the list, the newest first."""
@@ -101,7 +101,7 @@ class Cases:
         query = (
             select(*columns, FEATURES.c.content)
             .join(FEATURES)
-            .where(_is_there())
+            .where(_not_deleted())
             .order_by(CASES.c.created_at.desc(), CASES.c.id)
         )
         with reading(self._engine) as connection:
@@ -112,7 +112,7 @@ class Cases:
         """Cases whose id or name holds the words searched for, the newest first."""
         columns = [CASES.c[field] for field in CaseRow.__dataclass_fields__]
         query = select(*columns).order_by(CASES.c.created_at.desc(), CASES.c.id)
-        query = query.where(CASES.c.deleted_at.is_not(None) if deleted else _is_there())
+        query = query.where(CASES.c.deleted_at.is_not(None) if deleted else _not_deleted())
         for word in search.split():
             query = query.where(
                 CASES.c.id.icontains(word, autoescape=True)
@@ -124,7 +124,7 @@ class Cases:
     def count(self) -> int:
         """How many cases are on the list."""
         with reading(self._engine) as connection:
-            query = select(func.count()).select_from(CASES).where(_is_there())
+            query = select(func.count()).select_from(CASES).where(_not_deleted())
             return int(connection.scalar(query) or 0)
 
     def get(self, case_id: str, version: int | None = None) -> Case:
@@ -138,11 +138,11 @@ class Cases:
         number = CASES.c.mask_version if version is None else version
         drawn = and_(MASK_VERSIONS.c.case_id == CASES.c.id, MASK_VERSIONS.c.number == number)
         query = select(CASES, MASK_VERSIONS.c.author, MASK_VERSIONS.c.content)
-        query = query.outerjoin(MASK_VERSIONS, drawn).where(CASES.c.id == case_id, _is_there())
+        query = query.outerjoin(MASK_VERSIONS, drawn).where(CASES.c.id == case_id, _not_deleted())
         with reading(self._engine) as connection:
             row = connection.execute(query).one_or_none()
         if row is None and not self.caretaker.progress.finished:
-            self.acts.fetch(case_id)  # its turn has not come yet
+            self.acts.refresh(case_id)  # its turn has not come yet
             with reading(self._engine) as connection:
                 row = connection.execute(query).one_or_none()
         if row is None:
@@ -199,7 +199,7 @@ class Cases:
     def head_count(self) -> int:
         """How many cases on the list are whole heads."""
         is_head = CASES.c.report.contains('"head": {', autoescape=True)
-        query = select(func.count()).select_from(CASES).where(_is_there(), is_head)
+        query = select(func.count()).select_from(CASES).where(_not_deleted(), is_head)
         with reading(self._engine) as connection:
             return int(connection.scalar(query) or 0)
 
@@ -283,13 +283,13 @@ class Cases:
                 )
             return values | also(record)
 
-        self.acts.change(case_id, edit)
+        self.acts.update_record(case_id, edit)
 
     def _timestamp(self, offset: timedelta = timedelta(0)) -> str:
         return (self._now() + offset).isoformat(timespec="milliseconds")
 
 
-def _is_there() -> Any:
+def _not_deleted() -> Any:
     return CASES.c.deleted_at.is_(None)
 
 

@@ -14,7 +14,7 @@ from core.cases.store import Cases
 from core.errors import InputError
 from core.models.folder import Model, load_model, measured_on, opened
 from core.models.registry import Registry, reference_of
-from core.predictor.predictor import Way
+from core.predictor.predictor import InferenceOptions
 from core.predictor.service import OpenModel
 from core.settings import Settings
 from core.state.claim import claim
@@ -263,7 +263,8 @@ def _measured(
                     continue
                 card = model.card
                 rows += evaluate(
-                    model, dataset, names, files, Path(scratch), Way.of(settings), seen,
+                    model, dataset, names, files, Path(scratch),
+                    InferenceOptions.from_settings(settings), seen,
                     on_mask=lambda name, labels, affine: write_whole(
                         masks / f"{name}.nii.gz", mask_file(labels, affine)
                     ),

@@ -25,7 +25,7 @@ from core.image.intake import vetted
 from core.image.volume import Volume
 from core.models.folder import CARD_NAME, Model, load_model
 from core.predictor import window
-from core.predictor.predictor import Way, loaded
+from core.predictor.predictor import InferenceOptions, loaded
 from core.predictor.preprocess import prepare
 from core.predictor.recipe import recipe_of
 from core.state.storage import write_whole
@@ -93,8 +93,8 @@ def proof(model: Model, cases: Sequence[Labelled], *, seen: bool) -> dict[str, A
         label: the Dice of both masks, in the mean of the cases and in the worst. ``agreement``
         is of all voxels, and is only told.
     """
-    ways = [Way(device="cpu", precision=p) for p in ("float32", "int8")]
-    predictors = [loaded(model, way) for way in ways]
+    choices = [InferenceOptions(device="cpu", precision=p) for p in ("float32", "int8")]
+    predictors = [loaded(model, options) for options in choices]
     dice: list[list[list[float]]] = []
     same: list[float] = []
     agreed: list[list[float]] = []

@@ -154,11 +154,11 @@ def segment(
     labels = blank_labels(volume.header)
     sides: dict[str, Side] = {}
     for name in SIDES:
-        place = location.places[name]
+        detection = location.detections[name]
         given = (centres_mm or {}).get(name)
-        if given is None and place.peak < limits.LEAST_PEAK:
+        if given is None and detection.peak < limits.LEAST_PEAK:
             continue
-        looked_at = np.array(place.centre_mm if given is None else given, float)
+        looked_at = np.array(detection.centre_mm if given is None else given, float)
         centres = [looked_at]
         if given is None:
             centred = _centred(volume, networks, name, looked_at, location.axes)
@@ -171,7 +171,7 @@ def segment(
         part[best.labels > 0] = best.labels[best.labels > 0]
         x, y, z = (float(n) for n in best.centre_mm)
         sides[name] = Side(
-            (x, y, z), tuple(looked_at.tolist()), place.peak, best.agreement, best.certainty,
+            (x, y, z), tuple(looked_at.tolist()), detection.peak, best.agreement, best.certainty,
             given is not None,
         )  # fmt: skip
     box = box_around(labels)

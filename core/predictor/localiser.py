@@ -46,7 +46,7 @@ _REACH_SHARE = 0.3
 
 
 @dataclass(frozen=True)
-class Place:
+class Detection:
     """Where a hippocampus seems to be.
 
     Attributes
@@ -67,7 +67,7 @@ class Location:
 
     Attributes
     ----------
-    places : dict of str to Place
+    detections : dict of str to Detection
         By side, the patient's.
     brain_ml : float
         An estimate: the voxels of 4 mm that look like brain.
@@ -78,7 +78,7 @@ class Location:
         Median distance of those voxels from where the frame puts them, in the template.
     """
 
-    places: dict[str, Place]
+    detections: dict[str, Detection]
     brain_ml: float
     frame: NDArray[np.float64] | None
     off_mm: float
@@ -163,7 +163,7 @@ def read(output: NDArray[np.float32], grid: NDArray[np.float64]) -> Location:
         weights = heat[tuple(near.T)]
         middle = peak if weights.sum() <= 0 else (near * weights[:, None]).sum(0) / weights.sum()
         r, a, s = (float(n) for n in apply_affine(grid, middle))
-        found.places[side] = Place((r, a, s), float(heat.max()))
+        found.detections[side] = Detection((r, a, s), float(heat.max()))
     return found
 
 

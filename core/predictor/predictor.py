@@ -19,7 +19,7 @@ from core.predictor import heads, window
 from core.predictor.localiser import GRID
 from core.predictor.networks import Network, backend_for, networks_of
 from core.predictor.preprocess import prepare, probabilities, restore
-from core.predictor.queue import Turns
+from core.predictor.queue import FairQueue
 from core.predictor.recipe import Recipe, recipe_of
 from core.predictor.segmentation import Segmentation
 from core.settings import ROOT, Settings
@@ -31,7 +31,7 @@ LOCALISER_DIR = ROOT / "models" / "localiser-4mm"
 
 
 @dataclass(frozen=True)
-class Way:
+class InferenceOptions:
     """How a predictor computes; the settings of the same names.
 
     Attributes
@@ -45,8 +45,8 @@ class Way:
     mirroring: str = "auto"
 
     @classmethod
-    def of(cls, settings: Settings) -> "Way":
-        """The way that the settings ask for."""
+    def from_settings(cls, settings: Settings) -> "InferenceOptions":
+        """The options that the settings ask for."""
         return cls(settings.device, settings.backend, settings.precision, settings.mirroring)
 
 
@@ -83,13 +83,13 @@ class Predictor:
         self.remark = remark
         self._recipe = recipe
         self._mirrors = window.mirrors_of(recipe.mirror_axes, mirroring)
-        self._turns = Turns(queue_size, _WIDTH, time.monotonic)
+        self._queue = FairQueue(queue_size, _WIDTH, time.monotonic)
         self._runner = ThreadPoolExecutor(1, thread_name_prefix=f"network-{network.backend}")
 
     @property
     def waiting(self) -> int:
         """Scans that wait for their turn."""
-        return self._turns.waiting
+        return self._queue.waiting
 
     @property
     def passes(self) -> int:
@@ -107,7 +107,7 @@ class Predictor:
         }
 
     @contextmanager
-    def turn(
+    def slot(
         self,
         user: str = "",
         on_place: Callable[[int], None] = lambda place: None,
@@ -115,13 +115,13 @@ class Predictor:
     ) -> Iterator[None]:
         """Wait in the queue; inside, the caller may hold a volume and segment it.
 
-        See `core.predictor.queue.Turns.take`.
+        See `core.predictor.queue.FairQueue.slot`.
 
         Raises
         ------
         BusyError, GoneError
         """
-        with self._turns.take(user, on_place, gone):
+        with self._queue.slot(user, on_place, gone):
             yield
 
     def segment(
@@ -199,7 +199,7 @@ class Predictor:
     def warm_up(self) -> None:
         """Run once on noise, so that the first scan is as fast as the tenth."""
         noise = np.random.default_rng(0).random(_WARM_SHAPE, np.float32)
-        with self.turn():
+        with self.slot():
             self._labels(noise, (1.0, 1.0, 1.0), {}, lambda: False)
             self.heat(np.zeros(GRID, np.float32))
 
@@ -261,7 +261,9 @@ class _Eyes:
         self.timings_s[step] = self.timings_s.get(step, 0.0) + time.perf_counter() - began
 
 
-def loaded(model: Model, way: Way, backend: str = "", queue_size: int = 1) -> Predictor:
+def loaded(
+    model: Model, options: InferenceOptions, backend: str = "", queue_size: int = 1
+) -> Predictor:
     """A predictor, not yet warmed.
 
     Parameters
@@ -273,14 +275,14 @@ def loaded(model: Model, way: Way, backend: str = "", queue_size: int = 1) -> Pr
     ------
     DeviceError, ModelError
     """
-    backend = backend or backend_for(way.device, way.backend)
+    backend = backend or backend_for(options.device, options.backend)
     recipe = recipe_of(model)
-    passes = len(window.mirrors_of(recipe.mirror_axes, way.mirroring))
+    passes = len(window.mirrors_of(recipe.mirror_axes, options.mirroring))
     network, remark = networks_of(
-        model, recipe, backend, way.precision, passes, may_fall_back=way.backend != backend
+        model, recipe, backend, options.precision, passes, may_fall_back=options.backend != backend
     )
     finder = load_model(LOCALISER_DIR)
     localiser, _ = networks_of(
-        finder, recipe_of(finder), backend, "float32", 1, may_fall_back=way.backend != backend
+        finder, recipe_of(finder), backend, "float32", 1, may_fall_back=options.backend != backend
     )
-    return Predictor(model, recipe, network, way.mirroring, queue_size, remark, localiser)
+    return Predictor(model, recipe, network, options.mirroring, queue_size, remark, localiser)

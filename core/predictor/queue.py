@@ -22,7 +22,7 @@ class _Ticket:
     user: str = field(compare=False)
 
 
-class Turns:
+class FairQueue:
     """Hands out turns in a fair order.
 
     Each user's scans take a round each; the scans of one round go in the order of asking. So
@@ -56,7 +56,7 @@ class Turns:
             return self._without_turn()
 
     @contextmanager
-    def take(
+    def slot(
         self,
         user: str = "",
         on_place: Callable[[int], None] = lambda place: None,

@@ -11,7 +11,7 @@ from loguru import logger
 from core.errors import HippoViewError, ModelError
 from core.models.folder import Model
 from core.predictor.networks import backend_for
-from core.predictor.predictor import Predictor, Way, loaded
+from core.predictor.predictor import InferenceOptions, Predictor, loaded
 
 OpenModel = Callable[[], AbstractContextManager[Model]]
 OpenVersion = Callable[[int], AbstractContextManager[Model]]
@@ -24,15 +24,15 @@ class Predictors:
     ----------
     open_model
         Opens the model version that serves, verified.
-    way
+    options
         How to compute; its device and backend are what ``auto`` requests get.
     queue_size
         Scans that may wait for one backend.
     """
 
-    def __init__(self, open_model: OpenModel, way: Way, queue_size: int) -> None:
+    def __init__(self, open_model: OpenModel, options: InferenceOptions, queue_size: int) -> None:
         self._open_model = open_model
-        self._way = way
+        self._options = options
         self._queue_size = queue_size
         self._lock = threading.Lock()
         self._swapping = threading.Lock()
@@ -166,12 +166,14 @@ class Predictors:
             self._failure = None
 
     def _backend_for(self, device: str) -> str:
-        return backend_for(self._way.device if device == "auto" else device, self._way.backend)
+        return backend_for(
+            self._options.device if device == "auto" else device, self._options.backend
+        )
 
     def _make(self, open_model: OpenModel, backend: str) -> Predictor:
         start = time.perf_counter()
         with open_model() as model:
-            predictor = loaded(model, self._way, backend, self._queue_size)
+            predictor = loaded(model, self._options, backend, self._queue_size)
         predictor.warm_up()
         logger.info(
             "Model {} loaded and warmed in {:.1f} s: {}, {}, mirroring {}",

@@ -18,7 +18,7 @@ from core.training.trainer import Trainer
 
 
 @dataclass(frozen=True)
-class Base:
+class ParentVersion:
     """The version that is fine-tuned.
 
     Attributes
@@ -35,7 +35,7 @@ class Base:
 
 
 @dataclass(frozen=True)
-class Ready:
+class PreparedRun:
     """A data set that is ready to be trained on.
 
     Attributes
@@ -74,37 +74,41 @@ def device_for(config: TrainingConfig, device: str) -> str:
     return device
 
 
-def make_ready(
+def prepare_run(
     progress: Progress,
     folder: Path,
     config: TrainingConfig,
     dataset: Dataset,
     files: Path,
-    base: Base | None,
-) -> Ready:
+    parent: ParentVersion | None,
+) -> PreparedRun:
     """Check, plan and preprocess; what is done already is not done again."""
     progress.phase("Checking the data set's files")
     Datasets.verify(dataset, files, progress.on_step)
     planning.set_environment(folder, config, dataset, files)
     progress.phase("Planning")
-    plans, configuration = planning.plan(folder, config, base.model if base else None)
+    plans, configuration = planning.plan(folder, config, parent.model if parent else None)
     planning.preprocess(
         folder, configuration, config, dataset,
         lambda done, total: progress.phase(f"Preprocessing: {done} of {total} scans"),
     )  # fmt: skip
-    return Ready(folder, dataset, files, plans, configuration)
+    return PreparedRun(folder, dataset, files, plans, configuration)
 
 
 def fit(
-    progress: Progress, ready: Ready, config: TrainingConfig, base: Base | None, device: str
+    progress: Progress,
+    prepared: PreparedRun,
+    config: TrainingConfig,
+    parent: ParentVersion | None,
+    device: str,
 ) -> Trainer:
     """Train, from the last checkpoint where there is one."""
     known = progress.checkpoints()
     trainer = Trainer(
-        {**json.loads(json.dumps(ready.plans)), "continue_training": bool(known)},
-        ready.configuration,
+        {**json.loads(json.dumps(prepared.plans)), "continue_training": bool(known)},
+        prepared.configuration,
         "all" if config.fold < 0 else config.fold,
-        json.loads((ready.files / "dataset.json").read_bytes()),
+        json.loads((prepared.files / "dataset.json").read_bytes()),
         torch.device(device),
     )
 
@@ -117,9 +121,9 @@ def fit(
     trainer.initialize()
     if trainer.resume(known):
         logger.info("Resumed after epoch {}", trainer.current_epoch)
-    elif base is not None:
-        trainer.begin_from(base.model.weights[0])  # of an ensemble the first
-        logger.info("Begun from the weights of version {}", base.model.version)
+    elif parent is not None:
+        trainer.begin_from(parent.model.weights[0])  # of an ensemble the first
+        logger.info("Begun from the weights of version {}", parent.model.version)
     progress.phase(f"Training: {trainer.current_epoch} of {config.epochs} epochs done")
     trainer.run_training()
     return trainer

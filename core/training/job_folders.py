@@ -65,9 +65,9 @@ class JobFolders:
         """Look after them at the start and every few hours."""
         if self._clock() >= self._due_at:
             self._due_at = self._clock() + limits.CARE_EVERY_S
-            self.sweep()
+            self.purge_expired()
 
-    def sweep(self) -> int:
+    def purge_expired(self) -> int:
         """Remove what no job has had for `limits.JOB_FOLDER_DAYS` days; how many folders."""
         there = sorted(self._folder.iterdir()) if self._folder.is_dir() else []
         # Afterwards: a job has its row before its folder.

@@ -9,10 +9,10 @@ from core.models.folder import Model
 from core.models.registry import REFERENCE_NAME, reference_of
 from core.predictor.recipe import recipe_of
 from core.training.data.dataset import Dataset
-from core.training.package import Made, reference_file, with_int8
+from core.training.package import PackagedModel, reference_file, with_int8
 
 
-def join(models: Sequence[Model], dataset: Dataset, files: Path, scratch: Path) -> Made:
+def join(models: Sequence[Model], dataset: Dataset, files: Path, scratch: Path) -> PackagedModel:
     """The networks of several models as one version.
 
     Parameters
@@ -47,7 +47,9 @@ def join(models: Sequence[Model], dataset: Dataset, files: Path, scratch: Path) 
         "dataset.json": (first.folder / "dataset.json").read_bytes(),
         REFERENCE_NAME: reference_file(reference),
     }
-    made = Made(_card(models, names), parts, {case["content_sha256"] for case in reference})
+    made = PackagedModel(
+        _card(models, names), parts, {case["content_sha256"] for case in reference}
+    )
     return with_int8(made, dataset, files, scratch)
 
 

@@ -32,7 +32,7 @@ from core.settings import ROOT
 from core.state.storage import write_whole
 from core.training.config import TrainingConfig, TrainingRequest
 from core.training.data.dataset import Dataset, file_names
-from core.training.fit import Base, Ready
+from core.training.fit import ParentVersion, PreparedRun
 from core.training.plan import trained_on
 from core.training.progress import Progress
 from core.training.trainer import Trainer
@@ -56,7 +56,7 @@ _PROGRAMS = ("nnunetv2", "torch", "numpy", "batchgenerators")
 
 
 @dataclass(frozen=True)
-class Made:
+class PackagedModel:
     """A model version before it has a number.
 
     Attributes
@@ -96,24 +96,24 @@ class Made:
 def export(
     progress: Progress,
     trainer: Trainer,
-    ready: Ready,
+    prepared: PreparedRun,
     config: TrainingConfig,
     request: TrainingRequest,
-    base: Base | None,
-) -> Made:
+    parent: ParentVersion | None,
+) -> PackagedModel:
     """The files of the version that a training has come to."""
     progress.phase("Describing the training scans for the drift report")
-    reference = _reference(ready, config, base)
+    reference = _reference(prepared, config, parent)
     parts = {
         _WEIGHTS: trainer.weights(),
-        "plans.json": json.dumps(ready.plans, indent=1).encode(),
-        "dataset.json": _description(ready.files / "dataset.json"),
+        "plans.json": json.dumps(prepared.plans, indent=1).encode(),
+        "dataset.json": _description(prepared.files / "dataset.json"),
         REFERENCE_NAME: reference_file(reference),
     }
-    card = _card(config, request, ready, trainer, base)
-    made = Made(card, parts, {case["content_sha256"] for case in reference})
+    card = _card(config, request, prepared, trainer, parent)
+    made = PackagedModel(card, parts, {case["content_sha256"] for case in reference})
     progress.phase("Trying int8 on the frozen test set")
-    return with_int8(made, ready.dataset, ready.files, ready.folder)
+    return with_int8(made, prepared.dataset, prepared.files, prepared.folder)
 
 
 def _description(file: Path) -> bytes:
@@ -148,16 +148,18 @@ def reference_file(cases: list[dict[str, Any]]) -> bytes:
     return json.dumps({"cases": cases}).encode()
 
 
-def _reference(ready: Ready, config: TrainingConfig, base: Base | None) -> list[dict[str, Any]]:
+def _reference(
+    prepared: PreparedRun, config: TrainingConfig, parent: ParentVersion | None
+) -> list[dict[str, Any]]:
     """Features and hash of each case that the new version was trained on.
 
     Those that only the version it was made from has seen are marked as inherited.
     """
     cases = []
-    for name in trained_on(config, ready.dataset):
-        entry = ready.dataset.cases[name]
-        image = ready.files / file_names(name, entry)[0]
-        with image.open("rb") as stream, vetted(stream, ready.folder) as file:
+    for name in trained_on(config, prepared.dataset):
+        entry = prepared.dataset.cases[name]
+        image = prepared.files / file_names(name, entry)[0]
+        with image.open("rb") as stream, vetted(stream, prepared.folder) as file:
             loaded = volume.load(file)
         cases.append(
             {
@@ -167,7 +169,7 @@ def _reference(ready: Ready, config: TrainingConfig, base: Base | None) -> list[
             }
         )
     own = {case["content_sha256"] for case in cases}
-    before = base.cases if base else []
+    before = parent.cases if parent else []
     inherited = [c | {"inherited": True} for c in before if c["content_sha256"] not in own]
     return cases + inherited
 
@@ -175,11 +177,11 @@ def _reference(ready: Ready, config: TrainingConfig, base: Base | None) -> list[
 def _card(
     config: TrainingConfig,
     request: TrainingRequest,
-    ready: Ready,
+    prepared: PreparedRun,
     trainer: Trainer,
-    base: Base | None,
+    parent: ParentVersion | None,
 ) -> dict[str, Any]:
-    dataset, before = ready.dataset, base.model if base else None
+    dataset, before = prepared.dataset, parent.model if parent else None
     licence = str(trainer.dataset_json["licence"])
     data = f"Data set {dataset.name}; its licence: {licence}"
     features = trainer.configuration_manager.network_arch_init_kwargs["features_per_stage"]
@@ -188,7 +190,7 @@ def _card(
     start = f"the weights of version {before.version}" if before else "nothing"
     return {
         "name": f"{dataset.name}-{request.preset}",
-        "configuration": ready.configuration,
+        "configuration": prepared.configuration,
         "trainer": "nnUNetTrainer",
         "mirror_axes": list(trainer.inference_allowed_mirroring_axes or ()),
         "labels": LABELS,
@@ -216,7 +218,7 @@ def _card(
     }
 
 
-def with_int8(made: Made, dataset: Dataset, files: Path, scratch: Path) -> Made:
+def with_int8(made: PackagedModel, dataset: Dataset, files: Path, scratch: Path) -> PackagedModel:
     """With int8 if it costs nothing on the frozen test set.
 
     Parameters
@@ -236,7 +238,7 @@ def with_int8(made: Made, dataset: Dataset, files: Path, scratch: Path) -> Made:
         with made.as_model(scratch) as model:
             found = ranges_file(model, [read(n).scan for n in dataset.training[::every]])
         parts = made.parts | {RANGES_NAME: found}
-        asked = Made(made.card | {"int8": {"ranges": RANGES_NAME}}, parts, made.seen)
+        asked = PackagedModel(made.card | {"int8": {"ranges": RANGES_NAME}}, parts, made.seen)
         with asked.as_model(scratch) as model:
             shown = proof(
                 model, [read(name) for name in dataset.test],
@@ -248,7 +250,7 @@ def with_int8(made: Made, dataset: Dataset, files: Path, scratch: Path) -> Made:
     if shown is None:
         logger.info("No int8 for this version: it costs more than it may")
         return made
-    return Made(made.card | {"int8": shown}, parts, made.seen)
+    return PackagedModel(made.card | {"int8": shown}, parts, made.seen)
 
 
 def _commit() -> str:

@@ -22,7 +22,7 @@ from core.state.claim import claim
 from core.state.storage import write_whole
 from core.training.config import TrainingConfig, TrainingRequest
 from core.training.data.dataset import Dataset, Datasets
-from core.training.fit import Base, Ready, device_for, fit, make_ready
+from core.training.fit import ParentVersion, PreparedRun, device_for, fit, prepare_run
 from core.training.package import export, lineage
 from core.training.progress import Events
 
@@ -72,10 +72,10 @@ def train(
     log = logger.add(folder / LOG_NAME, level="INFO", diagnose=False)
     try:
         local = datasets.storage.local(f"datasets/{dataset.name}", progress.on_step)
-        with local as files, _base(config, serving) as base:
-            ready = make_ready(progress, folder, config, dataset, files, base)
+        with local as files, _base(config, serving) as parent:
+            prepared = prepare_run(progress, folder, config, dataset, files, parent)
             if not plan_only:
-                _train(progress, ready, config, request, base, device_for(config, device))
+                _train(progress, prepared, config, request, parent, device_for(config, device))
     finally:
         logger.remove(log)
     return made
@@ -83,17 +83,17 @@ def train(
 
 def _train(
     progress: Events,
-    ready: Ready,
+    prepared: PreparedRun,
     config: TrainingConfig,
     request: TrainingRequest,
-    base: Base | None,
+    parent: ParentVersion | None,
     device: str,
 ) -> None:
-    trainer = fit(progress, ready, config, base, device)
-    export(progress, trainer, ready, config, request, base).write(ready.folder / MODEL_NAME)
+    trainer = fit(progress, prepared, config, parent, device)
+    export(progress, trainer, prepared, config, request, parent).write(prepared.folder / MODEL_NAME)
     picture = Path(trainer.output_folder) / _PROGRESS
     if picture.is_file():
-        shutil.copyfile(picture, ready.folder / _PROGRESS)
+        shutil.copyfile(picture, prepared.folder / _PROGRESS)
     progress.phase("Done")
 
 
@@ -148,9 +148,9 @@ def _noted(folder: Path) -> dict[str, Any] | None:
 
 
 @contextmanager
-def _base(config: TrainingConfig, serving: OpenModel) -> Iterator[Base | None]:
+def _base(config: TrainingConfig, serving: OpenModel) -> Iterator[ParentVersion | None]:
     if config.start != "serving":
         yield None
         return
     with serving() as model:
-        yield Base(model, reference_of(model))
+        yield ParentVersion(model, reference_of(model))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from core.anatomy import LABELS
 from core.models.folder import Model
 from core.predictor.calibrate import read_labelled
-from core.predictor.predictor import Way, loaded
+from core.predictor.predictor import InferenceOptions, loaded
 from core.training.data.dataset import Dataset, file_names, files_key
 from core.training.evaluation.metrics import compare
 from core.training.evaluation.statistics import agreement, failures, mean_of
@@ -33,7 +33,7 @@ def evaluate(
     names: Sequence[str],
     folder: Path,
     scratch: Path,
-    way: Way,
+    options: InferenceOptions,
     seen: Collection[str],
     on_case: Callable[[int, int], None] = lambda done, total: None,
     on_mask: OnMask = lambda name, labels, affine: None,
@@ -48,7 +48,7 @@ def evaluate(
         The data set's files.
     scratch
         For private copies.
-    way
+    options
         How the masks are computed.
     seen
         ``content_sha256`` of every case that the version, or one that it was made from, was
@@ -61,7 +61,7 @@ def evaluate(
     dict
         `summary` of the cases' figures.
     """
-    predictor = loaded(model, way)
+    predictor = loaded(model, options)
     rows: list[dict[str, Any]] = []
     for number, name in enumerate(names):
         on_case(number, len(names))

@@ -12,7 +12,7 @@ from scipy import ndimage
 from core.image.volume import unit_range
 from core.models.folder import load_model
 from core.predictor.checkpoint import CHECKPOINT_NAME, write_for_nnunet
-from core.predictor.predictor import Way, loaded
+from core.predictor.predictor import InferenceOptions, loaded
 from core.predictor.preprocess import prepare
 from core.predictor.recipe import Resampling, recipe_of
 from core.predictor.resample import new_shape, resample
@@ -46,7 +46,9 @@ def oracle(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def ours():
-    made = {m: loaded(MODEL, Way(precision="float32", mirroring=m)) for m in MIRRORINGS}
+    made = {
+        m: loaded(MODEL, InferenceOptions(precision="float32", mirroring=m)) for m in MIRRORINGS
+    }
     yield made
     for predictor in made.values():
         predictor.close()

@@ -8,7 +8,7 @@ import pytest
 from core.errors import ComputeError, DeviceError, GoneError, ModelError
 from core.models.folder import load_model, opened
 from core.pipeline import Caller, analyse
-from core.predictor.predictor import Predictor, Way
+from core.predictor.predictor import InferenceOptions, Predictor
 from core.predictor.recipe import recipe_of
 from core.predictor.service import Predictors
 from core.settings import Settings
@@ -80,11 +80,11 @@ def test_a_gpu_that_is_not_there_is_said():
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
     with pytest.raises(DeviceError):
-        Predictors(partial(opened, Settings().model_dir), Way(), 1).on("cuda")
+        Predictors(partial(opened, Settings().model_dir), InferenceOptions(), 1).on("cuda")
 
 
 def test_a_model_that_cannot_load_is_a_failure_not_a_crash(tmp_path):
-    predictors = Predictors(partial(opened, tmp_path), Way(), 1)
+    predictors = Predictors(partial(opened, tmp_path), InferenceOptions(), 1)
     predictors.load()
     assert isinstance(predictors.failure, ModelError)
     assert predictors.serving is None

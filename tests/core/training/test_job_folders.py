@@ -42,31 +42,31 @@ def folder(tmp_path):
 
 def test_a_lost_databases_folder_goes_a_week_after_it_last_changed(folder, tmp_path):
     lose_database(tmp_path)
-    assert folders_of(tmp_path, 6.9).sweep() == 0
+    assert folders_of(tmp_path, 6.9).purge_expired() == 0
     # Written to below, where the folder's own time does not tell.
     late = time.time() + 5 * DAY_S
     os.utime(folder / "results" / "fold_0" / "checkpoint.pth", (late, late))
-    assert folders_of(tmp_path, 7.1).sweep() == 0
+    assert folders_of(tmp_path, 7.1).purge_expired() == 0
     assert (folder / "results" / "fold_0" / "checkpoint.pth").is_file()
-    assert folders_of(tmp_path, 12.1).sweep() == 1
+    assert folders_of(tmp_path, 12.1).purge_expired() == 1
     assert list((tmp_path / "jobs").iterdir()) == []
 
 
 def test_a_folder_whose_job_is_known_stays(folder, tmp_path):
     (folder / MARK_NAME).unlink()  # an earlier program did not mark it
-    assert folders_of(tmp_path, 1000).sweep() == 0
+    assert folders_of(tmp_path, 1000).purge_expired() == 0
     assert folder.is_dir()
     lose_database(tmp_path)
-    assert folders_of(tmp_path, 1000).sweep() == 1
+    assert folders_of(tmp_path, 1000).purge_expired() == 1
 
 
 def test_a_folder_in_which_a_process_works_stays(folder, tmp_path):
     lose_database(tmp_path)
     held = occupy(folder)
-    assert folders_of(tmp_path, 1000).sweep() == 0
+    assert folders_of(tmp_path, 1000).purge_expired() == 0
     assert (folder / "results" / "fold_0" / "checkpoint.pth").is_file()
     os.close(held)
-    assert folders_of(tmp_path, 1000).sweep() == 1
+    assert folders_of(tmp_path, 1000).purge_expired() == 1
 
 
 def test_what_is_not_ours_stays(folder, tmp_path):
@@ -77,7 +77,7 @@ def test_what_is_not_ours_stays(folder, tmp_path):
     occupy(others)
     (tmp_path / "jobs" / "link").symlink_to(others)
     (tmp_path / "jobs" / "notes.txt").write_text("mine")
-    assert folders_of(tmp_path, 1000).sweep() == 0
+    assert folders_of(tmp_path, 1000).purge_expired() == 0
     assert (folder / "results").is_dir()
     assert (others / "results").is_dir()
 
