@@ -1,5 +1,7 @@
 """Every limit, with the reason for its value. Imports nothing of the project."""
 
+from dataclasses import dataclass
+
 MIB = 1024 * 1024
 
 # The largest volume that is read, unpacked as float32, with its header: 512 MiB. As float64 it
@@ -62,22 +64,53 @@ LEAST_CROP_CONTRAST = 0.15
 # A crop's centre moved this far (mm) from where the localiser put it: both are looked at.
 SECOND_LOOK_MM = 3.0
 
-# What makes the masks of a whole head unreliable, and what asks for a look: how far its voxels are
-# from where they should lie in the template (`core.predictor.localiser.Location`), the localiser's
-# peak, how far the mask lies from where it was looked for, the agreement of two crops (Dice), the
-# volume of one side and the distance between the two (both for a head of the template's size), the
-# sides' difference against their mean.
-# Set on heads and their transforms: benchmarks/whole_head.py.
-HEAD_UNRELIABLE = {
-    "off_mm": 10.0, "peak": 0.3, "moved_mm": 8.0, "agreement": 0.7,
-    "least_mm3": 800.0, "most_mm3": 9000.0, "asymmetry": 0.8,
-    "least_apart_mm": 35.0, "most_apart_mm": 75.0,
-}  # fmt: skip
-HEAD_CHECK = {
-    "off_mm": 8.0, "peak": 0.5, "moved_mm": 5.0, "agreement": 0.86,
-    "least_mm3": 1500.0, "most_mm3": 7000.0, "asymmetry": 0.4,
-    "least_apart_mm": 42.0, "most_apart_mm": 66.0,
-}  # fmt: skip
+
+@dataclass(frozen=True)
+class HeadLimits:
+    """Past which values the masks of a whole head reach a level of doubt.
+
+    Attributes
+    ----------
+    most_off_mm : float
+        Median distance of the brain's voxels from where the template has them
+        (`core.predictor.localiser.Location`).
+    least_peak : float
+        The localiser's heat at a side.
+    most_moved_mm : float
+        From where a side was looked for to where its mask lies.
+    least_agreement : float
+        Dice of the masks of two crops.
+    least_mm3, most_mm3 : float
+        Volume of one side, in a head of the template's size.
+    most_asymmetry : float
+        Difference of the two sides' volumes against their mean.
+    least_apart_mm, most_apart_mm : float
+        From one side to the other, in a head of the template's size.
+    """
+
+    most_off_mm: float
+    least_peak: float
+    most_moved_mm: float
+    least_agreement: float
+    least_mm3: float
+    most_mm3: float
+    most_asymmetry: float
+    least_apart_mm: float
+    most_apart_mm: float
+
+
+# What makes the masks of a whole head unreliable, and what asks for a look. Set on heads and their
+# transforms: benchmarks/whole_head.py.
+HEAD_UNRELIABLE = HeadLimits(
+    most_off_mm=10.0, least_peak=0.3, most_moved_mm=8.0, least_agreement=0.7,
+    least_mm3=800.0, most_mm3=9000.0, most_asymmetry=0.8,
+    least_apart_mm=35.0, most_apart_mm=75.0,
+)  # fmt: skip
+HEAD_CHECK = HeadLimits(
+    most_off_mm=8.0, least_peak=0.5, most_moved_mm=5.0, least_agreement=0.86,
+    least_mm3=1500.0, most_mm3=7000.0, most_asymmetry=0.4,
+    least_apart_mm=42.0, most_apart_mm=66.0,
+)  # fmt: skip
 
 # A mask that ends this near to the image's end is cut off: the second is added for an end that is
 # as thick as the mask ever is, in proportion to the thickest section in its last millimetres.
