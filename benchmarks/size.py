@@ -13,6 +13,7 @@ import numpy as np
 
 from benchmarks.rounds import write
 from core.models.folder import load_model
+from core.predictor.engine import ScanRun
 from core.predictor.predictor import InferenceOptions, loaded
 from core.settings import Settings
 
@@ -28,15 +29,15 @@ def once(edge: int) -> dict[str, float]:
     rest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     shape = (40, 56, 40) if edge == 40 else (edge,) * 3
     noise = np.random.default_rng(0).random(shape, np.float32)
-    timings: dict[str, float] = {}
+    run = ScanRun()
     start = time.perf_counter()
-    predictor._labels(noise, (1.0, 1.0, 1.0), timings, lambda: False)
+    predictor.engine.labels(noise, (1.0, 1.0, 1.0), run)
     return {
         "voxels": float(np.prod(shape)),
         "seconds": time.perf_counter() - start,
         "rest_mib": rest,
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        **timings,
+        **run.timings_s,
     }
 
 

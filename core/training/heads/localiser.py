@@ -41,7 +41,7 @@ _KEPT, _FIRST = 400, 24
 _WAITING = 4
 _TOLD_EVERY = 100
 _AVERAGED = 0.002
-_NEAR = 0.05  # of `core.predictor.localiser.PLACE_MM`
+_NEAR = 0.05  # of `core.predictor.localiser.TEMPLATE_UNIT_MM`
 _CHECKPOINT = "checkpoint.pt"
 _WEIGHTS = "localiser.safetensors"
 

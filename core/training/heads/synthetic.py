@@ -17,7 +17,7 @@ from scipy.spatial.transform import Rotation
 
 from core.anatomy import LEFT_MM
 from core.image.example import template_file
-from core.predictor.localiser import GRID, PLACE_MM, STEP_MM, normalised, sample
+from core.predictor.localiser import GRID, STEP_MM, TEMPLATE_UNIT_MM, normalised, sample
 
 Values = NDArray[np.float32]
 _STEP_MM = 2.0
@@ -36,7 +36,7 @@ class Head:
     image : ndarray of float32, shape GRID
     target : ndarray of float32, shape (6, *GRID)
         Heat of the left and of the right hippocampus (all 0 where it is cut off), the brain, and
-        each voxel's place in the template, in units of `core.predictor.localiser.PLACE_MM`.
+        each voxel's place in the template, in units of `core.predictor.localiser.TEMPLATE_UNIT_MM`.
     """
 
     image: Values
@@ -88,7 +88,7 @@ class Heads:
             image, brain = np.abs(self._smooth(int(random.integers(4, 30)), 1)) * ball, brain * 0
             least = 2.0
         heats = [heat if heat.max() > least else heat * 0 for heat in heats]
-        target = np.stack([*heats, brain, *(place / PLACE_MM)])
+        target = np.stack([*heats, brain, *(place / TEMPLATE_UNIT_MM)])
         return Head(normalised(image), target.astype(np.float32))
 
     def _placed(self, is_cut: bool) -> Values:

@@ -29,6 +29,7 @@ from core.predictor.calibrate import (
 )
 from core.predictor.calibrate import main as calibrate
 from core.predictor.checkpoint import weights_file
+from core.predictor.engine import ScanRun
 from core.predictor.networks import backend_for
 from core.predictor.openvino_network import OpenVINONetwork
 from core.predictor.predictor import InferenceOptions, loaded
@@ -278,13 +279,13 @@ def test_folds_are_averaged_as_by_nnunet(tmp_path):
         np.ascontiguousarray(scan.transpose(2, 1, 0)[None]), {"spacing": [1.0, 1.0, 1.0]}
     ).transpose(2, 1, 0)
     predictor = loaded(model, InferenceOptions(device="cpu", mirroring="full"))
-    mine = predictor._labels(scan, (1.0, 1.0, 1.0), {}, lambda: False)
+    mine = predictor.engine.labels(scan, (1.0, 1.0, 1.0), ScanRun())
     single = loaded(
         made(tmp_path / "one", seeds=(1,), **VARIANTS["two stages"]), InferenceOptions(device="cpu")
     )
     assert len(np.unique(theirs)) > 1
     assert (mine != theirs).mean() < 0.005  # noise everywhere: many voxels are undecided
-    assert (single._labels(scan, (1.0, 1.0, 1.0), {}, lambda: False) != theirs).mean() > 0.05
+    assert (single.engine.labels(scan, (1.0, 1.0, 1.0), ScanRun()) != theirs).mean() > 0.05
     predictor.close()
     single.close()
 

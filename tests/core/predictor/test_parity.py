@@ -12,6 +12,7 @@ from scipy import ndimage
 from core.image.volume import unit_range
 from core.models.folder import load_model
 from core.predictor.checkpoint import CHECKPOINT_NAME, write_for_nnunet
+from core.predictor.engine import ScanRun
 from core.predictor.predictor import InferenceOptions, loaded
 from core.predictor.preprocess import prepare
 from core.predictor.recipe import Resampling, recipe_of
@@ -55,7 +56,7 @@ def ours():
 
 
 def labels_of(predictor, data: np.ndarray, spacing_mm) -> np.ndarray:
-    return predictor._labels(data, spacing_mm, {}, lambda: False)
+    return predictor.engine.labels(data, spacing_mm, ScanRun())
 
 
 def oracles_labels(oracle, data: np.ndarray, spacing_mm, mirroring: str) -> np.ndarray:
