@@ -141,11 +141,11 @@ class Batch:
         with self._changed:
             files = self._files[self._first :]
             shares = [1.0 if f.outcome else STEPS.index(f.step) / len(STEPS) for f in files]
-            now = next((f for f in files if f.outcome is None), None)
+            file = next((f for f in files if f.outcome is None), None)
             return Progress(
                 sum(file.outcome is not None for file in files), len(files),
                 sum(shares) / len(files) if files else 1.0,
-                now.name if now else "", now.words if now else "",
+                file.name if file else "", file.words if file else "",
             )  # fmt: skip
 
     def wait(self, timeout_s: float) -> None:
@@ -232,15 +232,15 @@ class Batch:
 
     def _is_gone(self) -> bool:
         """Whether nobody was there for long; asked by the threads, now and then."""
-        now = self._clock()
+        now_s = self._clock()
         if self._here():
-            self._seen_s = now
-        return now - self._seen_s > self._gone_after_s
+            self._seen_s = now_s
+        return now_s - self._seen_s > self._gone_after_s
 
 
 def current(shared: Services, outcomes: list[Outcome]) -> list[Outcome]:
     """The outcomes with their cases as they are now: corrected, renamed, or deleted."""
-    found = []
+    outcomes_now = []
     for outcome in outcomes:
         if outcome.case is not None:
             case_id = outcome.case.id
@@ -248,8 +248,8 @@ def current(shared: Services, outcomes: list[Outcome]) -> list[Outcome]:
                 outcome = Outcome(outcome.name, shared.cases.get(case_id))
             except NotFoundError:
                 outcome = Outcome(outcome.name, None, f"{case_id} was deleted.")
-        found.append(outcome)
-    return found
+        outcomes_now.append(outcome)
+    return outcomes_now
 
 
 def zip_of(shared: Services, outcomes: list[Outcome], with_names: bool) -> bytes:

@@ -41,8 +41,8 @@ def _version(program: str) -> str:
 
 def memory_rows() -> list[dict[str, str]]:
     """Resident memory of this server now and at most, beside what was measured elsewhere."""
-    now = psutil.Process().memory_info().rss / MIB
-    rows = [{"Server": "This one, now", "At rest (MiB)": f"{now:,.0f}",
+    resident_mib = psutil.Process().memory_info().rss / MIB
+    rows = [{"Server": "This one, now", "At rest (MiB)": f"{resident_mib:,.0f}",
              "Peak (MiB)": f"{metrics.peak_memory_bytes() / MIB:,.0f}"}]  # fmt: skip
     measured = json.loads(_MEASURED.read_bytes())["memory_mib"]
     return rows + [
@@ -72,12 +72,12 @@ class CaseDrift:
 
 def drift_of_cases(shared: Services, last: int) -> CaseDrift:
     """Compare the newest ``last`` cases, in the order in which they came."""
-    found = shared.cases.features()[: max(0, last)][::-1]
+    cases = shared.cases.features()[: max(0, last)][::-1]
     number = shared.registry.serving().number
     reference = shared.registry.reference_features(number)
-    window = [features for _, features in found]
+    window = [features for _, features in cases]
     return CaseDrift(
-        compare(reference, window), number, reference, window, [row for row, _ in found],
+        compare(reference, window), number, reference, window, [row for row, _ in cases],
         shared.cases.head_count(),
     )  # fmt: skip
 

@@ -148,16 +148,16 @@ class Services:
         head = self.cases.get(case_id).report.get("head")
         if not head:
             raise InputError("This case is a crop, not a head", code="no_sides")
-        centres = {n: found["centre_mm"] for n, found in head["sides"].items() if found["pointed"]}
+        centres = {n: s["centre_mm"] for n, s in head["sides"].items() if s["pointed"]}
         scan = io.BytesIO(self.cases.image_file(case_id))
         with (
             vetted(scan, self.incoming) as file,
             predictor.slot(caller.user, caller.on_place, caller.gone),
         ):
             volume = load(file)
-            made = predictor.segment(volume, caller.gone, centres | {side: list(centre_mm)})
+            segmentation = predictor.segment(volume, caller.gone, centres | {side: list(centre_mm)})
         return self.corrections.segment_here(
-            case_id, made, base=base, author=author, side=side,
+            case_id, segmentation, base=base, author=author, side=side,
             comment=f"Segmented {side} where pointed at",
         )  # fmt: skip
 

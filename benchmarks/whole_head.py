@@ -27,7 +27,7 @@ from core.image.intake import vetted
 from core.image.volume import load
 from core.measures.edges import content_extent
 from core.models.folder import opened
-from core.pipeline import appraised
+from core.pipeline import appraise
 from core.predictor.heads import sides_of
 from core.predictor.predictor import InferenceOptions, Predictor
 from core.predictor.service import Predictors
@@ -142,7 +142,7 @@ def _run(
             volume = load(file)
         try:
             extent = content_extent(volume.voxels.stored)
-            made, _, _ = appraised(predictor.segment(volume), extent)
+            made, _, _ = appraise(predictor.segment(volume), extent)
         except InputError:
             return [Row(99.0, 99.0, 0.0, "refused", 0.0, 0.0) for _ in _LABELS]
     head = made.head

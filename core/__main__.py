@@ -24,9 +24,9 @@ from core.settings import DEVICES, Settings
 from core.state.storage import write_whole
 from core.wording import shown
 
-# Commands that go on for minutes and say how far they are.
+# Commands that run for minutes: they log their progress.
 _LONG = ("train", "sweep")
-# At the end of a name they say that it is a folder's.
+# A name that ends in one of these is a folder's.
 _SEPARATORS = tuple(separator for separator in (os.sep, os.altsep) if separator)
 
 
@@ -58,7 +58,7 @@ def main(arguments: list[str]) -> int:
         settings = Settings.from_environment()
         return int(options.run(options, settings))
     except HippoViewError as error:
-        _complain(error)
+        _print_error(error)
         return 1
 
 
@@ -91,11 +91,11 @@ def _segment(options: argparse.Namespace, settings: Settings) -> int:
         predictor = predictors.on(options.device or "auto")
         for source, target in targets:
             try:
-                analysis = _one(source, predictor, settings.max_upload_mib)
+                analysis = _analyse_file(source, predictor, settings.max_upload_mib)
                 _write(target, analysis.mask_file)
             except HippoViewError as error:
                 failed += 1
-                _complain(error, source)
+                _print_error(error, source)
                 if options.json:
                     _print_json({"file": shown(source), **error.as_dict()})
                 continue
@@ -138,7 +138,7 @@ def _targets(inputs: list[Path], out: str) -> list[tuple[Path, Path]]:
     return targets
 
 
-def _one(source: Path, predictor: Predictor, max_upload_mib: int) -> Analysis:
+def _analyse_file(source: Path, predictor: Predictor, max_upload_mib: int) -> Analysis:
     try:
         with source.open("rb") as file, tempfile.TemporaryDirectory() as folder:
             return analyse(file, predictor, Path(folder), max_bytes=max_upload_mib * 2**20)
@@ -186,7 +186,7 @@ def _print_json(record: dict[str, object]) -> None:
     sys.stdout.flush()
 
 
-def _complain(error: HippoViewError, source: Path | None = None) -> None:
+def _print_error(error: HippoViewError, source: Path | None = None) -> None:
     where = f"{shown(source)}: " if source else ""
     sys.stderr.write(f"{where}{error.message}. {error.hint} [{error.code}]\n")
 

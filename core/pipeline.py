@@ -173,7 +173,7 @@ def _analysis(
             marks.append(clock())
             caller.on_step("measure")
             extent = content_extent(image.voxels.stored)
-            segmentation, measures, of_mask = appraised(segmentation, extent)
+            segmentation, measures, of_mask = appraise(segmentation, extent)
             findings = (*image.findings, *of_mask)
             mask_file = segmentation.mask_file()
     marks.append(clock())
@@ -193,17 +193,19 @@ def _analysis(
     )  # fmt: skip
 
 
-def appraised(
-    made: Segmentation, extent: Extent
+def appraise(
+    segmentation: Segmentation, extent: Extent
 ) -> tuple[Segmentation, Measures, Sequence[Finding]]:
     """A segmentation that is judged, its measures and what is to be said of it."""
-    labels, affine = made.labels, made.volume.affine
-    if made.head is None:
+    labels, affine = segmentation.labels, segmentation.volume.affine
+    if segmentation.head is None:
         measures = measure(labels, affine, extent)
-        of_scan = contrast.crop_findings(made.volume.data, made.volume.spacing_mm)
-        return made, measures, assess(labels, measures) + of_scan
-    found = appraise_head(labels, affine, made.head.as_dict(), extent)
-    word, reasons = found.judgement.confidence, found.judgement.reasons
-    judged = replace(made, head=replace(made.head, confidence=word, reasons=reasons))
-    of_scan = [] if made.head.is_t1 else [contrast.contrast_finding()]
-    return judged, found.measures, [*found.findings, *of_scan]
+        of_scan = contrast.crop_findings(segmentation.volume.data, segmentation.volume.spacing_mm)
+        return segmentation, measures, assess(labels, measures) + of_scan
+    appraisal = appraise_head(labels, affine, segmentation.head.as_dict(), extent)
+    word, reasons = appraisal.judgement.confidence, appraisal.judgement.reasons
+    judged = replace(
+        segmentation, head=replace(segmentation.head, confidence=word, reasons=reasons)
+    )
+    of_scan = [] if segmentation.head.is_t1 else [contrast.contrast_finding()]
+    return judged, appraisal.measures, [*appraisal.findings, *of_scan]

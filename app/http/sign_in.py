@@ -154,8 +154,8 @@ def _page(content: str, status: int = 200) -> Response:
 
 def _next_of(request: Request) -> str:
     """One of our own pages: never an address from outside."""
-    wanted = request.query_params.get("next", "")
-    return wanted if wanted in _PAGES else _PAGES[0]
+    page = request.query_params.get("next", "")
+    return page if page in _PAGES else _PAGES[0]
 
 
 def _is_own(request: Request) -> bool:

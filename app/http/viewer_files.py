@@ -33,19 +33,19 @@ _DRAWING = "^[a-z0-9]{0,24}$"
 
 def router() -> APIRouter:
     """The routes, to be included in the API."""
-    made = APIRouter(prefix=PREFIX, include_in_schema=False, route_class=DrawnRoute)
+    routes = APIRouter(prefix=PREFIX, include_in_schema=False, route_class=DrawnRoute)
     case = "/cases/{case_id}/{token}"
-    made.get("/{name}.js")(_script)
-    made.get(f"{case}/scan.nii.gz")(_scan)
-    made.get(f"{case}/masks/{{version}}.nii.gz")(_mask)
-    made.get(f"{case}/about/{{version}}.json")(_about)
-    made.get(f"{case}/slices/{{version}}/{{axis}}/{{index}}.png")(_slice)
-    made.post(f"{case}/masks")(_save)
-    made.post(f"{case}/here")(_here)
-    made.get(f"{case}/draft")(_draft)
-    made.put(f"{case}/draft", status_code=204)(_keep_draft)
-    made.delete(f"{case}/draft", status_code=204)(_drop_draft)
-    return made
+    routes.get("/{name}.js")(_script)
+    routes.get(f"{case}/scan.nii.gz")(_scan)
+    routes.get(f"{case}/masks/{{version}}.nii.gz")(_mask)
+    routes.get(f"{case}/about/{{version}}.json")(_about)
+    routes.get(f"{case}/slices/{{version}}/{{axis}}/{{index}}.png")(_slice)
+    routes.post(f"{case}/masks")(_save)
+    routes.post(f"{case}/here")(_here)
+    routes.get(f"{case}/draft")(_draft)
+    routes.put(f"{case}/draft", status_code=204)(_keep_draft)
+    routes.delete(f"{case}/draft", status_code=204)(_drop_draft)
+    return routes
 
 
 def script_url() -> str:

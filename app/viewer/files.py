@@ -65,13 +65,13 @@ class ViewerFiles:
         with self._kept.opened(
             case_id, "image.nii", lambda to: self._unpack_scan(case_id, to)
         ) as image:
-            found, affine = _turned(image)
+            scan, affine = _turned(image)
         with self._kept.opened(
             case_id, f"labels-{version}.nii",
             lambda to: _unpack(self._cases.mask_file(case_id, version), to),
         ) as mask:  # fmt: skip
             labels, _ = _turned(mask)
-        return CaseImages(voxels.with_background(found), labels.stored, affine)
+        return CaseImages(voxels.with_background(scan), labels.stored, affine)
 
     def scan(self, case_id: str) -> ViewerFile:
         """The scan, reduced if it is larger than what the viewer takes."""
@@ -124,11 +124,11 @@ class ViewerFiles:
     def _write_scan(self, case_id: str, to: Path) -> None:
         images = self.images(case_id, MODEL_MASK)
         factors = factors_of(images.shape, images.affine)
-        found = images.voxels
+        shown = images.voxels
         if factors != (1, 1, 1):
-            means = block_means(found, factors)
-            found = Voxels(means.round() if voxels.is_whole(found) else means)
-        _write(found, voxels.is_short(found), _reduced_affine(images.affine, factors), to)
+            means = block_means(shown, factors)
+            shown = Voxels(means.round() if voxels.is_whole(shown) else means)
+        _write(shown, voxels.is_short(shown), _reduced_affine(images.affine, factors), to)
 
     def _write_mask(self, case_id: str, version: int, to: Path) -> None:
         images = self.images(case_id, version)
@@ -217,21 +217,21 @@ def _findings(
     labels, where = images.labels[box], None
     if head:
         where = sides_of(labels.shape, cut_affine(images.affine, box), centres_of(head))
-    found = []
-    for place in landmarks(labels, where):
+    findings = []
+    for landmark in landmarks(labels, where):
         voxel = [
             min((v + part.start) // f, n // f - 1)
-            for v, part, f, n in zip(place.voxel, box, factors, images.shape, strict=True)
+            for v, part, f, n in zip(landmark.voxel, box, factors, images.shape, strict=True)
         ]
-        found.append(place.as_dict() | {"voxel": voxel})
-    return found
+        findings.append(landmark.as_dict() | {"voxel": voxel})
+    return findings
 
 
 def _turned(file: BinaryIO) -> tuple[Voxels, NDArray[np.float64]]:
     """An unpacked file of ours, turned to RAS+, and its affine."""
     header = parse_header(file.read(LARGEST_HEADER_BYTES))
-    found = voxels.of_file(file, header)
-    return found.with_stored(to_ras(found.stored, header)), ras_affine(header)
+    stored = voxels.of_file(file, header)
+    return stored.with_stored(to_ras(stored.stored, header)), ras_affine(header)
 
 
 def _unpack(packed: bytes, to: Path) -> None:
@@ -244,16 +244,16 @@ def _unpack(packed: bytes, to: Path) -> None:
         file.write(unzip.flush())
 
 
-def _write(found: Voxels, is_short: bool | None, affine: NDArray[np.float64], to: Path) -> None:
+def _write(written: Voxels, is_short: bool | None, affine: NDArray[np.float64], to: Path) -> None:
     """Write a volume for the browser: labels, whole numbers in two bytes, or float32."""
     kind = {None: np.uint8, True: np.int16, False: np.float32}[is_short]
     header = nib.Nifti1Header()
     header.set_data_dtype(kind)
-    header.set_data_shape(found.shape)
+    header.set_data_shape(written.shape)
     header.set_sform(affine, "aligned")
     header.set_qform(affine, "unknown")
     header.set_xyzt_units("mm")
     header["vox_offset"], header["magic"] = 352, b"n+1"
-    parts = (found.read(box).astype(kind).tobytes(order="F") for box in found.slabs(axis=2))
+    parts = (written.read(box).astype(kind).tobytes(order="F") for box in written.slabs(axis=2))
     content = nifti.packed(header.binaryblock + EXTENSION_FLAG, parts, 1)
     to.write_bytes(content)

@@ -67,8 +67,8 @@ def outcome_table(outcomes: list[Outcome], key: str) -> Outcome:
 
 
 def _headlines(case: Case | None) -> str:
-    found = distinct_warnings(case.report) if case else []
-    return "; ".join(w["message"].split(". ")[0] for w in found if w["level"] == "warning")
+    warnings = distinct_warnings(case.report) if case else []
+    return "; ".join(w["message"].split(". ")[0] for w in warnings if w["level"] == "warning")
 
 
 def show_case(shared: Services, case_id: str, on_next: Callable[[str], None] | None = None) -> None:

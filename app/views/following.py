@@ -24,8 +24,8 @@ def batch_of(shared: Services) -> Batch:
     if _KEY not in st.session_state:
         context = get_script_run_ctx()
         session = context.session_id if context else ""
-        here = partial(get_instance().is_active_session, session)
-        st.session_state[_KEY] = Batch(shared.segment_and_keep, shared.incoming, here)
+        is_here = partial(get_instance().is_active_session, session)
+        st.session_state[_KEY] = Batch(shared.segment_and_keep, shared.incoming, is_here)
     batch: Batch = st.session_state[_KEY]
     return batch
 
@@ -41,9 +41,10 @@ def follow(batch: Batch) -> None:
         if batch.progress().total > 1:
             st.caption("You may leave this page: it goes on. The cases are on the Cases page.")
         while batch.active:
-            now = batch.progress()
-            count.markdown(f"**{now.done} of {now.total} done**")
-            bar.progress(now.share, f"{plain(now.name)}: {now.words}" if now.words else None)
+            progress = batch.progress()
+            count.markdown(f"**{progress.done} of {progress.total} done**")
+            words = f"{plain(progress.name)}: {progress.words}" if progress.words else None
+            bar.progress(progress.share, words)
             batch.wait(_LOOK_S)
 
 

@@ -231,8 +231,9 @@ def _row(version: MaskVersion) -> dict[str, str]:
         "Comment": plain(version.comment),
     }
     for name in LABELS:
-        found = version.difference.get(name)
-        dice = found["dice"] if found else None
+        difference = version.difference.get(name)
+        dice = difference["dice"] if difference else None
         row[f"{name.capitalize()}: Dice with the model's"] = "" if dice is None else f"{dice:.3f}"
-        row[f"{name.capitalize()}: change"] = f"{found['volume_mm3']:+,.0f} mm³" if found else ""
+        change = f"{difference['volume_mm3']:+,.0f} mm³" if difference else ""
+        row[f"{name.capitalize()}: change"] = change
     return row

@@ -129,7 +129,7 @@ def data_set_summary(shared: Services, dataset: Dataset) -> None:
         border="horizontal",
     )
     try:
-        found = shared.datasets.report(dataset.name)
+        report = shared.datasets.report(dataset.name)
     except HippoViewError as error:
         show_error(error)
         return
@@ -138,11 +138,11 @@ def data_set_summary(shared: Services, dataset: Dataset) -> None:
             f"Reviewed since: {behind.in_words}. A training takes them in before it begins.",
             icon=":material/update:",
         )
-    _report(Report(**found))
+    _report(Report(**report))
 
 
 def _report(report: Report) -> None:
-    found = [
+    entries = [
         *((n, "left out", w) for n, w in sorted(report.left_out.items())),
         *((n, "mended", w) for n, w in sorted(report.mended.items())),
         *((n, "taken anew", "its files are others than before") for n in sorted(report.changed)),
@@ -152,7 +152,7 @@ def _report(report: Report) -> None:
         st.caption(plain(rule))
     rows = [
         {"File or case": plain(name), "State": state, "Why": plain(why[0].upper() + why[1:])}
-        for name, state, why in found
+        for name, state, why in entries
     ]
     if not rows:
         st.caption("Every file of the source could be used.")

@@ -1,4 +1,4 @@
-"""A head's mask with values of their own for left and right, and files that name them."""
+"""A head's mask with separate values for left and right, and files that name the values."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from core.image.header import Header
 from core.image.volume import blank_labels, box_around, cut_affine, from_ras
 from core.predictor.heads import centres_of, sides_of
 
-# The patient's sides.
+# Value in the mask by (side, label); the sides are the patient's.
 VALUES = {
     (side, name): 1 + n * len(LABELS) + m
     for n, side in enumerate(SIDES)
@@ -45,36 +45,36 @@ def sides_file(
 
 
 def centres_mm(sides: dict[str, Any]) -> dict[str, Any]:
-    """By side, where it lies; of the ``sides`` of `core.predictor.heads.Head.as_dict`."""
+    """Centre of each hippocampus, from the ``sides`` of `core.predictor.heads.Head.as_dict`."""
     return {name: side["centre_mm"] for name, side in sides.items()}
 
 
 def with_one_side(
     before: NDArray[np.uint8],
-    made: NDArray[np.uint8],
+    segmented: NDArray[np.uint8],
     affine: NDArray[np.float64],
     side: str,
     centres_before: dict[str, Any],
-    centres_made: dict[str, Any],
+    centres_segmented: dict[str, Any],
 ) -> NDArray[np.uint8]:
-    """A head's mask in which one side is segmented anew and the other stays, voxel for voxel.
+    """Replace one side of a head's mask and keep the other, voxel for voxel.
 
-    Where both sides were known, the other side is what lay nearer to it before, drawn or not.
-    Where it was not, the place that was pointed at says where the one side begins.
+    Where both sides were known before, each voxel belongs to the side whose centre was nearer,
+    drawn or not. Where they were not, the new centre decides which voxels are the new side's.
 
     Parameters
     ----------
-    before, made : ndarray, shape (X, Y, Z)
+    before, segmented : ndarray, shape (X, Y, Z)
         RAS+, with ``affine``: the newest mask, and the one that holds the new side.
     side
-        ``left`` or ``right``, the patient's: the one that is made anew.
-    centres_before, centres_made : dict
+        ``left`` or ``right``, the patient's: the one that is replaced.
+    centres_before, centres_segmented : dict
         By side, the hippocampi's centres in mm, RAS+, of each mask.
 
     Raises
     ------
     ConflictError
-        The place of the new side lies among what belongs to the other.
+        The new centre lies among the voxels of the other side.
     InputError
         Nothing was segmented there.
     """
@@ -86,19 +86,19 @@ def with_one_side(
 
     # The other side stays where it was; a new search may have placed it elsewhere.
     stays = {other: centres_before[other]} if other in centres_before else {}
-    is_open = is_new = is_side(stays | {side: centres_made[side]})
+    is_open = is_new = is_side(stays | {side: centres_segmented[side]})
     if len(centres_before) == len(SIDES):
         is_open = is_side(centres_before)
-        voxel = apply_affine(np.linalg.inv(affine), centres_made[side])
-        place = np.clip(np.rint(voxel).astype(int), 0, np.array(before.shape) - 1)
-        if not is_open[tuple(place)]:
+        voxel = apply_affine(np.linalg.inv(affine), centres_segmented[side])
+        pointed_voxel = np.clip(np.rint(voxel).astype(int), 0, np.array(before.shape) - 1)
+        if not is_open[tuple(pointed_voxel)]:
             raise ConflictError(
                 f"This place lies on the patient's {other} side, whose mask would be cut",
                 f"Is it the {other} hippocampus? Then segment {other} here. If the sides were "
                 f"found in wrong places, point at the {other} one first.",
                 code="other_side",
             )
-    new = np.where(is_open & is_new & is_side(centres_made), made, 0)
+    new = np.where(is_open & is_new & is_side(centres_segmented), segmented, 0)
     if not new.any():
         raise InputError(
             f"No {side} hippocampus was found at this place",

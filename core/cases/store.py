@@ -1,4 +1,4 @@
-"""Cases: what was segmented stays, until it is deleted, and a while longer."""
+"""The store of cases: kept until they are deleted, and some days longer."""
 
 import gzip
 import json
@@ -68,8 +68,8 @@ class Cases:
         image = analysis.scan_file()
         for _ in range(limits.MAX_ID_TRIES):
             case_id = "HV-" + "".join(secrets.choice(_ID_LETTERS) for _ in range(_ID_LENGTH))
-            known = {"case_id": case_id, "created_at": created_at}
-            report = json.loads(json.dumps(known | analysis.as_dict()))
+            identity = {"case_id": case_id, "created_at": created_at}
+            report = json.loads(json.dumps(identity | analysis.as_dict()))
             record = _record(_clean_name(name) or case_id, report) | {"features": analysis.features}
             with reading(self._engine) as connection:
                 if connection.scalar(select(CASES.c.id).where(CASES.c.id == case_id)):
@@ -128,7 +128,7 @@ class Cases:
             return int(connection.scalar(query) or 0)
 
     def get(self, case_id: str, version: int | None = None) -> Case:
-        """One case, with the report on the mask that holds now, or on one by its number.
+        """One case, with the report on the current mask, or on the mask version of a number.
 
         Raises
         ------
@@ -142,7 +142,7 @@ class Cases:
         with reading(self._engine) as connection:
             row = connection.execute(query).one_or_none()
         if row is None and not self.caretaker.progress.finished:
-            self.acts.refresh(case_id)  # its turn has not come yet
+            self.acts.refresh(case_id)  # it was not imported yet
             with reading(self._engine) as connection:
                 row = connection.execute(query).one_or_none()
         if row is None:
@@ -150,7 +150,7 @@ class Cases:
         return _case(row)
 
     def mask_file(self, case_id: str, version: int | None = None) -> bytes:
-        """A mask as it was written, ``.nii.gz``; the one that holds now, or one by its number."""
+        """A mask as it was written, ``.nii.gz``: the current one, or the version of a number."""
         case = self.get(case_id)
         number = case.mask_version if version is None else version
         token = ""
@@ -159,10 +159,10 @@ class Cases:
                 MASK_VERSIONS.c.case_id == case_id, MASK_VERSIONS.c.number == number
             )
             with reading(self._engine) as connection:
-                found = connection.scalar(query)
-            if found is None:
+                stored_token = connection.scalar(query)
+            if stored_token is None:
                 raise missing_file()
-            token = found
+            token = stored_token
         return self._storage.read(mask_key(case.id, number, token))
 
     def images(self, case_id: str, version: int | None = None) -> CaseImages:
@@ -176,7 +176,7 @@ class Cases:
         return CaseImages(with_background(turned), labels, ras_affine(header))
 
     def sides_file(self, case_id: str) -> bytes:
-        """Of a head, the newest mask with values of its own for left and right.
+        """The newest mask of a head, with separate values for left and right.
 
         Raises
         ------
@@ -207,22 +207,22 @@ class Cases:
         self, case_id: str, state: str, reviewer: str, reason: str = "", seen: int | None = None,
         *, despite_doubts: bool = False,
     ) -> None:  # fmt: skip
-        """Note what a person says of a case's mask.
+        """Record a person's review of a case's mask.
 
         Parameters
         ----------
         seen
-            The version of the mask that was looked at; left out, whichever holds.
+            The version of the mask that was looked at; by default the current one.
         despite_doubts
-            Accepts masks that are unreliable; the reason of the review says which doubts.
+            Accept masks even if they are unreliable; the doubts become the review's reason.
 
         Raises
         ------
         ConflictError
-            Another version was saved meanwhile: nobody has looked at it. Or the masks are
-            unreliable, and the person who accepts them was not asked.
+            Another version was saved meanwhile, which nobody has looked at; or the masks are
+            unreliable and ``despite_doubts`` is not set.
         InputError
-            A rejection without its reason.
+            A rejection has no reason.
         NotFoundError
         """
         if state not in REVIEW_STATES:
@@ -325,7 +325,7 @@ def _case(row: Row[Any]) -> Case:
 
 
 def _doubts(record: Record) -> list[str]:
-    """`doubts_of` the mask that holds now."""
+    """`doubts_of` the current mask."""
     report = json.loads(record["report"])
     drawn = (m for m in record["masks"] if m["number"] == record["mask_version"])
     for mask in drawn:

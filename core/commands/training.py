@@ -132,14 +132,14 @@ def add_models(commands: "Commands") -> None:
 
 
 def in_service(settings: Settings) -> OpenModel:
-    """The version in service of this installation; the embedded one where there is none yet."""
+    """Opens the version in service; the embedded model where there is no database yet."""
     if not (settings.data_dir / DATABASE_NAME).is_file():
         return lambda: opened(settings.model_dir)
     return registry_of(settings).open_serving
 
 
 def registry_of(settings: Settings) -> Registry:
-    """The registry of this installation, ready to be asked."""
+    """The registry of this installation, prepared."""
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     registry = Registry(connect(settings.data_dir), open_storage(settings), settings.model_dir)
     registry.prepare()
@@ -162,12 +162,12 @@ def _train(options: argparse.Namespace, settings: Settings) -> int:
     if not is_run(options.out):
         _follow_reviews(options.dataset, settings)
     with redirect_stdout(sys.stderr):  # nnU-Net talks
-        made = train(
+        model_folder = train(
             TrainingRequest(options.dataset, options.preset, options.overrides), options.out,
             Datasets(open_storage(settings)), in_service(settings), settings.device,
             plan_only=options.plan_only,
         )  # fmt: skip
-    sys.stdout.write(f"{'Planned' if options.plan_only else made}\n")
+    sys.stdout.write(f"{'Planned' if options.plan_only else model_folder}\n")
     return 0
 
 
@@ -193,9 +193,9 @@ def _sweep(options: argparse.Namespace, settings: Settings) -> int:
     for request in requests:
         folder = folder_of(request, options.out)
         with redirect_stdout(sys.stderr):
-            made = train(request, folder, datasets, in_service(settings), settings.device)
+            model_folder = train(request, folder, datasets, in_service(settings), settings.device)
         dataset = dataset_of(folder, datasets, options.dataset)
-        figures = _measured([str(made)], dataset, "fold", folder, settings)
+        figures = _measured([str(model_folder)], dataset, "fold", folder, settings)
         outcomes.append(tuple(d["mean"] for d in figures["dice"].values()))
         sets.append(figures["test_key"])
     table = table_of(requests, outcomes, sets)
@@ -205,7 +205,7 @@ def _sweep(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def _follow_reviews(name: str, settings: Settings) -> None:
-    """If the data set is that of the reviewed cases, take in newer reviews."""
+    """Bring the data set of the reviewed cases up to date, if it is the one named."""
     if (settings.data_dir / DATABASE_NAME).is_file():
         storage = open_storage(settings)
         follow_before(name, Cases(connect(settings.data_dir), storage), storage)
@@ -230,7 +230,7 @@ def _evaluate(options: argparse.Namespace, settings: Settings) -> int:
 def _measured(
     models: Sequence[str], dataset: Dataset, cases: str, out: Path, settings: Settings
 ) -> dict[str, Any]:
-    """Evaluate, and write all that there is to say.
+    """Evaluate models and write the evaluation, its page, the card and the masks.
 
     Parameters
     ----------
@@ -244,7 +244,7 @@ def _measured(
     candidates = {"test": dataset.test, "unseen": list(dataset.cases), "fold": dataset.training}
     masks = out / "masks"
     masks.mkdir(parents=True, exist_ok=True)
-    left = set(candidates[cases])
+    remaining = set(candidates[cases])
     rows: list[dict[str, Any]] = []
     with (
         open_storage(settings).local(f"datasets/{dataset.name}") as files,
@@ -255,10 +255,10 @@ def _measured(
                 seen = {case["content_sha256"] for case in reference_of(model)}
                 names = [
                     name
-                    for name in sorted(left)
+                    for name in sorted(remaining)
                     if cases == "test" or dataset.cases[name].content_sha256 not in seen
                 ]
-                left -= set(names)
+                remaining -= set(names)
                 if not names:
                     continue
                 card = model.card
@@ -294,8 +294,8 @@ def _model(text: str, settings: Settings) -> Iterator[Model]:
 
 def _compare(options: argparse.Namespace, settings: Settings) -> int:
     before, after = (_evaluation(path) for path in (options.before, options.after))
-    for label, found in paired(before, after).items():
-        sys.stdout.write(f"{label}: {difference_words(found)}\n")
+    for label, difference in paired(before, after).items():
+        sys.stdout.write(f"{label}: {difference_words(difference)}\n")
     for when, figures in (("before", before), ("after", after)):
         sys.stdout.write(f"{when}: {failure_words(failures(figures), len(figures['cases']))}\n")
     return 0
@@ -344,12 +344,12 @@ def _add(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def _lineage(model: Path) -> dict[str, Any]:
-    """What its run's folder says of a model's making."""
+    """How a model was trained, from ``run.json`` beside its folder."""
     note = model.parent / "run.json"
     if not note.is_file():
         return {"source": "added on the command line"}
-    made: dict[str, Any] = json.loads(note.read_bytes())
-    return made | {"parent": None, "job": None}
+    run: dict[str, Any] = json.loads(note.read_bytes())
+    return run | {"parent": None, "job": None}
 
 
 def _export(options: argparse.Namespace, settings: Settings) -> int:

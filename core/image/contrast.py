@@ -33,12 +33,12 @@ _TISSUE_SHARE = 0.6
 # A head is looked at in places of the template this far apart (voxels of 1 mm).
 _HEAD_STEP = 4
 # Places of each tissue that must lie within the image.
-_LEAST_PLACES = 100
+_LEAST_POINTS = 100
 # A crop is compared in voxels of this edge with the part of the template that all crops of Task04
 # show, whose middle lies so far from the hippocampus' (right, anterior, superior).
 _CROP_STEP_MM = 2.0
 _CROP_MM = np.array((28.0, 38.0, 22.0))
-_MIDDLE_OFF_MM = np.array((2.4, -1.3, 2.3))
+_CENTRE_OFFSET_MM = np.array((2.4, -1.3, 2.3))
 _LEAST_VARIANCE = 1e-6
 
 
@@ -73,11 +73,11 @@ def head_contrast(
         return None
     to_voxels = np.linalg.inv(affine) @ frame
     values = []
-    for places_mm in _head_places():
-        at = np.rint(apply_affine(to_voxels, places_mm)).astype(np.intp)
+    for points_mm in _tissue_points_mm():
+        at = np.rint(apply_affine(to_voxels, points_mm)).astype(np.intp)
         inside = ((at >= 0) & (at < np.array(voxels.shape))).all(axis=1)
         values.append(voxels.at(at[inside]))
-    if min(len(tissue) for tissue in values) < _LEAST_PLACES:
+    if min(len(tissue) for tissue in values) < _LEAST_POINTS:
         return None
     return _difference(*values)
 
@@ -102,16 +102,16 @@ def crop_contrast(
     box = box_around(data > data.min(), margin=0)
     zoom = [mm / _CROP_STEP_MM for mm in spacing_mm]
     image = _ranks(ndimage.zoom(data if box is None else data[box], zoom, order=1))
-    found = []
+    fits = []
     for mirror in (1, -1):
         part = [array[::mirror] for array in vars(_crop_template()).values()]
-        ranks, white, grey = (_middle_of(array, image.shape) for array in part)
-        fits = np.abs(_correlations(image, ranks))
-        corner = np.unravel_index(int(fits.argmax()), fits.shape)
-        here = image[tuple(slice(a, a + n) for a, n in zip(corner, ranks.shape, strict=True))]
-        found.append((float(fits.max()), here[white], here[grey]))
-    _, white_values, grey_values = max(found, key=lambda one: one[0])
-    if min(white_values.size, grey_values.size) < _LEAST_PLACES:
+        ranks, white, grey = (_central_part(array, image.shape) for array in part)
+        correlations = np.abs(_correlations(image, ranks))
+        corner = np.unravel_index(int(correlations.argmax()), correlations.shape)
+        matched = image[tuple(slice(a, a + n) for a, n in zip(corner, ranks.shape, strict=True))]
+        fits.append((float(correlations.max()), matched[white], matched[grey]))
+    _, white_values, grey_values = max(fits, key=lambda fit: fit[0])
+    if min(white_values.size, grey_values.size) < _LEAST_POINTS:
         return None
     return _difference(white_values, grey_values)
 
@@ -119,7 +119,7 @@ def crop_contrast(
 def prepare() -> None:
     """Read the template now, so that the first scan does not wait for it."""
     _crop_template()
-    _head_places()
+    _tissue_points_mm()
 
 
 def is_t1(contrast: float | None, least: float) -> bool:
@@ -159,12 +159,12 @@ def _ranks(values: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.asarray(ranks[which].reshape(values.shape) / values.size)
 
 
-def _middle_of(array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+def _central_part(array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
     """As much of an array, about its middle, as fits into a shape."""
     cut = []
-    for whole, most in zip(array.shape, shape, strict=True):
-        size = min(whole, most)
-        cut.append(slice((whole - size) // 2, (whole - size) // 2 + size))
+    for length, most_length in zip(array.shape, shape, strict=True):
+        size = min(length, most_length)
+        cut.append(slice((length - size) // 2, (length - size) // 2 + size))
     return array[tuple(cut)]
 
 
@@ -195,7 +195,7 @@ def _template(kind: str) -> Any:
 @functools.cache
 def _crop_template() -> _Template:
     size = np.round(_CROP_MM / _CROP_STEP_MM).astype(int)
-    first_mm = LEFT_MM + _MIDDLE_OFF_MM - (size - 1) / 2 * _CROP_STEP_MM
+    first_mm = LEFT_MM + _CENTRE_OFFSET_MM - (size - 1) / 2 * _CROP_STEP_MM
     to_voxels = np.linalg.inv(_template("t1").affine)
     first = np.round(apply_affine(to_voxels, first_mm)).astype(int)
     every = tuple(
@@ -207,15 +207,15 @@ def _crop_template() -> _Template:
 
 
 @functools.cache
-def _head_places() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _tissue_points_mm() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Places of white and of grey matter in the template, mm, shape (N, 3) each."""
-    places = []
+    points_mm = []
     for kind in ("wm", "gm"):
         template = _template(kind)
         share = np.asarray(template.dataobj[::_HEAD_STEP, ::_HEAD_STEP, ::_HEAD_STEP])
         at = np.argwhere(_is_tissue(share)) * _HEAD_STEP
-        places.append(np.asarray(apply_affine(template.affine, at), np.float64))
-    return places[0], places[1]
+        points_mm.append(np.asarray(apply_affine(template.affine, at), np.float64))
+    return points_mm[0], points_mm[1]
 
 
 def _is_tissue(share: NDArray[Any]) -> NDArray[np.bool_]:

@@ -29,14 +29,14 @@ def example_file() -> bytes:
     template: Any = nib.load(template_file("t1"))
     values = np.asarray(template.dataobj, np.float32)
     centre = nib.affines.apply_affine(np.linalg.inv(template.affine), LEFT_MM)
-    middle = (_SIZE_VOXELS - 1) / 2 + _OFFSET_MM
+    crop_centre = (_SIZE_VOXELS - 1) / 2 + _OFFSET_MM
     sin, cos = np.sin(np.radians(_PITCH_DEG)), np.cos(np.radians(_PITCH_DEG))
     turn = _SCALE * np.array([[1, 0, 0], [0, cos, -sin], [0, sin, cos]])
     crop = ndimage.affine_transform(
-        values / values.max(), turn, centre - turn @ middle, tuple(_SIZE_VOXELS), order=1
+        values / values.max(), turn, centre - turn @ crop_centre, tuple(_SIZE_VOXELS), order=1
     )
     affine = np.eye(4)
-    affine[:3, 3] = LEFT_MM - middle
+    affine[:3, 3] = LEFT_MM - crop_centre
     return bytes(nib.Nifti1Image(crop, affine).to_bytes())
 
 
@@ -45,7 +45,9 @@ def template_file(kind: str) -> Path:
 
     Without nilearn, which brings scikit-learn, seconds of import, along.
     """
-    found = importlib.util.find_spec("nilearn")
-    if found is None or not found.submodule_search_locations:
+    package = importlib.util.find_spec("nilearn")
+    if package is None or not package.submodule_search_locations:
         raise ModuleNotFoundError("nilearn")
-    return Path(found.submodule_search_locations[0]) / "datasets" / "data" / _TEMPLATE.format(kind)
+    return (
+        Path(package.submodule_search_locations[0]) / "datasets" / "data" / _TEMPLATE.format(kind)
+    )

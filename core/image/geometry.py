@@ -93,7 +93,7 @@ def geometry_findings(
     findings = []
     geometry = _geometry(block, order)
     fields = geometry.structarr
-    sform, qform = int(fields["sform_code"]), int(fields["qform_code"])
+    sform_code, qform_code = int(fields["sform_code"]), int(fields["qform_code"])
     spacing = voxel_sizes(affine)
     header_spacing = np.abs(fields["pixdim"][1:4].astype(np.float64)) * unit_mm
     difference = np.maximum(header_spacing / spacing, spacing / header_spacing).max() - 1
@@ -113,16 +113,16 @@ def geometry_findings(
             f"{abs(larger_percent):.1f} % {'larger' if larger_percent > 0 else 'smaller'} than "
             "by the other.",
         ))  # fmt: skip
-    if sform <= 0 and qform <= 0:
+    if sform_code <= 0 and qform_code <= 0:
         findings.append(Finding(
             "warning", "orientation_unknown",
             "The header does not say how the scan lies in the patient (sform and qform codes "
             "are 0). Left and right, front and back are assumed: check them.",
         ))  # fmt: skip
-    if sform > 0 and qform > 0:
+    if sform_code > 0 and qform_code > 0:
         try:
-            other = np.asarray(geometry.get_qform(), np.float64)
-            agree = aff2axcodes(other) == aff2axcodes(affine)
+            qform_affine = np.asarray(geometry.get_qform(), np.float64)
+            agree = aff2axcodes(qform_affine) == aff2axcodes(affine)
         except (ValueError, nib.spatialimages.HeaderDataError):
             agree = False
         if not agree:

@@ -83,12 +83,12 @@ def scan_bytes(voxels: Voxels, header: Header) -> bytes:
 
 def packed(prefix: bytes, parts: Iterable[bytes], level: int) -> bytes:
     """Bytes as gzip, one part after the other, without a time stamp."""
-    pack, made = zlib.compressobj(level, wbits=31), io.BytesIO()
-    made.write(pack.compress(prefix))
+    compressor, output = zlib.compressobj(level, wbits=31), io.BytesIO()
+    output.write(compressor.compress(prefix))
     for part in parts:
-        made.write(pack.compress(part))
-    made.write(pack.flush())
-    return made.getvalue()  # not a copy
+        output.write(compressor.compress(part))
+    output.write(compressor.flush())
+    return output.getvalue()  # not a copy
 
 
 def sides_bytes(values: NDArray[np.uint8], header: Header) -> bytes:

@@ -131,11 +131,11 @@ def from_voxels(stored: Voxels, header: Header) -> Volume:
     turned = checked.with_stored(to_ras(checked.stored, header))
     affine = ras_affine(header)
     findings = [*header.findings, *value_findings, *_grid_findings(header)]
-    made = Volume(turned, low, high, affine, header, tuple(findings))
-    if made.is_head:
-        return made
+    volume = Volume(turned, low, high, affine, header, tuple(findings))
+    if volume.is_head:
+        return volume
     _refuse_fine_crop(header)
-    return replace(made, findings=(*findings, *_extent_findings(np.array(made.extent_mm))))
+    return replace(volume, findings=(*findings, *_extent_findings(np.array(volume.extent_mm))))
 
 
 def _refuse_fine_crop(header: Header) -> None:
@@ -176,12 +176,12 @@ def box_around(inside: NDArray[Any], margin: int = 1) -> Box | None:
     for axis in sorted(range(3), key=lambda a: a == slowest):
         if axis == slowest:
             others = tuple(other for other in range(3) if other != axis)
-            places = np.flatnonzero(inside[box[0], box[1], box[2]].any(axis=others))
+            indices = np.flatnonzero(inside[box[0], box[1], box[2]].any(axis=others))
         else:
-            places = np.flatnonzero(flat.any(axis=1 - (axis - (axis > slowest))))
-        if not places.size:
+            indices = np.flatnonzero(flat.any(axis=1 - (axis - (axis > slowest))))
+        if not indices.size:
             return None
-        box[axis] = slice(int(places[0]), int(places[-1]) + 1)
+        box[axis] = slice(int(indices[0]), int(indices[-1]) + 1)
     x, y, z = (
         slice(max(0, part.start - margin), min(count, part.stop + margin))
         for part, count in zip(box, inside.shape, strict=True)
@@ -267,32 +267,34 @@ def _refuse_label_maps(stored: Voxels) -> None:
     slabs = list(stored.slabs(limits.LABEL_MAP_SLAB_VOXELS))
     few = slabs[:: max(1, len(slabs) // limits.LABEL_MAP_SLABS)]
     middle = len(few) // 2
-    found = None
+    refusal = None
     for number in sorted(range(len(few)), key=lambda n: abs(n - middle)):
         values = stored.read(few[number])
-        if found is not None and values.min() == values.max():
+        if refusal is not None and values.min() == values.max():
             continue
         try:
             _refuse_label_map(values)
         except InputError as error:
-            found = error
+            refusal = error
         else:
             return
-    if found is not None:
-        raise found
+    if refusal is not None:
+        raise refusal
 
 
 def _refuse_label_map(values: NDArray[np.float64]) -> None:
     sample = np.unique(values[:: max(1, values.shape[0] // 4)])
     if len(sample) > limits.LABEL_MAP_SUSPECT_VALUES:
         return
-    whole = _whole_numbers(values)
+    integers = _whole_numbers(values)
     count = (
-        len(np.unique(values)) if whole is None else np.count_nonzero(np.bincount(whole.ravel()))
+        len(np.unique(values))
+        if integers is None
+        else np.count_nonzero(np.bincount(integers.ravel()))
     )
     suspect = count <= limits.LABEL_MAP_MAX_VALUES
-    if not suspect and whole is not None and count <= limits.LABEL_MAP_SUSPECT_VALUES:
-        suspect = _equal_neighbours(_unrepeated(whole)) > limits.LABEL_MAP_EQUAL_NEIGHBOURS
+    if not suspect and integers is not None and count <= limits.LABEL_MAP_SUSPECT_VALUES:
+        suspect = _equal_neighbours(_unrepeated(integers)) > limits.LABEL_MAP_EQUAL_NEIGHBOURS
     if suspect:
         raise InputError(
             f"The file holds only {count} different values in connected areas: it "
@@ -307,8 +309,8 @@ def _whole_numbers(values: NDArray[np.float64]) -> NDArray[np.uint16] | None:
     above = values - values.min()
     if above.max() > np.iinfo(np.uint16).max:
         return None
-    whole = above.astype(np.uint16)
-    return whole if np.array_equal(whole, above) else None
+    integers = above.astype(np.uint16)
+    return integers if np.array_equal(integers, above) else None
 
 
 def _unrepeated(values: NDArray[np.uint16]) -> NDArray[np.uint16]:

@@ -125,8 +125,8 @@ class Voxels:
 
 def is_finite(values: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Whether each value is a number that can be computed with."""
-    found: NDArray[np.bool_] = np.abs(values) < limits.LARGEST_VALUE
-    return found
+    finite: NDArray[np.bool_] = np.abs(values) < limits.LARGEST_VALUE
+    return finite
 
 
 def range_of(voxels: Voxels) -> tuple[float, float, int]:

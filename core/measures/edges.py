@@ -93,22 +93,22 @@ def cut_faces(inside: NDArray[np.bool_], affine: NDArray[np.float64], extent: Ex
     """
     # Thickness of a plane of voxels: their edge, or less where the axes lean.
     plane_mm = 1 / np.linalg.norm(np.linalg.inv(affine[:3, :3]), axis=1)
-    found = []
+    cut = []
     for axis, names in enumerate(FACES):
         others = tuple(other for other in range(3) if other != axis)
         sections = np.count_nonzero(inside, axis=others)
-        places = np.flatnonzero(sections)
-        if not places.size:
+        indices = np.flatnonzero(sections)
+        if not indices.size:
             return []
-        sections = sections[places[0] : places[-1] + 1]
+        sections = sections[indices[0] : indices[-1] + 1]
         end = 1 + int(limits.BLUNT_WITHIN_MM / plane_mm[axis])
         begin, behind = extent[axis]
-        gaps = (places[0] - begin, behind - 1 - places[-1])
-        for name, gap, near in zip(names, gaps, (sections, sections[::-1]), strict=True):
-            bluntness = near[:end].max() / sections.max()
+        gaps = (indices[0] - begin, behind - 1 - indices[-1])
+        for name, gap, profile in zip(names, gaps, (sections, sections[::-1]), strict=True):
+            bluntness = profile[:end].max() / sections.max()
             if gap * plane_mm[axis] <= limits.CUT_WITHIN_MM + limits.CUT_BLUNT_MM * bluntness:
-                found.append(name)
-    return found
+                cut.append(name)
+    return cut
 
 
 def faces_looked_beyond(
@@ -130,15 +130,15 @@ def faces_looked_beyond(
     to_voxels = np.linalg.inv(affine) @ np.array(window["affine"])
     points = np.indices(window["shape"]).reshape(3, -1)
     at = to_voxels[:3, :3] @ points + to_voxels[:3, 3:]
-    found = []
+    faces = []
     for along, (begin, end), names in zip(at, extent, FACES, strict=True):
         beyond = (along < begin - 0.5, along > end - 0.5)
-        found += [
+        faces += [
             name
             for name, outside in zip(names, beyond, strict=True)
             if outside.mean() > limits.CUT_WINDOW_SHARE
         ]
-    return found
+    return faces
 
 
 def shifted(extent: Extent, box: tuple[slice, ...]) -> Extent:

@@ -247,18 +247,18 @@ def _flaws_of_mask(
 
 def _too_small(measures: Measures, whose: str) -> list[_Flaw]:
     words = measures.too_small.get("total", {})
-    found = []
+    flaws = []
     if CUT in words:
-        found.append(_Flaw(
+        flaws.append(_Flaw(
             CUT, words[CUT].replace(" it ", f" the {whose} "),
             ": what lies outside is not measured, and the volume comes out too small.",
         ))  # fmt: skip
     if COARSE in words:
-        found.append(_Flaw(
+        flaws.append(_Flaw(
             COARSE, f"{words[COARSE]}: volumes come out too small", ", in some scans by more than "
             "10 %.",
         ))  # fmt: skip
-    return found
+    return flaws
 
 
 # Of the volumes of a case that an older program measured.
@@ -321,11 +321,11 @@ def _of_head(
     both: Measures, of_sides: dict[str, Measures], head: dict[str, Any], too_small: dict[str, Words]
 ) -> Measures:
     sides = {
-        name: {"anterior": one.anterior, "posterior": one.posterior, "total": one.total}
-        for name, one in of_sides.items()
+        name: {"anterior": side.anterior, "posterior": side.posterior, "total": side.total}
+        for name, side in of_sides.items()
     }
     # A side may be there without a voxel: looked at in vain, or erased.
-    there = [name for name, one in of_sides.items() if one.total.voxels]
+    there = [name for name, side in of_sides.items() if side.total.voxels]
     has_both = len(there) == len(SIDES)
     asymmetry = None
     if has_both:
@@ -333,8 +333,8 @@ def _of_head(
         asymmetry = 100 * (left - right) / ((left + right) / 2)
     alone = there[0] if len(there) == 1 else ""
     if too_small or alone:
-        other = next(name for name in SIDES if name != alone)
-        total: Words = {ONE_SIDE: f"{alone} hippocampus only, no {other} one"} if alone else {}
+        missing = next(name for name in SIDES if name != alone)
+        total: Words = {ONE_SIDE: f"{alone} hippocampus only, no {missing} one"} if alone else {}
         for name, flaws in too_small.items():
             if CUT in flaws:
                 before = f"{total[CUT]}, " if CUT in total else ""
@@ -398,27 +398,27 @@ def _missing(labels: NDArray[np.uint8], whose: str) -> list[_Flaw]:
 
 
 def _fragments(labels: NDArray[np.uint8], whose: str) -> list[_Flaw]:
-    found = []
+    flaws = []
     for name, value in LABELS.items():
         pieces, count = ndimage.label(labels == value, structure=_CORNERS)
         sizes = np.sort(np.bincount(pieces.ravel())[1:])[::-1]
         large = int((sizes[1:] > limits.FRAGMENT_SHARE * sizes.sum()).sum()) if count else 0
         if large:
-            found.append(_Flaw(
+            flaws.append(_Flaw(
                 f"{name}_fragmented", f"the {name} part of the {whose} is in {large + 1} pieces",
                 ", and should be one. Look for the pieces that do not belong.",
             ))  # fmt: skip
-    return found
+    return flaws
 
 
 def _implausible(measures: Measures, whose: str, scale: float) -> list[_Flaw]:
     """Volume and length against those of a head of the template's size."""
-    found = []
+    flaws = []
     volume_mm3 = measures.total.volume_mm3
     low, high = limits.PLAUSIBLE_TOTAL_MM3
     if not low <= volume_mm3 / scale**3 <= high:
         word = "small" if volume_mm3 / scale**3 < low else "large"
-        found.append(_Flaw(
+        flaws.append(_Flaw(
             f"volume_{word}", f"the {whose} measures {volume_mm3:,.0f} mm\N{SUPERSCRIPT THREE}",
             f", unusually {word}: {low * scale**3:,.0f} to {high * scale**3:,.0f} "
             "mm\N{SUPERSCRIPT THREE} is expected. Check the mask and the voxel size.",
@@ -427,9 +427,9 @@ def _implausible(measures: Measures, whose: str, scale: float) -> list[_Flaw]:
     low, high = limits.PLAUSIBLE_LENGTH_MM
     if not low <= length_mm / scale <= high:
         word = "short" if length_mm / scale < low else "long"
-        found.append(_Flaw(
+        flaws.append(_Flaw(
             f"length_{word}", f"the {whose} is {length_mm:.0f} mm long",
             f", unusually {word}: {low * scale:.0f} to {high * scale:.0f} mm is expected. "
             "Check the mask and the voxel size.",
         ))  # fmt: skip
-    return found
+    return flaws

@@ -28,13 +28,15 @@ class InService:
     Parameters
     ----------
     engine, storage
-    take_in
+    import_versions
         Takes the versions of the storage into the database that it does not know.
     """
 
-    def __init__(self, engine: Engine, storage: Storage, take_in: Callable[[], object]) -> None:
+    def __init__(
+        self, engine: Engine, storage: Storage, import_versions: Callable[[], object]
+    ) -> None:
         self._engine = engine
-        self._take_in = take_in
+        self._import_versions = import_versions
         self._log = ServiceLog(storage)
         self._changing = threading.Lock()
         # The storage's list as it was read last, whether its versions are known here or not.
@@ -52,7 +54,7 @@ class InService:
             if self._settled():
                 return
             if self._stored:  # of others, and no record of theirs can be read: it stays theirs
-                self._take(first)
+                self._copy_to_database(first)
                 return
             with suppress(ConflictError):  # another process, which starts as well, was faster
                 self._log.write(self._newest + 1, first)
@@ -89,7 +91,7 @@ class InService:
             self._in_doubt = True
             self._log.write(self._newest + 1, changed)
             try:
-                self._take(self._known_of(changed))
+                self._copy_to_database(self._known_of(changed))
             except StorageError as error:
                 raise StorageError(
                     f"Version {number} goes into service a little later: {error.message}",
@@ -109,26 +111,26 @@ class InService:
         for _ in range(_TRIES):
             self._newest, self._stored = self._log.read()
             if {entry.number for entry in self._stored} - self._known():
-                self._take_in()  # of a server with another database
-            wanted = self._known_of(self._stored)
+                self._import_versions()  # of a server with another database
+            stored_known = self._known_of(self._stored)
             with reading(self._engine) as connection:
-                own = listed(connection)
-            begins_so = own[: len(wanted)] == wanted
-            ends_unknown = self._stored[-1:] != wanted[-1:]
-            if own == wanted or (begins_so and ends_unknown):
-                return own
+                in_database = listed(connection)
+            begins_so = in_database[: len(stored_known)] == stored_known
+            ends_unknown = self._stored[-1:] != stored_known[-1:]
+            if in_database == stored_known or (begins_so and ends_unknown):
+                return in_database
             if not begins_so:
-                if own:
+                if in_database:
                     logger.info("What serves was changed by another process or before a failure")
-                self._take(wanted)
-                return wanted
-            longer = [*self._stored, *own[len(wanted) :]]
+                self._copy_to_database(stored_known)
+                return stored_known
+            longer = [*self._stored, *in_database[len(stored_known) :]]
             try:
                 self._log.write(self._newest + 1, longer)
             except ConflictError:  # it was made longer just now, by another
                 continue
             self._newest, self._stored = self._newest + 1, longer
-            return own
+            return in_database
         raise ConflictError(
             "Someone else changes what is in service all the time", "Try again in a minute."
         )
@@ -139,10 +141,10 @@ class InService:
 
     def _known_of(self, history: Sequence[Promotion]) -> list[Promotion]:
         """Those of versions that the database knows."""
-        known = self._known()
-        return [entry for entry in history if entry.number in known]
+        numbers = self._known()
+        return [entry for entry in history if entry.number in numbers]
 
-    def _take(self, history: Sequence[Promotion]) -> None:
+    def _copy_to_database(self, history: Sequence[Promotion]) -> None:
         """Make the database's list the same as the storage's, unless it went further meanwhile."""
         with self._engine.begin() as connection:
             if listed(connection)[: len(history)] == list(history):

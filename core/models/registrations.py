@@ -164,9 +164,9 @@ class Registrations:
         """The next number, with a row that says who takes it."""
         while True:
             with reading(self._engine) as connection:
-                known = [connection.scalar(select(func.max(t.c.number)))
+                highest = [connection.scalar(select(func.max(t.c.number)))
                          for t in (VERSIONS, REGISTRATIONS)]  # fmt: skip
-            number = 1 + max(above, *(int(n or 0) for n in known))
+            number = 1 + max(above, *(int(n or 0) for n in highest))
             row = {"number": number, "token": token, "at": timestamp(), **processes.this_process()}
             try:
                 with self._engine.begin() as connection:

@@ -67,7 +67,7 @@ class Registry:
         self._engine = engine
         self._storage = storage
         self._embedded_dir = embedded_dir
-        self._service = InService(engine, storage, self._adopt)
+        self._service = InService(engine, storage, self._import_versions)
         self._registrations = Registrations(engine, storage)
 
     def prepare(self) -> None:
@@ -80,16 +80,16 @@ class Registry:
         StorageError
         """
         self._registrations.settle(self._insert)
-        stages = self._adopt()
+        stages = self._import_versions()
         self._write_records_behind()
-        known = {version.sha256: version.number for version in self.find()}
-        embedded = self._embedded(needed=not known)
-        if embedded is not None and embedded.sha256 not in known:
+        number_by_sha256 = {version.sha256: version.number for version in self.find()}
+        embedded = self._embedded(needed=not number_by_sha256)
+        if embedded is not None and embedded.sha256 not in number_by_sha256:
             files = {name: (embedded.folder / name).read_bytes() for name in embedded.card["files"]}
             lineage = {"source": "came with the program"}
-            known[embedded.sha256] = self.add(embedded.card, files, {}, lineage).number
-        first = embedded and known.get(embedded.sha256)
-        installed = Promotion(timestamp(), first or min(known.values()), "installed")
+            number_by_sha256[embedded.sha256] = self.add(embedded.card, files, {}, lineage).number
+        first = embedded and number_by_sha256.get(embedded.sha256)
+        installed = Promotion(timestamp(), first or min(number_by_sha256.values()), "installed")
         self._service.begin(as_it_was(stages) or [installed])
 
     def _embedded(self, *, needed: bool) -> Model | None:
@@ -127,12 +127,12 @@ class Registry:
         reserved = self._registrations.reserve()
         number = reserved.number
         try:
-            whole = {**card, "version": str(number), "files": hashes}
-            card_file = json.dumps(whole, indent=2).encode()
+            full_card = {**card, "version": str(number), "files": hashes}
+            card_file = json.dumps(full_card, indent=2).encode()
             record = {
                 "number": number,
                 "created_at": timestamp(),
-                "sha256": sha256_of(whole),
+                "sha256": sha256_of(full_card),
                 "card_sha256": hashlib.sha256(card_file).hexdigest(),
                 "card": card_file.decode(),
                 "metrics": json.dumps(evaluations),
@@ -309,17 +309,17 @@ class Registry:
         """Write what the storage does not have of the database's rows yet."""
         while True:
             with reading(self._engine) as connection:
-                row = connection.execute(select(VERSIONS).where(VERSIONS.c.record_behind == 1))
-                found = row.first()
-            if found is None:
+                result = connection.execute(select(VERSIONS).where(VERSIONS.c.record_behind == 1))
+                behind = result.first()
+            if behind is None:
                 return
-            self._write_record({name: getattr(found, name) for name in RECORDED})
+            self._write_record({name: getattr(behind, name) for name in RECORDED})
             with self._engine.begin() as connection:
                 # Only if it did not change while it was written: else it is written once more.
-                same = (VERSIONS.c.number == found.number) & (VERSIONS.c.metrics == found.metrics)
+                same = (VERSIONS.c.number == behind.number) & (VERSIONS.c.metrics == behind.metrics)
                 connection.execute(VERSIONS.update().where(same).values(record_behind=0))
 
-    def _adopt(self) -> dict[int, str]:
+    def _import_versions(self) -> dict[int, str]:
         """Take in the versions of the storage that the database does not know.
 
         Returns
@@ -328,9 +328,9 @@ class Registry:
             What the record of each says of its stage, if an earlier program wrote it.
         """
         with reading(self._engine) as connection:
-            known = set(connection.scalars(select(VERSIONS.c.number)))
+            numbers_here = set(connection.scalars(select(VERSIONS.c.number)))
         stages = {}
-        for number in set(numbers(self._storage)) - known - self._registrations.under_way():
+        for number in set(numbers(self._storage)) - numbers_here - self._registrations.under_way():
             try:
                 record = self._registrations.record(number)
             except ModelError as error:

@@ -87,8 +87,8 @@ class ServiceLog:
         except StorageError:
             # It may have been written although it was said that it was not.
             try:
-                there = self._storage.read(key)
+                stored = self._storage.read(key)
             except NotFoundError:
-                there = b""
-            if there != data:
+                stored = b""
+            if stored != data:
                 raise

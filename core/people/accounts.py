@@ -69,7 +69,7 @@ class Accounts:
             Too many were wrong within a minute; it was not looked at.
         """
         who = f"browser {browser}" if self._has_named(browser) else who_has(address)
-        with self._tries.one(who) as forget:
+        with self._tries.attempt(who) as forget:
             if not self._matches(password):
                 raise AccessError("The password is wrong", "Try again.", code="wrong_password")
             forget()
@@ -104,13 +104,13 @@ class Accounts:
         if not token:
             return False
         with reading(self._engine) as connection:
-            found = connection.scalar(
+            account = connection.scalar(
                 select(SESSIONS.c.account).where(
                     SESSIONS.c.token_sha256 == _sha256(token),
                     SESSIONS.c.expires_at > timestamp(),
                 )
             )
-        return found is not None
+        return account is not None
 
     def sign_out(self, token: str) -> None:
         """Forget a sign-in."""

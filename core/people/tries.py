@@ -47,7 +47,7 @@ class Tries:
         self._wrong: OrderedDict[str, list[float]] = OrderedDict()
 
     @contextmanager
-    def one(self, who: str) -> Iterator[Callable[[], None]]:
+    def attempt(self, who: str) -> Iterator[Callable[[], None]]:
         """A try, for as long as the block lasts: at most two at a time, the others wait in line.
 
         Yields
@@ -105,11 +105,11 @@ class Tries:
 def who_has(address: str) -> str:
     """Who is behind an address: of IPv6 a whole network, since one machine may use all of it."""
     try:
-        known = ipaddress.ip_address(address)
+        ip = ipaddress.ip_address(address)
     except ValueError:
         return address[:_LONGEST_NAME]
-    if isinstance(known, ipaddress.IPv4Address):
-        return str(known)
-    if known.ipv4_mapped is not None:
-        return str(known.ipv4_mapped)
-    return str(ipaddress.ip_network((known, _IPV6_PREFIX), strict=False))
+    if isinstance(ip, ipaddress.IPv4Address):
+        return str(ip)
+    if ip.ipv4_mapped is not None:
+        return str(ip.ipv4_mapped)
+    return str(ipaddress.ip_network((ip, _IPV6_PREFIX), strict=False))

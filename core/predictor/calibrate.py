@@ -164,8 +164,8 @@ def _was_seen(model: Model, cases: Sequence[Labelled]) -> bool:
     """Whether the model was trained on any of the cases; assumed where it does not say on which."""
     if _REFERENCE_NAME not in model.card["files"]:
         return True
-    known = {case["content_sha256"] for case in model.json(_REFERENCE_NAME)["cases"]}
-    return any(case.scan.content_sha256 in known for case in cases)
+    trained_on = {case["content_sha256"] for case in model.json(_REFERENCE_NAME)["cases"]}
+    return any(case.scan.content_sha256 in trained_on for case in cases)
 
 
 def main(arguments: list[str]) -> int:
@@ -195,18 +195,18 @@ def main(arguments: list[str]) -> int:
         card["int8"] = {"ranges": RANGES_NAME}
         (copy / CARD_NAME).write_bytes(_card_file(card))
         model = load_model(copy)
-        found = proof(model, rest, seen=_was_seen(model, rest))
+        result = proof(model, rest, seen=_was_seen(model, rest))
         ranges = (copy / RANGES_NAME).read_bytes()
-    if found is None:
+    if result is None:
         sys.stdout.write("int8 costs more than it may: float32 it is\n")
         (options.model / RANGES_NAME).unlink(missing_ok=True)
         del card["int8"], card["files"][RANGES_NAME]
     else:
-        sys.stdout.write(json.dumps(found) + "\n")
-        card["int8"] = found
+        sys.stdout.write(json.dumps(result) + "\n")
+        card["int8"] = result
         write_whole(options.model / RANGES_NAME, ranges)
     write_whole(options.model / CARD_NAME, _card_file(card))
-    return 0 if found else 1
+    return 0 if result else 1
 
 
 def _card_file(card: dict[str, Any]) -> bytes:

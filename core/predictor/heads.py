@@ -136,8 +136,8 @@ def centres_of(head: dict[str, Any]) -> dict[str, Any]:
         axes = np.eye(3) if box is None else np.array(box["affine"])[:3, :3] / CROP_STEP_MM
         scale = np.clip(head.get("scale", 1.0), *limits.HEAD_SCALES)
         apart_mm = 2 * abs(LEFT_MM[0]) * scale * (1 if name == SIDES[0] else -1)
-        other = next(side for side in SIDES if side != name)
-        centres[other] = (np.array(centre_mm) + apart_mm * axes[:, 0]).tolist()
+        other_side = next(side for side in SIDES if side != name)
+        centres[other_side] = (np.array(centre_mm) + apart_mm * axes[:, 0]).tolist()
     return centres
 
 

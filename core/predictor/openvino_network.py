@@ -100,7 +100,7 @@ class OpenVINONetwork:
 
     def logits(self, patches: NDArray[np.float32]) -> NDArray[np.float32]:
         """See `core.predictor.networks.Network`."""
-        found: list[NDArray[np.float32]] = []
+        logits: list[NDArray[np.float32]] = []
         try:
             for start in range(0, len(patches), self.batch):
                 chosen = patches[start : start + self.batch]
@@ -110,13 +110,13 @@ class OpenVINONetwork:
                 for request, _ in pairs:
                     request.wait()
                     # OpenVINO writes the next patch's logits to the same place.
-                    found.append(request.get_output_tensor().data[0].copy())
+                    logits.append(request.get_output_tensor().data[0].copy())
         except BaseException:
             for request in self._requests:  # none may be busy when the next scan comes
                 with contextlib.suppress(RuntimeError):
                     request.wait()
             raise
-        return np.stack(found) if len(found) > 1 else found[0][None]
+        return np.stack(logits) if len(logits) > 1 else logits[0][None]
 
 
 class _Graph:
@@ -224,12 +224,12 @@ def _by_channel(values: NDArray[np.float32]) -> NDArray[np.float32]:
 def _check(
     recipe: Recipe, arguments: dict[str, Any], weights: dict[str, NDArray[np.float32]]
 ) -> None:
-    found = {name: arguments.get(name) for name in _KNOWN}
+    given = {name: arguments.get(name) for name in _KNOWN}
     name = recipe.architecture["network_class_name"]
     slope = (arguments.get("nonlin_kwargs") or {}).get("negative_slope", _NEGATIVE_SLOPE)
-    if name != _CLASS or found != _KNOWN or slope != _NEGATIVE_SLOPE:
+    if name != _CLASS or given != _KNOWN or slope != _NEGATIVE_SLOPE:
         raise UnknownNetworkError(
-            f"OpenVINO's side does not know this network: {name.rpartition('.')[2]}, {found}"
+            f"OpenVINO's side does not know this network: {name.rpartition('.')[2]}, {given}"
         )
     classes = len(weights[f"decoder.seg_layers.{int(arguments['n_stages']) - 2}.weight"])
     if classes != recipe.classes:
@@ -268,8 +268,8 @@ def ranges_of(
     compiled = ov.Core().compile_model(
         graph.model(extremes), "CPU", {"INFERENCE_PRECISION_HINT": _TYPES["float32"]} | _threads()
     )
-    found = [list(compiled([patch[None, None]]).values()) for patch in patches]
-    means = np.array(found, np.float64).reshape(len(found), -1, 2).mean(0)
+    observed = [list(compiled([patch[None, None]]).values()) for patch in patches]
+    means = np.array(observed, np.float64).reshape(len(observed), -1, 2).mean(0)
     names = list(graph.tensors)
     ranges = dict(zip(names, means, strict=True))
     stages = int(recipe.architecture["arch_kwargs"]["n_stages"])

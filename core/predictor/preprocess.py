@@ -75,9 +75,9 @@ def restore(logits: NDArray[np.float32], prepared: Prepared, recipe: Recipe) -> 
     -------
     ndarray of uint8, shape (X, Y, Z)
     """
-    back = _resampled(logits, prepared, recipe)
+    resampled = _resampled(logits, prepared, recipe)
     labels = np.zeros(prepared.shape, np.uint8)
-    labels[prepared.box] = back.argmax(0)
+    labels[prepared.box] = resampled.argmax(0)
     return np.ascontiguousarray(labels.transpose(recipe.backward).transpose(2, 1, 0))
 
 
@@ -85,13 +85,13 @@ def probabilities(
     logits: NDArray[np.float32], prepared: Prepared, recipe: Recipe
 ) -> NDArray[np.float32]:
     """Softmax on the grid that `prepare` was given, shape (classes, X, Y, Z)."""
-    back = _resampled(logits, prepared, recipe)
-    exponentials = np.exp(back - back.max(0))
-    found = np.zeros((len(back), *prepared.shape), np.float32)
-    found[0] = 1  # where the image is zero it was not computed
-    found[:, *prepared.box] = exponentials / exponentials.sum(0)
+    resampled = _resampled(logits, prepared, recipe)
+    exponentials = np.exp(resampled - resampled.max(0))
+    softmax = np.zeros((len(resampled), *prepared.shape), np.float32)
+    softmax[0] = 1  # where the image is zero it was not computed
+    softmax[:, *prepared.box] = exponentials / exponentials.sum(0)
     axes = (0, *(1 + axis for axis in recipe.backward))
-    return np.ascontiguousarray(found.transpose(axes).transpose(0, 3, 2, 1))
+    return np.ascontiguousarray(softmax.transpose(axes).transpose(0, 3, 2, 1))
 
 
 def _resampled(
@@ -106,6 +106,6 @@ def _box_of(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
     box = []
     for axis in range(mask.ndim):
         others = tuple(i for i in range(mask.ndim) if i != axis)
-        places = np.flatnonzero(mask.any(others))
-        box.append(slice(int(places[0]), int(places[-1]) + 1))
+        indices = np.flatnonzero(mask.any(others))
+        box.append(slice(int(indices[0]), int(indices[-1]) + 1))
     return tuple(box)

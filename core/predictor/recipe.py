@@ -86,13 +86,13 @@ def recipe_of(model: Model) -> Recipe:
 
 def _inherited(configurations: dict[str, Any], name: str) -> dict[str, Any]:
     """A configuration with what it takes from the one it inherits from."""
-    own: dict[str, Any] = configurations[name]
-    parent = own.get("inherits_from")
-    return (_inherited(configurations, parent) if parent else {}) | own
+    configuration: dict[str, Any] = configurations[name]
+    parent = configuration.get("inherits_from")
+    return (_inherited(configurations, parent) if parent else {}) | configuration
 
 
 def _check(chosen: dict[str, Any], dataset: dict[str, Any]) -> None:
-    asked = {
+    requirements = {
         "a preprocessor": (chosen["preprocessor_name"], "DefaultPreprocessor"),
         "a normalisation": (chosen["normalization_schemes"], ["ZScoreNormalization"]),
         "a resampling of images": (chosen["resampling_fn_data"], _RESAMPLING),
@@ -101,9 +101,9 @@ def _check(chosen: dict[str, Any], dataset: dict[str, Any]) -> None:
         "an earlier stage": (chosen.get("previous_stage"), None),
         "labels": (sorted(dataset["labels"].values()), list(range(len(dataset["labels"])))),
     }
-    for what, (found, known) in asked.items():
-        if found != known:
-            raise ModelError(f"The model's plans ask for {what} that is not known here: {found}")
+    for what, (planned, supported) in requirements.items():
+        if planned != supported:
+            raise ModelError(f"The model's plans ask for {what} that is not known here: {planned}")
 
 
 def _orders(arguments: dict[str, Any]) -> dict[str, Any]:

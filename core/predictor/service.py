@@ -144,10 +144,10 @@ class Predictors:
         if not self._swapping.acquire(blocking=False):
             return False
         try:
-            wanted = number()
-            if self._serving is not None and self._serving.model.version == str(wanted):
+            number_in_service = number()
+            if self._serving is not None and self._serving.model.version == str(number_in_service):
                 return False
-            self._swap(partial(open_version, wanted), lambda: None)
+            self._swap(partial(open_version, number_in_service), lambda: None)
         finally:
             self._swapping.release()
         return True
@@ -155,14 +155,14 @@ class Predictors:
     def _swap(self, open_model: OpenModel, commit: Callable[[], None]) -> None:
         with self._lock:
             backends = set(self._loaded) | {self._backend_for("auto")}
-        made = {backend: self._make(open_model, backend) for backend in backends}
+        new_predictors = {backend: self._make(open_model, backend) for backend in backends}
         commit()
         with self._lock:
             # The old ones are not closed: scans may be in them. Their thread ends when the
             # last scan lets go of them.
-            self._loaded = made
+            self._loaded = new_predictors
             self._open_model = open_model
-            self._serving = made[self._backend_for("auto")]
+            self._serving = new_predictors[self._backend_for("auto")]
             self._failure = None
 
     def _backend_for(self, device: str) -> str:

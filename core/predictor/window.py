@@ -52,14 +52,14 @@ def predict(
     weights = _gaussian(patch)
     total = np.zeros(padded.shape, np.float32)
     result: NDArray[np.float32] | None = None
-    for place in _places(padded.shape, patch):
+    for position in _patch_positions(padded.shape, patch):
         on_patch()
-        logits = _mirrored(padded[place], network, mirrors)
+        logits = _mirrored(padded[position], network, mirrors)
         if result is None:
             result = np.zeros((len(logits), *padded.shape), np.float32)
         logits *= weights
-        result[:, *place] += logits
-        total[place] += weights
+        result[:, *position] += logits
+        total[position] += weights
     if result is None:
         raise ValueError("an image without voxels")
     result /= total
@@ -69,7 +69,7 @@ def predict(
 def first_patch(image: NDArray[np.float32], patch: tuple[int, int, int]) -> NDArray[np.float32]:
     """What the network sees first of an image, of the patch's shape."""
     padded, _ = _padded(image, patch)
-    return padded[next(_places(padded.shape, patch))]
+    return padded[next(_patch_positions(padded.shape, patch))]
 
 
 def mirrors_of(axes: Sequence[int], mirroring: str) -> list[Mirror]:
@@ -118,7 +118,7 @@ def _mirrored(
     return total
 
 
-def _places(shape: Sequence[int], patch: Sequence[int]) -> Iterator[tuple[slice, ...]]:
+def _patch_positions(shape: Sequence[int], patch: Sequence[int]) -> Iterator[tuple[slice, ...]]:
     starts = []
     for n, p in zip(shape, patch, strict=True):
         count = math.ceil((n - p) / (p * _STEP)) + 1

@@ -175,8 +175,8 @@ class LocalStorage:
         path = self._path(key)
         with _in_words(), self._written(data) as file, self._locked():
             # Only one that must be compared is read.
-            now = path.read_bytes() if old is not None and path.is_file() else None
-            if now != old or (old is None and path.exists()):
+            current = path.read_bytes() if old is not None and path.is_file() else None
+            if current != old or (old is None and path.exists()):
                 raise changed_file()
             _move(file, path)
 
@@ -289,7 +289,7 @@ def _move(file: Path, path: Path) -> None:
     new = [folder for folder in path.parents if not folder.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     file.replace(path)
-    for folder in {path.parent, *(made.parent for made in new)}:
+    for folder in {path.parent, *(created.parent for created in new)}:
         handle = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(handle)

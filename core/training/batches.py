@@ -46,7 +46,7 @@ class Batches:
     ) -> None:
         self._loaders = tuple(zip((iter(training), iter(validation)), counts, strict=True))
         self._seed, self._first_epoch = seed, first_epoch
-        self._made: queue.Queue[Batch | BaseException] = queue.Queue(_AHEAD)
+        self._ready: queue.Queue[Batch | BaseException] = queue.Queue(_AHEAD)
         self._ended = threading.Event()
         self.waited_s = 0.0
         self._thread = threading.Thread(target=self._make, name="batches", daemon=True)
@@ -61,18 +61,18 @@ class Batches:
         ``waited_s`` is how long callers have waited for batches so far.
         """
         began = time.perf_counter()
-        made = self._made.get()
+        batch = self._ready.get()
         self.waited_s += time.perf_counter() - began
-        if isinstance(made, BaseException):
-            raise made
-        return made
+        if isinstance(batch, BaseException):
+            raise batch
+        return batch
 
     def close(self) -> None:
         """End the thread."""
         self._ended.set()
         while self._thread.is_alive():
-            while not self._made.empty():
-                self._made.get_nowait()
+            while not self._ready.empty():
+                self._ready.get_nowait()
             self._thread.join(0.01)
 
     def _make(self) -> None:
@@ -83,9 +83,9 @@ class Batches:
                     for batch in itertools.islice(loader, count):
                         if self._ended.is_set():
                             return
-                        self._made.put(batch)
+                        self._ready.put(batch)
         except BaseException as error:  # noqa: BLE001 - it is raised where the batch is asked for
-            self._made.put(error)
+            self._ready.put(error)
 
 
 def seed_all(*numbers: int) -> None:

@@ -143,16 +143,16 @@ class TrainingRequest:
         try:
             with _LOCK, initialize_config_dir(str(_FOLDER), version_base="1.3"):
                 composed = compose("config", [f"preset={self.preset}", *self.overrides])
-            made = OmegaConf.to_object(composed)
+            config = OmegaConf.to_object(composed)
         except (HydraException, OmegaConfBaseException) as error:
             raise TrainingError(
                 f"The training's configuration is not understood: {str(error).splitlines()[0]}",
                 "Correct the name=value pairs.",
                 code="bad_training_config",
             ) from error
-        if not isinstance(made, TrainingConfig):
-            raise TypeError(f"composed {type(made)}")
-        return _checked(made)
+        if not isinstance(config, TrainingConfig):
+            raise TypeError(f"composed {type(config)}")
+        return _checked(config)
 
 
 def check_installed() -> None:

@@ -103,9 +103,9 @@ def fit(
     device: str,
 ) -> Trainer:
     """Train, from the last checkpoint where there is one."""
-    known = progress.checkpoints()
+    checkpoints = progress.checkpoints()
     trainer = Trainer(
-        {**json.loads(json.dumps(prepared.plans)), "continue_training": bool(known)},
+        {**json.loads(json.dumps(prepared.plans)), "continue_training": bool(checkpoints)},
         prepared.configuration,
         "all" if config.fold < 0 else config.fold,
         json.loads((prepared.files / "dataset.json").read_bytes()),
@@ -119,7 +119,7 @@ def fit(
 
     trainer.configure(config, tell, progress.on_step)
     trainer.initialize()
-    if trainer.resume(known):
+    if trainer.resume(checkpoints):
         logger.info("Resumed after epoch {}", trainer.current_epoch)
     elif parent is not None:
         trainer.begin_from(parent.model.weights[0])  # of an ensemble the first

@@ -56,10 +56,10 @@ def run(
     with local as files, _opened(base_version, registry) as parent:
         prepared = prepare_run(work, folder, config, dataset, files, parent)
         trainer = fit(work, prepared, config, parent, device)
-        made = export(work, trainer, prepared, config, request, parent)
-        with made.as_model(folder) as model:
+        package = export(work, trainer, prepared, config, request, parent)
+        with package.as_model(folder) as model:
             figures = evaluate(
-                model, dataset, dataset.test, files, folder, options, made.seen,
+                model, dataset, dataset.test, files, folder, options, package.seen,
                 lambda done, total: work.phase(f"Testing the new version: {done} of {total} cases"),
             )  # fmt: skip
         _evaluate_serving(work, registry, dataset, files, folder, options)
@@ -71,8 +71,8 @@ def run(
         "job": work.job_id, "job_uid": work.uid,
     }  # fmt: skip
     version = registry.add(
-        made.card | {"metrics": metrics},
-        made.parts,
+        package.card | {"metrics": metrics},
+        package.parts,
         {dataset.test_key: figures},
         origin | lineage(config, request, dataset),
     )
@@ -121,8 +121,8 @@ def _evaluate_serving(
 ) -> None:
     """Figures of the version in service on the same cases, to compare with."""
     serving = registry.serving()
-    known = serving.evaluations.get(dataset.test_key)
-    if known is not None and known.get("format") == FORMAT:
+    earlier = serving.evaluations.get(dataset.test_key)
+    if earlier is not None and earlier.get("format") == FORMAT:
         return
     seen = {case["content_sha256"] for case in registry.reference(serving.number)}
     with registry.open(serving.number) as model:

@@ -69,16 +69,16 @@ class JobFolders:
 
     def purge_expired(self) -> int:
         """Remove what no job has had for `limits.JOB_FOLDER_DAYS` days; how many folders."""
-        there = sorted(self._folder.iterdir()) if self._folder.is_dir() else []
+        folders = sorted(self._folder.iterdir()) if self._folder.is_dir() else []
         # Afterwards: a job has its row before its folder.
         with reading(self._engine) as connection:
-            known = set(connection.scalars(select(JOBS.c.uid)))
+            job_uids = set(connection.scalars(select(JOBS.c.uid)))
         removed = 0
-        for folder in there:
+        for folder in folders:
             if folder.is_symlink() or not folder.is_dir():
                 continue
             try:
-                if folder.name in known:
+                if folder.name in job_uids:
                     _mark(folder)  # an earlier program did not
                 else:
                     removed += self._remove(folder)

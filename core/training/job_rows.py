@@ -107,6 +107,6 @@ def end(connection: Connection, row: Row[Any], state: JobState, message: str) ->
 
 def run(connection: Connection, row: Row[Any]) -> bool:
     """Say of a job that waits that it is being started once more, from this machine."""
-    here = {"host": this_process()["host"], "pid": None, "pid_started": None}
+    process = {"host": this_process()["host"], "pid": None, "pid_started": None}
     return change(connection, row, state="running", attempt=row.attempt + 1, phase="Starting",
-                   started_at=timestamp(), heartbeat_at=timestamp(), **here)  # fmt: skip
+                   started_at=timestamp(), heartbeat_at=timestamp(), **process)  # fmt: skip

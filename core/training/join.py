@@ -32,10 +32,10 @@ def join(models: Sequence[Model], dataset: Dataset, files: Path, scratch: Path) 
     first = models[0]
     if len(models) < 2:
         raise ModelError("There is only one model", "Name at least two.")
-    for other in models[1:]:
-        if _kind(other) != _kind(first):
+    for model in models[1:]:
+        if _kind(model) != _kind(first):
             raise ModelError(
-                f"{other.name} and {first.name} are not networks of the same kind",
+                f"{model.name} and {first.name} are not networks of the same kind",
                 "Join models whose trainings differ in their cases, their seed or their length.",
             )
     weights = [path.read_bytes() for model in models for path in model.weights]
@@ -47,10 +47,10 @@ def join(models: Sequence[Model], dataset: Dataset, files: Path, scratch: Path) 
         "dataset.json": (first.folder / "dataset.json").read_bytes(),
         REFERENCE_NAME: reference_file(reference),
     }
-    made = PackagedModel(
+    package = PackagedModel(
         _card(models, names), parts, {case["content_sha256"] for case in reference}
     )
-    return with_int8(made, dataset, files, scratch)
+    return with_int8(package, dataset, files, scratch)
 
 
 def _kind(model: Model) -> Any:

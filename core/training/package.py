@@ -78,10 +78,10 @@ class PackagedModel:
         """As a model of files, for as long as the block lasts."""
         card = self.card
         with tempfile.TemporaryDirectory(prefix="candidate-", dir=scratch) as name:
-            made = Path(name)
+            folder = Path(name)
             for part, content in self.parts.items():
-                (made / part).write_bytes(content)
-            yield Model(made, card, "new", card["name"], "", card["configuration"], LABELS)
+                (folder / part).write_bytes(content)
+            yield Model(folder, card, "new", card["name"], "", card["configuration"], LABELS)
 
     def write(self, folder: Path) -> None:
         """Write it as a model folder; the card, which names the others' hashes, last."""
@@ -111,9 +111,9 @@ def export(
         REFERENCE_NAME: reference_file(reference),
     }
     card = _card(config, request, prepared, trainer, parent)
-    made = PackagedModel(card, parts, {case["content_sha256"] for case in reference})
+    package = PackagedModel(card, parts, {case["content_sha256"] for case in reference})
     progress.phase("Trying int8 on the frozen test set")
-    return with_int8(made, prepared.dataset, prepared.files, prepared.folder)
+    return with_int8(package, prepared.dataset, prepared.files, prepared.folder)
 
 
 def _description(file: Path) -> bytes:
@@ -168,9 +168,9 @@ def _reference(
                 "features": features_of(loaded.data, loaded.spacing_mm),
             }
         )
-    own = {case["content_sha256"] for case in cases}
+    hashes = {case["content_sha256"] for case in cases}
     before = parent.cases if parent else []
-    inherited = [c | {"inherited": True} for c in before if c["content_sha256"] not in own]
+    inherited = [c | {"inherited": True} for c in before if c["content_sha256"] not in hashes]
     return cases + inherited
 
 
@@ -181,13 +181,13 @@ def _card(
     trainer: Trainer,
     parent: ParentVersion | None,
 ) -> dict[str, Any]:
-    dataset, before = prepared.dataset, parent.model if parent else None
+    dataset, parent_model = prepared.dataset, parent.model if parent else None
     licence = str(trainer.dataset_json["licence"])
     data = f"Data set {dataset.name}; its licence: {licence}"
     features = trainer.configuration_manager.network_arch_init_kwargs["features_per_stage"]
     count = sum(p.numel() for p in trainer.network.parameters())
     patch = " x ".join(str(n) for n in trainer.configuration_manager.patch_size)
-    start = f"the weights of version {before.version}" if before else "nothing"
+    start = f"the weights of version {parent_model.version}" if parent_model else "nothing"
     return {
         "name": f"{dataset.name}-{request.preset}",
         "configuration": prepared.configuration,
@@ -212,13 +212,15 @@ def _card(
             "Machine": f"{trainer.device.type}, preset {request.preset}",
         },
         # What is said of the first version's data is not true of others.
-        "limits": before.card["limits"] if before else _LIMITS,
-        "licence": before.card["licence"] if before else licence,
-        "attribution": [*(before.card["attribution"] if before else [_NNUNET]), data],
+        "limits": parent_model.card["limits"] if parent_model else _LIMITS,
+        "licence": parent_model.card["licence"] if parent_model else licence,
+        "attribution": [*(parent_model.card["attribution"] if parent_model else [_NNUNET]), data],
     }
 
 
-def with_int8(made: PackagedModel, dataset: Dataset, files: Path, scratch: Path) -> PackagedModel:
+def with_int8(
+    package: PackagedModel, dataset: Dataset, files: Path, scratch: Path
+) -> PackagedModel:
     """With int8 if it costs nothing on the frozen test set.
 
     Parameters
@@ -235,31 +237,33 @@ def with_int8(made: PackagedModel, dataset: Dataset, files: Path, scratch: Path)
 
     every = max(1, len(dataset.training) // CALIBRATION_CASES)
     try:
-        with made.as_model(scratch) as model:
-            found = ranges_file(model, [read(n).scan for n in dataset.training[::every]])
-        parts = made.parts | {RANGES_NAME: found}
-        asked = PackagedModel(made.card | {"int8": {"ranges": RANGES_NAME}}, parts, made.seen)
-        with asked.as_model(scratch) as model:
-            shown = proof(
+        with package.as_model(scratch) as model:
+            ranges = ranges_file(model, [read(n).scan for n in dataset.training[::every]])
+        parts = package.parts | {RANGES_NAME: ranges}
+        with_ranges = PackagedModel(
+            package.card | {"int8": {"ranges": RANGES_NAME}}, parts, package.seen
+        )
+        with with_ranges.as_model(scratch) as model:
+            proven = proof(
                 model, [read(name) for name in dataset.test],
-                seen=any(dataset.cases[name].content_sha256 in made.seen for name in dataset.test),
+                seen=any(dataset.cases[n].content_sha256 in package.seen for n in dataset.test),
             )  # fmt: skip
     except HippoViewError as error:
         logger.info("No int8 for this version: {}", error.message)
-        return made
-    if shown is None:
+        return package
+    if proven is None:
         logger.info("No int8 for this version: it costs more than it may")
-        return made
-    return PackagedModel(made.card | {"int8": shown}, parts, made.seen)
+        return package
+    return PackagedModel(package.card | {"int8": proven}, parts, package.seen)
 
 
 def _commit() -> str:
     """The program's git commit, where there is one."""
     try:
-        found = subprocess.run(
+        process = subprocess.run(
             ["git", "rev-parse", "HEAD"],  # noqa: S607 - whichever git is installed
             cwd=ROOT, capture_output=True, text=True, timeout=10, check=False,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired):
         return "unknown"
-    return found.stdout.strip() or "unknown"
+    return process.stdout.strip() or "unknown"

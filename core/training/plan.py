@@ -62,23 +62,23 @@ def set_environment(
     os.environ["nnUNet_results"] = str(folder / "results")
 
 
-def plan(folder: Path, config: TrainingConfig, base: Model | None) -> tuple[dict[str, Any], str]:
+def plan(folder: Path, config: TrainingConfig, parent: Model | None) -> tuple[dict[str, Any], str]:
     """The plans of a training, and the name of its configuration within them.
 
     Parameters
     ----------
-    base
+    parent
         The version that is fine-tuned: its plans are kept, or the weights would not fit.
     """
     target = folder / "preprocessed" / NNUNET_NAME
-    if base is not None:
+    if parent is not None:
         target.mkdir(parents=True, exist_ok=True)
         # The trainer copies a fingerprint beside its results and never reads it.
         write_whole(target / "dataset_fingerprint.json", b"{}")
-        plans = base.json("plans.json") | {"dataset_name": NNUNET_NAME}
+        plans = parent.json("plans.json") | {"dataset_name": NNUNET_NAME}
         plans["plans_name"] = _PLANS
         plans["image_reader_writer"] = READER
-        configuration = base.configuration
+        configuration = parent.configuration
     else:
         extract_fingerprint_dataset(_ID, num_processes=1, clean=False, show_progress_bar=False)
         plans, _ = plan_experiment_dataset(_ID)
@@ -99,10 +99,10 @@ def folds(config: TrainingConfig, dataset: Dataset) -> list[dict[str, list[str]]
     can be compared with other trainings of nnU-Net on the same cases.
     """
     if config.with_test:
-        made: list[dict[str, list[str]]] = generate_crossval_split(
+        splits: list[dict[str, list[str]]] = generate_crossval_split(
             sorted(dataset.cases), seed=_NNUNET_SEED, n_splits=FOLDS
         )
-        return made
+        return splits
     return dataset.splits()
 
 

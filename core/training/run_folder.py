@@ -62,12 +62,12 @@ def train(
         The folder belongs to another training, or the request is not understood.
     """
     config = request.config()
-    made = folder / MODEL_NAME
+    model_folder = folder / MODEL_NAME
     dataset = dataset_of(folder, datasets, request.dataset)
     _claim(folder, lineage(config, request, dataset))
-    if (made / CARD_NAME).is_file():
+    if (model_folder / CARD_NAME).is_file():
         logger.info("This training has come to its end before")
-        return made
+        return model_folder
     progress = Events(folder / _EVENTS)
     log = logger.add(folder / LOG_NAME, level="INFO", diagnose=False)
     try:
@@ -78,7 +78,7 @@ def train(
                 _train(progress, prepared, config, request, parent, device_for(config, device))
     finally:
         logger.remove(log)
-    return made
+    return model_folder
 
 
 def _train(
@@ -113,22 +113,22 @@ def dataset_of(folder: Path, datasets: Datasets, name: str) -> Dataset:
     return datasets.get(name)
 
 
-def _claim(folder: Path, asked: dict[str, Any]) -> None:
+def _claim(folder: Path, lineage: dict[str, Any]) -> None:
     """Write down what a folder is for, or see that it is for the same.
 
     A marked folder without that note (DVC takes it away when the request has changed) holds what
     is left of another training of ours, which is thrown away. In any other folder nothing is.
     """
     claim(folder, "training", known=is_run)
-    known = _noted(folder)
-    if known is None:
+    note = _noted(folder)
+    if note is None:
         for name in _OURS:
             path = folder / name
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-        write_whole(folder / RUN_NAME, (json.dumps(asked, indent=1) + "\n").encode())
+        write_whole(folder / RUN_NAME, (json.dumps(lineage, indent=1) + "\n").encode())
         return
     for name in ("dataset_sha256", "configuration"):
-        if known[name] != asked[name]:
+        if note[name] != lineage[name]:
             raise TrainingError(
                 f"The folder {folder.name} is of a training with another "
                 f"{name.removesuffix('_sha256')}",

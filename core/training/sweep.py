@@ -39,8 +39,8 @@ def grid(request: TrainingRequest) -> list[TrainingRequest]:
         ) from error
     (batch,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
     requests = [replace(request, overrides=list(overrides)) for overrides in batch]
-    for one in requests:
-        one.config()  # all of them are understood before the first begins
+    for each in requests:
+        each.config()  # all of them are understood before the first begins
     return requests
 
 
@@ -70,8 +70,8 @@ def check_held_out(config: TrainingConfig, dataset: Dataset, seen: Set[str]) -> 
 
 def folder_of(request: TrainingRequest, parent: Path) -> Path:
     """Where one training of a sweep lies: named by its values, so that it is found again."""
-    asked = " ".join((request.dataset, request.preset, *request.overrides))
-    return parent / hashlib.sha256(asked.encode()).hexdigest()[:12]
+    words = " ".join((request.dataset, request.preset, *request.overrides))
+    return parent / hashlib.sha256(words.encode()).hexdigest()[:12]
 
 
 def table_of(

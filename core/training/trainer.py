@@ -134,8 +134,10 @@ class Trainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net has no types
         """Exponential, and shorter at the beginning so that it forgets where it began."""
         self._steps += 1
         decay = min(self.config.average, self._steps / (9 + self._steps))
-        now = self._weights()
-        torch._foreach_lerp_([self._average[name] for name in now], list(now.values()), 1 - decay)
+        weights = self._weights()
+        torch._foreach_lerp_(
+            [self._average[name] for name in weights], list(weights.values()), 1 - decay
+        )
 
     def validation_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """One iteration of the validation."""
@@ -182,12 +184,12 @@ class Trainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net has no types
         if not (Path(self.output_folder) / _FINAL).is_file():
             super().on_train_end()
 
-    def resume(self, known: set[str]) -> bool:
+    def resume(self, checkpoints: set[str]) -> bool:
         """Go on from the last checkpoint, if there is one.
 
         Parameters
         ----------
-        known
+        checkpoints
             The sha256 of the checkpoints that this training wrote: ``torch.load`` runs code,
             so no other file is ever given to it.
 
@@ -202,7 +204,7 @@ class Trainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net has no types
             return False
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        if sha256 not in known:
+        if sha256 not in checkpoints:
             raise TrainingError(
                 "The checkpoint is not one that this training wrote",
                 "Start a new training.",

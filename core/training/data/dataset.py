@@ -123,13 +123,13 @@ class Datasets:
 
     def find(self) -> list[Dataset]:
         """All data sets, by name."""
-        found = []
+        datasets = []
         for name in self.storage.folders(_FOLDER):
             try:
-                found.append(self.get(name))
+                datasets.append(self.get(name))
             except NotFoundError:  # its preparation never came to its end
                 continue
-        return found
+        return datasets
 
     def get(self, name: str, sha256: str | None = None) -> Dataset:
         """One data set, as it is or as it was under a hash.
@@ -186,10 +186,10 @@ class Datasets:
             "left": sorted(old.cases.keys() - cases.keys()),
         }
         # A preparation that was killed before it wrote the split has noted this one already.
-        known = self.history(old.name)
-        if known and known[-1]["sha256"] == old.sha256:
-            known.pop()
-        file = json.dumps([*known, revision], indent=1).encode()
+        revisions = self.history(old.name)
+        if revisions and revisions[-1]["sha256"] == old.sha256:
+            revisions.pop()
+        file = json.dumps([*revisions, revision], indent=1).encode()
         self.storage.write(key_of(old.name, HISTORY_NAME), file)
 
     def report(self, name: str) -> dict[str, Any]:
@@ -271,9 +271,9 @@ def assign(known: Mapping[str, int], patients: Iterable[str]) -> dict[str, int]:
     folds = dict(known)
     new = sorted(set(patients) - set(known), key=lambda patient: _sha256(patient.encode()))
     total = len(folds) + len(new)
-    wanted = max(limits.MIN_TEST_CASES, round(limits.TEST_SHARE * total))
+    test_patients = max(limits.MIN_TEST_CASES, round(limits.TEST_SHARE * total))
     for patient in new:
-        if sum(fold == TEST for fold in folds.values()) < wanted:
+        if sum(fold == TEST for fold in folds.values()) < test_patients:
             folds[patient] = TEST
         else:
             sizes = [sum(f == fold for f in folds.values()) for fold in range(FOLDS)]

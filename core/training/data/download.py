@@ -66,14 +66,14 @@ def download(
 
 
 def _fetch(url: str, part: Path, on_bytes: Callable[[int, int], None]) -> None:
-    there = part.stat().st_size if part.is_file() else 0
-    headers = {"Range": f"bytes={there}-"} if there else {}
+    bytes_there = part.stat().st_size if part.is_file() else 0
+    headers = {"Range": f"bytes={bytes_there}-"} if bytes_there else {}
     with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT_S) as answer:
-        if there and answer.status_code == requests.codes.requested_range_not_satisfiable:
+        if bytes_there and answer.status_code == requests.codes.requested_range_not_satisfiable:
             return  # all of it is there
         answer.raise_for_status()
         goes_on = answer.status_code == requests.codes.partial_content
-        done = there if goes_on else 0
+        done = bytes_there if goes_on else 0
         total = done + int(answer.headers.get("Content-Length", -done))
         with part.open("ab" if goes_on else "wb") as target:
             for chunk in answer.iter_content(_CHUNK_BYTES):
@@ -85,11 +85,11 @@ def _fetch(url: str, part: Path, on_bytes: Callable[[int, int], None]) -> None:
 def _check(part: Path, expected: str) -> None:
     kind, _, value = expected.partition(":")
     with part.open("rb") as content:
-        found = hashlib.file_digest(content, kind).hexdigest()
-    if found != value.lower():
+        digest = hashlib.file_digest(content, kind).hexdigest()
+    if digest != value.lower():
         part.unlink()
         raise InputError(
-            f"The archive is not the one that was expected: its {kind} is {found}",
+            f"The archive is not the one that was expected: its {kind} is {digest}",
             "Try again, or ask its publisher.",
             code="bad_source",
         )

@@ -97,7 +97,7 @@ class Report:
             *(f"  left out  {name}: {why}" for name, why in sorted(self.left_out.items())),
             *(f"  changed   {name}: taken anew" for name in sorted(self.changed)),
             *(f"  gone      {name}: no longer in the source" for name in sorted(self.gone)),
-            *(f"  {said}" for said in self.rules),
+            *(f"  {rule}" for rule in self.rules),
         ]
 
 
@@ -150,25 +150,25 @@ def prepare(
         old = datasets.get(name)
     except NotFoundError:
         old = None
-    known = old.cases if old else {}
+    old_cases = old.cases if old else {}
     former = datasets.former(name) if old and follows else {}
     with opened(source) as root, TemporaryDirectory() as scratch:
         pairs, report.left_out, report.rules = pairs_of(root)
-        stay = {case: e for case, e in known.items() if case in pairs} if follows else known
+        stay = {case: e for case, e in old_cases.items() if case in pairs} if follows else old_cases
         cases = dict(_usable(pairs, stay, Path(scratch), report, on_case, follows=follows))
         if follows:
             stay = {case: entry for case, entry in stay.items() if case in cases}
-            report.gone = [case for case in known if case not in pairs]
+            report.gone = [case for case in old_cases if case not in pairs]
         if len(stay.keys() | cases.keys()) < limits.MIN_DATASET_CASES:
             raise TooFewCasesError(len(stay.keys() | cases.keys()), report)
-        asked = {case: made.entry("", 0) for case, made in cases.items()}
-        entries, grouped = split(asked, stay, former, table or {})
+        new_entries = {case: prepared.entry("", 0) for case, prepared in cases.items()}
+        entries, grouped = split(new_entries, stay, former, table or {})
         report.rules += grouped
         licence = _licence(root)
-        for case, made in cases.items():
+        for case, prepared in cases.items():
             image, label = file_names(case, entries[case])
-            _write(storage, key_of(name, image), made.image_file)
-            _write(storage, key_of(name, label), made.label_file)
+            _write(storage, key_of(name, image), prepared.image_file)
+            _write(storage, key_of(name, label), prepared.label_file)
     report.changed = [case for case in stay if entries[case] != stay[case]]
     content = split_file(entries)
     if old is not None and hashlib.sha256(content).hexdigest() != old.sha256:
@@ -288,13 +288,13 @@ def _labels(values: NDArray[np.float64]) -> tuple[NDArray[np.uint8], str]:
     is_scaled = off <= _SLOPE_TOLERANCE and len(np.unique(np.round(distinct))) == len(distinct)
     if off > _ROUNDING and not is_scaled:
         raise InputError("the label has values between the labels: it was interpolated")
-    found = {int(v) for v in np.round(distinct)}
-    unknown = sorted(found - {0, *LABELS.values()})
+    values_there = {int(v) for v in np.round(distinct)}
+    unknown = sorted(values_there - {0, *LABELS.values()})
     if unknown:
         names = ", ".join(f"{value} {name}" for name, value in LABELS.items())
         raise InputError(f"the label has the value {unknown[0]}; known are 0 background, {names}")
     for name, value in LABELS.items():
-        if value not in found:
+        if value not in values_there:
             raise InputError(f"the label has no voxel of {name} ({value})")
     mended = ""
     if off > _ROUNDING:

@@ -76,22 +76,22 @@ def follow(
     """
     with TemporaryDirectory(prefix="hippoview-") as name:
         state = _written(cases, Path(name))
-        made = prepare(Path(name), storage, REVIEWED_NAME, on_case)
+        prepared = prepare(Path(name), storage, REVIEWED_NAME, on_case)
     storage.write(key_of(REVIEWED_NAME, _STATE_NAME), json.dumps(state).encode())
-    return made
+    return prepared
 
 
 def changes(cases: Cases, storage: Storage) -> Changes:
     """How the reviews differ from the data set that was made of them."""
     try:
-        known = json.loads(storage.read(key_of(REVIEWED_NAME, _STATE_NAME)))
+        before = json.loads(storage.read(key_of(REVIEWED_NAME, _STATE_NAME)))
     except NotFoundError:  # there is none, or one of an earlier version
-        known = {}
-    now = _state(usable(cases))
+        before = {}
+    current = _state(usable(cases))
     return Changes(
-        len(now.keys() - known.keys()),
-        sum(now[case] != known[case] for case in now.keys() & known.keys()),
-        len(known.keys() - now.keys()),
+        len(current.keys() - before.keys()),
+        sum(current[case] != before[case] for case in current.keys() & before.keys()),
+        len(before.keys() - current.keys()),
     )
 
 

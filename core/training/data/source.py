@@ -84,10 +84,10 @@ def pairs_of(root: Path) -> tuple[dict[str, tuple[Path, Path]], dict[str, str], 
 
 def _why_alone(name: str, pairs: dict[str, tuple[Path, Path]], labels: dict[str, Path]) -> str:
     """Why an image is in no pair: another channel is not an image without a label."""
-    found = _CHANNEL.fullmatch(name)
-    if found is None or found[1] not in labels:
+    match = _CHANNEL.fullmatch(name)
+    if match is None or match[1] not in labels:
         return "an image without a label"
-    case, channel = found.groups()
+    case, channel = match.groups()
     if case not in pairs:
         return f"channel {channel} of case {case}, whose first channel ({FIRST_CHANNEL}) is missing"
     used = FIRST_CHANNEL if stem_of(pairs[case][0].name) != case else "the one named as its label"
@@ -96,7 +96,7 @@ def _why_alone(name: str, pairs: dict[str, tuple[Path, Path]], labels: dict[str,
 
 def _files(folder: Path, left_out: dict[str, str]) -> dict[str, Path]:
     """The NIfTI files of a folder by their full names without the suffix."""
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         where = f"{folder.name}/{path.name}"
         name = stem_of(path.name)
@@ -108,11 +108,11 @@ def _files(folder: Path, left_out: dict[str, str]) -> dict[str, Path]:
             left_out[where] = "not a .nii or .nii.gz file"
         elif not _CASE.fullmatch(name):
             left_out[where] = "its name has other than letters, digits, . _ and -"
-        elif name in found:
+        elif name in files:
             left_out[where] = f"{name} is there twice"
         else:
-            found[name] = path
-    return found
+            files[name] = path
+    return files
 
 
 def _root_of(folder: Path) -> Path:

@@ -160,10 +160,10 @@ def _spread(values: list[float]) -> dict[str, float]:
 
 
 def _mean(values: Iterable[float]) -> float | None:
-    known = list(values)
-    return round(float(np.mean(known)), 3) if known else None
+    numbers = list(values)
+    return round(float(np.mean(numbers)), 3) if numbers else None
 
 
 def _median(values: Iterable[float]) -> float | None:
-    known = list(values)
-    return round(float(np.median(known)), 3) if known else None
+    numbers = list(values)
+    return round(float(np.median(numbers)), 3) if numbers else None

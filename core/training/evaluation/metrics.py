@@ -34,19 +34,21 @@ def compare(
         ``hd95_mm`` and ``asd_mm``, `distances`; ``volume_mm3`` and ``truth_mm3``;
         ``volume_error_percent`` of the true volume, negative where the mask is too small.
     """
-    found, there = int(mask.sum()), int(truth.sum())
+    mask_voxels, truth_voxels = int(mask.sum()), int(truth.sum())
     both = int((mask & truth).sum())
     voxel_mm3 = float(np.prod(spacing_mm))
     hd95_mm, asd_mm = distances(mask, truth, spacing_mm)
     return {
-        "dice": 2 * both / (found + there) if found + there else 1.0,
-        "sensitivity": both / there if there else None,
-        "precision": both / found if found else None,
+        "dice": 2 * both / (mask_voxels + truth_voxels) if mask_voxels + truth_voxels else 1.0,
+        "sensitivity": both / truth_voxels if truth_voxels else None,
+        "precision": both / mask_voxels if mask_voxels else None,
         "hd95_mm": hd95_mm,
         "asd_mm": asd_mm,
-        "volume_mm3": found * voxel_mm3,
-        "truth_mm3": there * voxel_mm3,
-        "volume_error_percent": 100 * (found - there) / there if there else 0.0,
+        "volume_mm3": mask_voxels * voxel_mm3,
+        "truth_mm3": truth_voxels * voxel_mm3,
+        "volume_error_percent": 100 * (mask_voxels - truth_voxels) / truth_voxels
+        if truth_voxels
+        else 0.0,
     }
 
 

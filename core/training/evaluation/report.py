@@ -47,7 +47,7 @@ def evaluation_page(
     """
     cases: list[dict[str, Any]] = figures["cases"]
     seen = sum(case["seen"] for case in cases)
-    made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M")
+    created = datetime.now(UTC).strftime("%Y-%m-%d %H:%M")
     worst = sorted(cases, key=lambda case: min(case[part]["dice"] for part in LABELS))[:_WORST]
     warning = (
         f"<p><strong>{seen} of them were seen in training: the figures flatter it.</strong></p>"
@@ -57,7 +57,7 @@ def evaluation_page(
     heads, rows = _label_rows(figures)
     body = f"""
 <p>{html.escape(title)}, on {counted(len(cases), "case")} of data set {html.escape(dataset.name)}
-({dataset.sha256[:16]}), made {made} UTC.</p>
+({dataset.sha256[:16]}), made {created} UTC.</p>
 {warning}
 {_failed_words(figures)}
 <h2>By label</h2>
@@ -143,11 +143,11 @@ def _case_rows(cases: Sequence[dict[str, Any]]) -> list[list[str]]:
     for case in cases:
         row = [case["case"], "yes" if case["seen"] else "no"]
         for part in LABELS:
-            one = case[part]
+            of_label = case[part]
             row += [
-                _number(one["dice"], 3),
-                "failed" if is_failed(one) else _number(one["hd95_mm"], 1),
-                _number(one["volume_mm3"], 0), _number(one["truth_mm3"], 0),
+                _number(of_label["dice"], 3),
+                "failed" if is_failed(of_label) else _number(of_label["hd95_mm"], 1),
+                _number(of_label["volume_mm3"], 0), _number(of_label["truth_mm3"], 0),
             ]  # fmt: skip
         rows.append(row)
     return rows
@@ -208,14 +208,14 @@ def _case_picture(case: dict[str, Any], dataset: Dataset, folder: Path, masks: P
     figure = Figure(figsize=(11, 3.4), layout="constrained")
     axes: Sequence[Axes] = figure.subplots(1, 3)
     for cut, axis in enumerate(axes):
-        others = tuple(other for other in range(3) if other != cut)
-        index = int((truth != mask).sum(others).argmax())
-        grey, true, found = (np.take(a, index, cut).T for a in (values, truth, mask))
+        other_axes = tuple(axis_number for axis_number in range(3) if axis_number != cut)
+        index = int((truth != mask).sum(other_axes).argmax())
+        grey, true, drawn = (np.take(a, index, cut).T for a in (values, truth, mask))
         axis.imshow(grey, cmap="gray", vmin=low, vmax=high, origin="lower")
         for part, value in LABELS.items():
             _outline(axis, true == value, _TRUTH)
-            _outline(axis, found == value, LABEL_COLOURS[part])
-        if others[0] == 0:  # x runs to the patient's right, which a viewer has on the left
+            _outline(axis, drawn == value, LABEL_COLOURS[part])
+        if other_axes[0] == 0:  # x runs to the patient's right, which a viewer has on the left
             axis.invert_xaxis()
         axis.set_axis_off()
     dice = ", ".join(f"{part} {case[part]['dice']:.3f}" for part in LABELS)

@@ -58,11 +58,11 @@ def mean_of(values: Sequence[float]) -> Mean:
     mean = float(array.mean())
     if len(array) < _FEWEST or np.ptp(array) == 0:
         return Mean(mean, mean, mean)
-    found = stats.bootstrap(
+    interval = stats.bootstrap(
         (array,), np.mean, n_resamples=_RESAMPLES, method="percentile",
         rng=np.random.default_rng(0),
     ).confidence_interval  # fmt: skip
-    return Mean(mean, float(found.low), float(found.high))
+    return Mean(mean, float(interval.low), float(interval.high))
 
 
 def agreement(measured: Sequence[float], true: Sequence[float]) -> dict[str, float]:
@@ -105,15 +105,15 @@ def paired(
         )
     old = {case["case"]: case for case in before["cases"]}
     both = [(old[case["case"]], case) for case in after["cases"] if case["case"] in old]
-    found = {}
+    differences = {}
     for label in LABELS:
         changes = np.array([new[label][figure] - was[label][figure] for was, new in both])
         p = float(stats.wilcoxon(changes).pvalue) if changes.any() else 1.0
-        found[label] = Difference(
+        differences[label] = Difference(
             mean_of(list(changes)) if len(changes) else Mean(0, 0, 0),
             p, len(changes), int((changes > 0).sum()), int((changes < 0).sum()),
         )  # fmt: skip
-    return found
+    return differences
 
 
 def differing(before: dict[str, Any], after: dict[str, Any]) -> str:
@@ -144,9 +144,9 @@ def failures(figures: dict[str, Any]) -> dict[str, int]:
     return {label: sum(is_failed(case[label]) for case in figures["cases"]) for label in LABELS}
 
 
-def is_failed(one: dict[str, Any]) -> bool:
+def is_failed(figures: dict[str, Any]) -> bool:
     """Whether a label of a case is missing, by the figures of `metrics.compare`."""
-    return bool(one["truth_mm3"]) and not one["volume_mm3"]
+    return bool(figures["truth_mm3"]) and not figures["volume_mm3"]
 
 
 def failure_words(failed: dict[str, int], cases: int) -> str:
@@ -155,13 +155,13 @@ def failure_words(failed: dict[str, int], cases: int) -> str:
     return f"failed: {counts} of {counted(cases, 'case')}"
 
 
-def difference_words(found: Difference) -> str:
+def difference_words(difference: Difference) -> str:
     """A paired difference of the Dice in words."""
-    change = found.change
+    change = difference.change
     return (
         f"Dice {change.mean:+.4f} ({change.low:+.4f} to {change.high:+.4f}), better in "
-        f"{found.better}, worse in {found.worse} of {counted(found.cases, 'case')}, "
-        f"Wilcoxon p = {found.p:.2g}"
+        f"{difference.better}, worse in {difference.worse} of {counted(difference.cases, 'case')}, "
+        f"Wilcoxon p = {difference.p:.2g}"
     )
 
 
