@@ -1,8 +1,9 @@
 """Whether a scan has the contrast of a T1-weighted image: white matter brighter than grey.
 
-The networks know no other. What they draw in an inverted, T2-weighted or FLAIR image may pass for
-a small hippocampus. White and grey matter are where the ICBM 152 template has them (Fonov et al.,
-2009); intensities are compared by rank, so that gain, offset and gamma change nothing.
+The networks were trained on no other contrast. What they draw in an inverted, T2-weighted or FLAIR
+image may pass for a small hippocampus. White and grey matter are looked up in the ICBM 152 template
+(Fonov et al., 2009); intensities are compared by rank, so that gain, offset and gamma change
+nothing.
 """
 
 import functools
@@ -28,14 +29,14 @@ CONTRAST_WORDS = (
     "white matter is not brighter than grey matter, as it is in a T1-weighted scan: the contrast "
     "is inverted, T2-weighted or FLAIR"
 )
-# A place of the template shows the tissue that has this share there.
+# A voxel of the template counts as a tissue above this share of the tissue map's maximum.
 _TISSUE_SHARE = 0.6
-# A head is looked at in places of the template this far apart (voxels of 1 mm).
+# Template voxels (1 mm) between two points at which a head is sampled.
 _HEAD_STEP = 4
-# Places of each tissue that must lie within the image.
+# Points of each tissue that must lie within the image.
 _LEAST_POINTS = 100
-# A crop is compared in voxels of this edge with the part of the template that all crops of Task04
-# show, whose middle lies so far from the hippocampus' (right, anterior, superior).
+# A crop is compared, in voxels of this edge, with the part of the template that all crops of
+# Task04 show: its size, and its centre relative to the hippocampus' (right, anterior, superior).
 _CROP_STEP_MM = 2.0
 _CROP_MM = np.array((28.0, 38.0, 22.0))
 _CENTRE_OFFSET_MM = np.array((2.4, -1.3, 2.3))
@@ -44,7 +45,7 @@ _LEAST_VARIANCE = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class _Template:
-    """Part of the template about the left hippocampus: ranks, and where it is which tissue."""
+    """The part of the template around the left hippocampus: ranks, and masks of both tissues."""
 
     ranks: NDArray[np.float64]
     white: NDArray[np.bool_]
@@ -67,7 +68,8 @@ def head_contrast(
     Returns
     -------
     float or None
-        Difference of the median ranks of both, -1 to 1. None where too little brain is seen.
+        Median rank of white matter minus that of grey matter, -1 to 1. None where the image shows
+        too little brain.
     """
     if frame is None:
         return None
@@ -87,7 +89,7 @@ def crop_contrast(
 ) -> float | None:
     """How much brighter the white matter about a hippocampus is than the grey matter.
 
-    It is looked at where the crop fits the template best, of either side and either way round.
+    Measured where the crop fits the template best, mirrored or not, inverted or not.
 
     Parameters
     ----------
@@ -117,13 +119,13 @@ def crop_contrast(
 
 
 def prepare() -> None:
-    """Read the template now, so that the first scan does not wait for it."""
+    """Load the template now, so that the first scan does not wait for it."""
     _crop_template()
     _tissue_points_mm()
 
 
 def is_t1(contrast: float | None, least: float) -> bool:
-    """Whether nothing speaks against a T1-weighted scan."""
+    """Whether the contrast is that of a T1-weighted scan, or could not be measured."""
     return contrast is None or contrast >= least
 
 
@@ -139,7 +141,7 @@ def contrast_finding() -> Finding:
 def crop_findings(
     data: NDArray[np.floating], spacing_mm: tuple[float, float, float]
 ) -> list[Finding]:
-    """What a crop's contrast gives cause to say, of the model's mask and of the scan."""
+    """Findings about a crop's contrast: one about the model's mask, one about the scan."""
     if is_t1(crop_contrast(data, spacing_mm), limits.LEAST_CROP_CONTRAST):
         return []
     message = f"The mask is unreliable: {CONTRAST_WORDS}."
@@ -160,7 +162,7 @@ def _ranks(values: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def _central_part(array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    """As much of an array, about its middle, as fits into a shape."""
+    """The central part of an array that fits into a shape."""
     cut = []
     for length, most_length in zip(array.shape, shape, strict=True):
         size = min(length, most_length)
@@ -169,7 +171,7 @@ def _central_part(array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
 
 
 def _correlations(image: NDArray[np.float64], part: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Pearson's correlation of a part with an image, at each place where it fits in; both 3-D."""
+    """Pearson's correlation of a part with each window of an image; both 3-D."""
     part = (part - part.mean()) / np.sqrt(max(float(part.var()), _LEAST_VARIANCE))
     means = _window_sums(image, part.shape) / part.size
     variance = _window_sums(image**2, part.shape) / part.size - means**2
@@ -188,7 +190,7 @@ def _window_sums(image: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[
 
 
 def _template(kind: str) -> Any:
-    """An image of the template that is read as it is asked for; see `core.image.example`."""
+    """An image of the template, read lazily; see `core.image.example`."""
     return nib.load(template_file(kind))
 
 
@@ -208,7 +210,7 @@ def _crop_template() -> _Template:
 
 @functools.cache
 def _tissue_points_mm() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Places of white and of grey matter in the template, mm, shape (N, 3) each."""
+    """Points of white and of grey matter in the template, mm, shape (N, 3) each."""
     points_mm = []
     for kind in ("wm", "gm"):
         template = _template(kind)

@@ -1,4 +1,4 @@
-"""Places in a mask that are worth a look: the viewer jumps from one to the next."""
+"""Points in a mask that are worth a look: the viewer jumps from one to the next."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,16 +17,16 @@ _MAX_FRAGMENTS = 5
 
 @dataclass(frozen=True)
 class Landmark:
-    """One place.
+    """One point to look at.
 
     Attributes
     ----------
     words : str
         What is there.
     voxel : tuple of int
-        Of the RAS+ grid, within the structure.
+        Index on the RAS+ grid, within the structure.
     axis : int
-        The axis (R, A, S) that the plane to look at cuts.
+        The axis (R, A, S) that is perpendicular to the slice to show.
     """
 
     words: str
@@ -39,7 +39,7 @@ class Landmark:
 
 
 def landmarks(labels: NDArray[np.uint8], where: NDArray[np.uint8] | None = None) -> list[Landmark]:
-    """The largest coronal section of each label, then the pieces apart from its main one.
+    """The largest coronal section of each label, then the fragments apart from its main piece.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Volumes and sizes of a segmentation, and what about it asks for a second look."""
+"""Volumes and sizes of a segmentation, and findings about its mask."""
 
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -72,9 +72,8 @@ class Measures:
         Of a head with both hippocampi: their share of the localiser's estimate of the brain's
         volume.
     too_small : dict
-        Why volumes come out too small, by whose: ``left`` and ``right`` of a head, ``total``. Each
-        has words by its reason, `CUT`, `COARSE` or `ONE_SIDE`; empty where nothing is known to
-        speak for it.
+        Why volumes come out too small: for ``left`` and ``right`` of a head, and for ``total``,
+        words by reason (`CUT`, `COARSE` or `ONE_SIDE`). Empty where no reason is known.
     """
 
     anterior: LabelMeasures
@@ -110,12 +109,12 @@ def measure(
     affine
         Indices of ``labels`` to mm.
     extent
-        `core.measures.edges.content_extent` of the image; all of it where that is not known.
+        `core.measures.edges.content_extent` of the image; by default the whole image.
     window
-        What the network looked at, of one side of a head; see
+        The crop of one side of a head that the network was shown; see
         `core.measures.edges.faces_looked_beyond`.
     is_crop
-        Whether it is a crop, of which the network saw no more than there is.
+        Whether the image is a crop, shown to the network as it is.
     """
     parts = {name: _measure(labels == value, affine) for name, value in LABELS.items()}
     total = _measure(labels > 0, affine)
@@ -134,7 +133,7 @@ def measure(
 
 @dataclass(frozen=True)
 class Appraisal:
-    """What a head's labels measure, and what is to be said of them.
+    """Measures of a head's labels, with a judgement of how far they can be trusted.
 
     Attributes
     ----------
@@ -162,7 +161,7 @@ def appraise_head(
     labels, affine, extent
         As for `measure`.
     head
-        `core.predictor.heads.Head.as_dict`; what it says of a confidence is not read.
+        `core.predictor.heads.Head.as_dict`; its ``confidence`` is not read.
     """
     extent = extent or whole(labels.shape)
     box = box_around(labels)
@@ -175,7 +174,7 @@ def appraise_head(
     }
     too_small = {n: m.too_small["total"] for n, m in of_sides.items() if m.too_small}
     scale = head.get("scale", 1.0)
-    # What holds for both sides, such as their voxels, is said once.
+    # What holds for both sides, such as coarse voxels, is reported once.
     flaws = list(dict.fromkeys(
         flaw
         for name, part in parts.items()
@@ -208,7 +207,7 @@ def assess_head(
 
 
 def assess(labels: NDArray[np.uint8], measures: Measures) -> list[Finding]:
-    """What about the mask of a crop asks for a look before it is used; codes are `MASK_CODES`."""
+    """Findings about the mask of a crop; their codes are among `MASK_CODES`."""
     if not measures.total.voxels:
         return [Finding(
             "warning", "mask_empty",
@@ -220,7 +219,7 @@ def assess(labels: NDArray[np.uint8], measures: Measures) -> list[Finding]:
 
 @dataclass(frozen=True)
 class _Flaw:
-    """What is wrong with a mask: for the judgement the fact alone, which begins the finding."""
+    """A flaw of a mask: the judgement names the fact alone, the finding adds advice."""
 
     code: str
     fact: str
@@ -233,7 +232,7 @@ class _Flaw:
 def _flaws_of_mask(
     labels: NDArray[np.uint8], measures: Measures, whose: str, scale: float
 ) -> list[_Flaw]:
-    """What asks for a look at one hippocampus, ``whose`` in words, in a head of some scale."""
+    """Flaws of the mask of one hippocampus, called ``whose``, in a head of this scale."""
     if not measures.total.voxels:
         fact = f"the {whose} measures 0 mm\N{SUPERSCRIPT THREE}"
         return [*_too_small(measures, whose), _Flaw("mask_empty", fact, ": its mask is empty.")]
@@ -261,7 +260,7 @@ def _too_small(measures: Measures, whose: str) -> list[_Flaw]:
     return flaws
 
 
-# Of the volumes of a case that an older program measured.
+# For volumes that an earlier version measured.
 NOT_LOOKED_AT = (
     "not checked: an older HippoView measured it, which did not look whether the image ends "
     "within the hippocampus"
@@ -269,12 +268,12 @@ NOT_LOOKED_AT = (
 
 
 def why_too_small(measures: dict[str, Any], whose: str = "total") -> str:
-    """In words for a table, or nothing.
+    """Why a volume is too small, in words for a table; empty where no reason is known.
 
     Parameters
     ----------
     measures
-        `Measures.as_dict`, also of a case that was kept before this was judged.
+        `Measures.as_dict`, also of an earlier version, which did not check this.
     whose
         ``left`` or ``right`` of a head; ``total``.
     """
@@ -285,7 +284,7 @@ def why_too_small(measures: dict[str, Any], whose: str = "total") -> str:
 
 
 def why_scan_too_small(measures: dict[str, Any]) -> str:
-    """As `why_too_small` of a total, of what holds whatever is drawn: the scan's end and voxels."""
+    """As `why_too_small` of the total, for reasons of the scan alone: its end and its voxels."""
     words = measures.get("too_small", {}).get("total", {})
     return "; ".join(words[code] for code in (CUT, COARSE) if code in words)
 
@@ -324,7 +323,7 @@ def _of_head(
         name: {"anterior": side.anterior, "posterior": side.posterior, "total": side.total}
         for name, side in of_sides.items()
     }
-    # A side may be there without a voxel: looked at in vain, or erased.
+    # A side may have no voxel: segmented in vain, or erased.
     there = [name for name, side in of_sides.items() if side.total.voxels]
     has_both = len(there) == len(SIDES)
     asymmetry = None
@@ -372,7 +371,7 @@ def _measure(inside: NDArray[np.bool_], affine: NDArray[np.float64]) -> LabelMea
     box = (indices.max(axis=0) - indices.min(axis=0) + 1) * edges
     points_mm = indices @ affine[:3, :3].T
     centred = points_mm - points_mm.mean(axis=0)
-    # Of boxes, not of points: a voxel of edges e has the scatter of e e^T / 12 itself.
+    # Voxels are boxes, not points: one with edges e has a scatter of e e^T / 12 itself.
     scatter = centred.T @ centred + count * affine[:3, :3] @ affine[:3, :3].T / 12
     axis = np.linalg.eigh(scatter)[1][:, -1]
     # From voxel centres to corners: the extent of one voxel along that axis.
@@ -412,7 +411,7 @@ def _fragments(labels: NDArray[np.uint8], whose: str) -> list[_Flaw]:
 
 
 def _implausible(measures: Measures, whose: str, scale: float) -> list[_Flaw]:
-    """Volume and length against those of a head of the template's size."""
+    """Compare volume and length with what is plausible in a head of this scale."""
     flaws = []
     volume_mm3 = measures.total.volume_mm3
     low, high = limits.PLAUSIBLE_TOTAL_MM3

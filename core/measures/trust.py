@@ -1,6 +1,6 @@
-"""How far the masks of a whole head can be trusted: from how they were found, and as they are now.
+"""How far the masks of a whole head can be trusted, by how they were found and how they are now.
 
-What the search saw (`core.predictor.heads.Head`) stays as it was; what is said of a mask is
+The result of the search (`core.predictor.heads.Head`) never changes; the judgement of a mask is
 computed from its labels, so a corrected mask is judged anew.
 """
 
@@ -22,7 +22,7 @@ _MISFIT = "it does not look like a head that lies as its header says"
 
 @dataclass(frozen=True)
 class Judgement:
-    """A word for the masks of a head, and why it is not *high*.
+    """How far the masks of a head can be trusted, and why not further.
 
     Attributes
     ----------
@@ -58,9 +58,9 @@ def judge(
     parts
         `halves` of the labels as they are now.
     head
-        `core.predictor.heads.Head.as_dict`, also of a case from before masks were judged anew.
+        `core.predictor.heads.Head.as_dict`, also of an earlier version.
     flaws
-        What else asks for a look: what the image and the shapes of the masks have.
+        Flaws of the image and of the masks' shapes, each of which asks for a look.
     """
     masks = {name: _mask(part, affine, head["sides"].get(name)) for name, part in parts.items()}
     scale = head.get("scale", 1.0)  # what is small in a small head is not small
@@ -98,9 +98,9 @@ def _mask(
 
 
 def _of_search(head: dict[str, Any], limits: HeadLimits) -> list[str]:
-    """Whatever mask there is: the header's word for left and right depends on it."""
+    """Doubts about the head itself, which hold for any mask: its left and right may be wrong."""
     is_other = [] if head.get("is_t1", True) else [contrast.CONTRAST_WORDS]
-    if "off_mm" not in head:  # kept before it was
+    if "off_mm" not in head:  # of an earlier version
         return [reason for reason in head["reasons"] if reason == _MISFIT] + is_other
     off_mm = np.inf if head["off_mm"] is None else head["off_mm"]
     return [_MISFIT] * (off_mm > limits.most_off_mm) + is_other

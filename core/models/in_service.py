@@ -1,6 +1,6 @@
-"""Which model version serves, and which did, said once: database and storage made to agree.
+"""Which model version serves, and which did: keeps database and storage in agreement.
 
-The storage's list (`core.models.service_log`) is the truth, the database follows it, and the
+The storage's list (`core.models.service_log`) is authoritative, the database follows it, and the
 predictor in memory follows the database (`core.predictor.service.Predictors.follow`).
 """
 
@@ -18,18 +18,18 @@ from core.models.service_log import Promotion, ServiceLog
 from core.state.database import PROMOTIONS, VERSIONS, reading, timestamp
 from core.state.storage import Storage
 
-# Someone else may change what serves between a look and a write; not again and again.
+# How often a change is tried when someone else changed what serves between reading and writing.
 _TRIES = 5
 
 
 class InService:
-    """What was put into service when.
+    """The history of versions in service.
 
     Parameters
     ----------
     engine, storage
     import_versions
-        Takes the versions of the storage into the database that it does not know.
+        Imports versions of the storage that the database lacks.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class InService:
         self._in_doubt = False
 
     def begin(self, first: Sequence[Promotion]) -> None:
-        """Make database and storage agree; where neither knows anything, this is the history.
+        """Make database and storage agree; where both are empty, begin with ``first``.
 
         Raises
         ------
@@ -61,7 +61,7 @@ class InService:
             self._settled()
 
     def settle(self) -> None:
-        """Make the database follow the storage, if a change of what serves broke off.
+        """Make the database follow the storage, if an earlier change was interrupted.
 
         Raises
         ------
@@ -102,11 +102,11 @@ class InService:
         logger.info("Model version {} was {} into service", number, action)
 
     def _settled(self) -> list[Promotion]:
-        """What was put into service, once storage and database say the same.
+        """Make storage and database agree, and return the history.
 
-        The storage's list is the truth; the database has of it what is of versions that it knows,
-        and the storage keeps all of it. Only where it ends earlier than the database's (a new or
-        a restored storage) it is made longer.
+        The storage's list is authoritative; the database has the entries of the versions that it
+        knows. Only where the storage's list ends earlier (a new or a restored storage), the
+        database's further entries are added to it.
         """
         for _ in range(_TRIES):
             self._newest, self._stored = self._log.read()
@@ -140,12 +140,12 @@ class InService:
             return set(connection.scalars(select(VERSIONS.c.number)))
 
     def _known_of(self, history: Sequence[Promotion]) -> list[Promotion]:
-        """Those of versions that the database knows."""
+        """The entries of versions that the database knows."""
         numbers = self._known()
         return [entry for entry in history if entry.number in numbers]
 
     def _copy_to_database(self, history: Sequence[Promotion]) -> None:
-        """Make the database's list the same as the storage's, unless it went further meanwhile."""
+        """Copy the storage's list to the database, unless the database's is longer by now."""
         with self._engine.begin() as connection:
             if listed(connection)[: len(history)] == list(history):
                 return
@@ -161,9 +161,10 @@ def listed(connection: Connection) -> list[Promotion]:
 
 
 def previous_of(history: Sequence[Promotion]) -> int | None:
-    """Promotions pile up, roll backs take away what lies on theirs: what lies below the top.
+    """The version that served before the current one, as a roll back would choose it.
 
-    Entries may be missing in between: another server's versions that are not known here.
+    Promotions are pushed on a stack; a roll back pops down to its version. Entries may be missing:
+    another server's versions that are not known here.
     """
     pile: list[int] = []
     for entry in history:
@@ -176,9 +177,9 @@ def previous_of(history: Sequence[Promotion]) -> int | None:
 
 
 def as_it_was(stages: Mapping[int, str]) -> list[Promotion]:
-    """The history as far as records of an earlier program tell: who served before, and who did.
+    """The history as far as the records of an earlier version tell it.
 
-    A failure may have left two in service, or none: then the newest that served counts.
+    A failure may have left two versions in service, or none: then the newest that served counts.
     """
     retired = sorted(number for number, stage in stages.items() if stage == "retired")
     serving = sorted(number for number, stage in stages.items() if stage == "serving")
@@ -188,5 +189,5 @@ def as_it_was(stages: Mapping[int, str]) -> list[Promotion]:
 
 
 def no_version(number: int) -> NotFoundError:
-    """A number that no version has."""
+    """The error for a number that no version has."""
     return NotFoundError(f"There is no model version {number}", "See the Models page.")

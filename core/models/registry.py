@@ -71,7 +71,7 @@ class Registry:
         self._registrations = Registrations(engine, storage)
 
     def prepare(self) -> None:
-        """Make database and storage agree, and take in the embedded model if it is new.
+        """Make database and storage agree, and register the embedded model if it is new.
 
         Raises
         ------
@@ -140,7 +140,7 @@ class Registry:
             }
             for name, content in (*files.items(), (CARD_NAME, card_file)):
                 self._storage.write(f"{FOLDER}/{number}/{name}", content)
-            # The last of all: with it the version is one, whatever happens now.
+            # Last: once the record is written the version exists, whatever happens now.
             self._write_record(record)
         except BaseException:
             self._registrations.give_up(reserved)
@@ -151,7 +151,7 @@ class Registry:
         return self.get(number)
 
     def made_by(self, job_uid: str) -> Version | None:
-        """The version that a training job has registered, if it came so far before it ended."""
+        """The version that a training job registered; None if it did not get that far."""
         self._registrations.settle(self._insert)
         for version in self.find():
             if version.lineage.get("job_uid") == job_uid:
@@ -233,7 +233,7 @@ class Registry:
         return [case["features"] for case in self.reference(number) if not case["inherited"]]
 
     def add_evaluation(self, number: int, key: str, evaluation: dict[str, Any]) -> None:
-        """Keep a version's figures on a test set, in place of older ones on the same.
+        """Store a version's figures on a test set, replacing older ones on the same set.
 
         Raises
         ------
@@ -260,7 +260,7 @@ class Registry:
         self._service.put(number, "promoted")
 
     def roll_back(self, number: int) -> None:
-        """Put the version into service that served before this one.
+        """Put the version back into service that served before the current one.
 
         Parameters
         ----------
@@ -277,7 +277,7 @@ class Registry:
         self._service.put(number, "rolled back")
 
     def settle(self) -> None:
-        """Make the database follow the storage, if a change of what serves broke off.
+        """Make the database follow the storage, if an earlier change was interrupted.
 
         Raises
         ------
@@ -292,7 +292,7 @@ class Registry:
             return [(entry.at, entry.number, entry.action) for entry in listed(connection)][::-1]
 
     def _insert(self, number: int, record: Mapping[str, Any]) -> None:
-        """Take a version into the database, if it is not there."""
+        """Insert a version into the database, if it is not there."""
         values = {name: record[name] for name in RECORDED}
         with self._engine.begin() as connection:
             there = select(VERSIONS.c.number).where(VERSIONS.c.number == number)
@@ -306,7 +306,7 @@ class Registry:
         self._storage.write(key, json.dumps(dict(record)).encode())
 
     def _write_records_behind(self) -> None:
-        """Write what the storage does not have of the database's rows yet."""
+        """Write the records of rows that changed since their record was written."""
         while True:
             with reading(self._engine) as connection:
                 result = connection.execute(select(VERSIONS).where(VERSIONS.c.record_behind == 1))
@@ -320,12 +320,12 @@ class Registry:
                 connection.execute(VERSIONS.update().where(same).values(record_behind=0))
 
     def _import_versions(self) -> dict[int, str]:
-        """Take in the versions of the storage that the database does not know.
+        """Import the versions of the storage that the database does not know.
 
         Returns
         -------
         dict of int to str
-            What the record of each says of its stage, if an earlier program wrote it.
+            The stage of each by number, where its record is of an earlier version and names one.
         """
         with reading(self._engine) as connection:
             numbers_here = set(connection.scalars(select(VERSIONS.c.number)))
