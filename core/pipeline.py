@@ -1,4 +1,4 @@
-"""A file in, an analysis out: the one way that the page, the API and the command line take."""
+"""A file in, an analysis out: the one path for pages, API and command line."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -27,18 +27,18 @@ STEPS: tuple[Step, ...] = ("check", "wait", "orient", "segment", "measure")
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks for a scan, and how they are kept informed.
+    """Who requests an analysis, and how they are kept informed.
 
     Attributes
     ----------
     user : str
         The queue is fair between users.
     on_step
-        Told each step as it begins.
+        Called with each step as it begins.
     on_place
-        Told the place in the queue, from 1, while it waits; if it raises, the place is free.
+        Called with the place in the queue, from 1, while it waits; raising gives the place up.
     gone
-        Asked now and then whether nobody waits for the outcome any more.
+        Called now and then: whether nobody waits for the result any more.
     """
 
     user: str = ""
@@ -58,14 +58,14 @@ class Analysis:
     ----------
     segmentation, measures
     findings : tuple of Finding
-        All that the checks of the file, the grid and the mask had to say.
+        Of the checks of the file, the grid, the contrast and the mask.
     sha256, size_bytes : of the file as it came
     mask_file : bytes
         The mask as ``.nii.gz``.
     timings_s : dict of str to float
         Seconds by step, with their ``total``.
     extent : Extent
-        The part of the scan within its padding, RAS+.
+        The part of the scan without padding, RAS+; see `core.measures.edges`.
     """
 
     segmentation: Segmentation
@@ -79,7 +79,7 @@ class Analysis:
 
     @property
     def features(self) -> Values | None:
-        """For drift: `core.measures.features.FEATURES` of a crop, computed now; none of a head."""
+        """Drift features of a crop (`core.measures.features`), computed now; None for a head."""
         volume = self.segmentation.volume
         if volume.is_head:
             return None
@@ -132,7 +132,7 @@ def analyse(
     source
         The file as it came.
     predictor
-        Its queue is waited for after the check.
+        Its queue is entered after the file was checked.
     folder
         Where the private copy lies meanwhile.
     caller
@@ -141,7 +141,7 @@ def analyse(
     Raises
     ------
     InputError, BusyError, GoneError, ComputeError
-        Nothing is kept then.
+        Nothing of the file is kept.
     """
     try:
         return _analysis(source, predictor, folder, max_bytes, caller)
@@ -196,7 +196,7 @@ def _analysis(
 def appraise(
     segmentation: Segmentation, extent: Extent
 ) -> tuple[Segmentation, Measures, Sequence[Finding]]:
-    """A segmentation that is judged, its measures and what is to be said of it."""
+    """Measure a segmentation; of a head, also judge it. Returns it with measures and findings."""
     labels, affine = segmentation.labels, segmentation.volume.affine
     if segmentation.head is None:
         measures = measure(labels, affine, extent)

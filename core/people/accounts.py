@@ -1,8 +1,8 @@
 """The administrator's password and sign-ins. Passwords are kept as argon2 hashes only.
 
-Who guesses has to wait, and nobody else: wrong passwords are counted by address, and by browser
-where it has signed in before. So behind a proxy, where all have one address, an administrator's own
-browser still gets in while someone guesses.
+Only those who guess passwords have to wait: wrong ones are counted by address, or by browser if it
+has signed in before. So behind a proxy, where everybody has one address, the administrator's own
+browser can still sign in while someone guesses.
 """
 
 import hashlib
@@ -42,7 +42,7 @@ class Accounts:
         self._tries = Tries(clock)
 
     def set_password(self, password: str) -> None:
-        """Take this password from now on; another one than before ends all sign-ins."""
+        """Set the password; if it differs from the previous one, all sign-ins end."""
         if self._matches(password):
             return
         values = {"name": _ADMINISTRATOR, "password_hash": _HASHER.hash(password)}
@@ -57,16 +57,16 @@ class Accounts:
         Parameters
         ----------
         address
-            Of who asks, as the server sees it.
+            The client's address, as the server sees it.
         browser
-            What `name_browser` gave to who asks.
+            The name that `name_browser` gave to this browser, if any.
 
         Raises
         ------
         AccessError
             It is wrong.
         TooManyTriesError
-            Too many were wrong within a minute; it was not looked at.
+            Too many were wrong within a minute; this one was not checked.
         """
         who = f"browser {browser}" if self._has_named(browser) else who_has(address)
         with self._tries.attempt(who) as forget:
@@ -100,7 +100,7 @@ class Accounts:
         return token
 
     def knows(self, token: str | None) -> bool:
-        """Whether a token is that of a sign-in that still holds."""
+        """Whether a token belongs to a sign-in that has not expired."""
         if not token:
             return False
         with reading(self._engine) as connection:
@@ -118,7 +118,7 @@ class Accounts:
             connection.execute(SESSIONS.delete().where(SESSIONS.c.token_sha256 == _sha256(token)))
 
     def name_browser(self) -> str:
-        """A name for a browser that has signed in, which only this installation can give."""
+        """A signed name for a browser that has signed in; others cannot forge it."""
         name = secrets.token_urlsafe(_TOKEN_BYTES)
         return f"{name}.{self._signature(name)}"
 

@@ -26,19 +26,19 @@ class Side:
     Attributes
     ----------
     centre_mm : (float, float, float)
-        Of the crop's anatomy: where the hippocampus lies, RAS+.
+        Where the hippocampus lies (RAS+): its crops are laid about this.
     found_mm : (float, float, float)
-        Where it was looked for: where the localiser had put it, or a person pointed.
+        Where the localiser detected it, or a person pointed (RAS+).
     peak : float
         The localiser's highest value there.
     agreement : float
         Dice of the masks of two crops, placed 2.6 mm apart.
     certainty : float
-        Mean of what the network says for the mask's voxels, 0.5 to 1; not calibrated.
+        Mean probability of the mask's voxels, 0.5 to 1; not calibrated.
     pointed : bool
         Whether a person pointed at it.
     model_mask : str
-        `fingerprint` of the mask that was made: one that a person drew over it has another.
+        `fingerprint` of the model's mask: a corrected mask has another one.
     """
 
     centre_mm: tuple[float, float, float]
@@ -52,7 +52,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Head:
-    """What the search in a whole head saw, and what `core.measures.trust` made of it.
+    """The result of the search in a whole head, and the judgement of `core.measures.trust`.
 
     Attributes
     ----------
@@ -63,10 +63,10 @@ class Head:
     axes : ndarray, shape (3, 3)
         The head's own right, anterior and superior, as columns, RAS+: the crops lie along them.
     off_mm : float
-        How far its voxels are from where they should lie in the template; infinite where they fit
-        nowhere.
+        Median distance of the brain's voxels from where the template has them; infinite where the
+        template does not fit.
     scale : float
-        Edge of the head against the template's.
+        Size of the head relative to the template, along an edge.
     is_t1 : bool
         Whether its contrast is that of a T1-weighted image; see `core.image.contrast`.
     confidence : str
@@ -87,7 +87,7 @@ class Head:
     def as_dict(self) -> dict[str, Any]:
         """As exports and the API give it.
 
-        A box is the crop that the network saw: voxels, and the affine from them to mm, RAS+.
+        A side's ``box`` is its crop: the shape, and the affine from its voxels to mm, RAS+.
         """
         sides = {}
         for name, side in self.sides.items():
@@ -103,7 +103,7 @@ class Head:
 def halves(
     labels: NDArray[np.uint8], affine: NDArray[np.float64], head: dict[str, Any]
 ) -> dict[str, NDArray[np.uint8]]:
-    """The labels of each side that was found, or that somebody drew, shape (X, Y, Z).
+    """The labels of each side that was segmented or drawn, shape (X, Y, Z).
 
     Parameters
     ----------
@@ -119,10 +119,10 @@ def halves(
 
 
 def centres_of(head: dict[str, Any]) -> dict[str, Any]:
-    """By side, where the hippocampus lies in mm, RAS+; the mirror of the other if none was found.
+    """By side, the hippocampus' centre (mm, RAS+); where one is missing, the other one mirrored.
 
-    The mirror lies along the head's own axis from left to right, as far off as in the template. So
-    a mask that the model made stays on its side, and what is drawn on the other side has its own.
+    Mirrored along the head's own axis from left to right, at the distance that the template has.
+    So the model's mask stays on its side, and what a person draws on the other side belongs there.
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ def centres_of(head: dict[str, Any]) -> dict[str, Any]:
 
 
 def fingerprint(part: NDArray[np.uint8]) -> str:
-    """What one side's labels are known by, wherever the array is cut around them.
+    """Identifies the labels of one side, wherever the array is cut around them.
 
     >>> part = np.zeros((4, 4, 4), np.uint8)
     >>> part[2, 1:3, 2] = 1, 2

@@ -1,4 +1,4 @@
-"""One model with one backend: it segments volumes, one after the other."""
+"""A loaded model with its queue: segments one volume after the other."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -22,15 +22,15 @@ from core.predictor.segment import segment
 from core.predictor.segmentation import Segmentation
 from core.settings import ROOT, Settings
 
-# One scan is read or measured while the network works on another.
-_WIDTH = 2
+# Scans in work at a time: one is read or measured while the network works on the other.
+_SLOTS = 2
 _WARM_SHAPE = (35, 50, 35)
 LOCALISER_DIR = ROOT / "models" / "localiser-4mm"
 
 
 @dataclass(frozen=True)
 class InferenceOptions:
-    """How a predictor computes; the settings of the same names.
+    """How a predictor computes; see the settings of the same names.
 
     Attributes
     ----------
@@ -58,7 +58,7 @@ class Predictor:
     mirroring : str
         ``off``, ``auto`` or ``full``.
     remark : str
-        Why it is not the backend or the precision that was asked for; else empty.
+        Why backend or precision are not the requested ones; else empty.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Predictor:
         self.engine = engine
         self.mirroring = mirroring
         self.remark = remark
-        self._queue = FairQueue(queue_size, _WIDTH, time.monotonic)
+        self._queue = FairQueue(queue_size, _SLOTS, time.monotonic)
 
     @property
     def network(self) -> Network:
@@ -82,7 +82,7 @@ class Predictor:
 
     @property
     def waiting(self) -> int:
-        """Scans that wait for their turn."""
+        """How many scans wait for a slot."""
         return self._queue.waiting
 
     @property
@@ -91,7 +91,7 @@ class Predictor:
         return len(self.engine.mirrors)
 
     def as_dict(self) -> dict[str, str]:
-        """How it computes."""
+        """How it computes, for the API and the pages."""
         return {
             "device": self.network.device,
             "backend": self.network.backend,
@@ -124,12 +124,12 @@ class Predictor:
         gone: Callable[[], bool] = lambda: False,
         centres_mm: dict[str, Any] | None = None,
     ) -> Segmentation:
-        """Segment a crop or a whole head; the caller holds a turn.
+        """Segment a crop or a whole head; the caller holds a slot.
 
         Parameters
         ----------
         gone
-            Asked before each patch whether nobody waits for the outcome any more.
+            Called before each patch: whether nobody waits for the result any more.
         centres_mm
             Of a head: by side, where a person says that a hippocampus is.
 
@@ -138,7 +138,7 @@ class Predictor:
         InputError
             Nothing like a hippocampus was found in a head.
         ComputeError
-            The network failed on it. The next volume is not affected.
+            The network failed on it; the next volume is not affected.
         GoneError
         """
         run = ScanRun(gone)
@@ -172,12 +172,12 @@ class Predictor:
 def loaded(
     model: Model, options: InferenceOptions, backend: str = "", queue_size: int = 1
 ) -> Predictor:
-    """A predictor, not yet warmed.
+    """Load a predictor; it is not warmed up yet.
 
     Parameters
     ----------
     backend
-        Another than that of ``auto`` requests.
+        Overrides the backend of the options.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What nnU-Net's plans ask of a predictor: read once, checked, without nnU-Net."""
+"""The part of nnU-Net's plans that a predictor needs, read and checked without nnU-Net."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -25,9 +25,9 @@ class Recipe:
     Attributes
     ----------
     patch : tuple of int, shape (3,)
-        Voxels that the network sees at once, along its own axes.
+        Size of the network's input in voxels, along its own axes.
     spacing_mm : tuple of float, shape (3,)
-        What it was trained at, along its own axes.
+        Voxel size of the training, along the network's own axes.
     forward, backward : tuple of int, shape (3,)
         nnU-Net's transpositions from the reader's axes (z, y, x) to the network's and back.
     masks_background : bool
@@ -59,7 +59,7 @@ def recipe_of(model: Model) -> Recipe:
     Raises
     ------
     ModelError
-        They ask for something that this predictor does not do.
+        They ask for something that this predictor does not support.
     """
     try:
         plans, dataset = model.json("plans.json"), model.json("dataset.json")
@@ -85,7 +85,7 @@ def recipe_of(model: Model) -> Recipe:
 
 
 def _inherited(configurations: dict[str, Any], name: str) -> dict[str, Any]:
-    """A configuration with what it takes from the one it inherits from."""
+    """A configuration, completed by the one that it inherits from."""
     configuration: dict[str, Any] = configurations[name]
     parent = configuration.get("inherits_from")
     return (_inherited(configurations, parent) if parent else {}) | configuration

@@ -18,7 +18,7 @@ _ANISOTROPY = 3.0
 def new_shape(
     shape: Sequence[int], spacing: Sequence[float], target_spacing: Sequence[float]
 ) -> tuple[int, ...]:
-    """Voxels along each axis once the spacing is another."""
+    """Voxels along each axis after resampling to another spacing."""
     return tuple(
         round(old / new * n) for n, old, new in zip(shape, spacing, target_spacing, strict=True)
     )

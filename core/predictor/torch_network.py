@@ -88,7 +88,7 @@ def network_of(recipe: Recipe, weights: Path) -> torch.nn.Module:
 
 
 def _located(name: str, packages: tuple[str, ...]) -> Any:
-    """What a name in the plans stands for, within the packages that hold networks."""
+    """The object that a name in the plans stands for, from allowed packages only."""
     located = pydoc.locate(name) if name.startswith(packages) else None
     if located is None:
         raise ModelError(f"The model's plans name a network that is not installed: {name}")
