@@ -1,4 +1,4 @@
-"""The batches of a training on a CPU, made ahead by one thread, the same for the same seed."""
+"""The batches of a training on a CPU, prepared by one thread, reproducible by seed."""
 
 import itertools
 import queue
@@ -19,21 +19,21 @@ _AHEAD = 4
 class Batches:
     """The batches of one training, in the order in which it uses them.
 
-    nnU-Net's own loader forks processes, which may inherit a lock that nobody opens again
+    nnU-Net's own loader forks processes, which may inherit a lock that is never released
     (docs.python.org/3/library/multiprocessing.html#contexts-and-start-methods), and seeds them
-    anew each time. Here each epoch begins with a seed of its own, so that one that is resumed
-    sees the batches that it would have seen.
+    anew each time. Here each epoch has a seed of its own, so that a resumed training sees the
+    batches that it would have seen uninterrupted.
 
     Parameters
     ----------
     training, validation
         nnU-Net's loaders, without processes of their own.
     counts
-        Batches of an epoch from either.
+        Batches per epoch from each.
     seed
-        Of the whole training.
+        The seed of the whole training.
     first_epoch
-        Where it goes on.
+        The epoch to begin with.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Planning, preprocessing and training of one network. Imports nnU-Net: late."""
+"""Planning, preprocessing and training of one network. Imports nnU-Net, so import it late."""
 
 import json
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ from core.training.trainer import Trainer
 
 @dataclass(frozen=True)
 class ParentVersion:
-    """The version that is fine-tuned.
+    """The model version that a training fine-tunes.
 
     Attributes
     ----------
     cases : list of dict
-        What it was trained on, as `core.models.registry.Registry.reference` has it.
+        Its training cases, as `core.models.registry.Registry.reference` returns them.
     number : int or None
-        In the registry.
+        Its number in the registry.
     """
 
     model: Model
@@ -36,16 +36,16 @@ class ParentVersion:
 
 @dataclass(frozen=True)
 class PreparedRun:
-    """A data set that is ready to be trained on.
+    """A training whose data set is checked, planned and preprocessed.
 
     Attributes
     ----------
     folder
-        Of the training; has nnU-Net's folders in it.
+        The training's folder, which holds nnU-Net's folders.
     files
         The data set's files.
     plans, configuration
-        nnU-Net's, and the name of the configuration within them.
+        nnU-Net's plans, and the name of the configuration within them.
     """
 
     folder: Path
@@ -56,7 +56,7 @@ class PreparedRun:
 
 
 def device_for(config: TrainingConfig, device: str) -> str:
-    """The device that a training takes.
+    """The device to train on.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def prepare_run(
     files: Path,
     parent: ParentVersion | None,
 ) -> PreparedRun:
-    """Check, plan and preprocess; what is done already is not done again."""
+    """Check, plan and preprocess the data set; steps that are done already are skipped."""
     progress.phase("Checking the data set's files")
     Datasets.verify(dataset, files, progress.on_step)
     planning.set_environment(folder, config, dataset, files)
@@ -102,7 +102,7 @@ def fit(
     parent: ParentVersion | None,
     device: str,
 ) -> Trainer:
-    """Train, from the last checkpoint where there is one."""
+    """Train, continuing from the last checkpoint if there is one."""
     checkpoints = progress.checkpoints()
     trainer = Trainer(
         {**json.loads(json.dumps(prepared.plans)), "continue_training": bool(checkpoints)},

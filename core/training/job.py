@@ -1,4 +1,4 @@
-"""One training job from its request to a registered candidate. Imports nnU-Net: late."""
+"""One training job, from its request to a registered candidate. Imports nnU-Net, so late."""
 
 import json
 import shutil
@@ -31,7 +31,7 @@ def run(
     datasets: Datasets,
     registry: Registry,
 ) -> int:
-    """Train, evaluate and register; resumes from the last checkpoint in ``folder``.
+    """Train, evaluate and register a version; resumes from the last checkpoint in ``folder``.
 
     Returns
     -------
@@ -41,10 +41,10 @@ def run(
     Raises
     ------
     HippoViewError
-        In words; anything else is a fault of the program or the machine.
+        Explained to the user; any other exception is a fault of the program or the machine.
     """
     before = registry.made_by(work.uid)
-    if before is not None:  # it was killed after it registered
+    if before is not None:  # an earlier start was killed after it registered
         return before.number
     config, options = request.config(), InferenceOptions.from_settings(settings)
     device = device_for(config, settings.device)
@@ -82,7 +82,7 @@ def run(
 
 
 def _dataset(folder: Path, datasets: Datasets, name: str) -> Dataset:
-    """The data set as it was when the job began, whatever was added to it or left it since."""
+    """The data set as it was when the job began."""
     note = folder / "data.json"
     if note.is_file():
         return datasets.get(name, json.loads(note.read_bytes()))
@@ -119,7 +119,7 @@ def _evaluate_serving(
     folder: Path,
     options: InferenceOptions,
 ) -> None:
-    """Figures of the version in service on the same cases, to compare with."""
+    """Evaluate the version in service on the same test set, for comparison."""
     serving = registry.serving()
     earlier = serving.evaluations.get(dataset.test_key)
     if earlier is not None and earlier.get("format") == FORMAT:

@@ -1,4 +1,4 @@
-"""Several networks as one version: their predictions averaged, as nnU-Net does with folds."""
+"""Joins several networks into one version that averages them, as nnU-Net does with folds."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,16 +13,16 @@ from core.training.package import PackagedModel, reference_file, with_int8
 
 
 def join(models: Sequence[Model], dataset: Dataset, files: Path, scratch: Path) -> PackagedModel:
-    """The networks of several models as one version.
+    """Package the networks of several models as one version.
 
     Parameters
     ----------
     models
-        Of the same plans: only the weights may differ.
+        With the same plans: only the weights may differ.
     dataset, files
-        To try int8 on, as after a training.
+        The data set, to try int8 on, as after a training.
     scratch
-        A folder for files that are needed meanwhile.
+        A folder for temporary files.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def _kind(model: Model) -> Any:
 
 
 def _reference(models: Sequence[Model]) -> list[dict[str, Any]]:
-    """What any of them was trained on; inherited where none of them saw it itself."""
+    """The training cases of all of them; inherited where none of them saw a case itself."""
     cases: dict[str, dict[str, Any]] = {}
     for case in (case for model in models for case in reference_of(model)):
         if not case["inherited"] or case["content_sha256"] not in cases:

@@ -1,4 +1,4 @@
-"""From a trained network to a model version's files: card, weights, plans, reference, int8."""
+"""Packages a trained network as a model version: card, weights, plans, reference, int8."""
 
 import hashlib
 import importlib.metadata
@@ -66,7 +66,7 @@ class PackagedModel:
     parts : dict of str to bytes
         Its other files by name.
     seen : set of str
-        ``content_sha256`` of all cases that it, or what it was made from, was trained on.
+        ``content_sha256`` of all cases that it, or a version it descends from, was trained on.
     """
 
     card: dict[str, Any]
@@ -75,7 +75,7 @@ class PackagedModel:
 
     @contextmanager
     def as_model(self, scratch: Path) -> Iterator[Model]:
-        """As a model of files, for as long as the block lasts."""
+        """As a model in a temporary folder, for as long as the block lasts."""
         card = self.card
         with tempfile.TemporaryDirectory(prefix="candidate-", dir=scratch) as name:
             folder = Path(name)
@@ -84,7 +84,7 @@ class PackagedModel:
             yield Model(folder, card, "new", card["name"], "", card["configuration"], LABELS)
 
     def write(self, folder: Path) -> None:
-        """Write it as a model folder; the card, which names the others' hashes, last."""
+        """Write it as a model folder; the card, which has the hashes of the other files, last."""
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in self.parts.items():
             write_whole(folder / name, content)
@@ -101,7 +101,7 @@ def export(
     request: TrainingRequest,
     parent: ParentVersion | None,
 ) -> PackagedModel:
-    """The files of the version that a training has come to."""
+    """Package the result of a training."""
     progress.phase("Describing the training scans for the drift report")
     reference = _reference(prepared, config, parent)
     parts = {
@@ -117,14 +117,14 @@ def export(
 
 
 def _description(file: Path) -> bytes:
-    """A data set's ``dataset.json`` without its cases' names, which do not go with a model."""
+    """A data set's ``dataset.json`` without the names of cases, which a model must not contain."""
     content = file.read_bytes()
     described = json.loads(content)
     return json.dumps(described, indent=1).encode() if described.pop("dataset", None) else content
 
 
 def lineage(config: TrainingConfig, request: TrainingRequest, dataset: Dataset) -> dict[str, Any]:
-    """What a training was made of: the request, what it comes to, data, programs, commit."""
+    """Where a training comes from: data set, request, configuration, programs, commit."""
     return {
         "dataset": dataset.name,
         "dataset_sha256": dataset.sha256,
@@ -153,7 +153,7 @@ def _reference(
 ) -> list[dict[str, Any]]:
     """Features and hash of each case that the new version was trained on.
 
-    Those that only the version it was made from has seen are marked as inherited.
+    Cases that only its parent version was trained on are marked as inherited.
     """
     cases = []
     for name in trained_on(config, prepared.dataset):
@@ -211,7 +211,7 @@ def _card(
             f"{config.augmentation} augmentation, weights averaged with {config.average:g}",
             "Machine": f"{trainer.device.type}, preset {request.preset}",
         },
-        # What is said of the first version's data is not true of others.
+        # A fine-tuned version inherits the limits, licence and attribution of its parent.
         "limits": parent_model.card["limits"] if parent_model else _LIMITS,
         "licence": parent_model.card["licence"] if parent_model else licence,
         "attribution": [*(parent_model.card["attribution"] if parent_model else [_NNUNET]), data],
@@ -221,14 +221,14 @@ def _card(
 def with_int8(
     package: PackagedModel, dataset: Dataset, files: Path, scratch: Path
 ) -> PackagedModel:
-    """With int8 if it costs nothing on the frozen test set.
+    """Add int8 to a package, if it costs nothing on the frozen test set.
 
     Parameters
     ----------
     files
-        The data set's.
+        The data set's files.
     scratch
-        A folder for files that are needed meanwhile.
+        A folder for temporary files.
     """
 
     def read(name: str) -> Labelled:

@@ -1,8 +1,8 @@
 """Trainings on the command line: one folder each, resumed where it was killed.
 
-A run's folder has ``run.json`` (the request, what it comes to, data, programs, commit),
+A run's folder has ``run.json`` (request, configuration, data set, programs, commit),
 ``events.jsonl``, ``log.txt``, nnU-Net's ``progress.png``, and in the end ``model``, a model
-folder; a mark says that it is ours (`core.state.claim`). Imports nnU-Net: late.
+folder; it is marked as HippoView's (`core.state.claim`). Imports nnU-Net, so import it late.
 """
 
 import json
@@ -40,7 +40,7 @@ def train(
     *,
     plan_only: bool = False,
 ) -> Path:
-    """Train in a folder of its own; what is done there already is not done again.
+    """Train in a folder of its own; steps that are done there already are skipped.
 
     Parameters
     ----------
@@ -52,14 +52,14 @@ def train(
     Returns
     -------
     Path
-        The model folder; it is there when the training has come to its end.
+        The model folder, which exists once the training has finished.
 
     Raises
     ------
     InputError
-        The folder is not empty and not ours.
+        The folder is not empty and not marked as HippoView's.
     TrainingError
-        The folder belongs to another training, or the request is not understood.
+        The folder belongs to another training, or the request is invalid.
     """
     config = request.config()
     model_folder = folder / MODEL_NAME
@@ -98,26 +98,26 @@ def _train(
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a folder has the note of a training of ours."""
+    """Whether a folder has the ``run.json`` of a training."""
     return _noted(folder) is not None
 
 
 def dataset_of(folder: Path, datasets: Datasets, name: str) -> Dataset:
-    """The data set of a run: as it was when the run began, else as it is."""
+    """The data set of a run as it was when the run began; of a new run as it is now."""
     note = _noted(folder)
     if note is not None and note.get("dataset") == name:
         try:
             return datasets.get(name, note["dataset_sha256"])
-        except NotFoundError:  # not kept: of another installation, or of an earlier version
+        except NotFoundError:  # not kept: of another installation, or by an earlier version
             pass
     return datasets.get(name)
 
 
 def _claim(folder: Path, lineage: dict[str, Any]) -> None:
-    """Write down what a folder is for, or see that it is for the same.
+    """Write a run's lineage into its folder, or check that the folder has the same one.
 
-    A marked folder without that note (DVC takes it away when the request has changed) holds what
-    is left of another training of ours, which is thrown away. In any other folder nothing is.
+    A marked folder without ``run.json`` (DVC removes it when the request has changed) holds the
+    rest of another training, which is deleted. In any other folder nothing is deleted.
     """
     claim(folder, "training", known=is_run)
     note = _noted(folder)
@@ -138,7 +138,7 @@ def _claim(folder: Path, lineage: dict[str, Any]) -> None:
 
 
 def _noted(folder: Path) -> dict[str, Any] | None:
-    """The note of a run's folder; None where there is none, or not one of ours."""
+    """The content of ``run.json``; None if it is missing or not of a training."""
     try:
         note = json.loads((folder / RUN_NAME).read_bytes())
     except (OSError, ValueError):

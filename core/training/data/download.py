@@ -1,4 +1,4 @@
-"""A public archive, downloaded once: it goes on where it was cut off, and is checked."""
+"""Downloads a public archive once: resumes where it was cut off, and checks its hash."""
 
 import hashlib
 from collections.abc import Callable
@@ -12,7 +12,7 @@ TASK04_URL = "https://msd-for-monai.s3-us-west-2.amazonaws.com/Task04_Hippocampu
 # Its publisher gives an MD5, the one that MONAI's DecathlonDataset checks as well.
 _KNOWN = {TASK04_URL: "md5:9d24dba78a72977dbd1d2e110310f31b"}
 _TIMEOUT_S = 30.0
-_CHUNK_BYTES = 64 * 1024  # lost at most where it is cut off
+_CHUNK_BYTES = 64 * 1024  # at most this much is lost at an interruption
 
 
 def download(
@@ -21,14 +21,14 @@ def download(
     expected: str | None = None,
     on_bytes: Callable[[int, int], None] = lambda done, total: None,
 ) -> Path:
-    """Download an archive, or find it there.
+    """Download an archive, unless it was downloaded before.
 
     Parameters
     ----------
     expected
         ``sha256:…`` or ``md5:…`` of the whole file; known for `TASK04_URL`.
     on_bytes
-        Told how many bytes of how many are there; of 0 where the server does not say.
+        Called with the bytes downloaded and their total, which is 0 if the server does not say.
 
     Returns
     -------
@@ -38,7 +38,7 @@ def download(
     Raises
     ------
     InputError
-        It cannot be had, or is not the file that was expected.
+        It cannot be downloaded, or its hash is not the expected one.
     """
     expected = expected or _KNOWN.get(url)
     if expected is None:

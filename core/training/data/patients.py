@@ -1,4 +1,4 @@
-"""Which cases are of one patient: by a table, or by their names. They stay on one side of a split.
+"""Groups cases by patient, by a table or by name, so that no patient is on two sides of a split.
 
 The rule, in this order: the table that was given (``case,patient``); ``sub-XX`` anywhere in the
 name (BIDS); a side at the end of the name (``_L``, ``_R``, ``_left``, ``_right``, ``_lh``, ``_rh``,
@@ -42,8 +42,8 @@ def grouped(
 ) -> dict[str, tuple[str, Rule]]:
     """Patient and rule of each case.
 
-    A case that the table leaves out is of the patient of those that it names and that their
-    names put together with it.
+    A case that is not in the table belongs to the patient of those cases in the table that its
+    name puts it together with, if that is one patient.
     """
     named = table or {}
     by_name: dict[str, set[str]] = {}
@@ -61,7 +61,7 @@ def grouped(
 
 
 def words(groups: Mapping[str, tuple[str, Rule]]) -> list[str]:
-    """How the cases were grouped, and what could not be, as a person reads it."""
+    """How the cases were grouped, and which could not be, in sentences."""
     counts = Counter(rule for _, rule in groups.values())
     how = ", ".join(f"{counts[rule]} {by}" for rule, by in _RULES.items() if counts[rule])
     patients = len({patient for patient, _ in groups.values()})

@@ -1,4 +1,4 @@
-"""Which case of a data set is in the frozen test set and which in a fold, patient by patient."""
+"""Divides the cases of a data set into the frozen test set and five folds, patient by patient."""
 
 import hashlib
 from collections.abc import Mapping
@@ -19,18 +19,18 @@ def split(
     former: Mapping[str, Entry],
     table: Mapping[str, str],
 ) -> tuple[dict[str, Entry], list[str]]:
-    """Give every case its place.
+    """Give every case its fold.
 
     Parameters
     ----------
     cases
-        What a source holds, with hashes; their patient and fold are not known yet.
+        The source's cases, with hashes; their patient and fold are not set yet.
     stay
-        Cases that are in the data set and stay there. A case of them with other hashes in
-        ``cases`` changed: it keeps its place, and gets a tag, for files of its own.
+        Cases that are in the data set and stay there. One with other hashes in ``cases`` changed:
+        it keeps its fold, and gets a tag, so that its new files have names of their own.
     former
-        Cases that were in the data set and left. One that is back has its place again, as has
-        another case of the same image.
+        Cases that were removed from the data set. One that returns gets its fold back, and so does
+        another case with the same image.
     table
         Patient by case; see `core.training.data.patients`.
 
@@ -38,7 +38,7 @@ def split(
     -------
     entries : dict of str to Entry
     words : list of str
-        How they were grouped, and what is wrong with it.
+        How the cases were grouped, and problems of the split.
 
     Raises
     ------
@@ -56,7 +56,7 @@ def split(
             returning[case] = was
             of_case[case] = was.patient
             fold_of_patient.setdefault(was.patient, was.fold)
-    # Those of one group are of the patient that the first of them has in the split already.
+    # A group of cases belongs to the patient that its first case has in the split already.
     groups: dict[str, str] = {}
     for case in sorted(stay):
         groups.setdefault(groups_of[case][0], stay[case].patient)
@@ -100,7 +100,7 @@ def _placed(
 
 
 def _without_empty_folds(entries: dict[str, Entry]) -> dict[str, Entry]:
-    """Fill a fold that the last patient left: a training that holds it out needs a case."""
+    """Move patients into folds that became empty: a training that holds one out needs a case."""
     filled = dict(entries)
     while True:
         by_fold: list[list[str]] = [[] for _ in range(FOLDS)]
@@ -118,7 +118,7 @@ def _without_empty_folds(entries: dict[str, Entry]) -> dict[str, Entry]:
 def _remarks(
     entries: Mapping[str, Entry], groups_of: Mapping[str, tuple[str, patients.Rule]]
 ) -> list[str]:
-    """What the split of an earlier preparation has torn apart, and what it lacks."""
+    """Problems of the split: patients on two sides, and too few tested patients."""
     folds_of: dict[str, set[int]] = {}
     for case, entry in entries.items():
         folds_of.setdefault(groups_of[case][0], set()).add(entry.fold)

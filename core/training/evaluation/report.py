@@ -1,4 +1,4 @@
-"""An evaluation as a page that needs no network, and a model card written from it."""
+"""An evaluation as a self-contained HTML page, and as a model card."""
 
 import html
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ def evaluation_page(
     figures
         As `core.training.evaluation.evaluate.summary` returns them.
     title
-        What was evaluated.
+        Names what was evaluated.
     folder, masks
         The data set's files, and the masks ``<case>.nii.gz`` that were evaluated.
     """
@@ -81,7 +81,7 @@ and axial: the patient's right is on the left.</p>
 
 
 def card_text(card: dict[str, Any], figures: dict[str, Any]) -> str:
-    """A model card as Markdown, of a version's ``card.json`` and an evaluation."""
+    """A model card in Markdown, from a version's ``card.json`` and an evaluation."""
     heads, rows = _label_rows(figures)
     cases = counted(len(figures["cases"]), "case")
     seen = "some of them seen in training" if figures["seen_in_training"] else "never seen by it"

@@ -1,8 +1,8 @@
-"""Train the network that finds the hippocampi in a whole head. Imports PyTorch: late.
+"""Trains the network that locates the hippocampi in a whole head. Imports PyTorch.
 
 ``python -m core.training.heads.localiser FOLDER`` trains it on synthetic heads alone (see
-`core.training.heads.synthetic`) and writes the model's folder; begun again, it goes on from its
-last checkpoint there.
+`core.training.heads.synthetic`) and writes the model's folder; called again, it continues from
+its last checkpoint there.
 """
 
 import argparse
@@ -36,7 +36,8 @@ _OUTPUTS = 6
 _HEATS, _BRAIN, _TEMPLATE = slice(0, 2), 2, slice(3, 6)
 _BATCH = 2
 _RATE = 2e-3
-# Heads that are kept and drawn from: making one takes as long as an iteration.
+# Pool of heads that batches are drawn from, and its size to begin with: making one head takes as
+# long as an iteration.
 _KEPT, _FIRST = 400, 24
 _WAITING = 4
 _TOLD_EVERY = 100
@@ -67,7 +68,7 @@ def train(folder: Path, iterations: int, seed: int, start: Path | None = None) -
     Parameters
     ----------
     start
-        Weights to begin with, of every layer that has the same shape.
+        Weights to begin with; only layers of the same shape are used.
     """
     torch.manual_seed(seed)
     torch.set_flush_denormal(True)
@@ -185,7 +186,7 @@ def _make(heads_made: "Queue[Head]", seed: int) -> None:
 def _step(network: nn.Module, optimizer: torch.optim.Optimizer, heads: list[Head]) -> float:
     image = torch.from_numpy(np.stack([head.image for head in heads])[:, None])
     target = torch.from_numpy(np.stack([head.target for head in heads]))
-    # A head is seen several times: never quite the same.
+    # A head is used several times, each time with other gain and noise.
     image = image * (1 + 0.1 * torch.randn(len(heads), 1, 1, 1, 1)) + 0.03 * torch.randn_like(image)
     with torch.autocast("cpu", torch.bfloat16):
         output = network(image.contiguous(memory_format=torch.channels_last_3d)).float()

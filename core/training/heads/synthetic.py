@@ -29,14 +29,14 @@ _VENTRICLES_MM = np.array((0.0, -15.0, 14.0))
 
 @dataclass(frozen=True, eq=False)
 class Head:
-    """One example: the image and what should be said of it, both on `localiser.GRID`.
+    """One training example: image and target output, both on `localiser.GRID`.
 
     Attributes
     ----------
     image : ndarray of float32, shape GRID
     target : ndarray of float32, shape (6, *GRID)
         Heat of the left and of the right hippocampus (all 0 where it is cut off), the brain, and
-        each voxel's place in the template, in units of `core.predictor.localiser.TEMPLATE_UNIT_MM`.
+        each voxel's template coordinate in units of `core.predictor.localiser.TEMPLATE_UNIT_MM`.
     """
 
     image: Values
@@ -44,7 +44,7 @@ class Head:
 
 
 class Heads:
-    """Makes one head after the other."""
+    """Makes random heads, one after the other."""
 
     def __init__(self, seed: int) -> None:
         self._random = np.random.default_rng(seed)
@@ -69,7 +69,7 @@ class Heads:
         self._grid = np.stack(np.meshgrid(*axes, indexing="ij")).astype(np.float32)
 
     def make(self) -> Head:
-        """A new head."""
+        """Make a new random head."""
         random = self._random
         is_cut = random.random() < 0.45
         template_mm = self._template_coordinates(is_cut)
@@ -92,7 +92,7 @@ class Heads:
         return Head(normalised(image), target.astype(np.float32))
 
     def _template_coordinates(self, is_cut: bool) -> Values:
-        """For each voxel, where it lies in the template, mm."""
+        """Template coordinate (mm) of each voxel of the input window, shape (3, *GRID)."""
         random = self._random
         angles = random.normal(0, 12, 3).clip(-32, 32)
         if random.random() < 0.4:
@@ -101,7 +101,7 @@ class Heads:
         matrix = Rotation.from_euler("xyz", angles, degrees=True).as_matrix() @ np.diag(1 / scale)
         matrix += random.normal(0, 0.03, (3, 3))
         low = -2.0 if random.random() < 0.6 else random.uniform(-45, 5)
-        # The window's middle is found by the outline of what is there.
+        # In use, the window's centre is guessed from the outline of the head.
         shift = random.normal((0.0, -15.0, low), 24 if is_cut else 14)
         template_mm = np.tensordot(matrix, self._grid, 1) + shift[:, None, None, None]
         for axis in range(3):
@@ -110,7 +110,7 @@ class Heads:
         return np.asarray(template_mm, np.float32)
 
     def _with_ventricles(self, template_mm: Values) -> Values:
-        """Most heads get larger ventricles than the template's, as age brings them."""
+        """Enlarge the ventricles of most heads, as age does."""
         random = self._random
         if random.random() < 0.3:
             return template_mm
@@ -182,7 +182,7 @@ class Heads:
         return np.asarray(np.where(below, stuff, np.where(head, shells, 0)), np.float32)
 
     def _cut(self) -> NDArray[np.bool_]:
-        """A field of view that ends within the head."""
+        """A random field of view that ends within the head."""
         random = self._random
         kept = np.ones(GRID, bool)
         for axis, n in enumerate(GRID):
@@ -193,7 +193,7 @@ class Heads:
         return kept
 
     def _smooth(self, coarse: int, amount: float) -> Values:
-        """A smooth random field over the grid, of about this deviation."""
+        """A smooth random field over the grid with about this standard deviation."""
         values = self._random.normal(size=(coarse,) * 3)
         zoom = [n / coarse for n in GRID]
         field = ndimage.zoom(values, zoom, order=1, grid_mode=True, mode="nearest")
