@@ -1,4 +1,4 @@
-"""What every page and every API call shares: one set of services for the process."""
+"""The services that all pages and API calls of the process share."""
 
 import functools
 import io
@@ -55,7 +55,7 @@ _OUTCOMES = {InputError: "refused", BusyError: "busy", GoneError: "gone"}
 
 @dataclass(frozen=True)
 class Lost:
-    """Files of batches that a server left waiting when it ended, and when this one started."""
+    """How many files of batches the previous server left unfinished, and when this one started."""
 
     files: int
     at_s: float
@@ -123,7 +123,7 @@ class Services:
         return analysis
 
     def segment_and_keep(self, source: BinaryIO, name: str, caller: Caller) -> Case:
-        """Segment a file of a page and keep it as a case, once there is a model.
+        """Segment a file from a page and store it as a case; waits for the model first.
 
         Raises
         ------
@@ -162,7 +162,7 @@ class Services:
         )  # fmt: skip
 
     def delete_case(self, case_id: str) -> None:
-        """Take a case off the list, and what the viewer keeps of it off the disk."""
+        """Delete a case, and the viewer's cached files of it."""
         self.cases.delete(case_id)
         self.viewer_files.forget(case_id)
 
@@ -201,7 +201,7 @@ class Services:
         return number
 
     def follow(self) -> None:
-        """Make database and predictor follow the storage, where something came between.
+        """Make database and predictor follow the storage, if a change was interrupted.
 
         Raises
         ------
@@ -237,7 +237,7 @@ def empty_incoming(data_dir: Path) -> tuple[Path, Lost]:
 
 
 def build_services(settings: Settings) -> Services:
-    """The parts of a server, none of them at work yet: see `start`.
+    """Build the services of a server; `start` starts their background work.
 
     Raises
     ------
@@ -267,7 +267,7 @@ def build_services(settings: Settings) -> Services:
 
 
 def start(shared: Services) -> None:
-    """Load the model and look after jobs, cases and versions, in the background."""
+    """Start the background work: loading the model, jobs, cases, versions."""
     threading.Thread(target=_warm_up, args=(shared,), name="warm-up", daemon=True).start()
     care = (
         ("jobs", shared.jobs.tick), ("cases", shared.cases.caretaker.tick),
@@ -279,7 +279,7 @@ def start(shared: Services) -> None:
 
 
 def _supervise(name: str, tick: Callable[[], None]) -> None:
-    """Do what is due again and again, for as long as the server runs."""
+    """Run the tasks that are due, again and again, for as long as the server runs."""
     pause = threading.Event()
     while True:
         try:
@@ -290,7 +290,7 @@ def _supervise(name: str, tick: Callable[[], None]) -> None:
 
 
 def _follow(shared: Services) -> None:
-    """Serve with the version that should; if that fails, not at once again."""
+    """Switch to the version that should serve; after a failure, wait before the next try."""
     try:
         shared.follow()
     except HippoViewError as error:

@@ -112,7 +112,7 @@ HEAD_CHECK = HeadLimits(
     least_apart_mm=42.0, most_apart_mm=66.0,
 )  # fmt: skip
 
-# A mask whose end is this near to the image's end counts as cut off: CUT_WITHIN_MM plus CUT_BLUNT_MM
+# A mask that ends this near to the image's end counts as cut off: CUT_WITHIN_MM, and CUT_BLUNT_MM
 # times its bluntness, which is the thickest section within BLUNT_WITHIN_MM of its end, relative to
 # the thickest of all. Set on Task04 and heads, cut and complete: benchmarks/cut_scans.py, decision
 # 0019.

@@ -24,7 +24,7 @@ class NewTraining(BaseModel):
 
 
 def router() -> APIRouter:
-    """Routes below ``/api/admin``; each asks for the administrator."""
+    """Routes below ``/api/admin``; each requires the administrator."""
     routes = APIRouter(
         prefix="/admin", tags=["admin"], dependencies=[Depends(require_admin)],
         route_class=SmallRoute,

@@ -1,4 +1,4 @@
-"""What the viewer fetches and sends: its script, the scan and the masks of a case, drafts, saves.
+"""Routes of the viewer: its script, the scan and the masks of a case, drafts and saves.
 
 The links to a case hold for one browser (`app.http.visitor`).
 """
@@ -54,7 +54,7 @@ def script_url() -> str:
 
 
 def files_url(secret: bytes, who: str, case_id: str) -> str:
-    """Where a case's files lie for the browser of this visitor."""
+    """Address of a case's files for this visitor's browser."""
     token = visitor.token_of(secret, who, case_id)
     return f"/api{PREFIX}/cases/{case_id}/{token}"
 
@@ -84,7 +84,7 @@ def _slice(
     convention: Convention = "radiological",
     opacity: Annotated[int, Query(ge=0, le=100)] = 50,
 ) -> Response:
-    """For browsers that cannot draw it themselves. The opacity is in percent."""
+    """A slice as PNG, for browsers that cannot draw it; the opacity is in per cent."""
     files = _admitted(request, case_id, token).viewer_files
     if index >= files.about(case_id, version)["shape"][axis]:
         raise NotFoundError("There is no such slice", "Open the case on its page.")
@@ -105,7 +105,7 @@ def _save(
     drawing: Annotated[str, Form(pattern=_DRAWING)] = "",
     replaces: Annotated[str, Form(pattern=_DRAWING)] = "",
 ) -> JSONResponse:
-    """A drawn mask becomes the newest version."""
+    """Save a drawn mask as the newest version."""
     shared = _admitted(request, case_id, token)
     corrections, who = shared.corrections, _who(request)
     corrections.check_is_of(case_id, case, grid)
@@ -119,7 +119,7 @@ def _save(
 
 
 class PointedSegmentation(BaseModel):
-    """Where a person points in a head."""
+    """A request to segment one side of a head where a person points."""
 
     case: str
     grid: str
@@ -146,7 +146,7 @@ def _draft(
     token: str,
     drawing: Annotated[str, Query(pattern=_DRAWING)] = "",
 ) -> Response:
-    """What this browser drew and did not save, with the version under it in ``X-Base``."""
+    """This browser's unsaved drawing, with the version that it is based on in ``X-Base``."""
     corrections = _admitted(request, case_id, token).corrections
     draft = corrections.draft(case_id, _who(request), drawing)
     if draft is None:
@@ -166,7 +166,7 @@ def _keep_draft(
     drawing: Annotated[str, Query(pattern=_DRAWING)] = "",
     replaces: Annotated[str, Query(pattern=_DRAWING)] = "",
 ) -> None:
-    """Keep what is drawn: labels as gzip, or as runs from a page that is being closed."""
+    """Keep a draft: labels as gzip, or as runs from a page that is being closed."""
     corrections = _admitted(request, case_id, token).corrections
     corrections.check_is_of(case_id, case, grid)
     if request.headers.get("content-type") == RUNS:
@@ -189,12 +189,12 @@ def _drop_draft(
 
 
 def _who(request: Request) -> str:
-    """The browser, as drafts are kept by it: not its cookie, which opens links."""
+    """The key of a browser's drafts: derived from its cookie, which itself opens links."""
     return hashlib.sha256(request.cookies[visitor.COOKIE].encode()).hexdigest()
 
 
 def _admitted(request: Request, case_id: str, token: str) -> Services:
-    """The services, if the link was made for this browser and the case is still there."""
+    """The services, if the link was made for this browser and the case exists."""
     shared = held_by(request)
     who = request.cookies.get(visitor.COOKIE)
     if not visitor.may_see(shared.link_secret, who, case_id, token):
@@ -232,7 +232,7 @@ def _sent(file: ViewerFile, if_none_match: str) -> Response:
 
 
 class _OpenFileResponse(FileResponse):
-    """Sends a file that is open, wherever its name has gone meanwhile, and closes it."""
+    """Sends an open file, even if its name is deleted meanwhile, and closes it."""
 
     def __init__(self, file: BinaryIO, headers: dict[str, str]) -> None:
         super().__init__(

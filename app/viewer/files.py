@@ -1,4 +1,4 @@
-"""The scan and the mask of a case as the viewer gets them, the latest kept on the disk."""
+"""Scan and masks of a case as files for the viewer, cached on the disk."""
 
 import functools
 import math
@@ -40,7 +40,7 @@ Factors = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class ViewerFile:
-    """One file for the browser, ``.nii.gz``, open, and the tag of its content."""
+    """An open ``.nii.gz`` file for the browser, and the tag (ETag) of its content."""
 
     file: BinaryIO
     etag: str
@@ -61,7 +61,7 @@ class ViewerFiles:
         self.about = functools.lru_cache(_KEPT_ABOUTS)(self._about)
 
     def images(self, case_id: str, version: int) -> CaseImages:
-        """Scan and labels of a case, read from the disk as they are needed."""
+        """Scan and labels of a case, read lazily from the disk."""
         with self._kept.opened(
             case_id, "image.nii", lambda to: self._unpack_scan(case_id, to)
         ) as image:
@@ -74,7 +74,7 @@ class ViewerFiles:
         return CaseImages(voxels.with_background(scan), labels.stored, affine)
 
     def scan(self, case_id: str) -> ViewerFile:
-        """The scan, reduced if it is larger than what the viewer takes."""
+        """The scan, reduced if it is larger than the viewer can show."""
         return self._file(case_id, "scan.nii.gz", lambda to: self._write_scan(case_id, to))
 
     def mask(self, case_id: str, version: int) -> ViewerFile:
@@ -102,7 +102,7 @@ class ViewerFiles:
         )  # fmt: skip
 
     def forget(self, case_id: str) -> None:
-        """Remove what is kept of a case."""
+        """Remove the cached files of a case."""
         self._kept.forget(case_id)
 
     def _unpack_scan(self, case_id: str, to: Path) -> None:
@@ -110,7 +110,7 @@ class ViewerFiles:
         _unpack(self._cases.image_file(case_id), to)
 
     def _forget_deleted(self) -> None:
-        """Remove what is kept of cases that left the list by another way than `forget`."""
+        """Remove cached files of cases that were deleted without calling `forget`."""
         for case_id in self._kept.case_ids():
             try:
                 self._cases.get(case_id)
@@ -137,7 +137,7 @@ class ViewerFiles:
         _write(labels, None, _reduced_affine(images.affine, factors), to)
 
     def _about(self, case_id: str, version: int) -> dict[str, Any]:
-        """What the viewer needs to know of a case and a version of its mask beside the files."""
+        """Everything but files that the viewer needs about a case and a version of its mask."""
         images = self.images(case_id, version)
         factors = factors_of(images.shape, images.affine)
         report = self._cases.get(case_id, version).report
@@ -171,7 +171,7 @@ class ViewerFiles:
 
 
 def factors_of(shape: tuple[int, ...], affine: NDArray[np.float64]) -> Factors:
-    """How many voxels along each axis become one for the viewer: where they are smallest first.
+    """By how much to reduce each axis for the viewer; axes with the smallest voxels first.
 
     >>> factors_of((512, 512, 512), np.eye(4) / 2)
     (2, 2, 2)
@@ -187,7 +187,7 @@ def factors_of(shape: tuple[int, ...], affine: NDArray[np.float64]) -> Factors:
 
 
 def reduced_labels(labels: NDArray[np.uint8], factors: Factors) -> NDArray[np.uint8]:
-    """Labels for the viewer: of each block of voxels the one in its middle."""
+    """Labels for the viewer: the central voxel of each block."""
     x, y, z = (slice(f // 2, n // f * f, f) for n, f in zip(labels.shape, factors, strict=True))
     return labels[x, y, z]
 
@@ -210,7 +210,7 @@ def _reduced_words(shape: tuple[int, ...], shown: list[int]) -> str:
 def _findings(
     images: CaseImages, head: dict[str, Any] | None, factors: Factors
 ) -> list[dict[str, Any]]:
-    """Places to look at, in voxels of what is shown."""
+    """Landmarks to look at, in voxels of the reduced volume."""
     box = box_around(images.labels)
     if box is None:
         return []
@@ -228,7 +228,7 @@ def _findings(
 
 
 def _turned(file: BinaryIO) -> tuple[Voxels, NDArray[np.float64]]:
-    """An unpacked file of ours, turned to RAS+, and its affine."""
+    """The voxels of an unpacked file, turned to RAS+, and their affine."""
     header = parse_header(file.read(LARGEST_HEADER_BYTES))
     stored = voxels.of_file(file, header)
     return stored.with_stored(to_ras(stored.stored, header)), ras_affine(header)

@@ -1,4 +1,4 @@
-"""What the Segment page shows of its batch while it is at work."""
+"""The progress of a batch on the Segment page."""
 
 import time
 from datetime import UTC, datetime
@@ -31,7 +31,7 @@ def batch_of(shared: Services) -> Batch:
 
 
 def follow(batch: Batch) -> None:
-    """Show how far it is until it is done. The batch goes on when the page is left."""
+    """Show the progress until the batch is done; it goes on when the page is left."""
     # Not `st.status`: its wheel, turned without a GPU, takes a core from the segmentation.
     with st.container(border=True):
         with st.container(horizontal=True, horizontal_alignment="distribute"):
@@ -49,7 +49,7 @@ def follow(batch: Batch) -> None:
 
 
 def tell_lost(lost: Lost) -> None:
-    """Say that files were lost with the server before; not whose they were, nobody knows."""
+    """Say that the previous server left files unfinished; nobody knows whose they were."""
     if lost.files and time.time() - lost.at_s < _TOLD_S:
         at = datetime.fromtimestamp(lost.at_s, UTC)
         files = "1 file that" if lost.files == 1 else f"{lost.files} files that"

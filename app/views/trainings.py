@@ -38,7 +38,7 @@ _CHUNK_BYTES = 4 * 1024 * 1024
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words, as exact as an estimate is."""
+    """A duration in words, rounded as an estimate should be."""
     if seconds < 90:
         return f"{max(10, round(seconds, -1)):.0f} seconds"
     if seconds < 90 * 60:
@@ -117,7 +117,7 @@ def submit(shared: Services, request: dict[str, Any]) -> None:
 
 
 def data_set_summary(shared: Services, dataset: Dataset) -> None:
-    """What is in a data set and what was left out."""
+    """What a data set contains, and what was left out."""
     patients = len({entry.patient for entry in dataset.cases.values()})
     st.table(
         {
@@ -165,7 +165,7 @@ def _report(report: Report) -> None:
 
 
 def show_job(shared: Services, job_id: int) -> None:
-    """A training: how far it is, its curves, its log, and what can be done about it."""
+    """A training: its progress, curves and log, and the buttons to cancel or resume it."""
     active = shared.jobs.get(job_id).active
     st.fragment(_job, run_every=_REFRESH_S if active else None)(shared, job_id, active)
 
@@ -214,7 +214,7 @@ def _job(shared: Services, job_id: int, was_active: bool) -> None:
 
 
 def _attempt(action: Callable[[int], None], job_id: int) -> None:
-    """Do something to a job that may have changed since the page was drawn."""
+    """Cancel or resume a job, which may have changed since the page was drawn."""
     if not is_admitted():
         return
     try:
