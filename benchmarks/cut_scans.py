@@ -20,7 +20,7 @@ import numpy as np
 
 from core.errors import InputError
 from core.measures.edges import FACES
-from core.measures.measure import CUT
+from core.measures.flaws import CUT
 from core.models.folder import opened
 from core.pipeline import Analysis, analyse
 from core.predictor.predictor import InferenceOptions, Predictor

@@ -17,7 +17,8 @@ from core.image.intake import Source, vetted
 from core.image.volume import from_ras
 from core.measures.edges import Extent, content_extent
 from core.measures.features import Values, features_of
-from core.measures.measure import Measures, appraise_head, assess, measure
+from core.measures.measure import appraise_head, assess, measure
+from core.measures.sizes import Measures
 from core.predictor.predictor import Predictor
 from core.predictor.segmentation import Segmentation
 
