@@ -124,16 +124,6 @@ def appraise_head(
     return Appraisal(_of_head(both, of_sides, head, too_small), judgement, tuple(findings))
 
 
-def measure_head(
-    labels: NDArray[np.uint8],
-    affine: NDArray[np.float64],
-    head: dict[str, Any],
-    extent: Extent | None = None,
-) -> Measures:
-    """The measures of `appraise_head`."""
-    return appraise_head(labels, affine, head, extent).measures
-
-
 def assess_head(
     labels: NDArray[np.uint8],
     affine: NDArray[np.float64],

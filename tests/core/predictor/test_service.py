@@ -8,6 +8,7 @@ import pytest
 from core.errors import ComputeError, DeviceError, GoneError, ModelError
 from core.models.folder import load_model, opened
 from core.pipeline import Caller, analyse
+from core.predictor.engine import Engine
 from core.predictor.predictor import InferenceOptions, Predictor
 from core.predictor.recipe import recipe_of
 from core.predictor.service import Predictors
@@ -115,7 +116,9 @@ class FailsOnce:
 )
 def test_a_scan_that_the_network_fails_on_does_not_stop_the_next(error, tmp_path):
     model = load_model(Settings().model_dir)
-    failing = Predictor(model, recipe_of(model), FailsOnce(error), "off", 1)
+    network = FailsOnce(error)
+    engine = Engine(recipe_of(model), network, network, [()])
+    failing = Predictor(model, engine, "off", 1)
     with pytest.raises(ComputeError):
         analyse(stream(as_bytes(example())), failing, tmp_path)
     assert list(tmp_path.iterdir()) == []
