@@ -157,41 +157,47 @@ def analyse(
 def _analysis(
     source: Source, predictor: Predictor, folder: Path, max_bytes: int, caller: Caller
 ) -> Analysis:
-    clock = time.perf_counter
-    marks = [clock()]
-    caller.on_step("check")
+    steps = _StepClock(caller.on_step)
+    steps.begin("check")
     with vetted(source, folder, max_bytes) as file:
-        marks.append(clock())
-        caller.on_step("wait")
+        steps.begin("wait")
         with predictor.slot(caller.user, caller.on_place, caller.gone):
-            waited_s = clock() - marks[-1]
-            marks[-1] = clock()
-            caller.on_step("orient")
+            steps.begin("orient")
             image = volume.load(file)
-            marks.append(clock())
-            caller.on_step("segment")
+            steps.begin("segment")
             segmentation = predictor.segment(image, caller.gone)
-            marks.append(clock())
-            caller.on_step("measure")
+            steps.begin("measure")
             extent = content_extent(image.voxels.stored)
             segmentation, measures, of_mask = appraise(segmentation, extent)
-            findings = (*image.findings, *of_mask)
             mask_file = segmentation.mask_file()
-    marks.append(clock())
-    start, checked, oriented, segmented, measured = marks
-    timings_s = {
-        "check": checked - start - waited_s,
-        "wait": waited_s,
-        "orient": oriented - checked,
-        "segment": segmented - oriented,
-        **{f"segment_{step}": s for step, s in segmentation.timings_s.items()},
-        "measure": measured - segmented,
-        "total": measured - start,
-    }
     return Analysis(
-        segmentation, measures, findings, file.sha256, file.size_bytes,
-        mask_file, {k: round(v, 4) for k, v in timings_s.items()}, extent,
+        segmentation, measures, (*image.findings, *of_mask), file.sha256, file.size_bytes,
+        mask_file, steps.timings_s(segmentation.timings_s), extent,
     )  # fmt: skip
+
+
+class _StepClock:
+    """Announces the steps of an analysis and times them."""
+
+    def __init__(self, on_step: Callable[[Step], None]) -> None:
+        self._on_step = on_step
+        self._begun: list[tuple[Step, float]] = []
+
+    def begin(self, step: Step) -> None:
+        self._begun.append((step, time.perf_counter()))
+        self._on_step(step)
+
+    def timings_s(self, of_segment: dict[str, float]) -> dict[str, float]:
+        """Seconds by step until now, those within ``segment`` after it, and the total."""
+        starts = [at for _, at in self._begun]
+        ends = [*starts[1:], time.perf_counter()]
+        timings_s: dict[str, float] = {}
+        for (step, start), end in zip(self._begun, ends, strict=True):
+            timings_s[step] = end - start
+            if step == "segment":
+                timings_s |= {f"segment_{part}": s for part, s in of_segment.items()}
+        timings_s["total"] = ends[-1] - starts[0]
+        return {name: round(seconds, 4) for name, seconds in timings_s.items()}
 
 
 def appraise(
