@@ -11,7 +11,7 @@ from pathlib import Path
 from loguru import logger
 
 from core.anatomy import NOTICE
-from core.cases.case import distinct_warnings
+from core.cases.case import confidence_of, distinct_warnings
 from core.commands.data import add_data, add_drift
 from core.commands.training import add_evaluate, add_models, add_train, in_service
 from core.errors import HippoViewError, InputError
@@ -101,7 +101,8 @@ def _segment(options: argparse.Namespace, settings: Settings) -> int:
                 continue
             if options.json:
                 files = {"file": shown(source), "mask": shown(target)}
-                _print_json(files | analysis.as_dict())
+                record = analysis.as_dict()
+                _print_json(files | record | {"confidence": confidence_of(record)})
             else:
                 _print_summary(target, analysis)
     finally:

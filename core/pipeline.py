@@ -17,6 +17,7 @@ from core.image.intake import Source, vetted
 from core.image.volume import from_ras
 from core.measures.edges import Extent, content_extent
 from core.measures.features import Values, features_of
+from core.measures.flaws import CUT
 from core.measures.measure import appraise_head, assess, measure
 from core.measures.sizes import Measures
 from core.predictor.predictor import Predictor
@@ -207,7 +208,11 @@ def appraise(
     labels, affine = segmentation.labels, segmentation.volume.affine
     if segmentation.head is None:
         measures = measure(labels, affine, extent)
-        of_scan = contrast.crop_findings(segmentation.volume.data, segmentation.volume.spacing_mm)
+        is_cut = CUT in measures.too_small.get("total", {})
+        of_scan = contrast.crop_findings(
+            segmentation.volume.data, segmentation.volume.spacing_mm,
+            limits.LEAST_CUT_CROP_CONTRAST if is_cut else limits.LEAST_CROP_CONTRAST,
+        )  # fmt: skip
         return segmentation, measures, assess(labels, measures) + of_scan
     appraisal = appraise_head(labels, affine, segmentation.head.as_dict(), extent)
     word, reasons = appraisal.judgement.confidence, appraisal.judgement.reasons

@@ -40,7 +40,9 @@ def analysis(number: int) -> Any:
     part = {"volume_mm3": float(number)}
     report = {
         "measures": {"anterior": part, "posterior": part},
-        "model": {"version": "1"}, "warnings": [], "head": None, "input": {}, "number": number,
+        "model": {"version": "1"}, "warnings": [], "head": None, "number": number,
+        "input": {"spacing_mm": [1.0] * 3, "orientation": "RAS", "sha256": "0", "shape": SHAPE},
+        "notice": "", "device": "cpu",
     }  # fmt: skip
     return SimpleNamespace(
         as_dict=lambda: dict(report), features={"number": float(number)},

@@ -198,7 +198,8 @@ async def predict(
         for side, parts in analysis.measures.sides.items():
             headers[f"X-{side.capitalize()}-Mm3"] = f"{parts['total'].volume_mm3:.1f}"
     if _wants_json(request.headers.get("accept", "")):
-        return JSONResponse(analysis.as_dict(), headers=headers)
+        record = analysis.as_dict()
+        return JSONResponse(record | {"confidence": confidence_of(record)}, headers=headers)
     headers["Content-Disposition"] = 'attachment; filename="mask.nii.gz"'
     mask = analysis.mask_file
     if labels == "sides":

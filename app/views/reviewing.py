@@ -5,7 +5,7 @@ one case and one version of its mask, by its key, and acts in a callback that wa
 never acts on what the page shows by then.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import streamlit as st
 
@@ -26,7 +26,6 @@ REVIEW_WORDS = {
 }
 _NAME_KEY = "reviewer"
 # The case and mask of which it is asked whether to accept it all the same.
-_ASKED_KEY = "accept-asked"
 _MOST_OTHERS = 200
 
 
@@ -53,11 +52,6 @@ def review_bar(shared: Services, case: Case, on_next: Callable[[str], None] | No
         Opens the next case after this one that nobody has reviewed; None where there is no list.
     """
     review, seen = case.review, f"{case.id}-{case.mask_version}"
-    doubts = doubts_of(case.report)
-    # Asked once, of this mask: another one, or another case in between, is asked anew.
-    if st.session_state.get(_ASKED_KEY) != seen:
-        st.session_state.pop(_ASKED_KEY, None)
-    asked_already = _ASKED_KEY in st.session_state and bool(doubts)
     who = f" by {review.reviewer}" if review.reviewer else ""
     when = f", {review.at[:16].replace('T', ' ')} UTC" if review.at else ""
     st.text_input(
@@ -67,7 +61,7 @@ def review_bar(shared: Services, case: Case, on_next: Callable[[str], None] | No
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button(
             "Accept", icon=":material/check:", shortcut="Y", on_click=_accept,
-            args=(shared, case, asked_already), disabled=review.state == "accepted",
+            args=(shared, case), disabled=review.state == "accepted",
             key=f"accept-{seen}",
         )  # fmt: skip
         st.button(
@@ -85,8 +79,8 @@ def review_bar(shared: Services, case: Case, on_next: Callable[[str], None] | No
                 args=(case.id,), help="The next one that nobody has reviewed.",
                 key=f"next-{case.id}",
             )  # fmt: skip
-    if asked_already:
-        _ask_whether(shared, case, doubts)
+    if doubtful := st.session_state.pop("accepting", None):
+        _ask_whether(shared, doubtful)
     if asked := st.session_state.pop("rejecting", None):
         _ask_why(shared, asked)
     st.markdown(f"**{REVIEW_WORDS[review.state]}**{plain(who)}{when}")
@@ -96,34 +90,27 @@ def review_bar(shared: Services, case: Case, on_next: Callable[[str], None] | No
         st.warning(problem, icon=":material/edit:")
 
 
-def _accept(shared: Services, case: Case, asked_already: bool) -> None:
+def _accept(shared: Services, case: Case) -> None:
     """Accept a mask; for an unreliable one, ask first."""
-    if doubts_of(case.report) and not asked_already and reviewer().strip():
-        st.session_state[_ASKED_KEY] = f"{case.id}-{case.mask_version}"
+    if doubts_of(case.report) and reviewer().strip():
+        st.session_state["accepting"] = case
     else:
-        _stop_asking()
-        _review(shared, case, "accepted", despite_doubts=asked_already)
+        _review(shared, case, "accepted")
 
 
-def _ask_whether(shared: Services, case: Case, doubts: Sequence[str]) -> None:
-    """Not in a dialog: the key that accepts confirms as well, and the mask stays in sight."""
-    seen = f"{case.id}-{case.mask_version}"
-    reasons = plain("; ".join(doubts))
-    st.warning(
-        f"**{reasons[0].upper()}{reasons[1:]}.** Accept it all the same? Accepted masks are "
-        "trained on.",
-        icon=":material/warning:",
-    )
+@st.dialog("Accept an unreliable mask?")
+def _ask_whether(shared: Services, case: Case) -> None:
+    """No key answers it: two quick presses of *Y* must not accept what nobody has read."""
+    reasons = plain("; ".join(doubts_of(case.report)))
+    st.markdown(f"{plain(case.name)}, {case.id}")
+    st.warning(f"**{reasons[0].upper()}{reasons[1:]}.**", icon=":material/warning:")
+    st.markdown("Accept it all the same? Accepted masks are trained on.")
     with st.container(horizontal=True):
-        st.button(
-            "Accept it all the same", shortcut="Enter", on_click=_accept,
-            args=(shared, case, True), key=f"accept-anyway-{seen}",
-        )  # fmt: skip
-        st.button("Cancel", shortcut="Esc", on_click=_stop_asking, key=f"accept-not-{seen}")
-
-
-def _stop_asking() -> None:
-    st.session_state.pop(_ASKED_KEY, None)
+        if st.button("Accept it all the same"):
+            _review(shared, case, "accepted", despite_doubts=True)
+            st.rerun()
+        if st.button("Cancel"):
+            st.rerun()
 
 
 def _review(

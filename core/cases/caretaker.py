@@ -30,6 +30,8 @@ from core.cases.records import (
     record_key,
     record_of,
     record_of_row,
+    refresh_words,
+    stale_words,
 )
 from core.errors import HippoViewError, NotFoundError, StorageError
 from core.state.database import CASES, reading
@@ -235,6 +237,11 @@ class Caretaker:
         return gone, []
 
     def _import_all(self) -> int:
+        with reading(self._engine) as connection:
+            stale = stale_words(connection)
+        if stale:
+            with self._engine.begin() as connection:
+                refresh_words(connection)
         with reading(self._engine) as connection:
             revisions = {row.id: row.revision for row in connection.execute(_REVISIONS)}
         ages = _by_case(self._storage.ages_s(FOLDER))

@@ -1,5 +1,6 @@
 """One case: its record, its row in a list, its images."""
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -129,8 +130,8 @@ def doubts_of(report: dict[str, Any]) -> list[str]:
     if confidence_of(report) != "unreliable":
         return []
     head = report.get("head")
-    if head and head["reasons"]:
-        return list(head["reasons"])
+    if head and any(head["reasons"]):
+        return [reason for reason in head["reasons"] if reason]
     grave = ("unreliable", "mask_empty")
     messages = [w["message"].removesuffix(".") for w in report["warnings"] if w["code"] in grave]
     return messages or ["the masks are unreliable"]
@@ -151,6 +152,21 @@ def distinct_warnings(report: dict[str, Any]) -> list[dict[str, str]]:
         return not is_judgement and any(reason.casefold() in words for reason in reasons)
 
     return [w for w in report["warnings"] if w["code"] not in MASK_CODES or not is_named(w)]
+
+
+def report_now(report: str, content: str | None) -> dict[str, Any]:
+    """The report on the current mask.
+
+    Parameters
+    ----------
+    report
+        The case's report, as JSON.
+    content
+        The row's content of the current mask in `core.state.database.MASK_VERSIONS`; None for the
+        model's mask.
+    """
+    current = dict(json.loads(report))
+    return current if content is None else current | json.loads(content)["report"]
 
 
 def list_words(report: dict[str, Any]) -> dict[str, str]:

@@ -188,11 +188,8 @@ class Corrections:
         side = side or _pointed_last(made["sides"], known)
         header = self._header(case_id)
         before = to_ras(nifti.read_mask(self._cases.mask_file(case_id, base)), header)
-        centres = centres_mm(known)
-        if set(halves(before, ras_affine(header), head_before)) - set(known) - {side}:
-            centres = centres_of(head_before)  # somebody drew the other one, which stays
         labels = with_one_side(
-            before, segmentation.labels, ras_affine(header), side, centres,
+            before, segmentation.labels, ras_affine(header), side, centres_of(head_before),
             centres_mm(made["sides"]),
         )  # fmt: skip
         now = known | {side: made["sides"][side]}

@@ -12,11 +12,10 @@ import re
 from collections.abc import Collection
 from typing import Any, Literal, get_args
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, and_, select
 
-from core.cases.case import MODEL_MASK, REVIEW_STATES
+from core.cases.case import MODEL_MASK, REVIEW_STATES, list_words, report_now
 from core.errors import NotFoundError, StorageError
-from core.measures.measure import why_too_small
 from core.predictor.heads import Confidence
 from core.state.database import CASES, FEATURES, MASK_VERSIONS
 from core.state.fields import check_columns, check_shape, check_times, object_of
@@ -37,6 +36,8 @@ _PART = {
     "volume_mm3": float, "volume_ml?": float, "voxels?": int, "length_mm?": (float,),
     "bounding_box_mm?": (_VECTOR,),
 }  # fmt: skip
+_ROW = [float, float, float, float]
+_BOX = {"shape": [int, int, int], "affine": [_ROW, _ROW, _ROW, _ROW]}
 _PARTS = {"anterior": _PART, "posterior": _PART, "total?": _PART}
 _REPORT = {
     "measures": {
@@ -51,13 +52,16 @@ _REPORT = {
     },
     "warnings": [{"level": str, "code": str, "message": str}],
     "model": {"version": str, "sha256?": str, "name?": str},
-    "input?": {"spacing_mm?": _VECTOR, "orientation?": str, "sha256?": str},
+    "input": {"spacing_mm": _VECTOR, "orientation": str, "sha256": str, "shape": [int]},
+    "notice": str,
+    "device": str,
     "head?": (
         {
             "confidence": frozenset(get_args(Confidence)) - {""},
-            "reasons?": [str],
+            "reasons": [str],
             "brain_ml?": float,
-            "sides?": {"*": {"centre_mm?": _VECTOR}},
+            "scale?": float,
+            "sides?": {"*": {"centre_mm?": _VECTOR, "box?": _BOX}},
         },
     ),
     "timings_s?": {"*": float},
@@ -158,8 +162,7 @@ def record_of(
         if _needed() - set(record):
             raise KeyError("a column of a case")
         _check(record)
-        measures = json.loads(record["report"])["measures"]
-        record.setdefault("too_small", why_too_small(measures))
+        record |= list_words(report_of(record))  # an earlier version chose other words
         if any(mask["case_id"] != case_id for mask in record["masks"]):
             raise ValueError("a mask of another case")
     except (ValueError, KeyError, TypeError, AttributeError, NotFoundError) as error:
@@ -185,6 +188,12 @@ def _check(record: Record) -> None:
     numbers = [mask["number"] for mask in record["masks"]]
     if MODEL_MASK in numbers or len(set(numbers)) < len(numbers):
         raise ValueError("two masks of one number")
+
+
+def report_of(record: Record) -> dict[str, Any]:
+    """The report on the current mask."""
+    drawn = (m["content"] for m in record["masks"] if m["number"] == record["mask_version"])
+    return report_now(record["report"], next(drawn, None))
 
 
 def file_of(record: Record) -> bytes:
@@ -229,6 +238,26 @@ def update_row(connection: Connection, record: Record) -> Literal["new", "newer"
                 values = {name: mask[name] for name in _MASK_COLUMNS}
                 connection.execute(MASK_VERSIONS.insert().values(**values))
     return "new" if row_revision is None else "newer"
+
+
+def stale_words(connection: Connection) -> dict[str, dict[str, str]]:
+    """By case, the words of lists that differ from those in its row, set by an earlier version."""
+    holds = and_(
+        MASK_VERSIONS.c.case_id == CASES.c.id, MASK_VERSIONS.c.number == CASES.c.mask_version
+    )
+    query = select(CASES, MASK_VERSIONS.c.content).outerjoin(MASK_VERSIONS, holds)
+    stale = {}
+    for row in connection.execute(query):
+        words = list_words(report_now(row.report, row.content))
+        if any(row._mapping[name] != word for name, word in words.items()):
+            stale[row.id] = words
+    return stale
+
+
+def refresh_words(connection: Connection) -> None:
+    """Update the words of lists that an earlier version set otherwise."""
+    for case_id, words in stale_words(connection).items():
+        connection.execute(CASES.update().where(CASES.c.id == case_id).values(**words))
 
 
 def damaged_record() -> StorageError:

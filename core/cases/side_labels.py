@@ -59,8 +59,8 @@ def with_one_side(
 ) -> NDArray[np.uint8]:
     """Replace one side of a head's mask and keep the other, voxel for voxel.
 
-    Where both sides were known before, each voxel belongs to the side whose centre was nearer,
-    drawn or not. Where they were not, the new centre decides which voxels are the new side's.
+    Each voxel belongs to the side whose centre was nearer before, drawn or not. A side that was not
+    found before begins where `core.predictor.heads.centres_of` says.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def with_one_side(
     side
         ``left`` or ``right``, the patient's: the one that is replaced.
     centres_before, centres_segmented : dict
-        By side, the hippocampi's centres in mm, RAS+, of each mask.
+        By side, the hippocampi's centres in mm, RAS+, of each mask; of the first both sides'.
 
     Raises
     ------
@@ -84,20 +84,18 @@ def with_one_side(
     def is_side(centres_mm: dict[str, Any]) -> NDArray[np.bool_]:
         return np.asarray(sides_of(before.shape, affine, centres_mm) == number)
 
+    is_open = is_side(centres_before)
     # The other side stays where it was; a new search may have placed it elsewhere.
-    stays = {other: centres_before[other]} if other in centres_before else {}
-    is_open = is_new = is_side(stays | {side: centres_segmented[side]})
-    if len(centres_before) == len(SIDES):
-        is_open = is_side(centres_before)
-        voxel = apply_affine(np.linalg.inv(affine), centres_segmented[side])
-        pointed_voxel = np.clip(np.rint(voxel).astype(int), 0, np.array(before.shape) - 1)
-        if not is_open[tuple(pointed_voxel)]:
-            raise ConflictError(
-                f"This place lies on the patient's {other} side, whose mask would be cut",
-                f"Is it the {other} hippocampus? Then segment {other} here. If the sides were "
-                f"found in wrong places, point at the {other} one first.",
-                code="other_side",
-            )
+    is_new = is_side({other: centres_before[other], side: centres_segmented[side]})
+    voxel = apply_affine(np.linalg.inv(affine), centres_segmented[side])
+    pointed_voxel = np.clip(np.rint(voxel).astype(int), 0, np.array(before.shape) - 1)
+    if not is_open[tuple(pointed_voxel)]:
+        raise ConflictError(
+            f"This place lies on the patient's {other} side, whose mask would be cut",
+            f"Is it the {other} hippocampus? Then segment {other} here. If the sides were "
+            f"found in wrong places, point at the {other} one first.",
+            code="other_side",
+        )
     new = np.where(is_open & is_new & is_side(centres_segmented), segmented, 0)
     if not new.any():
         raise InputError(

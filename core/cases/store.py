@@ -22,9 +22,10 @@ from core.cases.case import (
     clean_text,
     doubts_of,
     list_words,
+    report_now,
     warning_count,
 )
-from core.cases.records import IMAGE, MASK, Record, folder_of, mask_key, unknown_case
+from core.cases.records import IMAGE, MASK, Record, folder_of, mask_key, report_of, unknown_case
 from core.cases.side_labels import sides_file
 from core.errors import ChangedError, ConflictError, InputError, NotFoundError, StorageError
 from core.image import nifti
@@ -317,20 +318,14 @@ def _record(name: str, report: dict[str, Any]) -> Record:
 
 
 def _case(row: Row[Any]) -> Case:
-    report = json.loads(row.report)
-    if row.content is not None:
-        report |= json.loads(row.content)["report"]
+    report = report_now(row.report, row.content)
     review = Review(row.review, row.reviewer, row.reviewed_at, row.reason)
     return Case(row.id, row.name, row.created_at, report, row.mask_version, review)
 
 
 def _doubts(record: Record) -> list[str]:
     """`doubts_of` the current mask."""
-    report = json.loads(record["report"])
-    drawn = (m for m in record["masks"] if m["number"] == record["mask_version"])
-    for mask in drawn:
-        report |= json.loads(mask["content"])["report"]
-    return doubts_of(report)
+    return doubts_of(report_of(record))
 
 
 def _clean_name(name: str) -> str:

@@ -11,7 +11,7 @@ from nibabel.affines import voxel_sizes
 from numpy.typing import NDArray
 
 from core.anatomy import CONVENTION_WORDS, LABEL_COLOURS, LABELS, NOTICE, Convention
-from core.cases.case import Case, CaseImages
+from core.cases.case import Case, CaseImages, confidence_of
 from core.image.volume import box_around, cut_affine
 from core.limits import MAX_CROP_MM
 from core.measures.measure import why_too_small
@@ -45,7 +45,7 @@ def strip_png(case: Case, images: CaseImages, convention: Convention) -> bytes:
     height_in = 2.0 * sum(heights) + 1.0
     figure = Figure(figsize=(_WIDTH_IN, height_in), dpi=_DPI, facecolor="black")
     FigureCanvasAgg(figure)
-    remark = why_too_small(case.report["measures"])
+    remark = _remark(case)
     grid = figure.add_gridspec(
         3, _COLUMNS, height_ratios=heights, left=0.02, right=0.98, top=1 - _TOP_IN / height_in,
         bottom=(_BOTTOM_IN + _REMARK_IN * bool(remark)) / height_in, wspace=0.06, hspace=0.12,
@@ -171,7 +171,15 @@ def _write_captions(figure: Figure, case: Case, convention: Convention) -> None:
         0.98, 1 - 0.1 * inch, f"{case.id}   HippoView model {model['version']} ({model['name']})",
         color="white", fontsize=9, ha="right", va="top",
     )  # fmt: skip
-    if remark := why_too_small(case.report["measures"]):
-        figure.text(0.02, 0.32 * inch, f"Volume {remark}", color=_REMARK_COLOUR, fontsize=9)
+    if remark := _remark(case):
+        figure.text(0.02, 0.32 * inch, remark, color=_REMARK_COLOUR, fontsize=9)
     figure.text(0.02, 0.12 * inch, CONVENTION_WORDS[convention], color="white", fontsize=9)
     figure.text(0.98, 0.12 * inch, NOTICE, color="white", fontsize=9, ha="right")
+
+
+def _remark(case: Case) -> str:
+    """What must be known of the mask wherever its picture goes."""
+    confidence = {"check": "Check the mask", "unreliable": "The mask is unreliable"}
+    small = why_too_small(case.report["measures"])
+    words = [confidence.get(confidence_of(case.report), ""), f"Volume {small}" if small else ""]
+    return ". ".join(word for word in words if word)

@@ -143,7 +143,7 @@ def _summary_row(outcome: Outcome) -> tuple[Any, ...]:
         " x ".join(_fixed(s, 3) for s in r["input"]["spacing_mm"]),
         r["input"]["orientation"],
         m["side"],
-        "; ".join(w["code"] for w in r["warnings"] if w["level"] == "warning"),
+        "; ".join(dict.fromkeys(w["code"] for w in r["warnings"] if w["level"] == "warning")),
         "",
         *_both_sides(r),
         case.mask_version,

@@ -16,7 +16,6 @@ from nibabel.affines import apply_affine
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
-from core import limits
 from core.anatomy import LEFT_MM
 from core.findings import Finding
 from core.image.example import template_file
@@ -84,6 +83,28 @@ def head_contrast(
     return _difference(*values)
 
 
+def brain_seen(
+    frame: NDArray[np.float64],
+    affine: NDArray[np.float64],
+    extent: tuple[tuple[int, int], ...],
+) -> float:
+    """The share of the template's brain that lies within a head's image, 0 to 1.
+
+    Parameters
+    ----------
+    frame : ndarray, shape (4, 4)
+        From the template's mm to the head's; see `core.predictor.localiser.Location`.
+    affine : ndarray, shape (4, 4)
+        Indices of the image's voxels to mm, RAS+.
+    extent
+        Begin and end of the image in voxels, by axis.
+    """
+    points_mm = np.concatenate(_tissue_points_mm())
+    at = apply_affine(np.linalg.inv(affine) @ frame, points_mm)
+    begin, end = np.array(extent).T
+    return float(((at >= begin - 0.5) & (at <= end - 0.5)).all(axis=1).mean())
+
+
 def crop_contrast(
     data: NDArray[np.floating], spacing_mm: tuple[float, float, float]
 ) -> float | None:
@@ -139,10 +160,10 @@ def contrast_finding() -> Finding:
 
 
 def crop_findings(
-    data: NDArray[np.floating], spacing_mm: tuple[float, float, float]
+    data: NDArray[np.floating], spacing_mm: tuple[float, float, float], least: float
 ) -> list[Finding]:
     """Findings about a crop's contrast: one about the model's mask, one about the scan."""
-    if is_t1(crop_contrast(data, spacing_mm), limits.LEAST_CROP_CONTRAST):
+    if is_t1(crop_contrast(data, spacing_mm), least):
         return []
     message = f"The mask is unreliable: {CONTRAST_WORDS}."
     return [Finding("warning", "unreliable", message), contrast_finding()]

@@ -319,6 +319,8 @@ def _clean_block(fields: Any, shape: tuple[int, int, int]) -> bytes:
         if name in fields.dtype.names:
             fields[name] = b""
     fields["magic"] = b"n+1" if fields.dtype.itemsize == 348 else b"n+2\0\r\n\x1a\n"
+    if "eol_check" in fields.dtype.names:  # whether line ends were changed on the way
+        fields["eol_check"] = (13, 10, 26, 10)
     fields["dim"] = [3, *shape, 1, 1, 1, 1]
     fields["vox_offset"] = fields.dtype.itemsize + len(EXTENSION_FLAG)
     fields["pixdim"][1:4] = np.abs(fields["pixdim"][1:4])

@@ -31,9 +31,15 @@ class Flaw:
 
 
 def flaws_of_mask(
-    labels: NDArray[np.uint8], measures: Measures, whose: str, scale: float
+    labels: NDArray[np.uint8], measures: Measures, whose: str, size: float
 ) -> list[Flaw]:
-    """Flaws of the mask of one hippocampus, called ``whose``, in a head of this scale."""
+    """Flaws of the mask of one hippocampus, called ``whose``.
+
+    Parameters
+    ----------
+    size
+        Of the head against an adult's, in length.
+    """
     if not measures.total.voxels:
         fact = f"the {whose} measures 0 mm\N{SUPERSCRIPT THREE}"
         return [*_too_small(measures, whose), Flaw("mask_empty", fact, ": its mask is empty.")]
@@ -41,7 +47,7 @@ def flaws_of_mask(
         *_too_small(measures, whose),
         *_missing(labels, whose),
         *_fragments(labels, whose),
-        *_implausible(measures, whose, scale),
+        *_implausible(measures, whose, size),
     ]
 
 
@@ -86,25 +92,25 @@ def _fragments(labels: NDArray[np.uint8], whose: str) -> list[Flaw]:
     return flaws
 
 
-def _implausible(measures: Measures, whose: str, scale: float) -> list[Flaw]:
-    """Compare volume and length with what is plausible in a head of this scale."""
+def _implausible(measures: Measures, whose: str, size: float) -> list[Flaw]:
+    """Compare volume and length with what is plausible in a head of this size."""
     flaws = []
     volume_mm3 = measures.total.volume_mm3
-    low, high = limits.PLAUSIBLE_TOTAL_MM3
-    if not low <= volume_mm3 / scale**3 <= high:
-        word = "small" if volume_mm3 / scale**3 < low else "large"
+    low, high = (mm3 * size**3 for mm3 in limits.PLAUSIBLE_TOTAL_MM3)
+    if not low <= volume_mm3 <= high:
+        word = "small" if volume_mm3 < low else "large"
         flaws.append(Flaw(
             f"volume_{word}", f"the {whose} measures {volume_mm3:,.0f} mm\N{SUPERSCRIPT THREE}",
-            f", unusually {word}: {low * scale**3:,.0f} to {high * scale**3:,.0f} "
+            f", unusually {word}: {low:,.0f} to {high:,.0f} "
             "mm\N{SUPERSCRIPT THREE} is expected. Check the mask and the voxel size.",
         ))  # fmt: skip
     length_mm = measures.total.length_mm or 0.0
-    low, high = limits.PLAUSIBLE_LENGTH_MM
-    if not low <= length_mm / scale <= high:
-        word = "short" if length_mm / scale < low else "long"
+    low, high = (mm * size for mm in limits.PLAUSIBLE_LENGTH_MM)
+    if not low <= length_mm <= high:
+        word = "short" if length_mm < low else "long"
         flaws.append(Flaw(
             f"length_{word}", f"the {whose} is {length_mm:.0f} mm long",
-            f", unusually {word}: {low * scale:.0f} to {high * scale:.0f} mm is expected. "
+            f", unusually {word}: {low:.0f} to {high:.0f} mm is expected. "
             "Check the mask and the voxel size.",
         ))  # fmt: skip
     return flaws

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from core import limits
 from core.anatomy import LABELS, SIDES
 from core.findings import Finding
+from core.image.contrast import brain_seen
 from core.image.volume import box_around, cut_affine
 from core.measures.edges import FACES, Extent, cut_faces, faces_looked_beyond, shifted, whole
 from core.measures.flaws import COARSE, CUT, flaws_of_mask
@@ -21,10 +22,12 @@ SIDE_ON_A_CROP = "side unknown on a crop"
 BOTH_SIDES = "left and right together"
 # Why the total of a head is no measure of two hippocampi; beside `CUT` and `COARSE`.
 ONE_SIDE = "one_side"
+# Code of the finding about a head whose image shows less than all of its brain.
+BRAIN_CUT = "brain_cut"
 # Findings about a mask; all others are about the scan and hold for every mask of it.
 MASK_CODES = frozenset((
     "mask_empty", "volume_small", "volume_large", "length_short", "length_long", CUT, COARSE,
-    "check", "unreliable",
+    "check", "unreliable", BRAIN_CUT,
     *(f"{name}_{what}" for name in LABELS for what in ("missing", "fragmented")),
 ))  # fmt: skip
 _ALONG = ("from left to right", "from behind to front", "from below to above")
@@ -102,6 +105,10 @@ def appraise_head(
         `core.predictor.heads.Head.as_dict`; its ``confidence`` is not read.
     """
     extent = extent or whole(labels.shape)
+    frame = head.get("frame")  # not of a case that was kept before it was
+    is_brain_cut = (
+        frame is not None and brain_seen(np.array(frame), affine, extent) < limits.LEAST_BRAIN_SEEN
+    )
     box = box_around(labels)
     if box is not None:
         labels, affine, extent = labels[box], cut_affine(affine, box), shifted(extent, box)
@@ -111,17 +118,24 @@ def appraise_head(
         for name, part in parts.items()
     }
     too_small = {n: m.too_small["total"] for n, m in of_sides.items() if m.too_small}
-    scale = head.get("scale", 1.0)
+    size = head.get("scale", limits.ADULT_SCALE) / limits.ADULT_SCALE
     # What holds for both sides, such as coarse voxels, is reported once.
     flaws = list(dict.fromkeys(
         flaw
         for name, part in parts.items()
-        for flaw in flaws_of_mask(part, of_sides[name], f"{name} hippocampus", scale)
+        for flaw in flaws_of_mask(part, of_sides[name], f"{name} hippocampus", size)
     ))  # fmt: skip
     judgement = judge(parts, affine, head, [flaw.fact for flaw in flaws])
     findings = [*_of_judgement(judgement), *(flaw.finding() for flaw in flaws)]
     both = measure(labels, affine, extent, is_crop=False)
-    return Appraisal(_of_head(both, of_sides, head, too_small), judgement, tuple(findings))
+    brain_ml = head["brain_ml"]
+    if is_brain_cut:
+        brain_ml = 0.0
+        findings.append(Finding(
+            "note", BRAIN_CUT,
+            "The image ends within the brain: the hippocampi's share of it is not computed.",
+        ))  # fmt: skip
+    return Appraisal(_of_head(both, of_sides, brain_ml, too_small), judgement, tuple(findings))
 
 
 def assess_head(
@@ -202,7 +216,7 @@ def _flaws(
 
 
 def _of_head(
-    both: Measures, of_sides: dict[str, Measures], head: dict[str, Any], too_small: dict[str, Words]
+    both: Measures, of_sides: dict[str, Measures], brain_ml: float, too_small: dict[str, Words]
 ) -> Measures:
     sides = {
         name: {"anterior": side.anterior, "posterior": side.posterior, "total": side.total}
@@ -227,7 +241,7 @@ def _of_head(
                 total[COARSE] = flaws[COARSE]
         too_small = too_small | {"total": total}
     # One hippocampus is not to be read as the share of two.
-    brain_mm3 = 1000 * head["brain_ml"] if has_both else 0.0
+    brain_mm3 = 1000 * brain_ml if has_both else 0.0
     return replace(
         both,
         side=f"{alone} hippocampus only" if alone else BOTH_SIDES,

@@ -115,11 +115,11 @@ def _of_side(
         moved_mm = float(np.linalg.norm(np.array(side["centre_mm"]) - side["found_mm"]))
         checks = [
             (not side["pointed"] and side["peak"] < limits.least_peak,
-             f"the {name} one was hard to find"),
+             f"the {name} hippocampus was hard to find"),
             (moved_mm > limits.most_moved_mm,
              f"the {name} mask lies {moved_mm:.0f} mm from where it was looked for"),
             (side["agreement"] < limits.least_agreement,
-             f"two looks at the {name} one agree to {side['agreement']:.2f} (Dice) only"),
+             f"two looks at the {name} hippocampus agree to {side['agreement']:.2f} (Dice) only"),
         ]  # fmt: skip
     checks.append(
         (

@@ -101,6 +101,10 @@ def segment_head(
             centres = _candidate_centres(volume, engine, run, name, start_mm, location.axes)
         masks = [_side_mask(volume, engine, run, name, c, location.axes) for c in centres]
         best = max(masks, key=lambda mask: mask.agreement)
+        if _is_blank(volume, best):
+            if pointed_mm is None:
+                continue
+            best.labels[:] = 0
         part = labels[best.box]
         part[best.labels > 0] = best.labels[best.labels > 0]
         x, y, z = (float(n) for n in best.centre_mm)
@@ -125,11 +129,21 @@ def _head(
     difference = contrast.head_contrast(volume.voxels, volume.affine, location.frame)
     is_t1 = contrast.is_t1(difference, limits.LEAST_HEAD_CONTRAST)
     head = Head(
-        sides, location.brain_ml, location.axes, location.off_mm, location.scale, is_t1
+        sides, location.brain_ml, location.axes, location.off_mm, location.scale, location.frame,
+        is_t1,
     )  # fmt: skip
     parts = halves(labels[box], cut_affine(volume.affine, box), head.as_dict())
     marked = {n: replace(side, model_mask=fingerprint(parts[n])) for n, side in sides.items()}
     return replace(head, sides=marked)
+
+
+def _is_blank(volume: Volume, mask: _SideMask) -> bool:
+    """Whether a mask lies where the image shows nothing: most of its voxels have one value."""
+    values = volume.unit_in(mask.box)[mask.labels > 0]
+    if not values.size:
+        return False
+    _, counts = np.unique(values, return_counts=True)
+    return bool(counts.max() > limits.BLANK_SHARE * values.size)
 
 
 def _candidate_centres(

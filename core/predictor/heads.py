@@ -67,6 +67,8 @@ class Head:
         template does not fit.
     scale : float
         Size of the head relative to the template, along an edge.
+    frame : ndarray, shape (4, 4), or None
+        From the template's mm to the head's; see `core.predictor.localiser.Location`.
     is_t1 : bool
         Whether its contrast is that of a T1-weighted image; see `core.image.contrast`.
     confidence : str
@@ -80,6 +82,7 @@ class Head:
     axes: NDArray[np.float64]
     off_mm: float
     scale: float
+    frame: NDArray[np.float64] | None = None
     is_t1: bool = True
     confidence: Confidence = ""
     reasons: tuple[str, ...] = ()
@@ -96,6 +99,7 @@ class Head:
         return {
             "sides": sides, "brain_ml": self.brain_ml, "confidence": self.confidence,
             "reasons": list(self.reasons), "scale": self.scale, "is_t1": self.is_t1,
+            "frame": None if self.frame is None else self.frame.tolist(),
             "off_mm": self.off_mm if np.isfinite(self.off_mm) else None,  # JSON has no infinity
         }  # fmt: skip
 

@@ -68,9 +68,9 @@ def claim(
         )
 
 
-def is_marked(folder: Path) -> bool:
-    """Whether a folder carries HippoView's mark, of whatever kind."""
-    return _kind_of(folder) is not None
+def is_marked(folder: Path, kind: str) -> bool:
+    """Whether a folder carries HippoView's mark of this kind."""
+    return _kind_of(folder) == kind
 
 
 _HINT = "Name a folder that does not exist yet, or an empty one."

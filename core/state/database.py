@@ -287,20 +287,11 @@ def _words_for_lists(connection: Connection) -> None:
     _missing_columns(connection, CASES)
 
 
-def _words_for_older_volumes(connection: Connection) -> None:
-    """Volumes that were measured before cut scans were looked for do not pass for looked at."""
-    connection.exec_driver_sql(
-        "UPDATE cases SET too_small = 'not checked: an older HippoView measured it, which did not "
-        "look whether the image ends within the hippocampus' "
-        "WHERE too_small = '' AND report NOT LIKE '%\"too_small\"%'"
-    )
-
-
 # Each step runs once, in one transaction with the record that it ran. Never edit one that
 # was released: add another.
 _STEPS = [
     _first_tables, _administration, _reviews, _missing_columns, _revisions, _identities,
-    _words_for_lists, _words_for_older_volumes,
+    _words_for_lists,
 ]  # fmt: skip
 
 

@@ -11,6 +11,7 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from loguru import logger
 from sqlalchemy import Engine, select
@@ -21,6 +22,9 @@ from core.state.claim import MARK_NAME, claim, is_marked
 from core.state.database import JOBS, reading
 
 FOLDER = "jobs"
+_KIND: Final = "job"
+# An empty file in a folder, written when its job was first missing from the database.
+_LOST_NAME = ".unknown"
 _DAY_S = 24 * 3600.0
 
 
@@ -80,6 +84,7 @@ class JobFolders:
             try:
                 if folder.name in job_uids:
                     _mark(folder)  # earlier versions did not
+                    (folder / _LOST_NAME).unlink(missing_ok=True)
                 else:
                     removed += self._remove(folder)
             except (OSError, InputError) as error:
@@ -87,7 +92,12 @@ class JobFolders:
         return removed
 
     def _remove(self, folder: Path) -> bool:
-        if not is_marked(folder):
+        if not is_marked(folder, _KIND):
+            return False
+        # The days count from the loss: a database may come back from a backup.
+        if not (folder / _LOST_NAME).exists():
+            (folder / _LOST_NAME).touch()
+            os.utime(folder / _LOST_NAME, (self._now(), self._now()))
             return False
         if self._now() - _changed_at(folder) < limits.JOB_FOLDER_DAYS * _DAY_S:
             return False
@@ -109,7 +119,7 @@ class JobFolders:
 
 
 def _mark(folder: Path) -> None:
-    claim(folder, "job", known=lambda folder: True)
+    claim(folder, _KIND, known=lambda folder: True)
 
 
 def _changed_at(folder: Path) -> float:

@@ -11,6 +11,7 @@ from core import limits
 from core.cases.caretaker import Progress
 from core.cases.records import record_key
 from core.errors import NotFoundError, StorageError
+from core.state.database import CASES, connect
 from tests.house import House
 from tests.tiny import analysis, packed
 
@@ -220,3 +221,18 @@ def test_an_empty_database_removes_nothing_that_it_does_not_know(house):
     cases, _ = house.opened("lost")
     assert cases.purge_expired() == 0
     assert cases.import_from_storage() == 5
+
+
+def test_lists_say_what_pages_say_of_cases_that_an_older_program_measured(house):
+    case_id = filled(house, 3)
+    house.cases.import_from_storage()
+    rows = house.cases.find()
+    with connect(house.folder / "db").begin() as connection:
+        connection.execute(CASES.update().values(confidence="high", too_small="x"))
+    house.cases.import_from_storage()
+    assert house.cases.find() == rows
+    record = json.loads(house.inner.read(record_key(case_id)))
+    house.inner.write(record_key(case_id), json.dumps(record | {"confidence": "high"}).encode())
+    cases, _ = house.opened("lost")
+    cases.import_from_storage()
+    assert cases.find() == rows

@@ -148,3 +148,20 @@ def test_what_a_person_draws_there_is_the_other_side_in_every_file(one_sided, pr
         case.report["head"]
     )) == 2  # fmt: skip
     assert np.array_equal(kept[is_right], labels[is_right])
+
+
+def test_the_side_that_was_found_is_not_segmented_as_the_one_that_was_not(
+    one_sided, predictor, tmp_path
+):
+    """A person jumps to the right side, of which nothing was found: that leads to the left one."""
+    alone, _ = one_sided
+    engine, storage = connect(tmp_path), LocalStorage(tmp_path / "storage")
+    cases = Cases(engine, storage)
+    corrections = Corrections(engine, storage, cases)
+    case = cases.add(alone, "")
+    place = case.report["head"]["sides"]["left"]["centre_mm"]
+    with vetted(stream(cases.image_file(case.id)), tmp_path) as file:
+        made = predictor.segment(load(file), centres_mm={"right": place})
+    with pytest.raises(ConflictError, match="the patient's left side"):
+        corrections.segment_here(case.id, made, base=0, author="Dr B", comment="", side="right")
+    assert cases.get(case.id).mask_version == 0

@@ -51,16 +51,6 @@ def test_the_side_itself_is_the_new_mask():
     assert np.array_equal(now[~is_left], before[~is_left])
 
 
-def test_a_side_that_was_not_known_begins_where_the_two_part():
-    scan = image(noise((20, 8, 7)), np.diag([4.0, 4, 4, 1]))
-    before, made = masks(1, scan.shape)
-    right, left = {"right": (66.0, 16, 12)}, {"left": (10.0, 16, 12)}
-    now = with_one_side(before, made, scan.affine, "left", right, left | right)
-    is_left = sides_of(scan.shape, scan.affine, left | right) == 1
-    assert np.array_equal(now[is_left], made[is_left])
-    assert np.array_equal(now[~is_left], before[~is_left])
-
-
 def test_a_place_among_the_other_sides_voxels_is_refused_with_its_side():
     scan = image(noise((20, 8, 7)), np.diag([4.0, 4, 4, 1]))
     before, made = masks(1, scan.shape)

@@ -103,3 +103,14 @@ def test_ranks_are_those_of_scipy():
     for values in (random.integers(0, 50, (9, 8, 7)), random.random((9, 8, 7), np.float32)):
         ranks = stats.rankdata(values, axis=None).reshape(values.shape) / values.size
         assert np.array_equal(contrast._ranks(values), ranks)
+
+
+def test_a_cut_crop_is_not_called_of_another_contrast(predictor, tmp_path):
+    """What is left of it says less of its contrast; an inverted one is told all the same."""
+    found = codes(analyse(stream(as_bytes(example().slicer[:, :, :-13])), predictor, tmp_path))
+    assert "touches_border" in found
+    assert CONTRAST_CODE not in found
+    cut = example().slicer[:, :, :-9]
+    values = np.asarray(cut.dataobj, np.float32)
+    inverted = image(values.max() - values, cut.affine)
+    assert CONTRAST_CODE in codes(analyse(stream(as_bytes(inverted)), predictor, tmp_path))

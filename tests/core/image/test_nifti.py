@@ -171,3 +171,12 @@ def test_a_scan_that_is_written_in_parts_is_the_same_however_it_lies_in_memory(o
     monkeypatch.setattr("core.image.voxels.Voxels.slabs", partialmethod(Voxels.slabs, 1000))
     raw = gzip.decompress(nifti.scan_bytes(voxels, header))
     assert raw == header.clean_prefix() + stored.tobytes(order="F")
+
+
+def test_the_mask_of_a_scan_whose_line_ends_were_changed_can_be_opened():
+    """NIfTI-2 has a field for it; other programs refuse a file in which it is wrong."""
+    scan = image(noise((20, 22, 24)), kind=nib.Nifti2Image)
+    scan.header["eol_check"] = (10, 10, 26, 10)
+    labels = np.zeros(scan.shape, np.uint8)
+    mask = load(nifti.mask_bytes(labels, parse(bytes(scan.to_bytes()))))
+    assert mask.header["eol_check"].tolist() == [13, 10, 26, 10]

@@ -54,8 +54,8 @@ def test_a_good_head_is_trusted():
 @pytest.mark.parametrize(
     ("left", "words"),
     [
-        ({"agreement": 0.6}, "two looks at the left one agree to 0.60"),
-        ({"peak": 0.2}, "the left one was hard to find"),
+        ({"agreement": 0.6}, "two looks at the left hippocampus agree to 0.60"),
+        ({"peak": 0.2}, "the left hippocampus was hard to find"),
         ({"centre_mm": (-30, 9, -14)}, "the left mask lies 9 mm from where"),
     ],
 )  # fmt: skip
@@ -163,4 +163,5 @@ def test_a_small_head_has_a_small_hippocampus():
     known = head(small)
     assert judged(small, known)[0] == "check"
     assert "volume_small" in [f.code for f in assess_head(small, AFFINE, known)]
-    assert assess_head(small, AFFINE, known | {"scale": 0.95}) == []
+    assert "volume_small" in [f.code for f in assess_head(small, AFFINE, known | {"scale": 0.93})]
+    assert assess_head(small, AFFINE, known | {"scale": 0.8}) == []

@@ -221,3 +221,26 @@ def test_slices_of_3_mm_make_volumes_too_small_and_it_is_said(visit, segmented, 
     assert "coarse" in [f.code for f in analysis.findings]
     for words in analysis.measures.too_small.values():
         assert words["coarse"] == "voxels of 3.0 mm from below to above"
+
+
+def test_a_mask_in_voxels_that_show_nothing_is_none(segmented):
+    """Somebody blanked out one side."""
+    scan = template_head()
+    values = np.asarray(scan.dataobj, np.float32).copy()
+    middle = np.rint(apply_affine(np.linalg.inv(scan.affine), LEFT)).astype(int)
+    values[
+        tuple(slice(n - half, n + half) for n, half in zip(middle, (14, 26, 16), strict=True))
+    ] = 0
+    found = segmented(image(values, scan.affine))
+    assert set(found.measures.sides) == {"right"}
+    assert "no left hippocampus was found" in found.segmentation.head.reasons
+
+
+@pytest.mark.parametrize("lost_mm", [0, 40])
+def test_an_image_that_ends_within_the_brain_gives_no_share_of_it(segmented, upright, lost_mm):
+    scan = template_head()
+    if lost_mm:
+        scan = scan.slicer[:, :, : scan.shape[2] - 12 - lost_mm]
+    found = segmented(scan) if lost_mm else upright
+    assert (found.measures.share_of_brain_percent is None) == bool(lost_mm)
+    assert ("brain_cut" in [f.code for f in found.findings]) == bool(lost_mm)
