@@ -1,4 +1,4 @@
-"""Memory that is freed goes back to the system, with glibc.
+"""Lets glibc return freed memory to the system.
 
 It keeps what a thread frees for that thread, and, once it has seen arrays of some size freed, all
 of that size: a server that segmented heads by two threads holds their arrays for ever.
@@ -16,7 +16,7 @@ _ARENAS = 2
 
 
 def give_memory_back() -> bool:
-    """Set glibc's allocator for this process; False where it is another one."""
+    """Configure glibc's allocator for this process; False if the C library is another one."""
     if not sys.platform.startswith("linux"):
         return False
     set_option = getattr(ctypes.CDLL(None), "mallopt", None)

@@ -1,4 +1,4 @@
-"""Files that one browser session segments: work that goes on when its page is left."""
+"""Batches: the files that one browser session segments, also while its page is left."""
 
 import contextlib
 import shutil
@@ -48,7 +48,7 @@ class Upload:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a batch is: files done, of how many, their share in 0..1, and what is done now."""
+    """Progress of a batch: files done, total, share from 0 to 1, and the current file and step."""
 
     done: int
     total: int
@@ -68,7 +68,7 @@ class _File:
 
 
 class Batch:
-    """What one browser session segmented, and what it still waits for.
+    """The files that one browser session has segmented or still waits for.
 
     Files are copied to the disk when they come and segmented by threads of the batch's own, two
     at a time. One bad file does not stop the rest. Each copy is removed with its outcome.
@@ -112,7 +112,7 @@ class Batch:
         self._seen_s = clock()
 
     def add(self, uploads: Iterable[Upload]) -> None:
-        """Copy files and begin with them; returns before they are done."""
+        """Copy files and start segmenting them; returns before they are done."""
         files = [self._copied(upload) for upload in uploads]
         with self._changed:
             if not self.active:
@@ -126,26 +126,26 @@ class Batch:
 
     @property
     def active(self) -> bool:
-        """Whether a file is still without an outcome."""
+        """Whether any file has no outcome yet."""
         with self._changed:
             return any(file.outcome is None for file in self._files)
 
     @property
     def outcomes(self) -> list[Outcome]:
-        """Those that are there, in the order of the files."""
+        """The outcomes so far, in the order of the files."""
         with self._changed:
             return [file.outcome for file in self._files if file.outcome is not None]
 
     def progress(self) -> Progress:
-        """How far the files are that were added since the batch was idle."""
+        """Progress of the files that were added since the batch was last idle."""
         with self._changed:
             files = self._files[self._first :]
             shares = [1.0 if f.outcome else STEPS.index(f.step) / len(STEPS) for f in files]
-            now = next((f for f in files if f.outcome is None), None)
+            file = next((f for f in files if f.outcome is None), None)
             return Progress(
                 sum(file.outcome is not None for file in files), len(files),
                 sum(shares) / len(files) if files else 1.0,
-                now.name if now else "", now.words if now else "",
+                file.name if file else "", file.words if file else "",
             )  # fmt: skip
 
     def wait(self, timeout_s: float) -> None:
@@ -154,14 +154,14 @@ class Batch:
             self._changed.wait(timeout_s)
 
     def give_up(self) -> None:
-        """Give up what is not done; the outcomes say so."""
+        """Cancel all files that are not done; their outcomes say so."""
         with self._changed:
             for file in self._files:
                 file.given_up = True
             self._changed.notify_all()
 
     def clear(self) -> None:
-        """Forget the outcomes; what is still at work stays."""
+        """Forget the outcomes; unfinished files stay."""
         with self._changed:
             self._files = [file for file in self._files if file.outcome is None]
             self._first = 0
@@ -184,7 +184,7 @@ class Batch:
         return _File(name, None, outcome=Outcome(name, None, _NOT_KEPT))
 
     def _run(self) -> None:
-        """One thread: file after file until none waits."""
+        """The work of one thread: file after file until none waits."""
         while True:
             with self._changed:
                 if not self._waiting:
@@ -231,16 +231,16 @@ class Batch:
             self._changed.notify_all()
 
     def _is_gone(self) -> bool:
-        """Whether nobody was there for long; asked by the threads, now and then."""
-        now = self._clock()
+        """Whether the session was disconnected for too long; the threads ask now and then."""
+        now_s = self._clock()
         if self._here():
-            self._seen_s = now
-        return now - self._seen_s > self._gone_after_s
+            self._seen_s = now_s
+        return now_s - self._seen_s > self._gone_after_s
 
 
 def current(shared: Services, outcomes: list[Outcome]) -> list[Outcome]:
-    """The outcomes with their cases as they are now: corrected, renamed, or deleted."""
-    found = []
+    """The outcomes with the current state of their cases: corrected, renamed or deleted."""
+    outcomes_now = []
     for outcome in outcomes:
         if outcome.case is not None:
             case_id = outcome.case.id
@@ -248,12 +248,12 @@ def current(shared: Services, outcomes: list[Outcome]) -> list[Outcome]:
                 outcome = Outcome(outcome.name, shared.cases.get(case_id))
             except NotFoundError:
                 outcome = Outcome(outcome.name, None, f"{case_id} was deleted.")
-        found.append(outcome)
-    return found
+        outcomes_now.append(outcome)
+    return outcomes_now
 
 
 def zip_of(shared: Services, outcomes: list[Outcome], with_names: bool) -> bytes:
-    """All masks, records and the summary; a case deleted meanwhile is named as such."""
+    """A ZIP of all masks, records and the summary; it names cases deleted meanwhile."""
     present = current(shared, outcomes)
     # The masks that the records are about, whatever is saved meanwhile.
     masks = [

@@ -39,14 +39,14 @@ def time_steps(timings_s: dict[str, float]) -> None:
 
 
 def watch(predictors: Predictors) -> None:
-    """Read queue and readiness from here on."""
+    """Report queue length and readiness of these predictors from now on."""
     _WAITING.set_function(lambda: predictors.serving.waiting if predictors.serving else 0)
     _PEAK.set_function(peak_memory_bytes)
     _READY.set_function(lambda: predictors.serving is not None)
 
 
 def peak_memory_bytes() -> float:
-    """Most resident memory that this process had so far."""
+    """Peak resident memory of this process so far."""
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return float(most if sys.platform == "darwin" else most * 1024)
 

@@ -1,4 +1,4 @@
-"""What the administrator's pages and routes both ask for."""
+"""Figures that both the administrator's pages and routes show."""
 
 import importlib.metadata
 import json
@@ -40,9 +40,9 @@ def _version(program: str) -> str:
 
 
 def memory_rows() -> list[dict[str, str]]:
-    """Resident memory of this server now and at most, beside what was measured elsewhere."""
-    now = psutil.Process().memory_info().rss / MIB
-    rows = [{"Server": "This one, now", "At rest (MiB)": f"{now:,.0f}",
+    """Current and peak resident memory of this server, beside measured reference values."""
+    resident_mib = psutil.Process().memory_info().rss / MIB
+    rows = [{"Server": "This one, now", "At rest (MiB)": f"{resident_mib:,.0f}",
              "Peak (MiB)": f"{metrics.peak_memory_bytes() / MIB:,.0f}"}]  # fmt: skip
     measured = json.loads(_MEASURED.read_bytes())["memory_mib"]
     return rows + [
@@ -54,7 +54,7 @@ def memory_rows() -> list[dict[str, str]]:
 
 @dataclass(frozen=True)
 class CaseDrift:
-    """The newest cases against the training of the version in service.
+    """Comparison of the newest cases with the training of the version in service.
 
     Attributes
     ----------
@@ -71,13 +71,13 @@ class CaseDrift:
 
 
 def drift_of_cases(shared: Services, last: int) -> CaseDrift:
-    """Compare the newest ``last`` cases, in the order in which they came."""
-    found = shared.cases.features()[: max(0, last)][::-1]
+    """Compare the ``last`` newest cases, in the order of their creation."""
+    cases = shared.cases.features()[: max(0, last)][::-1]
     number = shared.registry.serving().number
     reference = shared.registry.reference_features(number)
-    window = [features for _, features in found]
+    window = [features for _, features in cases]
     return CaseDrift(
-        compare(reference, window), number, reference, window, [row for row, _ in found],
+        compare(reference, window), number, reference, window, [row for row, _ in cases],
         shared.cases.head_count(),
     )  # fmt: skip
 
@@ -92,7 +92,7 @@ def measured_iteration_s(shared: Services) -> float:
 
 
 def cases_health(shared: Services) -> dict[str, Any]:
-    """Whether all cases of the storage are known here, and whether deleted ones go."""
+    """Health of the cases: whether all are imported, and whether deleted ones are removed."""
     progress, trash = shared.cases.caretaker.progress, shared.cases.caretaker.trash
     state = "ready" if progress.finished else ("failing" if progress.failure else "taking in")
     return {
@@ -103,7 +103,7 @@ def cases_health(shared: Services) -> dict[str, Any]:
 
 
 def cases_words(health: dict[str, Any]) -> str:
-    """What a page says while not all is well with the cases; empty if it is."""
+    """A page's sentence about an incomplete import of cases; empty if all is well."""
     words = []
     if health["state"] != "ready":
         so_far = f"{health['taken_in']:,} of {health['in_storage']:,}"
@@ -118,7 +118,7 @@ def cases_words(health: dict[str, Any]) -> str:
 
 
 def damaged_words(health: dict[str, Any]) -> str:
-    """What the Operations page says of cases that cannot be read; empty if all can."""
+    """The Operations page's sentence about unreadable cases; empty if there are none."""
     if not health["damaged"]:
         return ""
     return (
@@ -128,7 +128,7 @@ def damaged_words(health: dict[str, Any]) -> str:
 
 
 def trash_words(health: dict[str, Any]) -> str:
-    """What the Operations page says while deleted cases cannot be removed; empty if all is well."""
+    """The Operations page's sentence about deleted cases that stay; empty if there are none."""
     if not health["overdue"]:
         return ""
     return (

@@ -1,4 +1,4 @@
-"""Bounds what the pages' uploaders take in, around Streamlit's own route."""
+"""Limits the uploads of the pages, around Streamlit's own route."""
 
 import asyncio
 
@@ -18,7 +18,7 @@ _LOOK_S = 0.2
 
 
 class PageUploads:
-    """Bounds what the pages' uploaders take in: around Streamlit's route, reading nothing.
+    """Limits the uploads of the pages, around Streamlit's route, without reading bodies.
 
     Streamlit keeps uploaded files in memory. An upload waits for its place; a page's batch is
     larger than what is taken at once.

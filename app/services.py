@@ -1,4 +1,4 @@
-"""What every page and every API call shares: one set of services for the process."""
+"""The services that all pages and API calls of the process share."""
 
 import functools
 import io
@@ -34,7 +34,7 @@ from core.limits import MIB
 from core.models.registry import Registry
 from core.people.accounts import Accounts
 from core.pipeline import Analysis, Caller, analyse
-from core.predictor.predictor import Way
+from core.predictor.predictor import InferenceOptions
 from core.predictor.service import Predictors
 from core.settings import Settings
 from core.state.database import DATABASE_NAME, connect
@@ -55,7 +55,7 @@ _OUTCOMES = {InputError: "refused", BusyError: "busy", GoneError: "gone"}
 
 @dataclass(frozen=True)
 class Lost:
-    """Files of batches that a server left waiting when it ended, and when this one started."""
+    """How many files of batches the previous server left unfinished, and when this one started."""
 
     files: int
     at_s: float
@@ -123,7 +123,7 @@ class Services:
         return analysis
 
     def segment_and_keep(self, source: BinaryIO, name: str, caller: Caller) -> Case:
-        """Segment a file of a page and keep it as a case, once there is a model.
+        """Segment a file from a page and store it as a case; waits for the model first.
 
         Raises
         ------
@@ -148,21 +148,21 @@ class Services:
         head = self.cases.get(case_id).report.get("head")
         if not head:
             raise InputError("This case is a crop, not a head", code="no_sides")
-        centres = {n: found["centre_mm"] for n, found in head["sides"].items() if found["pointed"]}
+        centres = {n: s["centre_mm"] for n, s in head["sides"].items() if s["pointed"]}
         scan = io.BytesIO(self.cases.image_file(case_id))
         with (
             vetted(scan, self.incoming) as file,
-            predictor.turn(caller.user, caller.on_place, caller.gone),
+            predictor.slot(caller.user, caller.on_place, caller.gone),
         ):
             volume = load(file)
-            made = predictor.segment(volume, caller.gone, centres | {side: list(centre_mm)})
+            segmentation = predictor.segment(volume, caller.gone, centres | {side: list(centre_mm)})
         return self.corrections.segment_here(
-            case_id, made, base=base, author=author, side=side,
+            case_id, segmentation, base=base, author=author, side=side,
             comment=f"Segmented {side} where pointed at",
         )  # fmt: skip
 
     def delete_case(self, case_id: str) -> None:
-        """Take a case off the list, and what the viewer keeps of it off the disk."""
+        """Delete a case, and the viewer's cached files of it."""
         self.cases.delete(case_id)
         self.viewer_files.forget(case_id)
 
@@ -201,7 +201,7 @@ class Services:
         return number
 
     def follow(self) -> None:
-        """Make database and predictor follow the storage, where something came between.
+        """Make database and predictor follow the storage, if a change was interrupted.
 
         Raises
         ------
@@ -237,7 +237,7 @@ def empty_incoming(data_dir: Path) -> tuple[Path, Lost]:
 
 
 def build_services(settings: Settings) -> Services:
-    """The parts of a server, none of them at work yet: see `start`.
+    """Build the services of a server; `start` starts their background work.
 
     Raises
     ------
@@ -249,7 +249,9 @@ def build_services(settings: Settings) -> Services:
     storage = open_storage(settings)
     cases = Cases(engine, storage)
     registry = Registry(engine, storage, settings.model_dir)
-    predictors = Predictors(registry.open_serving, Way.of(settings), settings.queue_size)
+    predictors = Predictors(
+        registry.open_serving, InferenceOptions.from_settings(settings), settings.queue_size
+    )
     accounts = Accounts(engine)
     if settings.admin_password:
         accounts.set_password(settings.admin_password)
@@ -265,7 +267,7 @@ def build_services(settings: Settings) -> Services:
 
 
 def start(shared: Services) -> None:
-    """Load the model and look after jobs, cases and versions, in the background."""
+    """Start the background work: loading the model, jobs, cases, versions."""
     threading.Thread(target=_warm_up, args=(shared,), name="warm-up", daemon=True).start()
     care = (
         ("jobs", shared.jobs.tick), ("cases", shared.cases.caretaker.tick),
@@ -277,7 +279,7 @@ def start(shared: Services) -> None:
 
 
 def _supervise(name: str, tick: Callable[[], None]) -> None:
-    """Do what is due again and again, for as long as the server runs."""
+    """Run the tasks that are due, again and again, for as long as the server runs."""
     pause = threading.Event()
     while True:
         try:
@@ -288,7 +290,7 @@ def _supervise(name: str, tick: Callable[[], None]) -> None:
 
 
 def _follow(shared: Services) -> None:
-    """Serve with the version that should; if that fails, not at once again."""
+    """Switch to the version that should serve; after a failure, wait before the next try."""
     try:
         shared.follow()
     except HippoViewError as error:

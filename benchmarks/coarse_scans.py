@@ -15,7 +15,7 @@ from nibabel.affines import voxel_sizes
 from scipy import ndimage
 
 from benchmarks.cut_scans import Scan, crops, heads, in_process, segmented
-from core.measures.measure import COARSE
+from core.measures.flaws import COARSE
 from core.pipeline import Analysis
 
 _SLICES_MM = (2.0, 2.5, 3.0, 3.5, 4.0, 5.0)

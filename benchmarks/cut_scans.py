@@ -20,10 +20,10 @@ import numpy as np
 
 from core.errors import InputError
 from core.measures.edges import FACES
-from core.measures.measure import CUT
+from core.measures.flaws import CUT
 from core.models.folder import opened
 from core.pipeline import Analysis, analyse
-from core.predictor.predictor import Predictor, Way
+from core.predictor.predictor import InferenceOptions, Predictor
 from core.predictor.service import Predictors
 from core.settings import Settings
 
@@ -75,7 +75,9 @@ def main() -> int:
 def in_process() -> Predictor:
     """The predictor as it serves."""
     settings = Settings.from_environment()
-    return Predictors(partial(opened, settings.model_dir), Way.of(settings), 1).on("auto")
+    return Predictors(
+        partial(opened, settings.model_dir), InferenceOptions.from_settings(settings), 1
+    ).on("auto")
 
 
 def segmented(predictor: Predictor, data: np.ndarray, affine: np.ndarray) -> Analysis | None:

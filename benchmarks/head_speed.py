@@ -21,9 +21,11 @@ import json, sys, tempfile, time
 from pathlib import Path
 from core.models.folder import load_model
 from core.pipeline import analyse
-from core.predictor.predictor import Way, loaded
+from core.predictor import predictor as module
 from core.settings import Settings
-predictor = loaded(load_model(Settings().model_dir), Way())
+# Another checkout may be older: until issue 16 the options were called Way.
+options = getattr(module, "InferenceOptions", None) or module.Way
+predictor = module.loaded(load_model(Settings().model_dir), options())
 predictor.warm_up()
 with tempfile.TemporaryDirectory() as folder:
     for line in sys.stdin:

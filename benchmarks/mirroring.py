@@ -16,7 +16,7 @@ from benchmarks.rounds import write
 from core.anatomy import LABELS
 from core.models.folder import load_model
 from core.predictor.calibrate import read_labelled
-from core.predictor.predictor import Way, loaded
+from core.predictor.predictor import InferenceOptions, loaded
 from core.settings import MIRRORINGS, Settings
 
 
@@ -31,8 +31,8 @@ def main() -> None:
     sides = {}
     for precision in ("float32", "int8", "bfloat16"):
         for mirroring in MIRRORINGS:
-            way = Way(device="cpu", precision=precision, mirroring=mirroring)
-            predictor = loaded(load_model(Settings().model_dir), way)
+            options = InferenceOptions(device="cpu", precision=precision, mirroring=mirroring)
+            predictor = loaded(load_model(Settings().model_dir), options)
             if predictor.network.precision == precision:
                 sides[f"{precision}, {mirroring}"] = predictor
     dice: dict[str, list[list[float]]] = {name: [] for name in sides}

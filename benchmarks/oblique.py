@@ -18,7 +18,7 @@ from scipy import ndimage
 
 from core.models.folder import opened
 from core.pipeline import analyse
-from core.predictor.predictor import Predictor, Way
+from core.predictor.predictor import InferenceOptions, Predictor
 from core.predictor.service import Predictors
 from core.settings import Settings
 
@@ -48,7 +48,9 @@ def tilted(scan: nib.Nifti1Image, angle_deg: float) -> tuple[nib.Nifti1Image, np
 def main() -> None:
     """Print the table."""
     scans = sorted(Path(sys.argv[1]).glob("hippocampus_*.nii.gz"))[:4]
-    predictor: Predictor = Predictors(partial(opened, Settings().model_dir), Way(), 1).on("auto")
+    predictor: Predictor = Predictors(
+        partial(opened, Settings().model_dir), InferenceOptions(), 1
+    ).on("auto")
     print(f"{'degrees':>7} {'anterior Dice':>14} {'posterior Dice':>15}")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

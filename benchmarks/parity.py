@@ -17,7 +17,7 @@ from core.image import volume
 from core.image.intake import vetted
 from core.models.folder import load_model
 from core.predictor.checkpoint import write_for_nnunet
-from core.predictor.predictor import Way, loaded
+from core.predictor.predictor import InferenceOptions, loaded
 from core.settings import Settings
 
 _CASES = 40
@@ -30,8 +30,8 @@ def main() -> None:
     paths = paths[:: max(1, len(paths) // _CASES)][:_CASES]
     figures = {}
     for mirroring in ("full", "off"):
-        way = Way(device="cpu", precision="float32", mirroring=mirroring)
-        predictor = loaded(model, way)
+        options = InferenceOptions(device="cpu", precision="float32", mirroring=mirroring)
+        predictor = loaded(model, options)
         differ, dice = [], []
         with tempfile.TemporaryDirectory() as scratch:
             given = Path(scratch) / "in"

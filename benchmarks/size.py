@@ -13,7 +13,8 @@ import numpy as np
 
 from benchmarks.rounds import write
 from core.models.folder import load_model
-from core.predictor.predictor import Way, loaded
+from core.predictor.engine import ScanRun
+from core.predictor.predictor import InferenceOptions, loaded
 from core.settings import Settings
 
 _EDGES = (40, 64, 96, 128, 192, 256, 320)
@@ -21,20 +22,22 @@ _EDGES = (40, 64, 96, 128, 192, 256, 320)
 
 def once(edge: int) -> dict[str, float]:
     """Segment noise of a size."""
-    predictor = loaded(load_model(Settings().model_dir), Way(device="cpu", mirroring="off"))
+    predictor = loaded(
+        load_model(Settings().model_dir), InferenceOptions(device="cpu", mirroring="off")
+    )
     predictor.warm_up()
     rest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     shape = (40, 56, 40) if edge == 40 else (edge,) * 3
     noise = np.random.default_rng(0).random(shape, np.float32)
-    timings: dict[str, float] = {}
+    run = ScanRun()
     start = time.perf_counter()
-    predictor._labels(noise, (1.0, 1.0, 1.0), timings, lambda: False)
+    predictor.engine.labels(noise, (1.0, 1.0, 1.0), run)
     return {
         "voxels": float(np.prod(shape)),
         "seconds": time.perf_counter() - start,
         "rest_mib": rest,
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        **timings,
+        **run.timings_s,
     }
 
 

@@ -27,9 +27,11 @@ from benchmarks.rounds import alternate, table, write
 from core.models.folder import load_model
 from core.pipeline import analyse
 from core.predictor.checkpoint import CHECKPOINT_NAME, write_for_nnunet
-from core.predictor.predictor import Predictor, Way, loaded
+from core.predictor.engine import Engine
+from core.predictor.predictor import InferenceOptions, Predictor, loaded
 from core.predictor.recipe import recipe_of
 from core.predictor.torch_network import TorchNetwork
+from core.predictor.window import mirrors_of
 from core.settings import Settings
 from tests.server import running
 
@@ -149,10 +151,14 @@ def _measure(paths: list[Path], checkpoint: Path, oracle: nnUNetPredictor, round
                 "(b) nnUNetPredictor in memory": partial(stock, halves(paths), oracle, mirroring),
             }
             if importlib.util.find_spec("onnxruntime"):
-                other = Predictor(MODEL, recipe_of(MODEL), OnnxNetwork(scratch), mode, 1)
-                sides["(c) ONNX Runtime"] = partial(ours, halves(paths), other, scratch)
+                recipe, network = recipe_of(MODEL), OnnxNetwork(scratch)
+                engine = Engine(recipe, network, network, mirrors_of(recipe.mirror_axes, mode))
+                onnx = Predictor(MODEL, engine, mode, 1)
+                sides["(c) ONNX Runtime"] = partial(ours, halves(paths), onnx, scratch)
             for precision in ("float32", "int8"):
-                predictor = loaded(MODEL, Way(device="cpu", precision=precision, mirroring=mode))
+                predictor = loaded(
+                    MODEL, InferenceOptions(device="cpu", precision=precision, mirroring=mode)
+                )
                 predictor.warm_up()
                 sides[f"HippoView, {precision}, in process"] = partial(
                     ours, halves(paths), predictor, scratch

@@ -27,9 +27,9 @@ from core.image.intake import vetted
 from core.image.volume import load
 from core.measures.edges import content_extent
 from core.models.folder import opened
-from core.pipeline import appraised
+from core.pipeline import appraise
 from core.predictor.heads import sides_of
-from core.predictor.predictor import Predictor, Way
+from core.predictor.predictor import InferenceOptions, Predictor
 from core.predictor.service import Predictors
 from core.settings import Settings
 
@@ -73,7 +73,9 @@ def main() -> int:
     parser.add_argument("count", type=int, nargs="?", default=100)
     options = parser.parse_args()
     settings = Settings.from_environment()
-    predictors = Predictors(partial(opened, settings.model_dir), Way.of(settings), 1)
+    predictors = Predictors(
+        partial(opened, settings.model_dir), InferenceOptions.from_settings(settings), 1
+    )
     predictor = predictors.on("auto")
     subjects = [_read(path) for path in sorted((options.heads / "t1").glob("*.nii.gz"))]
     rows, times = [], []
@@ -140,7 +142,7 @@ def _run(
             volume = load(file)
         try:
             extent = content_extent(volume.voxels.stored)
-            made, _, _ = appraised(predictor.segment(volume), extent)
+            made, _, _ = appraise(predictor.segment(volume), extent)
         except InputError:
             return [Row(99.0, 99.0, 0.0, "refused", 0.0, 0.0) for _ in _LABELS]
     head = made.head

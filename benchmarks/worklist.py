@@ -14,7 +14,7 @@ from core.cases.store import Cases
 from core.image.example import example_file
 from core.models.folder import opened
 from core.pipeline import analyse
-from core.predictor.predictor import Way
+from core.predictor.predictor import InferenceOptions
 from core.predictor.service import Predictors
 from core.settings import Settings
 from core.state.database import connect
@@ -29,7 +29,7 @@ _CASES, _TIMES = 50, 10
 def fill(data_dir: Path) -> None:
     """Fifty cases of the example in a data folder."""
     data_dir.mkdir()
-    predictors = Predictors(lambda: opened(Settings().model_dir), Way(), 1)
+    predictors = Predictors(lambda: opened(Settings().model_dir), InferenceOptions(), 1)
     cases = Cases(connect(data_dir), LocalStorage(data_dir / "storage"))
     for number in range(_CASES):
         analysis = analyse(io.BytesIO(example_file()), predictors.on("auto"), data_dir)

@@ -10,14 +10,14 @@ from core.anatomy import NOTICE
 from core.commands.data import add_data
 from core.commands.drift import add_drift
 from core.commands.evaluate import add_evaluate
-from core.commands.installation import complain
+from core.commands.installation import print_error
 from core.commands.models import add_models
 from core.commands.segment import add_segment
 from core.commands.train import add_train
 from core.errors import HippoViewError
 from core.settings import Settings
 
-# Commands that go on for minutes and say how far they are.
+# Commands that run for minutes: they log their progress.
 _LONG = ("train", "sweep")
 
 
@@ -49,7 +49,7 @@ def main(arguments: list[str]) -> int:
         settings = Settings.from_environment()
         return int(options.run(options, settings))
     except HippoViewError as error:
-        complain(error)
+        print_error(error)
         return 1
 
 

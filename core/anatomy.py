@@ -1,4 +1,4 @@
-"""What is drawn: labels, sides, colours, where they lie, how pictures show them, the notice.
+"""The anatomy that is drawn: labels, sides, colours, positions, conventions, and the notice.
 
 Imports nothing of the project.
 """
@@ -11,12 +11,12 @@ NOTICE = "Research use only. Not for diagnosis."
 
 BACKGROUND, ANTERIOR, POSTERIOR = 0, 1, 2
 LABELS = {"anterior": ANTERIOR, "posterior": POSTERIOR}
-# Of the patient.
+# The patient's.
 SIDES = ("left", "right")
 # Centre of the left hippocampus in the MNI152 template; the right one lies mirrored in x.
 LEFT_MM = np.array((-25.7, -22.0, -14.3))
 
-# The same everywhere: Okabe and Ito (2008), safe for colour-blind eyes.
+# Used everywhere: Okabe and Ito (2008), safe for colour-blind eyes.
 LABEL_COLOURS = {"anterior": "#E69F00", "posterior": "#56B4E9"}
 LABEL_RGB = {
     name: tuple(int(colour[i : i + 2], 16) for i in (1, 3, 5))

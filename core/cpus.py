@@ -1,7 +1,7 @@
 """How many CPUs this process may use: its affinity and its control group's quota, not the host's.
 
-A container with a quota of two CPUs on a host of 64 sees 64: as many threads as that spend its
-share of a period at once and then stand still together. Imports nothing of the project.
+A container with a quota of two CPUs on a host of 64 sees 64 CPUs: that many threads use up the
+quota at the start of each period and then all stand still. Imports nothing of the project.
 """
 
 import math
@@ -18,7 +18,7 @@ _V1 = ("sys/fs/cgroup/cpu", "sys/fs/cgroup/cpu,cpuacct", "sys/fs/cgroup/cpuacct,
 def usable_cpus(root: Path = _ROOT) -> int:
     """CPUs that this process may keep busy, at least 1.
 
-    Part of a CPU counts as one: two threads make more of 1.5 CPUs than one does.
+    Fractions are rounded up: two threads make more of 1.5 CPUs than one does.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def usable_cpus(root: Path = _ROOT) -> int:
 
 
 def allowed_cpus() -> int:
-    """CPUs that the process's affinity names (``taskset``, a CPU set); libraries see it too."""
+    """CPUs in the process's affinity (``taskset``, CPU sets); libraries see it as well."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -39,8 +39,8 @@ def allowed_cpus() -> int:
 def limit_threads(root: Path = _ROOT) -> None:
     """Let OpenMP and OpenBLAS follow the quota, here and in child processes.
 
-    Of themselves they follow the affinity. They read it when they are loaded: call it before
-    NumPy and PyTorch are imported.
+    By default they follow the affinity. They read the variable when they are loaded: call this
+    before NumPy and PyTorch are imported.
     """
     if usable_cpus(root) < allowed_cpus():
         os.environ.setdefault("OMP_NUM_THREADS", str(usable_cpus(root)))
@@ -93,9 +93,9 @@ def _words(file: Path) -> list[str]:
 
 
 def _ratio(quota: str, period: str) -> float | None:
-    """CPUs of a quota; a quota below 1 (v1 writes -1) is none."""
+    """A quota in CPUs; None where there is none (v1 writes -1)."""
     try:
-        share, whole = int(quota), int(period)
+        quota_us, period_us = int(quota), int(period)
     except ValueError:
         return None
-    return share / whole if share > 0 and whole > 0 else None
+    return quota_us / period_us if quota_us > 0 and period_us > 0 else None

@@ -6,7 +6,7 @@ Each carries a stable ``code`` for programs, a ``message`` that says what was fo
 
 
 class HippoViewError(Exception):
-    """Anything that HippoView tells its user in words."""
+    """Base of all errors that HippoView explains to its user."""
 
     code = "error"
 
@@ -23,31 +23,31 @@ class HippoViewError(Exception):
 
 
 class InputError(HippoViewError):
-    """The file that was given cannot be segmented."""
+    """The input cannot be used (HTTP 422)."""
 
     code = "bad_input"
 
 
 class TooLargeError(InputError):
-    """The file is larger than this server accepts."""
+    """The file is larger than this server accepts (HTTP 413)."""
 
     code = "too_large"
 
 
 class NotFoundError(HippoViewError):
-    """What was asked for is not there (any more)."""
+    """The requested thing does not exist (HTTP 404)."""
 
     code = "not_found"
 
 
 class SettingsError(HippoViewError):
-    """A setting in the environment has a value that means nothing."""
+    """A setting in the environment has an invalid value."""
 
     code = "bad_setting"
 
 
 class DeviceError(HippoViewError):
-    """The device that was asked for is not in this machine."""
+    """This machine does not have the requested device."""
 
     code = "device_unavailable"
 
@@ -59,19 +59,19 @@ class ModelError(HippoViewError):
 
 
 class StorageError(HippoViewError):
-    """The storage cannot be reached, or refuses."""
+    """The storage cannot be reached, or refuses an operation."""
 
     code = "storage_unavailable"
 
 
 class ConflictError(HippoViewError):
-    """What was asked for does not fit the present state."""
+    """The request conflicts with the current state (HTTP 409)."""
 
     code = "conflict"
 
 
 class ChangedError(ConflictError):
-    """A file of the storage is not (any more) what the caller takes it for."""
+    """A file in the storage is not the one that the caller had read."""
 
     code = "storage_conflict"
 
@@ -105,6 +105,6 @@ class BusyError(HippoViewError):
 
 
 class GoneError(HippoViewError):
-    """Whoever asked does not wait for the answer any more."""
+    """Nobody waits for the result any more."""
 
     code = "gone"

@@ -1,4 +1,4 @@
-"""A finding: one thing that a check saw, in words a clinician reads."""
+"""A finding: one result of a check, in words for a clinician."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,9 +8,9 @@ Level = Literal["note", "warning"]
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found.
+    """One result of a check.
 
-    ``note`` was handled and changes nothing; ``warning`` asks for a look before the result
+    A ``note`` was handled and changes nothing; a ``warning`` asks for a look before the result
     is used. ``code`` is stable, for programs; ``message`` is one plain sentence or two.
     """
 
@@ -19,5 +19,5 @@ class Finding:
     message: str
 
     def as_dict(self) -> dict[str, str]:
-        """As it stands in exports and in the API."""
+        """As exports and the API give it."""
         return {"level": self.level, "code": self.code, "message": self.message}

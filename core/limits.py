@@ -1,30 +1,32 @@
 """Every limit, with the reason for its value. Imports nothing of the project."""
 
+from dataclasses import dataclass
+
 MIB = 1024 * 1024
 
-# The largest volume that is read, unpacked as float32, with its header: 512 MiB. As float64 it
-# has to come compressed. Streamlit holds what is uploaded on the page in memory meanwhile.
+# Size of an uploaded file: fits the largest volume uncompressed as float32 (512 MiB) with its
+# header; as float64 it must be compressed. Streamlit keeps a page's uploads in memory.
 MAX_UPLOAD_MIB = 520
 
 # Voxels of the largest volume that is read: 512 x 512 x 512, the largest matrix of a scanner.
 # Unpacked it is 256 MiB as int16 and 1 GiB as float64, on the disk.
 MAX_VOXELS = 512**3
 
-# What segmenting and storing a head of that size as int16 may take beside what the server takes at
-# rest, in MiB. A test holds it, the Model page says it.
+# Memory (MiB) that segmenting and storing a head of that size as int16 may take, beyond the server
+# at rest. A test checks it, the Model page states it.
 MAX_HEAD_MEMORY_MIB = 1.2 * 1024
 
-# Of a crop, which is held and resampled whole: 90 mm at 0.27 mm. It takes up to 1.4 GiB.
+# Voxels of a crop, which is held and resampled as a whole: 90 mm at 0.27 mm. Takes up to 1.4 GiB.
 MAX_CROP_VOXELS = 36_000_000
 
-# Bytes that may follow the voxels in a file before it is called something else.
+# Bytes that may follow the voxels in a file; more, and the header does not fit the content.
 MAX_TRAILING_BYTES = MIB
 
-# How often a file may be compressed, gzip in gzip: a tool that compresses what is compressed does
-# it once too often; more is made to harm.
+# How often a file may be compressed, gzip in gzip: some tools compress what is compressed already;
+# more layers than that are an attack.
 MAX_GZIP_LAYERS = 2
 
-# Bytes behind a compressed file that are a slip of some tool; more may be a second file.
+# Bytes after a compressed file up to which they are a tool's mistake; more may be a second file.
 FEW_BYTES_BEHIND = 1024
 
 # Largest offset of the voxels: header plus extensions. Real extensions are some KiB.
@@ -46,10 +48,10 @@ MAX_SHEAR_DEG = 30.0
 SMALLEST_TRAINED_MM = (31.0, 40.0, 24.0)
 LARGEST_TRAINED_MM = (43.0, 59.0, 47.0)
 
-# More than this along an axis is a head or a large part of one.
+# A scan with more than this along an axis is treated as a head.
 MAX_CROP_MM = 90.0
 
-# The localiser's highest value below which it sees no hippocampus on that side.
+# If the localiser's highest heat of a side is below this, there is no hippocampus on that side.
 LEAST_PEAK = 0.15
 
 # How much brighter white matter is than grey in a T1-weighted head and crop at least: the
@@ -62,48 +64,80 @@ LEAST_CROP_CONTRAST = 0.15
 # 55 crops of Task04 that lost 5 to 30 % the lowest has -0.21.
 LEAST_CUT_CROP_CONTRAST = -0.24
 
-# A crop's centre moved this far (mm) from where the localiser put it: both are looked at.
+# If centring moved a crop this far (mm) from the localiser's detection, both centres are tried.
 SECOND_LOOK_MM = 3.0
 
-# What makes the masks of a whole head unreliable, and what asks for a look: how far its voxels are
-# from where they should lie in the template (`core.predictor.localiser.Location`), the localiser's
-# peak, how far the mask lies from where it was looked for, the agreement of two crops (Dice), the
-# volume of one side and the distance between the two (both for a head of the template's size), the
-# sides' difference against their mean.
-# Set on heads and their transforms: benchmarks/whole_head.py.
-HEAD_UNRELIABLE = {
-    "off_mm": 10.0, "peak": 0.3, "moved_mm": 8.0, "agreement": 0.7,
-    "least_mm3": 800.0, "most_mm3": 9000.0, "asymmetry": 0.8,
-    "least_apart_mm": 35.0, "most_apart_mm": 75.0,
-}  # fmt: skip
-HEAD_CHECK = {
-    "off_mm": 8.0, "peak": 0.5, "moved_mm": 5.0, "agreement": 0.86,
-    "least_mm3": 1500.0, "most_mm3": 7000.0, "asymmetry": 0.4,
-    "least_apart_mm": 42.0, "most_apart_mm": 66.0,
-}  # fmt: skip
 
-# A mask that ends this near to the image's end is cut off: the second is added for an end that is
-# as thick as the mask ever is, in proportion to the thickest section in its last millimetres.
-# Set on Task04 and heads, cut and whole: benchmarks/cut_scans.py, decision 0019.
+@dataclass(frozen=True)
+class HeadLimits:
+    """Past which values the masks of a whole head reach a level of doubt.
+
+    Attributes
+    ----------
+    most_off_mm : float
+        Median distance of the brain's voxels from where the template has them
+        (`core.predictor.localiser.Location`).
+    least_peak : float
+        The localiser's heat at a side.
+    most_moved_mm : float
+        From where a side was looked for to where its mask lies.
+    least_agreement : float
+        Dice of the masks of two crops.
+    least_mm3, most_mm3 : float
+        Volume of one side, in a head of the template's size.
+    most_asymmetry : float
+        Difference of the two sides' volumes against their mean.
+    least_apart_mm, most_apart_mm : float
+        From one side to the other, in a head of the template's size.
+    """
+
+    most_off_mm: float
+    least_peak: float
+    most_moved_mm: float
+    least_agreement: float
+    least_mm3: float
+    most_mm3: float
+    most_asymmetry: float
+    least_apart_mm: float
+    most_apart_mm: float
+
+
+# What makes the masks of a whole head unreliable, and what asks for a look. Set on heads and their
+# transforms: benchmarks/whole_head.py.
+HEAD_UNRELIABLE = HeadLimits(
+    most_off_mm=10.0, least_peak=0.3, most_moved_mm=8.0, least_agreement=0.7,
+    least_mm3=800.0, most_mm3=9000.0, most_asymmetry=0.8,
+    least_apart_mm=35.0, most_apart_mm=75.0,
+)  # fmt: skip
+HEAD_CHECK = HeadLimits(
+    most_off_mm=8.0, least_peak=0.5, most_moved_mm=5.0, least_agreement=0.86,
+    least_mm3=1500.0, most_mm3=7000.0, most_asymmetry=0.4,
+    least_apart_mm=42.0, most_apart_mm=66.0,
+)  # fmt: skip
+
+# A mask that ends this near to the image's end counts as cut off: CUT_WITHIN_MM, and CUT_BLUNT_MM
+# times its bluntness, which is the thickest section within BLUNT_WITHIN_MM of its end, relative to
+# the thickest of all. Set on Task04 and heads, cut and complete: benchmarks/cut_scans.py, decision
+# 0019.
 CUT_WITHIN_MM = 1.75
 CUT_BLUNT_MM = 3.0
 BLUNT_WITHIN_MM = 2.5
-# So is that of a head where more than this share of what the network was shown of one side lies
-# outside of the image: 0 in whole heads, 0.05 and more in those that lost 5 % (the same benchmark).
+# A head's mask also counts as cut off where more than this share of a side's crop lies outside of
+# the image: 0 in complete heads, 0.05 and more in those that lost 5 % (the same benchmark).
 CUT_WINDOW_SHARE = 0.03
 
-# Voxels longer than this (mm, from left to right, from behind to front, from below to above) are
-# said to make volumes too small. From below to above resampled heads lost up to 40 % at 5 mm and
+# Voxels longer than this (mm, from left to right, from behind to front, from below to above) make
+# volumes too small. From below to above resampled heads lost up to 40 % at 5 mm and
 # 9 % at 3.5 mm, softened ones 15 % at 2.5 mm, real ones half at 3 mm; from behind to front up to
 # 9 % at 5 mm; from left to right they lost nothing up to 5 mm: benchmarks/coarse_scans.py,
 # decision 0019.
 COARSE_MM = (5.5, 3.5, 2.25)
-# So are a crop's voxels of more than this: cubes of 2.25 mm lost up to 12 %, of 2 mm up to 9 %. In
-# heads cubes of 2.5 mm lost 6 % at most: what the network is shown there is of 1 mm anyway.
+# So do voxels of a crop larger than this: cubes of 2.25 mm lost up to 12 %, of 2 mm up to 9 %. In
+# heads cubes of 2.5 mm lost 6 % at most: their crops are resampled to 1 mm anyway.
 COARSE_CROP_MM3 = 10.0
 
-# Edge of a head against the template's, within which it says how far apart the two hippocampi are:
-# children's and adults' heads; a frame that fits no head may be of any size.
+# Size of a head relative to the template, clipped to this to estimate the distance between the two
+# hippocampi: children's and adults' heads. A frame that does not fit may have any size.
 HEAD_SCALES = (0.85, 1.2)
 
 # A hippocampus is about 40 mm long and 12 mm thick: a thinner slab cannot show one.
@@ -123,68 +157,69 @@ OBLIQUE_WARNING_DEG = 15.0
 # Total volume of one hippocampus (mm3) in adults, with room for atrophy and protocols.
 PLAUSIBLE_TOTAL_MM3 = (1500.0, 7000.0)
 
-# Share of the template's brain that must lie within a head's image for a share of its brain: 1.00
-# in 25 whole heads; images that end within the brain gave shares up to 10 % too large from 0.985
-# downwards, 33 % at 0.74.
+# Share of the template's brain that must lie within a head's image, or the hippocampi's share of
+# the brain is not computed: 1.00 in 25 complete heads; images that end within the brain gave shares
+# up to 10 % too large from 0.985 downwards, 33 % at 0.74.
 LEAST_BRAIN_SEEN = 0.99
 
 # Above this share of voxels of one value a mask lies where the image shows nothing: something was
 # cut out or masked there.
 BLANK_SHARE = 0.5
 
-# An adult's head against the template, in length: 0.85 to 0.96 in 25 real heads. Other heads are
-# measured by theirs, so that a child's hippocampus is not called small.
+# Size of an adult's head relative to the template, in length: 0.85 to 0.96 in 25 real heads. Limits
+# of size are scaled with the head, so that a child's hippocampus is not called small.
 ADULT_SCALE = 0.9
 
 # Its length (mm) along the longest axis: 34 to 51 mm in masks of 25 real heads, brought to the
 # template's size, 38 to 53 mm in the 220 crops of Task04 as experts drew them.
 PLAUSIBLE_LENGTH_MM = (25.0, 60.0)
 
-# A second piece of a label larger than this share of the label is called a fragment.
+# A second piece of a label is called a fragment if it is larger than this share of the label.
 FRAGMENT_SHARE = 0.02
 
-# Share of the voxels that may be NaN or infinite: the background of a skull-stripped head is 80 to
-# 90 %; above this, nothing is left.
+# Share of voxels that may be NaN or infinite: the background of a skull-stripped head is 80 to 90 %
+# of it; above this, too little is left.
 MAX_NOT_FINITE_SHARE = 0.99
 
-# The network computes in float32, where sums of larger values overflow: faults of the header.
+# Larger values are treated as not finite: their sums overflow in float32. They come from a wrong
+# header.
 LARGEST_VALUE = 1e30
 
-# Distinct values: so few are a label map, whatever else the file says.
+# A file with so few distinct values is a label map.
 LABEL_MAP_MAX_VALUES = 8
-# Up to here a map is suspected, and called one if neighbours mostly share their value.
+# Up to this many it may be one, and is if this share of neighbouring voxels have equal values.
 LABEL_MAP_SUSPECT_VALUES = 512
 LABEL_MAP_EQUAL_NEIGHBOURS = 0.5
-# Voxels of a slab that is looked at, and slabs of a head at most: the first that is a scan's ends
-# the search.
+# Voxels of a slab that is checked for that, and most slabs of a head that are: the first that is
+# clearly a scan's ends the search.
 LABEL_MAP_SLAB_VOXELS = 1_000_000
 LABEL_MAP_SLABS = 9
 
-# Voxels that the viewer gets, 330 x 330 x 330; larger scans are reduced for it. The graphics card
-# holds a voxel of the scan and one of the labels in 4 bytes each, the page 3 to 5 more: 0.4 GiB.
+# Voxels that the viewer shows, 330 x 330 x 330; larger scans are reduced for it. The graphics card
+# holds scan and labels in 4 bytes a voxel each, the page 3 to 5 bytes more: 0.4 GiB.
 MAX_VIEWER_VOXELS = 36_000_000
 
-# On the disk, for cases that are looked at: unpacked scans and what the browser fetches. A head
-# takes 40 MiB, one of 512 x 512 x 512 half a GiB.
+# Disk space for the cases that people look at: unpacked scans and the browser's files. A head takes
+# 40 MiB, one of 512 x 512 x 512 half a GiB.
 MAX_VIEWER_CACHE_BYTES = 2048 * MIB
 
 # Requests that may wait for one device before the next is refused.
 DEFAULT_QUEUE_SIZE = 16
 
-# Bodies of requests. Scans on their way hold a place until they are answered: those in the queue,
-# two at work, and some that are just sent; all of them together may declare this much.
+# Bodies of requests. An uploaded scan holds a place until it is answered: those in the queue, and
+# beside them two at work and some being sent. All of them together may declare ALL_BODIES_MIB.
 BODIES_BESIDE_QUEUE = 4
 ALL_BODIES_MIB = 2048
-# Other bodies that may be on their way at the same time, and the largest drawn mask: labels of
-# 512 x 512 x 512 voxels take some 0.3 MiB as gzip.
+# Other bodies at the same time, and the largest drawn mask: labels of 512 x 512 x 512 voxels take
+# some 0.3 MiB as gzip.
 BODIES_AT_ONCE = 32
 MAX_DRAWN_MIB = 16
-# What a multipart body needs beside the file itself, and all that a body of words may have.
+# What a multipart body needs beside the file itself; also the limit of bodies without a file.
 FORM_OVERHEAD_BYTES = 64 * 1024
 # Parts of a form; ours have at most four.
 MAX_FORM_FILES, MAX_FORM_FIELDS = 4, 16
-# A body may pause this long, and must come this fast in the mean after its first seconds: the
-# slowest line in use is some ten times as fast.
+# A body may pause this long, and after the first seconds must arrive at this rate on average: the
+# slowest connection in use is some ten times as fast.
 BODY_SILENCE_S = 20.0
 BODY_GRACE_S = 30.0
 BODY_LEAST_BYTES_S = 8 * 1024.0
@@ -193,7 +228,7 @@ BODY_LEAST_BYTES_S = 8 * 1024.0
 PAGE_UPLOADS_AT_ONCE = 12
 PAGE_UPLOADS_MIB = 1024
 PAGE_UPLOAD_PATIENCE_S = 60.0
-# Kept free on the disk, for what is segmented already: masks, records, the database.
+# Kept free on the disk for masks, records and the database of what is segmented already.
 KEEP_FREE_MIB = 256
 
 # Days that a deleted case can still be restored.
@@ -202,25 +237,25 @@ TRASH_DAYS = 7
 # Characters of a case's name.
 MAX_NAME_CHARS = 120
 
-# Characters of what a reviewer writes about a mask: a few sentences.
+# Characters of a reviewer's comment on a mask: a few sentences.
 MAX_COMMENT_CHARS = 1000
 
-# Drafts of one browser on one case: one for each page that it has the case open in, and no more
-# than a person can look after.
+# Drafts of one browser on one case: one for each page that has the case open, and no more than a
+# person can keep track of.
 MOST_DRAFTS = 4
 
-# Hours after which files of a case that never got its record are taken for a broken write.
+# Hours after which files of a case without a record are leftovers of an interrupted write.
 STRAY_HOURS = 24
 
-# Seconds between two looks for deleted cases whose days are over, and between two passes over all
-# cases of the storage; after one that failed, the next comes sooner, and each time later.
+# Seconds between two removals of deleted cases, and between two passes over all cases of the
+# storage; after a failure the first and the longest wait before the next.
 PURGE_EVERY_S = 3600.0
 CARE_EVERY_S = 24 * 3600.0
 CARE_RETRY_S = (30.0, 600.0)
-# The same for rows that may be behind their records: somebody may be looking at them.
+# The same for rows that may be older than their records: somebody may be looking at them.
 SETTLE_RETRY_S = (2.0, 60.0)
 
-# Ids that are tried for a new case: even among a million cases one in a thousand is taken.
+# Random ids that are tried for a new case: even with a million cases one in a thousand is taken.
 MAX_ID_TRIES = 8
 
 # Characters of the administrator's password below which the log warns (NIST SP 800-63B asks for
@@ -232,40 +267,39 @@ SESSION_HOURS = 10
 
 # Wrong passwords within a minute before sign-in pauses for that address, or that known browser.
 MAX_WRONG_PASSWORDS = 10
-# Passwords that are hashed at a time, since each takes 64 MiB; and those that wait or are hashed,
-# since each holds one of the 40 threads that answer requests.
+# Passwords hashed at a time, since each takes 64 MiB; and most that wait or are being hashed, since
+# each holds one of the 40 threads that answer requests.
 HASHES_AT_ONCE = 2
 MAX_HASHES_WAITING = 16
-# Addresses that are remembered for having tried: about a megabyte.
+# Addresses whose wrong passwords are remembered: about a megabyte.
 MAX_ADDRESSES = 5000
 
-# A session of the browser that was not connected for so long is gone, and so are its files that
-# still wait: a network that fails, or a computer that sleeps over a coffee, is back before.
+# A browser session that was disconnected for so long is over, and its waiting files are dropped:
+# a failed network, or a computer asleep during a coffee break, is back earlier.
 BATCH_GONE_AFTER_S = 900.0
 
-# A training says every few seconds that it lives; silent for longer than this, it is lost.
+# A training sends a heartbeat every few seconds; silent for longer than LOST_AFTER_S, it is lost.
 HEARTBEAT_S = 5.0
 LOST_AFTER_S = 120.0
-# Without a step forward for so long it stands still, although it lives: the longest step, an
-# iteration on a busy CPU or one file from a bucket, takes seconds. It is started again this often.
+# Without progress for so long it has stalled, although it sends heartbeats: the longest step, an
+# iteration on a busy CPU or one file from a bucket, takes seconds. It is restarted so many times.
 STALLED_AFTER_S = 300.0
 MAX_RESTARTS = 2
 
-# Days after its last change that the folder of a training goes which no database knows: as long as
-# a lost database may still be restored from a backup.
+# Days after its last change until the folder of a training without a job is removed: a lost
+# database may be restored from a backup meanwhile.
 JOB_FOLDER_DAYS = 7
 
-# Cases of a data set below which no test set and folds can be made.
+# Fewest cases of a data set: fewer cannot be divided into a test set and folds.
 MIN_DATASET_CASES = 10
 
 # Share of a data set that is frozen as its test set, and the fewest cases in it.
 TEST_SHARE = 0.15
 MIN_TEST_CASES = 3
 
-# Largest archive of a data set that is uploaded (it is held in memory), and what a data set may
-# unpack to.
+# Largest uploaded archive of a data set (it is held in memory), and largest unpacked size.
 MAX_ARCHIVE_MIB = 1024
 MAX_UNPACKED_MIB = 8192
 
-# Cases in a drift window below which nothing can be said.
+# Fewest cases in a drift window, and in its reference.
 MIN_DRIFT_CASES = 10

@@ -1,4 +1,4 @@
-"""A file in, an analysis out: the one way that the page, the API and the command line take."""
+"""A file in, an analysis out: the one path for pages, API and command line."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -17,7 +17,9 @@ from core.image.intake import Source, vetted
 from core.image.volume import from_ras
 from core.measures.edges import Extent, content_extent
 from core.measures.features import Values, features_of
-from core.measures.measure import CUT, Measures, appraise_head, assess, measure
+from core.measures.flaws import CUT
+from core.measures.measure import appraise_head, assess, measure
+from core.measures.sizes import Measures
 from core.predictor.predictor import Predictor
 from core.predictor.segmentation import Segmentation
 
@@ -27,18 +29,18 @@ STEPS: tuple[Step, ...] = ("check", "wait", "orient", "segment", "measure")
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks for a scan, and how they are kept informed.
+    """Who requests an analysis, and how they are kept informed.
 
     Attributes
     ----------
     user : str
         The queue is fair between users.
     on_step
-        Told each step as it begins.
+        Called with each step as it begins.
     on_place
-        Told the place in the queue, from 1, while it waits; if it raises, the place is free.
+        Called with the place in the queue, from 1, while it waits; raising gives the place up.
     gone
-        Asked now and then whether nobody waits for the outcome any more.
+        Called now and then: whether nobody waits for the result any more.
     """
 
     user: str = ""
@@ -58,14 +60,14 @@ class Analysis:
     ----------
     segmentation, measures
     findings : tuple of Finding
-        All that the checks of the file, the grid and the mask had to say.
+        Of the checks of the file, the grid, the contrast and the mask.
     sha256, size_bytes : of the file as it came
     mask_file : bytes
         The mask as ``.nii.gz``.
     timings_s : dict of str to float
         Seconds by step, with their ``total``.
     extent : Extent
-        The part of the scan within its padding, RAS+.
+        The part of the scan without padding, RAS+; see `core.measures.edges`.
     """
 
     segmentation: Segmentation
@@ -79,7 +81,7 @@ class Analysis:
 
     @property
     def features(self) -> Values | None:
-        """For drift: `core.measures.features.FEATURES` of a crop, computed now; none of a head."""
+        """Drift features of a crop (`core.measures.features`), computed now; None for a head."""
         volume = self.segmentation.volume
         if volume.is_head:
             return None
@@ -132,7 +134,7 @@ def analyse(
     source
         The file as it came.
     predictor
-        Its queue is waited for after the check.
+        Its queue is entered after the file was checked.
     folder
         Where the private copy lies meanwhile.
     caller
@@ -141,7 +143,7 @@ def analyse(
     Raises
     ------
     InputError, BusyError, GoneError, ComputeError
-        Nothing is kept then.
+        Nothing of the file is kept.
     """
     try:
         return _analysis(source, predictor, folder, max_bytes, caller)
@@ -156,58 +158,66 @@ def analyse(
 def _analysis(
     source: Source, predictor: Predictor, folder: Path, max_bytes: int, caller: Caller
 ) -> Analysis:
-    clock = time.perf_counter
-    marks = [clock()]
-    caller.on_step("check")
+    steps = _StepClock(caller.on_step)
+    steps.begin("check")
     with vetted(source, folder, max_bytes) as file:
-        marks.append(clock())
-        caller.on_step("wait")
-        with predictor.turn(caller.user, caller.on_place, caller.gone):
-            waited_s = clock() - marks[-1]
-            marks[-1] = clock()
-            caller.on_step("orient")
+        steps.begin("wait")
+        with predictor.slot(caller.user, caller.on_place, caller.gone):
+            steps.begin("orient")
             image = volume.load(file)
-            marks.append(clock())
-            caller.on_step("segment")
+            steps.begin("segment")
             segmentation = predictor.segment(image, caller.gone)
-            marks.append(clock())
-            caller.on_step("measure")
+            steps.begin("measure")
             extent = content_extent(image.voxels.stored)
-            segmentation, measures, of_mask = appraised(segmentation, extent)
-            findings = (*image.findings, *of_mask)
+            segmentation, measures, of_mask = appraise(segmentation, extent)
             mask_file = segmentation.mask_file()
-    marks.append(clock())
-    start, checked, oriented, segmented, measured = marks
-    timings_s = {
-        "check": checked - start - waited_s,
-        "wait": waited_s,
-        "orient": oriented - checked,
-        "segment": segmented - oriented,
-        **{f"segment_{step}": s for step, s in segmentation.timings_s.items()},
-        "measure": measured - segmented,
-        "total": measured - start,
-    }
     return Analysis(
-        segmentation, measures, findings, file.sha256, file.size_bytes,
-        mask_file, {k: round(v, 4) for k, v in timings_s.items()}, extent,
+        segmentation, measures, (*image.findings, *of_mask), file.sha256, file.size_bytes,
+        mask_file, steps.timings_s(segmentation.timings_s), extent,
     )  # fmt: skip
 
 
-def appraised(
-    made: Segmentation, extent: Extent
+class _StepClock:
+    """Announces the steps of an analysis and times them."""
+
+    def __init__(self, on_step: Callable[[Step], None]) -> None:
+        self._on_step = on_step
+        self._begun: list[tuple[Step, float]] = []
+
+    def begin(self, step: Step) -> None:
+        self._begun.append((step, time.perf_counter()))
+        self._on_step(step)
+
+    def timings_s(self, of_segment: dict[str, float]) -> dict[str, float]:
+        """Seconds by step until now, those within ``segment`` after it, and the total."""
+        starts = [at for _, at in self._begun]
+        ends = [*starts[1:], time.perf_counter()]
+        timings_s: dict[str, float] = {}
+        for (step, start), end in zip(self._begun, ends, strict=True):
+            timings_s[step] = end - start
+            if step == "segment":
+                timings_s |= {f"segment_{part}": s for part, s in of_segment.items()}
+        timings_s["total"] = ends[-1] - starts[0]
+        return {name: round(seconds, 4) for name, seconds in timings_s.items()}
+
+
+def appraise(
+    segmentation: Segmentation, extent: Extent
 ) -> tuple[Segmentation, Measures, Sequence[Finding]]:
-    """A segmentation that is judged, its measures and what is to be said of it."""
-    labels, affine = made.labels, made.volume.affine
-    if made.head is None:
+    """Measure a segmentation; of a head, also judge it. Returns it with measures and findings."""
+    labels, affine = segmentation.labels, segmentation.volume.affine
+    if segmentation.head is None:
         measures = measure(labels, affine, extent)
         is_cut = CUT in measures.too_small.get("total", {})
         of_scan = contrast.crop_findings(
-            made.volume.data, made.volume.spacing_mm,
+            segmentation.volume.data, segmentation.volume.spacing_mm,
             limits.LEAST_CUT_CROP_CONTRAST if is_cut else limits.LEAST_CROP_CONTRAST,
         )  # fmt: skip
-        return made, measures, assess(labels, measures) + of_scan
-    found = appraise_head(labels, affine, made.head.as_dict(), extent)
-    word, reasons = found.judgement.confidence, found.judgement.reasons
-    judged = replace(made, head=replace(made.head, confidence=word, reasons=reasons))
-    of_scan = [] if made.head.is_t1 else [contrast.contrast_finding()]
-    return judged, found.measures, [*found.findings, *of_scan]
+        return segmentation, measures, assess(labels, measures) + of_scan
+    appraisal = appraise_head(labels, affine, segmentation.head.as_dict(), extent)
+    word, reasons = appraisal.judgement.confidence, appraisal.judgement.reasons
+    judged = replace(
+        segmentation, head=replace(segmentation.head, confidence=word, reasons=reasons)
+    )
+    of_scan = [] if segmentation.head.is_t1 else [contrast.contrast_finding()]
+    return judged, appraisal.measures, [*appraisal.findings, *of_scan]

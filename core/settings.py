@@ -27,7 +27,7 @@ _WORDS = {
 }
 GS_PREFIX = "gs://"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
-# Keys below the prefix are ours; the prefix itself is as plain.
+# The prefix uses the same plain characters as the keys below it.
 _BUCKET = re.compile(r"gs://[a-z0-9][a-z0-9._-]+(/[A-Za-z0-9][A-Za-z0-9._-]*)*/?")
 
 

@@ -1,4 +1,4 @@
-"""Small words of sentences that people read."""
+"""Counts and file names in sentences for people."""
 
 import os
 
@@ -9,7 +9,7 @@ def counted(count: int, one: str, many: str = "") -> str:
     Parameters
     ----------
     many
-        Of more than one; left out, with an s.
+        The plural; by default ``one`` with an s.
 
     >>> counted(1, "whole head"), counted(0, "case"), counted(1200, "person", "people")
     ('1 whole head', '0 cases', '1,200 people')
@@ -18,7 +18,7 @@ def counted(count: int, one: str, many: str = "") -> str:
 
 
 def shown(name: str | os.PathLike[str]) -> str:
-    r"""A file's name as text that can be printed and encoded whatever bytes it has.
+    r"""A file's name as text that can be printed and encoded, whatever bytes it has.
 
     >>> shown("scan\udcff.nii")  # as Python reads the byte 0xff on Linux
     'scan\\xff.nii'

@@ -64,9 +64,9 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
         most = st.number_input("Total volume to (mm³)", 0, value=None, step=100)
         order = st.selectbox("Order", list(ORDERS), format_func=str.capitalize)
 first_day, last_day = (*(day.isoformat() for day in days), "", "")[:2]
-found = cases.find(search)
+matches = cases.find(search)
 chosen = Filter(kind, first_day, last_day, least, most)
-rows = sorted((row for row in found if chosen.admits(row)), key=ORDERS[order])
+rows = sorted((row for row in matches if chosen.admits(row)), key=ORDERS[order])
 
 # A place of its own for each part: what a part before it has or lacks does not move a case, which
 # would stand there twice until the script ends.
@@ -117,7 +117,7 @@ with listing:
     if not rows:
         st.info(
             f"No case matches “{search}”." if search else
-            "No case is shown: choose All above, or clear the dates and volumes." if found else
+            "No case is shown: choose All above, or clear the dates and volumes." if matches else
             "No cases yet. What is segmented on the Segment page is kept here.",
             icon=":material/folder_open:",
         )  # fmt: skip

@@ -20,21 +20,21 @@ last = st.segmented_control(
     "Newest cases", list(_WINDOWS), default=_WINDOWS[0], required=True, key="window"
 )
 try:
-    found = drift_of_cases(shared, last)
+    report = drift_of_cases(shared, last)
 except HippoViewError as error:
     show_error(error)
     st.stop()
-drift = found.drift
+drift = report.drift
 
 state_badge(drift.state)
 if drift.comparisons:
     st.markdown(STATE_WORDS[drift.state])
 st.caption(
     f"{counted(drift.window_cases, 'case')} against the {drift.reference_cases} that model version "
-    f"{found.version} was trained on."
+    f"{report.version} was trained on."
     + (
-        f" Left out: {counted(found.heads, 'whole head')}; it was trained on crops."
-        if found.heads
+        f" Left out: {counted(report.heads, 'whole head')}; it was trained on crops."
+        if report.heads
         else ""
     )
 )
@@ -48,7 +48,7 @@ if not drift.comparisons:
 
 st.download_button(
     "Report (.html)",
-    lambda: report_html(drift, found.reference, found.window, [case.id for case in found.cases]),
+    lambda: report_html(drift, report.reference, report.window, [case.id for case in report.cases]),
     "hippoview-drift.html", "text/html", on_click="ignore", icon=":material/download:",
 )  # fmt: skip
 left, right = st.columns(2, gap="large")
@@ -61,7 +61,7 @@ with right:
     st.table(
         [
             {
-                "Case": f"[{found.cases[index].id}](/cases?case={found.cases[index].id})",
+                "Case": f"[{report.cases[index].id}](/cases?case={report.cases[index].id})",
                 "Distance (SD)": f"{far:.1f}",
                 "In": feature,
             }
@@ -79,6 +79,6 @@ key = st.selectbox(
 )
 columns = st.columns(2, gap="large")
 with columns[0]:
-    distribution(found, key, names[key])
+    distribution(report, key, names[key])
 with columns[1]:
-    timeline(found, key, names[key])
+    timeline(report, key, names[key])

@@ -50,13 +50,13 @@ else:
         f"Version {serving.number}, in service, against", numbers, width=360,
         format_func=lambda n: f"Version {n}", key=f"against-{serving.number}-{numbers[0]}",
     )  # fmt: skip
-    other = next(v for v in others if v.number == number)
-    comparison(serving, other)
+    compared = next(v for v in others if v.number == number)
+    comparison(serving, compared)
     if st.button(
         f"Promote version {number}", type="primary", icon=":material/arrow_upward:",
         help="Puts it into service after you have confirmed.",
     ):  # fmt: skip
-        confirm_promotion(shared, serving, other)
+        confirm_promotion(shared, serving, compared)
 
 history = registry.history()
 with st.expander("What was in service when"):

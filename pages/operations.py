@@ -15,48 +15,48 @@ admit()
 def _show() -> None:
     if not is_admitted():
         st.rerun()
-    now = status(services())
+    state = status(services())
     first, second, third, fourth = st.columns(4)
-    first.metric("State", now["state"].capitalize())
-    second.metric("Waiting scans", f"{now['waiting']} of {now['queue_size']}")
-    third.metric("Disk free", f"{now['disk_free_gib']:,.1f} GiB",
-                 f"of {now['disk_total_gib']:,.1f} GiB", delta_color="off",
+    first.metric("State", state["state"].capitalize())
+    second.metric("Waiting scans", f"{state['waiting']} of {state['queue_size']}")
+    third.metric("Disk free", f"{state['disk_free_gib']:,.1f} GiB",
+                 f"of {state['disk_total_gib']:,.1f} GiB", delta_color="off",
                  delta_arrow="off")  # fmt: skip
-    fourth.metric("Memory in use", f"{now['memory_used_mib']:,} MiB",
-                  f"{now['memory_free_gib']:,.1f} GiB free", delta_color="off",
+    fourth.metric("Memory in use", f"{state['memory_used_mib']:,} MiB",
+                  f"{state['memory_free_gib']:,.1f} GiB free", delta_color="off",
                   delta_arrow="off")  # fmt: skip
-    if now["failure"]:
-        st.error(f"{now['failure']}. The Models page can put another version into service.")
+    if state["failure"]:
+        st.error(f"{state['failure']}. The Models page can put another version into service.")
     for say in (cases_words, damaged_words, trash_words):
-        if words := say(now["cases_health"]):
+        if words := say(state["cases_health"]):
             st.warning(words)
     left, right = st.columns(2, gap="large")
     with left:
         st.subheader("Server", anchor=False)
         st.table(
             {
-                "Model version": now["model_version"] or "none",
-                "Device": now["device"] or "none",
-                "Cores": str(now["cores"]),
-                "Trainings waiting or running": str(now["jobs_active"]),
-                "Cases": f"{now['cases']:,}",
-                "Storage": now["storage"],
-                **{f"{name}": version for name, version in now["programs"].items()},
+                "Model version": state["model_version"] or "none",
+                "Device": state["device"] or "none",
+                "Cores": str(state["cores"]),
+                "Trainings waiting or running": str(state["jobs_active"]),
+                "Cases": f"{state['cases']:,}",
+                "Storage": state["storage"],
+                **{f"{name}": version for name, version in state["programs"].items()},
             },
             border="horizontal",
         )
     with right:
         st.subheader("Scans since the start", anchor=False)
-        if not now["scans"]:
+        if not state["scans"]:
             st.caption("None yet.")
         else:
-            st.table({k.capitalize(): f"{v:,}" for k, v in now["scans"].items()},
+            st.table({k.capitalize(): f"{v:,}" for k, v in state["scans"].items()},
                      border="horizontal")  # fmt: skip
             st.table(
                 [
                     {"Step": step.replace("_", " "), "Scans": f"{t['count']:.0f}",
                      "Mean time": f"{t['mean_s']:.2f} s"}
-                    for step, t in now["timings_s"].items()
+                    for step, t in state["timings_s"].items()
                 ],
                 hide_index=True, border="horizontal",
             )  # fmt: skip

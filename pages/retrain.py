@@ -52,10 +52,10 @@ def _new(datasets: list[Dataset]) -> None:
 
 def _trainings(jobs: list[Job]) -> None:
     st.subheader("Trainings", anchor=False)
-    made = {job.id: job.created_at[:16].replace("T", " ") for job in jobs}
+    started = {job.id: job.created_at[:16].replace("T", " ") for job in jobs}
     number = st.selectbox(
-        "Training", list(made), width=360, key=f"training-{jobs[0].id}",
-        format_func=lambda n: f"Training {n}, {made[n]} UTC",
+        "Training", list(started), width=360, key=f"training-{jobs[0].id}",
+        format_func=lambda n: f"Training {n}, {started[n]} UTC",
     )  # fmt: skip
     try:
         show_job(shared, number)
@@ -63,17 +63,17 @@ def _trainings(jobs: list[Job]) -> None:
         show_error(error)
 
 
-found = shared.datasets.find()
+datasets = shared.datasets.find()
 trainings = shared.jobs.find()
 at_work = bool(trainings) and trainings[0].active
 if at_work:
     _trainings(trainings)
-with st.expander("Add a data set", expanded=not found, icon=":material/add:"):
+with st.expander("Add a data set", expanded=not datasets, icon=":material/add:"):
     add_data_set(shared)
-if found:
-    _new(found)
+if datasets:
+    _new(datasets)
 if trainings and not at_work:
     _trainings(trainings)
-if found and not trainings:
+if datasets and not trainings:
     st.info("No training yet. Press *Retrain*: the page may be closed meanwhile.",
             icon=":material/model_training:")  # fmt: skip

@@ -11,7 +11,7 @@ import pytest
 from scipy import ndimage
 
 from core.models.folder import opened
-from core.predictor.predictor import Predictor, Way
+from core.predictor.predictor import InferenceOptions, Predictor
 from core.predictor.service import Predictors
 from core.settings import ROOT, Settings
 from tests.server import Server, running
@@ -41,7 +41,7 @@ def task04(shared_data: Path) -> list[Path]:
 @pytest.fixture(scope="session")
 def predictor() -> Iterator[Predictor]:
     """The embedded model, loaded once for all tests."""
-    predictors = Predictors(partial(opened, Settings().model_dir), Way(), 16)
+    predictors = Predictors(partial(opened, Settings().model_dir), InferenceOptions(), 16)
     yield predictors.on("auto")
     predictors.close()
 

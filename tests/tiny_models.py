@@ -11,7 +11,7 @@ from typing import Any
 from core.models.folder import Model
 from core.models.registry import Registry, Version
 from core.models.service_log import ServiceLog
-from core.predictor.predictor import Way
+from core.predictor.predictor import InferenceOptions
 from core.predictor.service import Predictors
 from core.state.database import DATABASE_NAME, connect
 from core.state.storage import LocalStorage
@@ -64,7 +64,9 @@ class TinyPredictors(Predictors):
     """What a process serves with; the networks are left out, all else is the real one."""
 
     def __init__(self, registry: Registry) -> None:
-        super().__init__(registry.open_serving, Way(backend="torch-cpu", device="cpu"), 1)
+        super().__init__(
+            registry.open_serving, InferenceOptions(backend="torch-cpu", device="cpu"), 1
+        )
 
     def _make(self, open_model: AbstractContextManager[Model], backend: str) -> _Known:
         with open_model() as model:

@@ -24,23 +24,23 @@ class NewTraining(BaseModel):
 
 
 def router() -> APIRouter:
-    """Routes below ``/api/admin``; each asks for the administrator."""
-    made = APIRouter(
+    """Routes below ``/api/admin``; each requires the administrator."""
+    routes = APIRouter(
         prefix="/admin", tags=["admin"], dependencies=[Depends(require_admin)],
         route_class=SmallRoute,
     )  # fmt: skip
-    made.get("/versions")(versions)
-    made.post("/versions/{number}/promote")(promote)
-    made.post("/roll-back")(roll_back)
-    made.get("/jobs")(jobs)
-    made.post("/jobs", status_code=201)(train)
-    made.get("/jobs/{job_id}")(job)
-    made.get("/jobs/{job_id}/log", response_class=Response)(log)
-    made.post("/jobs/{job_id}/cancel")(cancel)
-    made.post("/jobs/{job_id}/resume")(resume)
-    made.get("/drift")(drift)
-    made.get("/status")(state)
-    return made
+    routes.get("/versions")(versions)
+    routes.post("/versions/{number}/promote")(promote)
+    routes.post("/roll-back")(roll_back)
+    routes.get("/jobs")(jobs)
+    routes.post("/jobs", status_code=201)(train)
+    routes.get("/jobs/{job_id}")(job)
+    routes.get("/jobs/{job_id}/log", response_class=Response)(log)
+    routes.post("/jobs/{job_id}/cancel")(cancel)
+    routes.post("/jobs/{job_id}/resume")(resume)
+    routes.get("/drift")(drift)
+    routes.get("/status")(state)
+    return routes
 
 
 def versions(shared: Held) -> list[dict[str, Any]]:
@@ -61,12 +61,12 @@ def roll_back(shared: Held) -> dict[str, Any]:
 
 def jobs(shared: Held) -> list[dict[str, Any]]:
     """All trainings, the newest first."""
-    return [_job(found) for found in shared.jobs.find()]
+    return [_job(each) for each in shared.jobs.find()]
 
 
-def train(shared: Held, asked: NewTraining) -> dict[str, Any]:
+def train(shared: Held, training: NewTraining) -> dict[str, Any]:
     """Queue a training on a prepared data set."""
-    request = TrainingRequest(asked.dataset, asked.preset, asked.overrides)
+    request = TrainingRequest(training.dataset, training.preset, training.overrides)
     request.config()
     follow_before(request.dataset, shared.cases, shared.storage)
     shared.datasets.get(request.dataset)
@@ -97,8 +97,8 @@ def resume(shared: Held, job_id: int) -> dict[str, Any]:
 
 def drift(shared: Held, last: int = 50) -> dict[str, Any]:
     """The newest cases against the training of the version in service."""
-    found = drift_of_cases(shared, last)
-    return found.drift.as_dict() | {"heads_left_out": found.heads}
+    comparison = drift_of_cases(shared, last)
+    return comparison.drift.as_dict() | {"heads_left_out": comparison.heads}
 
 
 def state(shared: Held) -> dict[str, Any]:
@@ -117,5 +117,5 @@ def _version(version: Version) -> dict[str, Any]:
     }
 
 
-def _job(found: Job) -> dict[str, Any]:
-    return vars(found) | {"resumable": found.resumable}
+def _job(job: Job) -> dict[str, Any]:
+    return vars(job) | {"resumable": job.resumable}

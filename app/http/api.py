@@ -241,7 +241,7 @@ async def _analysis(request: Request, shared: Services, image: UploadFile, devic
 
 @functools.cache
 def _threads(queue_size: int) -> CapacityLimiter:
-    """Enough for all that wait, and for those that are told that the queue is full."""
+    """Threads for all requests that wait, and for those that are refused by a full queue."""
     return CapacityLimiter(queue_size + _REFUSED_AT_ONCE)
 
 

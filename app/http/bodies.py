@@ -1,4 +1,4 @@
-"""Bodies of requests are bounded before they are read: how many at once, how large, how slow.
+"""Limits the bodies of requests before they are read: how many at once, how large, how slow.
 
 It is done in the route, or around it without reading: an upload of Streamlit hangs behind a
 middleware that reads its body first (streamlit issue 14710).
@@ -29,14 +29,14 @@ _RETRY_S = 5
 
 
 class SlowBodyError(HippoViewError):
-    """A body stopped coming, or comes too slowly to be waited for."""
+    """A body stopped arriving, or arrives too slowly."""
 
     code = "too_slow"
 
 
 @dataclass(frozen=True)
 class Pace:
-    """How slowly a body may come.
+    """How slowly a body may arrive.
 
     Attributes
     ----------
@@ -88,7 +88,7 @@ class Bodies:
 
     @property
     def count(self) -> int:
-        """How many there are now."""
+        """How many bodies hold a place now."""
         return self._count
 
     @contextmanager
@@ -119,7 +119,7 @@ class Bodies:
                 self._bytes -= expected
 
     def watched(self, receive: Receive) -> Receive:
-        """The body as it comes, ended with a reason if it is too slow or too large."""
+        """The body as it arrives; raises if it is too slow or too large."""
         got = 0
         is_whole = False
         began_s = asyncio.get_running_loop().time()
@@ -176,7 +176,7 @@ class Bodies:
 
 
 class BoundedRoute(APIRoute):
-    """A route that takes a place in the application's ``state.bodies`` before it reads a body."""
+    """A route that reserves a place in ``state.bodies`` of the application before it reads."""
 
     kind = "uploads"
 
@@ -203,13 +203,13 @@ class BoundedRoute(APIRoute):
 
 
 class DrawnRoute(BoundedRoute):
-    """For masks that people draw, and what is said of them."""
+    """The route class for drawn masks and their forms."""
 
     kind = "drawn"
 
 
 class SmallRoute(BoundedRoute):
-    """For some words in JSON."""
+    """The route class for small JSON bodies."""
 
     kind = "small"
 
@@ -242,7 +242,7 @@ def kinds_of_bodies(upload_bytes: int, queue_size: int, folder: Path) -> dict[st
 
 
 def refuse_repeated(pairs: list[tuple[str, Any]], known: tuple[str, ...] | None = None) -> None:
-    """Refuse what is given twice, or is not known: one of them would be left out in silence.
+    """Refuse fields that are given twice or are unknown: they would be ignored silently.
 
     Raises
     ------

@@ -8,7 +8,7 @@ from app.services import Services
 
 
 def held_by(request: Request) -> Services:
-    """What the API was made with."""
+    """The services that the API was built with."""
     held: Services = request.app.state.services
     return held
 

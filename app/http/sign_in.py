@@ -57,7 +57,7 @@ def require_admin(request: Request, shared: Held) -> None:
 
 
 def routes(shared: Services) -> list[Route]:
-    """The sign-in page and what its forms send to."""
+    """The routes of the sign-in page and its forms."""
     return [
         Route(SIGN_IN, partial(_show, shared), methods=["GET"]),
         Route(SIGN_IN, partial(_sign_in, shared), methods=["POST"]),
@@ -123,13 +123,13 @@ def _page(state: str, status: int = 200, follow: str = "", error: str = "") -> R
 
 
 def _next_of(request: Request) -> str:
-    """One of our own pages: never an address from outside."""
-    wanted = request.query_params.get("next", "")
-    return wanted if wanted in _PAGES else _PAGES[0]
+    """The page to open after signing in: one of our own, never an outside address."""
+    page = request.query_params.get("next", "")
+    return page if page in _PAGES else _PAGES[0]
 
 
 def _is_own(request: Request) -> bool:
-    """Whether a browser sent it from our own page; programs send no origin."""
+    """Whether a request comes from our own page; programs send no origin and pass."""
     origin = request.headers.get("origin")
     return origin is None or urlsplit(origin).netloc == request.headers.get("host")
 

@@ -1,4 +1,4 @@
-"""What the viewer fetches and sends: its script, the scan and the masks of a case, drafts, saves.
+"""Routes of the viewer: its script, the scan and the masks of a case, drafts and saves.
 
 The links to a case hold for one browser (`app.http.visitor`).
 """
@@ -35,19 +35,19 @@ _DRAWING = "^[a-z0-9]{0,24}$"
 
 def router() -> APIRouter:
     """The routes, to be included in the API."""
-    made = APIRouter(prefix=PREFIX, include_in_schema=False, route_class=DrawnRoute)
+    routes = APIRouter(prefix=PREFIX, include_in_schema=False, route_class=DrawnRoute)
     case = "/cases/{case_id}/{token}"
-    made.get("/{name}.js")(_script)
-    made.get(f"{case}/scan.nii.gz")(_scan)
-    made.get(f"{case}/masks/{{version}}.nii.gz")(_mask)
-    made.get(f"{case}/about/{{version}}.json")(_about)
-    made.get(f"{case}/slices/{{version}}/{{axis}}/{{index}}.png")(_slice)
-    made.post(f"{case}/masks")(_save)
-    made.post(f"{case}/here")(_here)
-    made.get(f"{case}/draft")(_draft)
-    made.put(f"{case}/draft", status_code=204)(_keep_draft)
-    made.delete(f"{case}/draft", status_code=204)(_drop_draft)
-    return made
+    routes.get("/{name}.js")(_script)
+    routes.get(f"{case}/scan.nii.gz")(_scan)
+    routes.get(f"{case}/masks/{{version}}.nii.gz")(_mask)
+    routes.get(f"{case}/about/{{version}}.json")(_about)
+    routes.get(f"{case}/slices/{{version}}/{{axis}}/{{index}}.png")(_slice)
+    routes.post(f"{case}/masks")(_save)
+    routes.post(f"{case}/here")(_here)
+    routes.get(f"{case}/draft")(_draft)
+    routes.put(f"{case}/draft", status_code=204)(_keep_draft)
+    routes.delete(f"{case}/draft", status_code=204)(_drop_draft)
+    return routes
 
 
 def script_url() -> str:
@@ -56,7 +56,7 @@ def script_url() -> str:
 
 
 def files_url(secret: bytes, who: str, case_id: str) -> str:
-    """Where a case's files lie for the browser of this visitor."""
+    """Address of a case's files for this visitor's browser."""
     token = visitor.token_of(secret, who, case_id)
     return f"/api{PREFIX}/cases/{case_id}/{token}"
 
@@ -86,7 +86,7 @@ def _slice(
     convention: Convention = "radiological",
     opacity: Annotated[int, Query(ge=0, le=100)] = 50,
 ) -> Response:
-    """For browsers that cannot draw it themselves. The opacity is in percent."""
+    """A slice as PNG, for browsers that cannot draw it; the opacity is in per cent."""
     files = _admitted(request, case_id, token).viewer_files
     if index >= files.about(case_id, version)["shape"][axis]:
         raise NotFoundError("There is no such slice", "Open the case on its page.")
@@ -107,7 +107,7 @@ def _save(
     drawing: Annotated[str, Form(pattern=_DRAWING)] = "",
     replaces: Annotated[str, Form(pattern=_DRAWING)] = "",
 ) -> JSONResponse:
-    """A drawn mask becomes the newest version."""
+    """Save a drawn mask as the newest version."""
     shared = _admitted(request, case_id, token)
     corrections, who = shared.corrections, _who(request)
     corrections.check_is_of(case_id, case, grid)
@@ -120,8 +120,8 @@ def _save(
     return JSONResponse({"version": saved.number}, 201)
 
 
-class Here(BaseModel):
-    """Where a person points in a head."""
+class PointedSegmentation(BaseModel):
+    """A request to segment one side of a head where a person points."""
 
     case: str
     grid: str
@@ -131,12 +131,12 @@ class Here(BaseModel):
     author: str
 
 
-def _here(request: Request, case_id: str, token: str, here: Here) -> JSONResponse:
+def _here(request: Request, case_id: str, token: str, pointed: PointedSegmentation) -> JSONResponse:
     """Segment one side of a head where a person points, as the newest version."""
     shared = _admitted(request, case_id, token)
-    shared.corrections.check_is_of(case_id, here.case, here.grid)
+    shared.corrections.check_is_of(case_id, pointed.case, pointed.grid)
     saved = shared.segment_here(
-        case_id, here.side, here.centre_mm, base=here.base, author=here.author,
+        case_id, pointed.side, pointed.centre_mm, base=pointed.base, author=pointed.author,
         caller=Caller(user=_who(request)),
     )  # fmt: skip
     return JSONResponse({"version": saved.number}, 201)
@@ -148,7 +148,7 @@ def _draft(
     token: str,
     drawing: Annotated[str, Query(pattern=_DRAWING)] = "",
 ) -> Response:
-    """What this browser drew and did not save, with the version under it in ``X-Base``."""
+    """This browser's unsaved drawing, with the version that it is based on in ``X-Base``."""
     corrections = _admitted(request, case_id, token).corrections
     draft = corrections.drafts.of_browser(case_id, _who(request), drawing)
     if draft is None:
@@ -168,7 +168,7 @@ def _keep_draft(
     drawing: Annotated[str, Query(pattern=_DRAWING)] = "",
     replaces: Annotated[str, Query(pattern=_DRAWING)] = "",
 ) -> None:
-    """Keep what is drawn: labels as gzip, or as runs from a page that is being closed."""
+    """Keep a draft: labels as gzip, or as runs from a page that is being closed."""
     corrections = _admitted(request, case_id, token).corrections
     corrections.check_is_of(case_id, case, grid)
     if request.headers.get("content-type") == RUNS:
@@ -191,12 +191,12 @@ def _drop_draft(
 
 
 def _who(request: Request) -> str:
-    """The browser, as drafts are kept by it: not its cookie, which opens links."""
+    """The key of a browser's drafts: derived from its cookie, which itself opens links."""
     return hashlib.sha256(request.cookies[visitor.COOKIE].encode()).hexdigest()
 
 
 def _admitted(request: Request, case_id: str, token: str) -> Services:
-    """The services, if the link was made for this browser and the case is still there."""
+    """The services, if the link was made for this browser and the case exists."""
     shared = held_by(request)
     who = request.cookies.get(visitor.COOKIE)
     if not visitor.may_see(shared.link_secret, who, case_id, token):
@@ -230,9 +230,9 @@ def _sent(file: ViewerFile, asked: Headers) -> Response:
 
 
 class _OpenFileResponse(FileResponse):
-    """Sends a file that is open, wherever its name has gone meanwhile, and closes it.
+    """Sends an open file, even if its name is deleted meanwhile, and closes it.
 
-    Starlette opens a file by its name, under which it may be gone when the first byte is sent.
+    By hand, as Starlette opens a file by its name.
     """
 
     def __init__(self, file: BinaryIO, headers: dict[str, str]) -> None:

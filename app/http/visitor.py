@@ -1,4 +1,4 @@
-"""Which browser asks: a cookie, and links that only that browser can use."""
+"""Tells browsers apart: a cookie, and links that only that browser can use."""
 
 import hashlib
 import hmac
@@ -15,7 +15,7 @@ _KEPT_S = 30 * 24 * 3600
 
 
 class VisitorCookie:
-    """Gives each browser a number of its own when it opens a page. It says nothing of a person.
+    """Gives each browser a random id when it opens a page; it identifies no person.
 
     Not Starlette's sessions: those sign what they hold, and this holds nothing.
     """
@@ -38,13 +38,13 @@ class VisitorCookie:
 
 
 def token_of(secret: bytes, visitor: str, case_id: str) -> str:
-    """What a link to a case's images must hold, for this visitor."""
+    """The token in a link to a case's images, for this visitor."""
     message = f"{visitor}:{case_id}".encode()
     return hmac.new(secret, message, hashlib.sha256).hexdigest()
 
 
 def may_see(secret: bytes, visitor: str | None, case_id: str, token: str) -> bool:
-    """Whether a link was made for the visitor who uses it."""
+    """Whether a link's token belongs to the visitor who uses it."""
     if not visitor:
         return False
     return hmac.compare_digest(token_of(secret, visitor, case_id).encode(), token.encode())

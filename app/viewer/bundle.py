@@ -8,7 +8,7 @@ BUILT = Path(__file__).parent / "built"
 
 
 def bundle() -> Path:
-    """The script made of the sources as they are now; it may not have been built yet."""
+    """Path of the script built from the current sources; it may not exist yet."""
     digest = hashlib.sha256()
     for source in sorted(FRONTEND.iterdir()):
         digest.update(source.read_bytes())

@@ -1,4 +1,4 @@
-"""The scan and the mask of a case as the viewer gets them, the latest kept on the disk."""
+"""Scan and masks of a case as files for the viewer, cached on the disk."""
 
 import functools
 import math
@@ -40,7 +40,7 @@ Factors = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class ViewerFile:
-    """One file for the browser, ``.nii.gz``, open, and the tag of its content."""
+    """An open ``.nii.gz`` file for the browser, and the tag (ETag) of its content."""
 
     file: BinaryIO
     etag: str
@@ -61,20 +61,20 @@ class ViewerFiles:
         self.about = functools.lru_cache(_KEPT_ABOUTS)(self._about)
 
     def images(self, case_id: str, version: int) -> CaseImages:
-        """Scan and labels of a case, read from the disk as they are needed."""
+        """Scan and labels of a case, read lazily from the disk."""
         with self._kept.opened(
             case_id, "image.nii", lambda to: self._unpack_scan(case_id, to)
         ) as image:
-            found, affine = _turned(image)
+            scan, affine = _turned(image)
         with self._kept.opened(
             case_id, f"labels-{version}.nii",
             lambda to: _unpack(self._cases.mask_file(case_id, version), to),
         ) as mask:  # fmt: skip
             labels, _ = _turned(mask)
-        return CaseImages(voxels.with_background(found), labels.stored, affine)
+        return CaseImages(voxels.with_background(scan), labels.stored, affine)
 
     def scan(self, case_id: str) -> ViewerFile:
-        """The scan, reduced if it is larger than what the viewer takes."""
+        """The scan, reduced if it is larger than the viewer can show."""
         return self._file(case_id, "scan.nii.gz", lambda to: self._write_scan(case_id, to))
 
     def mask(self, case_id: str, version: int) -> ViewerFile:
@@ -102,7 +102,7 @@ class ViewerFiles:
         )  # fmt: skip
 
     def forget(self, case_id: str) -> None:
-        """Remove what is kept of a case."""
+        """Remove the cached files of a case."""
         self._kept.forget(case_id)
 
     def _unpack_scan(self, case_id: str, to: Path) -> None:
@@ -110,7 +110,7 @@ class ViewerFiles:
         _unpack(self._cases.image_file(case_id), to)
 
     def _forget_deleted(self) -> None:
-        """Remove what is kept of cases that left the list by another way than `forget`."""
+        """Remove cached files of cases that were deleted without calling `forget`."""
         for case_id in self._kept.case_ids():
             try:
                 self._cases.get(case_id)
@@ -124,11 +124,11 @@ class ViewerFiles:
     def _write_scan(self, case_id: str, to: Path) -> None:
         images = self.images(case_id, MODEL_MASK)
         factors = factors_of(images.shape, images.affine)
-        found = images.voxels
+        shown = images.voxels
         if factors != (1, 1, 1):
-            means = block_means(found, factors)
-            found = Voxels(means.round() if voxels.is_whole(found) else means)
-        _write(found, voxels.is_short(found), _reduced_affine(images.affine, factors), to)
+            means = block_means(shown, factors)
+            shown = Voxels(means.round() if voxels.is_whole(shown) else means)
+        _write(shown, voxels.is_short(shown), _reduced_affine(images.affine, factors), to)
 
     def _write_mask(self, case_id: str, version: int, to: Path) -> None:
         images = self.images(case_id, version)
@@ -137,7 +137,7 @@ class ViewerFiles:
         _write(labels, None, _reduced_affine(images.affine, factors), to)
 
     def _about(self, case_id: str, version: int) -> dict[str, Any]:
-        """What the viewer needs to know of a case and a version of its mask beside the files."""
+        """Everything but files that the viewer needs about a case and a version of its mask."""
         images = self.images(case_id, version)
         factors = factors_of(images.shape, images.affine)
         report = self._cases.get(case_id, version).report
@@ -171,7 +171,7 @@ class ViewerFiles:
 
 
 def factors_of(shape: tuple[int, ...], affine: NDArray[np.float64]) -> Factors:
-    """How many voxels along each axis become one for the viewer: where they are smallest first.
+    """By how much to reduce each axis for the viewer; axes with the smallest voxels first.
 
     >>> factors_of((512, 512, 512), np.eye(4) / 2)
     (2, 2, 2)
@@ -187,7 +187,7 @@ def factors_of(shape: tuple[int, ...], affine: NDArray[np.float64]) -> Factors:
 
 
 def reduced_labels(labels: NDArray[np.uint8], factors: Factors) -> NDArray[np.uint8]:
-    """Labels for the viewer: of each block of voxels the one in its middle."""
+    """Labels for the viewer: the central voxel of each block."""
     x, y, z = (slice(f // 2, n // f * f, f) for n, f in zip(labels.shape, factors, strict=True))
     return labels[x, y, z]
 
@@ -210,28 +210,28 @@ def _reduced_words(shape: tuple[int, ...], shown: list[int]) -> str:
 def _findings(
     images: CaseImages, head: dict[str, Any] | None, factors: Factors
 ) -> list[dict[str, Any]]:
-    """Places to look at, in voxels of what is shown."""
+    """Landmarks to look at, in voxels of the reduced volume."""
     box = box_around(images.labels)
     if box is None:
         return []
     labels, where = images.labels[box], None
     if head:
         where = sides_of(labels.shape, cut_affine(images.affine, box), centres_of(head))
-    found = []
-    for place in landmarks(labels, where):
+    findings = []
+    for landmark in landmarks(labels, where):
         voxel = [
             min((v + part.start) // f, n // f - 1)
-            for v, part, f, n in zip(place.voxel, box, factors, images.shape, strict=True)
+            for v, part, f, n in zip(landmark.voxel, box, factors, images.shape, strict=True)
         ]
-        found.append(place.as_dict() | {"voxel": voxel})
-    return found
+        findings.append(landmark.as_dict() | {"voxel": voxel})
+    return findings
 
 
 def _turned(file: BinaryIO) -> tuple[Voxels, NDArray[np.float64]]:
-    """An unpacked file of ours, turned to RAS+, and its affine."""
+    """The voxels of an unpacked file, turned to RAS+, and their affine."""
     header = parse_header(file.read(LARGEST_HEADER_BYTES))
-    found = voxels.of_file(file, header)
-    return found.with_stored(to_ras(found.stored, header)), ras_affine(header)
+    stored = voxels.of_file(file, header)
+    return stored.with_stored(to_ras(stored.stored, header)), ras_affine(header)
 
 
 def _unpack(packed: bytes, to: Path) -> None:
@@ -244,16 +244,16 @@ def _unpack(packed: bytes, to: Path) -> None:
         file.write(unzip.flush())
 
 
-def _write(found: Voxels, is_short: bool | None, affine: NDArray[np.float64], to: Path) -> None:
+def _write(written: Voxels, is_short: bool | None, affine: NDArray[np.float64], to: Path) -> None:
     """Write a volume for the browser: labels, whole numbers in two bytes, or float32."""
     kind = {None: np.uint8, True: np.int16, False: np.float32}[is_short]
     header = nib.Nifti1Header()
     header.set_data_dtype(kind)
-    header.set_data_shape(found.shape)
+    header.set_data_shape(written.shape)
     header.set_sform(affine, "aligned")
     header.set_qform(affine, "unknown")
     header.set_xyzt_units("mm")
     header["vox_offset"], header["magic"] = 352, b"n+1"
-    parts = (found.read(box).astype(kind).tobytes(order="F") for box in found.slabs(axis=2))
+    parts = (written.read(box).astype(kind).tobytes(order="F") for box in written.slabs(axis=2))
     content = nifti.packed(header.binaryblock + EXTENSION_FLAG, parts, 1)
     to.write_bytes(content)

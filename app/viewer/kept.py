@@ -1,4 +1,4 @@
-"""Files of cases that are kept on the disk for a while: unpacked scans, what the browser fetches.
+"""A disk cache of files by case: unpacked scans, and what the browser fetches.
 
 They are patients' data: the folder is for the server's own user alone, it is cleared at the start,
 and what belongs to a case goes with it.
@@ -19,7 +19,7 @@ from core.state.storage import disk_error
 
 
 class KeptFiles:
-    """A folder of files by case, each made when it is first asked for.
+    """A folder of files by case, each made when it is first used.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ class KeptFiles:
                 raise disk_error(error) from error
 
     def forget(self, case_id: str, *, wait: bool = True) -> bool:
-        """Remove what belongs to a case; without waiting, not what somebody is making now."""
+        """Remove the files of a case; without waiting, except those being made now."""
         lock = self._lock_of(case_id)
         if not lock.acquire(blocking=wait):
             return False
@@ -87,7 +87,7 @@ class KeptFiles:
         return True
 
     def case_ids(self) -> list[str]:
-        """Cases of which something is kept."""
+        """Cases that have files here."""
         return sorted(p.name for p in self._folder.iterdir())
 
     def _lock_of(self, case_id: str) -> threading.RLock:

@@ -1,4 +1,4 @@
-"""Labels as runs: what a page that is being closed can still send.
+"""Run-length coded labels: small enough for a page that is being closed to send.
 
 A browser lets it send 64 KiB and gives it no time to compress. A run is a byte, the label, and
 how many voxels have it: 7 bits a byte, the lowest first, the highest bit set where more follow

@@ -10,7 +10,7 @@ from app.views.shared import services
 
 
 def admit() -> None:
-    """Let an administrator on; ask anyone else to sign in and end the page's run."""
+    """Let an administrator pass; ask anyone else to sign in, and end the page's run."""
     shared = services()
     if not shared.settings.admin_password:
         st.warning(
@@ -29,7 +29,7 @@ def admit() -> None:
 
 
 def is_admitted() -> bool:
-    """Whether the page's visitor may administer; for what runs without the whole page."""
+    """Whether the page's visitor is an administrator; for fragments, which run on their own."""
     shared = services()
     if not shared.settings.admin_password:
         return True

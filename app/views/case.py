@@ -29,7 +29,7 @@ _MOST_PARTS = 12
 
 
 def outcome_table(outcomes: list[Outcome], key: str) -> Outcome:
-    """One row a file, the newest chosen until another is."""
+    """A table with a row for each file; the newest is selected by default."""
     rows = []
     for o in outcomes:
         m = o.case.report["measures"] if o.case else None
@@ -67,8 +67,8 @@ def outcome_table(outcomes: list[Outcome], key: str) -> Outcome:
 
 
 def _headlines(case: Case | None) -> str:
-    found = distinct_warnings(case.report) if case else []
-    return "; ".join(w["message"].split(". ")[0] for w in found if w["level"] == "warning")
+    warnings = distinct_warnings(case.report) if case else []
+    return "; ".join(w["message"].split(". ")[0] for w in warnings if w["level"] == "warning")
 
 
 def show_case(shared: Services, case_id: str, on_next: Callable[[str], None] | None = None) -> None:
@@ -115,7 +115,7 @@ def show_case(shared: Services, case_id: str, on_next: Callable[[str], None] | N
 
 
 def _blank() -> None:
-    """Take away what the script drew behind this the last time; else it stands until the end."""
+    """Remove what the previous run drew below this, which else stays until this run ends."""
     for _ in range(_MOST_PARTS):
         st.empty()
 
@@ -229,7 +229,7 @@ def _warnings(case: Case) -> None:
 
 
 def _as_list(message: str, reasons: list[str]) -> str:
-    """A judgement of several reasons has a line for each."""
+    """Show the warnings; a judgement with several reasons gets a line for each."""
     joined = "; ".join(reasons)
     if len(reasons) < 2 or joined not in message:
         return message

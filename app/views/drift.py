@@ -18,7 +18,7 @@ _BADGES: dict[State, tuple[str, str]] = {
 
 
 def state_badge(state: State) -> None:
-    """The state as a word and a shape."""
+    """The state as a badge with a word and an icon."""
     icon, word = _BADGES[state]
     st.markdown(f"### {icon} {word}")
 

@@ -1,4 +1,4 @@
-"""What the Segment page shows of its batch while it is at work."""
+"""The progress of a batch on the Segment page."""
 
 import time
 from datetime import UTC, datetime
@@ -24,14 +24,14 @@ def batch_of(shared: Services) -> Batch:
     if _KEY not in st.session_state:
         context = get_script_run_ctx()
         session = context.session_id if context else ""
-        here = partial(get_instance().is_active_session, session)
-        st.session_state[_KEY] = Batch(shared.segment_and_keep, shared.incoming, here)
+        is_here = partial(get_instance().is_active_session, session)
+        st.session_state[_KEY] = Batch(shared.segment_and_keep, shared.incoming, is_here)
     batch: Batch = st.session_state[_KEY]
     return batch
 
 
 def follow(batch: Batch) -> None:
-    """Show how far it is until it is done. The batch goes on when the page is left."""
+    """Show the progress until the batch is done; it goes on when the page is left."""
     # Not `st.status`: its wheel, turned without a GPU, takes a core from the segmentation.
     with st.container(border=True):
         with st.container(horizontal=True, horizontal_alignment="distribute"):
@@ -41,14 +41,15 @@ def follow(batch: Batch) -> None:
         if batch.progress().total > 1:
             st.caption("You may leave this page: it goes on. The cases are on the Cases page.")
         while batch.active:
-            now = batch.progress()
-            count.markdown(f"**{now.done} of {now.total} done**")
-            bar.progress(now.share, f"{plain(now.name)}: {now.words}" if now.words else None)
+            progress = batch.progress()
+            count.markdown(f"**{progress.done} of {progress.total} done**")
+            words = f"{plain(progress.name)}: {progress.words}" if progress.words else None
+            bar.progress(progress.share, words)
             batch.wait(_LOOK_S)
 
 
 def tell_lost(lost: Lost) -> None:
-    """Say that files were lost with the server before; not whose they were, nobody knows."""
+    """Say that the previous server left files unfinished; nobody knows whose they were."""
     if lost.files and time.time() - lost.at_s < _TOLD_S:
         at = datetime.fromtimestamp(lost.at_s, UTC)
         files = "1 file that" if lost.files == 1 else f"{lost.files} files that"

@@ -35,7 +35,7 @@ def reviewer() -> str:
 
 
 def typed(key: str) -> str:
-    """What stands in a field, for a callback.
+    """The content of a field, for a callback.
 
     ``st.session_state[key]`` would end the callback before it has acted if another click has
     arrived meanwhile, and the act would be lost; `to_dict` does not look for one.
@@ -44,7 +44,7 @@ def typed(key: str) -> str:
 
 
 def review_bar(shared: Services, case: Case, on_next: Callable[[str], None] | None = None) -> None:
-    """What was said of a case's mask, and the buttons to say it.
+    """The review of a case's mask, with the buttons to change it.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def review_bar(shared: Services, case: Case, on_next: Callable[[str], None] | No
 
 
 def _accept(shared: Services, case: Case) -> None:
-    """Accept a mask; of one that is unreliable, ask whether."""
+    """Accept a mask; for an unreliable one, ask first."""
     if doubts_of(case.report) and reviewer().strip():
         st.session_state["accepting"] = case
     else:
@@ -116,7 +116,7 @@ def _ask_whether(shared: Services, case: Case) -> None:
 def _review(
     shared: Services, case: Case, state: str, reason: str = "", *, despite_doubts: bool = False
 ) -> None:
-    """Note what was said of the mask that was seen."""
+    """Store a review of the mask version that was shown."""
     problem = ""
     if not reviewer().strip() and state != "new":
         problem = "Type your name first: a review is signed."
@@ -152,7 +152,7 @@ def _ask_why(shared: Services, case: Case) -> None:
 
 
 def mask_choice(shared: Services, case: Case) -> tuple[int, Beside | None]:
-    """Which version of the mask is looked at, and what beside it."""
+    """Choose the version of the mask to show, and what to show beside it."""
     versions = shared.corrections.versions(case.id)
     names = {v.number: _name(v, case) for v in versions}
     shown = case.mask_version
@@ -218,8 +218,9 @@ def _row(version: MaskVersion) -> dict[str, str]:
         "Comment": plain(version.comment),
     }
     for name in LABELS:
-        found = version.difference.get(name)
-        dice = found["dice"] if found else None
+        difference = version.difference.get(name)
+        dice = difference["dice"] if difference else None
         row[f"{name.capitalize()}: Dice with the model's"] = "" if dice is None else f"{dice:.3f}"
-        row[f"{name.capitalize()}: change"] = f"{found['volume_mm3']:+,.0f} mm³" if found else ""
+        change = f"{difference['volume_mm3']:+,.0f} mm³" if difference else ""
+        row[f"{name.capitalize()}: change"] = change
     return row

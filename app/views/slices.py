@@ -30,7 +30,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
 
 @dataclass(frozen=True)
 class Beside:
-    """Another mask, or another case, to be shown beside the first, linked by place in mm."""
+    """Another mask or case to show beside the first, linked by position in mm."""
 
     case_id: str
     version: int
@@ -82,7 +82,7 @@ def show_slices(
 
 
 def _on_saved() -> None:
-    """The page shows the newest version from now on."""
+    """Show the newest version from now on."""
 
 
 @st.cache_resource(show_spinner=False)
@@ -92,5 +92,5 @@ def _component() -> Callable[..., Any]:
 
 
 def _files_url(shared: Services, case_id: str) -> str:
-    """Where a case's files lie for the browser whose page runs."""
+    """Address of a case's files for the browser whose page runs."""
     return files_url(shared.link_secret, st.context.cookies.get(visitor.COOKIE, ""), case_id)

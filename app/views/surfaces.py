@@ -1,4 +1,4 @@
-"""The labels' surfaces as a figure that turns."""
+"""The labels' surfaces as a 3-D figure that can be turned."""
 
 import plotly.graph_objects as go
 

@@ -38,7 +38,7 @@ _CHUNK_BYTES = 4 * 1024 * 1024
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words, as exact as an estimate is."""
+    """A duration in words, rounded as an estimate should be."""
     if seconds < 90:
         return f"{max(10, round(seconds, -1)):.0f} seconds"
     if seconds < 90 * 60:
@@ -117,7 +117,7 @@ def submit(shared: Services, request: dict[str, Any]) -> None:
 
 
 def data_set_summary(shared: Services, dataset: Dataset) -> None:
-    """What is in a data set and what was left out."""
+    """What a data set contains, and what was left out."""
     patients = len({entry.patient for entry in dataset.cases.values()})
     st.table(
         {
@@ -129,7 +129,7 @@ def data_set_summary(shared: Services, dataset: Dataset) -> None:
         border="horizontal",
     )
     try:
-        found = shared.datasets.report(dataset.name)
+        report = shared.datasets.report(dataset.name)
     except HippoViewError as error:
         show_error(error)
         return
@@ -138,11 +138,11 @@ def data_set_summary(shared: Services, dataset: Dataset) -> None:
             f"Reviewed since: {behind.in_words}. A training takes them in before it begins.",
             icon=":material/update:",
         )
-    _report(Report(**found))
+    _report(Report(**report))
 
 
 def _report(report: Report) -> None:
-    found = [
+    entries = [
         *((n, "left out", w) for n, w in sorted(report.left_out.items())),
         *((n, "mended", w) for n, w in sorted(report.mended.items())),
         *((n, "taken anew", "its files are others than before") for n in sorted(report.changed)),
@@ -152,7 +152,7 @@ def _report(report: Report) -> None:
         st.caption(plain(rule))
     rows = [
         {"File or case": plain(name), "State": state, "Why": plain(why[0].upper() + why[1:])}
-        for name, state, why in found
+        for name, state, why in entries
     ]
     if not rows:
         st.caption("Every file of the source could be used.")
@@ -165,7 +165,7 @@ def _report(report: Report) -> None:
 
 
 def show_job(shared: Services, job_id: int) -> None:
-    """A training: how far it is, its curves, its log, and what can be done about it."""
+    """A training: its progress, curves and log, and the buttons to cancel or resume it."""
     active = shared.jobs.get(job_id).active
     st.fragment(_job, run_every=_REFRESH_S if active else None)(shared, job_id, active)
 
@@ -214,7 +214,7 @@ def _job(shared: Services, job_id: int, was_active: bool) -> None:
 
 
 def _attempt(action: Callable[[int], None], job_id: int) -> None:
-    """Do something to a job that may have changed since the page was drawn."""
+    """Cancel or resume a job, which may have changed since the page was drawn."""
     if not is_admitted():
         return
     try:

@@ -19,7 +19,7 @@ _DASH = "-"
 
 
 def show_outcome() -> None:
-    """What the last promotion or roll back came to."""
+    """The result of the last promotion or roll back."""
     outcome = st.session_state.pop("outcome", None)
     if isinstance(outcome, HippoViewError):
         show_error(outcome)
@@ -79,7 +79,7 @@ def _common(serving: Version, other: Version) -> tuple[dict[str, Any], dict[str,
 
 
 def comparison(serving: Version, other: Version) -> None:
-    """Two versions on the same frozen test set, in all and case by case."""
+    """Compare two versions on the same frozen test set, in summary and case by case."""
     both = _common(serving, other)
     honest = serving.card["metrics"]
     if both is None:
@@ -193,7 +193,7 @@ def _by_case(
 
 @st.dialog("Put another version into service?")
 def confirm_promotion(shared: Services, serving: Version, other: Version) -> None:
-    """Both figures once more, then yes or no."""
+    """Ask for confirmation, with the figures of both versions."""
     both = _common(serving, other)
     cards = [version.card["metrics"] for version in (serving, other)]
     if both is None:

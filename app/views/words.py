@@ -1,4 +1,4 @@
-"""Texts of users and of errors, as pages show them."""
+"""Escapes users' texts for pages, and shows errors."""
 
 import re
 
@@ -8,10 +8,10 @@ from core.errors import HippoViewError
 
 
 def plain(text: str) -> str:
-    """A user's text for a place that reads Markdown: shown as it is, no links, no pictures."""
+    """Escape a user's text for Markdown, so that it is shown as it is."""
     return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
 
 
 def show_error(error: HippoViewError) -> None:
-    """What was found, and what to do."""
+    """Show an error: what happened, and what to do."""
     st.error(f"**{error.message}.** {error.hint}", icon=":material/block:")

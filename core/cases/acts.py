@@ -1,9 +1,9 @@
-"""Acts on cases: each is done once it stands in the storage, and the database follows.
+"""Changes of cases: each takes effect in the storage first, then in the database.
 
-The order makes every act whole or undone, whichever step fails and whenever the process is
-killed; see `core.cases.records`. Nothing is sent or fetched within a transaction, and two
-processes on one bucket or one database cannot overwrite each other's acts: a record replaces
-the one that was read, or its writer is told.
+The order makes every change complete or undone, whichever step fails and whenever the process is
+killed; see `core.cases.records`. No file is read or written within a transaction, and two
+processes on one bucket or one database cannot overwrite each other's changes: a record replaces
+exactly the one that was read, or the write fails.
 """
 
 import threading
@@ -27,33 +27,33 @@ from core.cases.records import (
     record_key,
     record_of,
     record_of_row,
-    take_in,
     unknown_case,
+    update_row,
 )
 from core.errors import ChangedError, HippoViewError, NotFoundError, StorageError
 from core.state.database import reading
 from core.state.storage import Storage, changed_file
 from core.state.tables import CASES
 
-# Times that an act is tried again after another process was faster.
+# How often a change is tried when another process was faster.
 _TRIES = 5
 
 
 class Acts:
-    """What changes cases, in storage and database."""
+    """Creates, changes and removes cases, in storage and database."""
 
     def __init__(self, engine: Engine, storage: Storage) -> None:
         self.engine = engine
         self.storage = storage
         self._guard = threading.Lock()
         self._locks: weakref.WeakValueDictionary[str, _CaseLock] = weakref.WeakValueDictionary()
-        # Cases whose last act did not come to a clear end: their rows may be behind.
+        # Cases whose last change ended without a clear result: their rows may be outdated.
         self._doubtful: set[str] = set()
-        # Ids that were given up here: whoever has read their record meanwhile must forget it.
+        # Ids whose creation failed here: a record read meanwhile must not be imported.
         self._given_up: set[str] = set()
 
     def create(self, record: Record, files: Mapping[str, bytes]) -> None:
-        """Begin a case under an id that nobody has, or leave nothing behind.
+        """Create a case under a free id, or leave nothing behind.
 
         Parameters
         ----------
@@ -64,7 +64,7 @@ class Acts:
         Raises
         ------
         ChangedError
-            The id is taken. Nothing of its owner's was touched.
+            The id is taken. The case that has it was not touched.
         StorageError
         """
         case_id = record["id"]
@@ -77,15 +77,15 @@ class Acts:
                     written.append(key)
                 self._put(record_key(case_id), file_of(record), None)
                 written.append(record_key(case_id))
-                self._follow(record)
+                self._update_row(record)
             except _UnknownOutcomeError:
-                self._doubt(case_id)  # whole, it is taken in; else it is swept away after a day
+                self._doubt(case_id)  # complete, it is imported later; else removed after a day
                 raise
             except BaseException:
                 self._give_up(case_id, written)
                 raise
 
-    def change(
+    def update_record(
         self,
         case_id: str,
         edit: Callable[[Record], Mapping[str, Any]],
@@ -97,15 +97,15 @@ class Acts:
         ----------
         case_id
         edit
-            Given the record as it is, what changes in it; or raises. It is asked again if another
+            Returns the changed fields for the current record, or raises. Called again if another
             process was faster.
         also
-            What goes into the database together with the row.
+            Further writes in the same database transaction.
 
         Returns
         -------
         Record
-            As it is now.
+            As it is after the change.
 
         Raises
         ------
@@ -113,8 +113,8 @@ class Acts:
             Another process was faster, again and again. Nothing has changed.
         NotFoundError
         StorageError
-            Nothing has changed; or, where the connection or the database failed, whether it has
-            is found out from the record later.
+            Nothing has changed; or, where the connection or the database failed, the row is
+            updated from the record later.
         """
         with self._locked(case_id):
             for _ in range(_TRIES):
@@ -122,7 +122,7 @@ class Acts:
                 try:
                     edited = edit(record)
                 except HippoViewError:
-                    self.take_in([record])  # so that whoever is refused sees why
+                    self.update_rows([record])  # so that the page shows what the refusal is about
                     raise
                 changed = {**record, **edited, "revision": record["revision"] + 1}
                 try:
@@ -132,7 +132,7 @@ class Acts:
                 except _UnknownOutcomeError:
                     self._doubt(case_id)
                     raise
-                self._follow(changed, also)
+                self._update_row(changed, also)
                 return changed
         raise changed_file()
 
@@ -164,14 +164,14 @@ class Acts:
             except NotFoundError:
                 pass
             except StorageError as error:
-                if error.code != DAMAGED:  # its row alone says that it has expired
+                if error.code != DAMAGED:  # then its row decides that it has expired
                     raise
             else:
                 if REMOVED not in record:
                     if not expired(record):
-                        self._follow(record)
+                        self._update_row(record)
                         return False
-                    # From here on nobody restores it, and whoever finds it goes on.
+                    # From here on nobody restores it; a killed removal is continued.
                     mark = {**record, REMOVED: at, "revision": record["revision"] + 1}
                     self._put(record_key(case_id), file_of(mark), content)
                 for key in self.storage.keys(folder):
@@ -182,8 +182,8 @@ class Acts:
                 connection.execute(CASES.delete().where(CASES.c.id == case_id))
         return True
 
-    def fetch(self, case_id: str) -> bool:
-        """Bring a case's row up to its record in the storage; whether there is such a case.
+    def refresh(self, case_id: str) -> bool:
+        """Update a case's row from its record in the storage; returns whether the case exists.
 
         Raises
         ------
@@ -197,14 +197,14 @@ class Acts:
                 return False
             record = record_of(self.storage, case_id, content)
             try:
-                self.take_in([record])
+                self.update_rows([record])
             except SQLAlchemyError as error:
                 raise damaged_record() from error
             self._settled(case_id)
         return REMOVED not in record
 
-    def take_in(self, records: list[Record]) -> int:
-        """Bring rows up to records that were read, all or none.
+    def update_rows(self, records: list[Record]) -> int:
+        """Update rows from records that were read, all in one transaction.
 
         Returns
         -------
@@ -216,16 +216,16 @@ class Acts:
             for record in records:
                 if REMOVED in record or record["id"] in self._given_up:
                     continue
-                new += take_in(connection, record) == "new"
+                new += update_row(connection, record) == "new"
         return new
 
     def doubtful(self) -> set[str]:
-        """Cases whose rows may be behind their records."""
+        """Cases whose rows may be older than their records."""
         with self._guard:
             return set(self._doubtful)
 
     def _current(self, case_id: str, *, removed: bool = False) -> tuple[Record, bytes | None]:
-        """A case's record with what is in its file now; None if the file is lost."""
+        """A case's newest record, and the bytes of its file; None if the file is lost."""
         with reading(self.engine) as connection:
             row = record_of_row(connection, case_id)
         try:
@@ -244,14 +244,14 @@ class Acts:
         return record, content
 
     def _put(self, key: str, content: bytes, old: bytes | None) -> None:
-        """Replace a file. Where the storage fails, look whether it did so nevertheless.
+        """Replace a file. If the storage fails, check whether the file was written nevertheless.
 
         Raises
         ------
         ChangedError, StorageError
             Nothing was written.
         _UnknownOutcomeError
-            Nobody knows.
+            It is not known whether the file was written.
         """
         try:
             self.storage.replace(key, content, old)
@@ -266,7 +266,7 @@ class Acts:
                 raise
 
     def _give_up(self, case_id: str, written: list[str]) -> None:
-        """Delete what a call wrote, the record first: never a record without its files."""
+        """Delete the files of a failed creation, the record first: no record without its files."""
         if record_key(case_id) in written:
             with self._guard:
                 self._given_up.add(case_id)
@@ -277,7 +277,7 @@ class Acts:
                     with self.engine.begin() as connection:
                         connection.execute(CASES.delete().where(CASES.c.id == case_id))
         except HippoViewError as error:
-            # Whole, it is taken in; without its record, it is swept away after a day.
+            # Complete, it is imported later; without its record it is removed after a day.
             with self._guard:
                 self._given_up.discard(case_id)
             self._doubt(case_id)
@@ -285,13 +285,13 @@ class Acts:
         else:
             self._settled(case_id)
 
-    def _follow(
+    def _update_row(
         self, record: Record, also: Callable[[Connection], None] = lambda connection: None
     ) -> None:
-        """Bring the row up to a record that was written."""
+        """Update the row from a record that was just written."""
         self._doubt(record["id"])
         with self.engine.begin() as connection:
-            take_in(connection, record)
+            update_row(connection, record)
             also(connection)
         self._settled(record["id"])
 
@@ -305,7 +305,7 @@ class Acts:
 
     @contextmanager
     def _locked(self, case_id: str) -> Iterator[None]:
-        """One act at a time on a case, of the threads of this process."""
+        """One change at a time of a case, among the threads of this process."""
         with self._guard:
             lock = self._locks.get(case_id)
             if lock is None:
@@ -315,7 +315,7 @@ class Acts:
 
 
 class _UnknownOutcomeError(StorageError):
-    """The storage failed, and did not say either whether it had done what was asked."""
+    """The storage failed, and it is not known whether the file was written."""
 
 
 class _CaseLock:
@@ -326,7 +326,7 @@ class _CaseLock:
 
 
 def is_behind(record: Record, row: Record) -> bool:
-    """Whether a record lacks what its row has.
+    """Whether a record is older than its row.
 
     Older programs counted no revisions and wrote the row first; only of a database from a backup,
     or of a second one, a row has fewer masks.

@@ -1,7 +1,7 @@
-"""What is done for all cases while the server runs: take in, repair, remove for good.
+"""Upkeep of all cases while the server runs: import, repair, remove for good.
 
-The cases of a bucket are taken in after the start, in the background; a case that is asked for
-by its id before its turn is taken in at once (`core.cases.store.Cases.get`).
+The cases of a bucket are imported after the start, in the background; a case that is requested
+by its id before its turn is imported at once (`core.cases.store.Cases.get`).
 """
 
 import threading
@@ -45,18 +45,18 @@ _AT_ONCE = 64
 
 @dataclass(frozen=True)
 class Progress:
-    """How far the cases of the storage have been taken in since the start.
+    """How many cases of the storage have been imported since the start.
 
     Attributes
     ----------
     done, total : int
         Cases of the storage; the total is 0 until it is known.
     finished : bool
-        Once they are, they stay so.
+        Whether all have been imported once.
     failure : str
-        Why it does not go on, in words; it is tried again.
+        Why the import stopped, in words; it is tried again.
     damaged : int
-        Cases of the last pass that were left alone: their records cannot be read.
+        Cases of the last pass that were skipped because their records cannot be read.
     """
 
     done: int = 0
@@ -68,12 +68,12 @@ class Progress:
 
 @dataclass(frozen=True)
 class Trash:
-    """How the last removal of deleted cases went.
+    """Result of the last removal of deleted cases.
 
     Attributes
     ----------
     overdue : int
-        Cases whose days are over and that are still there.
+        Cases that should be gone and are still there.
     failure : str
         Why, in words; it is tried again.
     """
@@ -84,7 +84,7 @@ class Trash:
 
 @dataclass
 class _Due:
-    """When something is to be done next, by a monotonic clock."""
+    """When a task is due next, by a monotonic clock; later after each failure."""
 
     every_s: float
     retry_s: tuple[float, float]
@@ -129,11 +129,11 @@ class Caretaker:
         self.trash = Trash()
 
     def tick(self) -> None:
-        """Do what is due. Never raises: what failed is told, and tried again later."""
+        """Do what is due. Never raises: a failure is logged and tried again later."""
         for due, work in (
-            (self._pass, self._care),
-            (self._removal, self._remove),
-            (self._settling, self._settle),
+            (self._pass, self._import_due),
+            (self._removal, self._purge_due),
+            (self._settling, self._refresh_doubtful),
         ):
             if self._clock() < due.at:
                 continue
@@ -145,13 +145,13 @@ class Caretaker:
             else:
                 due.done(self._clock())
 
-    def take_in(self) -> int:
+    def import_from_storage(self) -> int:
         """Make the database agree with the storage.
 
-        Cases that it does not know are taken in, so that a new server on the same bucket, or one
-        whose database was lost, has its cases; rows that a killed process left behind their
-        records follow; a record that is lost or older than its row is written again; files that
-        no record knows are removed once they are a day old.
+        Cases that the database lacks are imported, so that a new server on the same bucket, or one
+        whose database was lost, has its cases. Rows that a killed process left older than their
+        records are updated; records that are lost or older than their rows are written again;
+        files that no record names are removed once they are a day old.
 
         Returns
         -------
@@ -161,23 +161,23 @@ class Caretaker:
         Raises
         ------
         StorageError
-            It came as far as `progress` says; call again.
+            The import stopped where `progress` says; call again.
         """
         with self._turn:
             try:
-                return self._take_in()
+                return self._import_all()
             except HippoViewError as error:
-                self._at(failure=error.message)
+                self._tell(failure=error.message)
                 raise
 
-    def purge(self) -> int:
-        """Remove for good what was deleted `limits.TRASH_DAYS` days ago; how many cases.
+    def purge_deleted(self) -> int:
+        """Remove for good the cases deleted `limits.TRASH_DAYS` days ago; returns how many.
 
-        What cannot be removed stays, is told in `trash`, and does not keep the rest.
+        A case that cannot be removed is counted in `trash` and does not stop the others.
         """
         removed, failures = 0, list[str]()
         for case_id in self._expired():
-            removed_now, failure = self._gone(case_id)
+            removed_now, failure = self._purge_one(case_id)
             removed += removed_now
             failures += failure
         self.trash = Trash(len(failures), failures[0] if failures else "")
@@ -185,19 +185,19 @@ class Caretaker:
             logger.info("{} deleted cases were removed for good", removed)
         return removed
 
-    def sweep(self) -> int:
-        """Remove folders that never got their record and that nobody is at work on; how many."""
+    def purge_strays(self) -> int:
+        """Remove folders that never got a record and are a day old; returns how many."""
         with reading(self._engine) as connection:
-            known = set(connection.scalars(select(CASES.c.id)))
-        return self._sweep(_by_case(self._storage.ages_s(FOLDER)), known)
+            case_ids = set(connection.scalars(select(CASES.c.id)))
+        return self._remove_strays(_by_case(self._storage.ages_s(FOLDER)), case_ids)
 
-    def _care(self) -> None:
-        taken_in = self.take_in()
+    def _import_due(self) -> None:
+        taken_in = self.import_from_storage()
         if taken_in:
             logger.info("Taken in from the storage: {}", counted(taken_in, "case"))
 
-    def _remove(self) -> None:
-        self.purge()
+    def _purge_due(self) -> None:
+        self.purge_deleted()
         if self.trash.failure:
             raise StorageError(
                 f"{self.trash.overdue} deleted cases could not be removed for good: "
@@ -205,12 +205,12 @@ class Caretaker:
                 "It is tried again.",
             )
 
-    def _settle(self) -> None:
-        """Bring rows up to their records whose last act did not come to a clear end."""
+    def _refresh_doubtful(self) -> None:
+        """Update the rows of cases whose last change ended without a clear result."""
         failures = list[HippoViewError]()
         for case_id in self._acts.doubtful():
             try:
-                self._acts.fetch(case_id)
+                self._acts.refresh(case_id)
             except HippoViewError as error:
                 failures.append(error)
         if failures:
@@ -222,37 +222,37 @@ class Caretaker:
             return list(connection.scalars(query))
 
     def _expired_at(self) -> str:
-        return _text(self._now() - timedelta(days=limits.TRASH_DAYS))
+        return _timestamp(self._now() - timedelta(days=limits.TRASH_DAYS))
 
-    def _gone(self, case_id: str) -> tuple[bool, list[str]]:
-        """Remove a case; whether it is gone, and why not."""
+    def _purge_one(self, case_id: str) -> tuple[bool, list[str]]:
+        """Remove a case for good; returns whether it is gone, and otherwise why not."""
         before = self._expired_at()
         try:
             gone = self._acts.remove(
                 case_id,
-                _text(self._now()),
+                _timestamp(self._now()),
                 lambda record: (record["deleted_at"] or before) < before,
             )
         except HippoViewError as error:
             return False, [error.message]
         return gone, []
 
-    def _take_in(self) -> int:
+    def _import_all(self) -> int:
         with reading(self._engine) as connection:
             stale = stale_words(connection)
         if stale:
             with self._engine.begin() as connection:
                 refresh_words(connection)
         with reading(self._engine) as connection:
-            known = {row.id: row.revision for row in connection.execute(_REVISIONS)}
+            revisions = {row.id: row.revision for row in connection.execute(_REVISIONS)}
         ages = _by_case(self._storage.ages_s(FOLDER))
         keyed = {
             record_key(case_id): case_id for case_id, files in ages.items()
             if record_key(case_id) in files
         }  # fmt: skip
-        self._at(done=0, total=len(keyed), failure="", damaged=0)
+        self._tell(done=0, total=len(keyed), failure="", damaged=0)
         broken = sum(not is_whole(case_id, ages[case_id]) for case_id in keyed.values())
-        if broken:  # taken in all the same: their measures and reviews are there
+        if broken:  # imported all the same: their measures and reviews are there
             logger.warning(
                 "Scans or masks of {} are missing from the storage", counted(broken, "case")
             )
@@ -262,20 +262,20 @@ class Caretaker:
             if record is not None:
                 waiting.append(record)
             if len(waiting) == _AT_ONCE or done == len(keyed):
-                new += self._follow(waiting, known, ages)
+                new += self._reconcile(waiting, revisions, ages)
                 waiting = []
-                self._at(done=done)
+                self._tell(done=done)
                 if done % (16 * _AT_ONCE) == 0:
                     logger.info("Cases of the storage taken in: {} of {}", done, len(keyed))
-        for case_id in known.keys() - set(keyed.values()):
+        for case_id in revisions.keys() - set(keyed.values()):
             if f"{folder_of(case_id)}/{IMAGE}" in ages.get(case_id, ()):
-                self._write_again(case_id)
-        self._sweep(ages, set(known))
-        self._at(finished=True)
+                self._rewrite_record(case_id)
+        self._remove_strays(ages, set(revisions))
+        self._tell(finished=True)
         return new
 
     def _read(self, case_id: str, content: bytes | None, files: dict[str, float]) -> Record | None:
-        """A record, unless it has gone or is damaged."""
+        """Parse a record; None if it is gone or damaged."""
         if content is None:
             return None
         try:
@@ -286,26 +286,26 @@ class Caretaker:
             self._leave_alone(case_id)
             return None
 
-    def _follow(
-        self, records: list[Record], known: dict[str, int], ages: dict[str, dict[str, float]]
+    def _reconcile(
+        self, records: list[Record], revisions: dict[str, int], ages: dict[str, dict[str, float]]
     ) -> int:
-        """Bring rows up to their records and records up to their rows."""
+        """Update rows that are older than their records, and records older than their rows."""
         newer = []
         for record in records:
             case_id = record["id"]
             files = ages.get(case_id, {})
-            if REMOVED in record:  # somebody was killed in the middle of it
-                self._gone(case_id)
-            elif record["revision"] > known.get(case_id, -1):
+            if REMOVED in record:  # a removal was killed half way
+                self._purge_one(case_id)
+            elif record["revision"] > revisions.get(case_id, -1):
                 newer.append(record)
-            elif known[case_id] > record["revision"] or not record["revision"]:
+            elif revisions[case_id] > record["revision"] or not record["revision"]:
                 with reading(self._engine) as connection:
                     row = record_of_row(connection, case_id)
                 if row is not None and (
                     is_behind(record, row) or record["mask_version"] > row["mask_version"]
                 ):
-                    self._write_again(case_id)
-                    continue  # the masks that its row alone names are no strays
+                    self._rewrite_record(case_id)
+                    continue  # masks that only its row names are no strays
             for key in files.keys() - mask_keys(record):
                 if "/masks/" in key and _is_stray(files[key]) and record["revision"]:
                     self._storage.delete(key)
@@ -313,7 +313,7 @@ class Caretaker:
 
     def _insert(self, records: list[Record]) -> int:
         try:
-            return self._acts.take_in(records)
+            return self._acts.update_rows(records)
         except SQLAlchemyError:
             if len(records) == 1:
                 self._leave_alone(records[0]["id"])
@@ -321,28 +321,28 @@ class Caretaker:
         return sum(self._insert([record]) for record in records)
 
     def _leave_alone(self, case_id: str) -> None:
-        self._at(damaged=self.progress.damaged + 1)
+        self._tell(damaged=self.progress.damaged + 1)
         logger.warning("{}: it was left alone, its record is damaged or another case's", case_id)
 
-    def _write_again(self, case_id: str) -> None:
-        """Write a record that is lost or older than its row."""
+    def _rewrite_record(self, case_id: str) -> None:
+        """Write a record anew from its row."""
         try:
-            self._acts.change(case_id, lambda record: {})
+            self._acts.update_record(case_id, lambda record: {})
         except NotFoundError:
             return
         logger.info("{}: its record was written again", case_id)
 
-    def _sweep(self, ages: dict[str, dict[str, float]], known: set[str]) -> int:
+    def _remove_strays(self, ages: dict[str, dict[str, float]], case_ids: set[str]) -> int:
         strays = [
             case_id for case_id, files in ages.items()
-            if record_key(case_id) not in files and case_id not in known
+            if record_key(case_id) not in files and case_id not in case_ids
             and all(_is_stray(age_s) for age_s in files.values())
         ]  # fmt: skip
         for case_id in strays:
             self._storage.delete_folder(folder_of(case_id))
         return len(strays)
 
-    def _at(self, **values: Any) -> None:
+    def _tell(self, **values: Any) -> None:
         self.progress = replace(self.progress, **values)
 
 
@@ -364,5 +364,5 @@ def _is_stray(age_s: float) -> bool:
     return age_s > 3600 * limits.STRAY_HOURS
 
 
-def _text(at: datetime) -> str:
+def _timestamp(at: datetime) -> str:
     return at.isoformat(timespec="milliseconds")

@@ -1,4 +1,4 @@
-"""One case: its record, the row of a list, its images."""
+"""One case: its record, its row in a list, its images."""
 
 import json
 from dataclasses import dataclass, field
@@ -11,14 +11,14 @@ from core import limits
 from core.image.voxels import Voxels
 from core.measures.measure import MASK_CODES, why_too_small
 
-# Number of the mask that the model made; those that people draw count from 1.
+# Version number of the model's own mask; masks that people draw are numbered from 1.
 MODEL_MASK = 0
 REVIEW_STATES = ("new", "accepted", "corrected", "rejected")
 
 
 @dataclass(frozen=True)
 class Review:
-    """What a person said of a case's mask.
+    """A person's review of a case's mask.
 
     Attributes
     ----------
@@ -44,14 +44,14 @@ class Case:
     id : str
         Such as ``HV-7F3K2M``; every exported file is named after it.
     name : str
-        What the user calls it. Stays in the database, on no export unless asked for.
+        The user's name for it. It stays in the database; exports have it only on request.
     created_at : str
         ISO 8601, UTC.
     report : dict
         `Analysis.as_dict` with the case's id and time. If somebody drew a newer mask, measures
         and warnings are those of that mask, and ``mask`` says whose it is.
     mask_version : int
-        The mask that holds now; 0 is the model's own.
+        The current mask; 0 is the model's own.
     review : Review
     """
 
@@ -112,9 +112,9 @@ def warning_count(report: dict[str, Any]) -> int:
 
 
 def confidence_of(report: dict[str, Any]) -> str:
-    """How far the masks that hold now can be trusted: no further than what is said of them.
+    """How far the current masks can be trusted, by the head's judgement and by the warnings.
 
-    ``unreliable``, ``check``, ``high``; of a crop without a warning about its mask nothing.
+    ``unreliable``, ``check`` or ``high``; empty for a crop without a warning about its mask.
     """
     codes = {w["code"] for w in report["warnings"] if w["level"] == "warning"}
     head = report.get("head")
@@ -126,22 +126,22 @@ def confidence_of(report: dict[str, Any]) -> str:
 
 
 def doubts_of(report: dict[str, Any]) -> list[str]:
-    """Why nobody should accept the masks unasked: the reasons of those that are unreliable."""
+    """Why unreliable masks should not be accepted without asking; empty for all others."""
     if confidence_of(report) != "unreliable":
         return []
     head = report.get("head")
     if head and any(head["reasons"]):
         return [reason for reason in head["reasons"] if reason]
     grave = ("unreliable", "mask_empty")
-    found = [w["message"].removesuffix(".") for w in report["warnings"] if w["code"] in grave]
-    return found or ["the masks are unreliable"]
+    messages = [w["message"].removesuffix(".") for w in report["warnings"] if w["code"] in grave]
+    return messages or ["the masks are unreliable"]
 
 
 def distinct_warnings(report: dict[str, Any]) -> list[dict[str, str]]:
-    """What a page shows of a report's findings: each fact once.
+    """The warnings of a report that a page shows, each fact once.
 
-    The judgement of a head names what is wrong with its masks; the finding of the same fact is for
-    programs.
+    The judgement of a head names what is wrong with its masks; the separate findings about the
+    same facts are for programs.
     """
     reasons = (report.get("head") or {}).get("reasons", [])
     judgement = f": {'; '.join(reasons)}."
@@ -155,22 +155,22 @@ def distinct_warnings(report: dict[str, Any]) -> list[dict[str, str]]:
 
 
 def report_now(report: str, content: str | None) -> dict[str, Any]:
-    """The report on the mask that holds now.
+    """The report on the current mask.
 
     Parameters
     ----------
     report
-        Of the case, as JSON.
+        The case's report, as JSON.
     content
-        Of the drawn mask that holds, as `core.state.database.MASK_VERSIONS` has it; None: it is the
-        model's.
+        The row's content of the current mask in `core.state.database.MASK_VERSIONS`; None for the
+        model's mask.
     """
-    now = dict(json.loads(report))
-    return now if content is None else now | json.loads(content)["report"]
+    current = dict(json.loads(report))
+    return current if content is None else current | json.loads(content)["report"]
 
 
 def list_words(report: dict[str, Any]) -> dict[str, str]:
-    """What a list says of a case's volumes: how far they can be trusted, why they are too small."""
+    """The words about a case's volumes in a list: confidence, and why they are too small."""
     return {
         "confidence": confidence_of(report),
         "too_small": why_too_small(report["measures"]),

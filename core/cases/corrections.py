@@ -292,7 +292,7 @@ class Corrections:
         key = mask_key(case_id, version.number, mask["token"])
         self._storage.replace(key, nifti.mask_bytes(labels, header), None)
         try:
-            self._cases.acts.change(
+            self._cases.acts.update_record(
                 case_id, edit, lambda connection: drop_one(connection, case_id, visitor)
             )
         except (ConflictError, NotFoundError):

@@ -1,10 +1,10 @@
-"""A case's record in the storage: the one truth about it. Its row in the database is the index.
+"""A case's record in the storage, which is authoritative; its row in the database is an index.
 
 ``cases/ID/record.json`` holds all columns of the row, the features, the masks that people drew,
-and a ``revision`` that each act raises by one. An act is done once its record is written, which
-replaces the one that it read or fails; the row follows, and takes the higher revision wherever
-the two differ. A mask lies beside it before the record names it. So whatever a killed process
-leaves is either a whole act or files that no record knows.
+and a ``revision`` that each change raises by one. A change takes effect when its record is
+written, which replaces exactly the one that was read or fails; then the row is updated. Where the
+two differ, the higher revision counts. A mask is written before the record names it. So a killed
+process leaves either a complete change or files that no record names.
 """
 
 import json
@@ -25,12 +25,12 @@ Record = dict[str, Any]
 FOLDER = "cases"
 IMAGE, MASK, RECORD = "image.nii.gz", "mask.nii.gz", "record.json"
 DRAWN = "masks"
-# A record that says so is being removed for good; its files may be gone already.
+# A record with this field is being removed for good; its files may be gone already.
 REMOVED = "removed_at"
 # Code of the error about a record that cannot be read.
 DAMAGED = "storage_damaged"
-# Of a report, in a record and beside a mask, what pages, lists and exports read. Programs wrote
-# more and more of it: what all did must be there, and nothing may be of another kind.
+# Shape of the reports in records: all that pages, lists and exports read. Fields with a ? are
+# missing in records of earlier versions; see `core.state.fields.check_shape`.
 _VECTOR = [float, float, float]
 _PART = {
     "volume_mm3": float, "volume_ml?": float, "voxels?": int, "length_mm?": (float,),
@@ -67,7 +67,7 @@ _REPORT = {
     "timings_s?": {"*": float},
     "mask?": {"version": int, "author": str},
 }
-# Of a drawn mask, in place of the same in the case's report.
+# The report on a drawn mask: its fields replace those of the case's report.
 _REPORT_OF_MASK = {f"{name.removesuffix('?')}?": shape for name, shape in _REPORT.items()}
 _TOKEN = re.compile("[0-9a-z]{0,16}")
 _CASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -75,12 +75,12 @@ _MASK_COLUMNS = tuple(column.name for column in MASK_VERSIONS.columns)
 
 
 def folder_of(case_id: str) -> str:
-    """Where a case's files lie.
+    """Key of a case's folder in the storage.
 
     Raises
     ------
     NotFoundError
-        No case can be called so.
+        The id is not a valid one.
     """
     if not _CASE_ID.fullmatch(case_id):
         raise unknown_case()
@@ -88,18 +88,18 @@ def folder_of(case_id: str) -> str:
 
 
 def record_key(case_id: str) -> str:
-    """Where a case's record lies."""
+    """Key of a case's record in the storage."""
     return f"{folder_of(case_id)}/{RECORD}"
 
 
 def mask_key(case_id: str, version: int, token: str = "") -> str:
-    """Where a mask lies.
+    """Key of a mask in the storage.
 
     Parameters
     ----------
     token
-        Tells apart the masks of two who save the same version at the same time; one of them
-        comes into the record. Empty for the model's mask and for those of older programs.
+        Distinguishes the masks of two people who save the same version at the same time: the
+        record names one of them. Empty for the model's mask and for masks of earlier versions.
     """
     folder = folder_of(case_id)
     if version == MODEL_MASK:
@@ -108,35 +108,35 @@ def mask_key(case_id: str, version: int, token: str = "") -> str:
 
 
 def mask_keys(record: Record) -> set[str]:
-    """Where the masks lie that a record names."""
+    """Keys of all masks that a record names."""
     drawn = {mask_key(record["id"], m["number"], m["token"]) for m in record["masks"]}
     return drawn | {mask_key(record["id"], MODEL_MASK)}
 
 
 def is_whole(case_id: str, keys: Collection[str]) -> bool:
-    """Whether a case has its scan, the model's mask and its record."""
+    """Whether a case has all of its scan, the model's mask and its record."""
     return all(f"{folder_of(case_id)}/{name}" in keys for name in (IMAGE, MASK, RECORD))
 
 
 def record_of(
     storage: Storage, case_id: str, content: bytes, keys: Collection[str] | None = None
 ) -> Record:
-    """A record from its file, also from one that an older program wrote.
+    """Parse a record file, also one of an earlier version.
 
     Parameters
     ----------
     storage
     case_id
-        Whose folder it lies in.
+        The case in whose folder it lies.
     content
     keys
-        Of the case's files, if they are known.
+        Keys of the case's files, if they are known.
 
     Raises
     ------
     StorageError
-        It is damaged, another case's (a folder that somebody copied), or of a program that is
-        newer than this one can read.
+        It is damaged, belongs to another case (a folder that somebody copied), or was written by
+        a version that is too new.
     """
     try:
         record = object_of(content)
@@ -144,10 +144,10 @@ def record_of(
             raise ValueError("the record of another case")
         folder = folder_of(case_id)
         if "masks" not in record:  # until revisions came, each drawn mask had a record of its own
-            there = storage.keys(f"{folder}/{DRAWN}") if keys is None else keys
+            keys_there = storage.keys(f"{folder}/{DRAWN}") if keys is None else keys
             records = [
                 object_of(storage.read(key))
-                for key in there
+                for key in keys_there
                 if key.startswith(f"{folder}/{DRAWN}/") and key.endswith(".json")
             ]
             records.sort(key=lambda drawn: int(drawn["version"]["number"]))
@@ -162,7 +162,7 @@ def record_of(
         if _needed() - set(record):
             raise KeyError("a column of a case")
         _check(record)
-        record |= list_words(report_of(record))  # which an older program chose otherwise
+        record |= list_words(report_of(record))  # an earlier version chose other words
         if any(mask["case_id"] != case_id for mask in record["masks"]):
             raise ValueError("a mask of another case")
     except (ValueError, KeyError, TypeError, AttributeError, NotFoundError) as error:
@@ -171,7 +171,7 @@ def record_of(
 
 
 def _check(record: Record) -> None:
-    """Refuse a record of which a page could not show something; a ``ValueError``."""
+    """Raise ``ValueError`` for a record that pages could not show."""
     check_columns(record, CASES.columns)
     check_times(record["created_at"], record["deleted_at"], record.get("reviewed_at"))
     check_shape(record.get("review", "new"), frozenset(REVIEW_STATES))
@@ -191,7 +191,7 @@ def _check(record: Record) -> None:
 
 
 def report_of(record: Record) -> dict[str, Any]:
-    """The report on the mask that holds now."""
+    """The report on the current mask."""
     drawn = (m["content"] for m in record["masks"] if m["number"] == record["mask_version"])
     return report_now(record["report"], next(drawn, None))
 
@@ -202,7 +202,7 @@ def file_of(record: Record) -> bytes:
 
 
 def record_of_row(connection: Connection, case_id: str) -> Record | None:
-    """The record as the database has it; None if it does not know the case."""
+    """The record as the database has it; None if the case is not in it."""
     query = select(CASES, FEATURES.c.content).outerjoin(FEATURES).where(CASES.c.id == case_id)
     row = connection.execute(query).one_or_none()
     if row is None:
@@ -216,32 +216,32 @@ def record_of_row(connection: Connection, case_id: str) -> Record | None:
     return _columns(row) | {"features": features, "masks": [dict(mask._mapping) for mask in masks]}
 
 
-def take_in(connection: Connection, record: Record) -> Literal["new", "newer", ""]:
-    """Bring a case's row up to its record, if that is new to the database or newer."""
+def update_row(connection: Connection, record: Record) -> Literal["new", "newer", ""]:
+    """Insert or update a case's row, if its record is new to the database or newer."""
     case_id = record["id"]
-    known = connection.scalar(select(CASES.c.revision).where(CASES.c.id == case_id))
+    row_revision = connection.scalar(select(CASES.c.revision).where(CASES.c.id == case_id))
     row = {column.name: record[column.name] for column in CASES.columns if column.name in record}
-    if known is None:
+    if row_revision is None:
         connection.execute(CASES.insert().values(**row))
         if record.get("features") is not None:
             content = json.dumps(record["features"])
             connection.execute(FEATURES.insert().values(case_id=case_id, content=content))
-    elif record["revision"] > known:
+    elif record["revision"] > row_revision:
         connection.execute(CASES.update().where(CASES.c.id == case_id).values(**row))
     else:
         return ""
     if record["masks"]:
         query = select(MASK_VERSIONS.c.number).where(MASK_VERSIONS.c.case_id == case_id)
-        there = set(connection.scalars(query))
+        numbers_in_rows = set(connection.scalars(query))
         for mask in record["masks"]:
-            if mask["number"] not in there:
+            if mask["number"] not in numbers_in_rows:
                 values = {name: mask[name] for name in _MASK_COLUMNS}
                 connection.execute(MASK_VERSIONS.insert().values(**values))
-    return "new" if known is None else "newer"
+    return "new" if row_revision is None else "newer"
 
 
 def stale_words(connection: Connection) -> dict[str, dict[str, str]]:
-    """By case, what lists should say of it and do not: an older program chose other words."""
+    """By case, the words of lists that differ from those in its row, set by an earlier version."""
     holds = and_(
         MASK_VERSIONS.c.case_id == CASES.c.id, MASK_VERSIONS.c.number == CASES.c.mask_version
     )
@@ -255,13 +255,13 @@ def stale_words(connection: Connection) -> dict[str, dict[str, str]]:
 
 
 def refresh_words(connection: Connection) -> None:
-    """Let lists say what pages say."""
+    """Update the words of lists that an earlier version set otherwise."""
     for case_id, words in stale_words(connection).items():
         connection.execute(CASES.update().where(CASES.c.id == case_id).values(**words))
 
 
 def damaged_record() -> StorageError:
-    """A record cannot be read, or does not fit the database."""
+    """The error for a record that cannot be read or does not fit the database."""
     return StorageError(
         "The record of a case in the storage is damaged",
         "Restore it from a backup, or delete the case's folder.",
@@ -270,7 +270,7 @@ def damaged_record() -> StorageError:
 
 
 def unknown_case() -> NotFoundError:
-    """Nobody knows this case, or it was deleted."""
+    """The error for a case that does not exist or was deleted."""
     return NotFoundError("There is no such case", "It may have been deleted: see the Cases page.")
 
 

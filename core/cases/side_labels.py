@@ -1,4 +1,4 @@
-"""A head's mask with values of their own for left and right, and files that name them."""
+"""A head's mask with separate values for left and right, and files that name the values."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from core.image.header import Header
 from core.image.volume import blank_labels, box_around, cut_affine, from_ras
 from core.predictor.heads import centres_of, sides_of
 
-# The patient's sides.
+# Value in the mask by (side, label); the sides are the patient's.
 VALUES = {
     (side, name): 1 + n * len(LABELS) + m
     for n, side in enumerate(SIDES)
@@ -45,36 +45,36 @@ def sides_file(
 
 
 def centres_mm(sides: dict[str, Any]) -> dict[str, Any]:
-    """By side, where it lies; of the ``sides`` of `core.predictor.heads.Head.as_dict`."""
+    """Centre of each hippocampus, from the ``sides`` of `core.predictor.heads.Head.as_dict`."""
     return {name: side["centre_mm"] for name, side in sides.items()}
 
 
 def with_one_side(
     before: NDArray[np.uint8],
-    made: NDArray[np.uint8],
+    segmented: NDArray[np.uint8],
     affine: NDArray[np.float64],
     side: str,
     centres_before: dict[str, Any],
-    centres_made: dict[str, Any],
+    centres_segmented: dict[str, Any],
 ) -> NDArray[np.uint8]:
-    """A head's mask in which one side is segmented anew and the other stays, voxel for voxel.
+    """Replace one side of a head's mask and keep the other, voxel for voxel.
 
-    The other side is what lay nearer to it before, drawn or not. A side that was not found begins
-    where `core.predictor.heads.centres_of` says.
+    Each voxel belongs to the side whose centre was nearer before, drawn or not. A side that was not
+    found before begins where `core.predictor.heads.centres_of` says.
 
     Parameters
     ----------
-    before, made : ndarray, shape (X, Y, Z)
+    before, segmented : ndarray, shape (X, Y, Z)
         RAS+, with ``affine``: the newest mask, and the one that holds the new side.
     side
-        ``left`` or ``right``, the patient's: the one that is made anew.
-    centres_before, centres_made : dict
+        ``left`` or ``right``, the patient's: the one that is replaced.
+    centres_before, centres_segmented : dict
         By side, the hippocampi's centres in mm, RAS+, of each mask; of the first both sides'.
 
     Raises
     ------
     ConflictError
-        The place of the new side lies among what belongs to the other.
+        The new centre lies among the voxels of the other side.
     InputError
         Nothing was segmented there.
     """
@@ -86,17 +86,17 @@ def with_one_side(
 
     is_open = is_side(centres_before)
     # The other side stays where it was; a new search may have placed it elsewhere.
-    is_new = is_side({other: centres_before[other], side: centres_made[side]})
-    voxel = apply_affine(np.linalg.inv(affine), centres_made[side])
-    place = np.clip(np.rint(voxel).astype(int), 0, np.array(before.shape) - 1)
-    if not is_open[tuple(place)]:
+    is_new = is_side({other: centres_before[other], side: centres_segmented[side]})
+    voxel = apply_affine(np.linalg.inv(affine), centres_segmented[side])
+    pointed_voxel = np.clip(np.rint(voxel).astype(int), 0, np.array(before.shape) - 1)
+    if not is_open[tuple(pointed_voxel)]:
         raise ConflictError(
             f"This place lies on the patient's {other} side, whose mask would be cut",
             f"Is it the {other} hippocampus? Then segment {other} here. If the sides were "
             f"found in wrong places, point at the {other} one first.",
             code="other_side",
         )
-    new = np.where(is_open & is_new & is_side(centres_made), made, 0)
+    new = np.where(is_open & is_new & is_side(centres_segmented), segmented, 0)
     if not new.any():
         raise InputError(
             f"No {side} hippocampus was found at this place",

@@ -1,4 +1,4 @@
-"""Cases: what was segmented stays, until it is deleted, and a while longer."""
+"""The store of cases: kept until they are deleted, and some days longer."""
 
 import gzip
 import json
@@ -70,8 +70,8 @@ class Cases:
         image = analysis.scan_file()
         for _ in range(limits.MAX_ID_TRIES):
             case_id = "HV-" + "".join(secrets.choice(_ID_LETTERS) for _ in range(_ID_LENGTH))
-            known = {"case_id": case_id, "created_at": created_at}
-            report = json.loads(json.dumps(known | analysis.as_dict()))
+            identity = {"case_id": case_id, "created_at": created_at}
+            report = json.loads(json.dumps(identity | analysis.as_dict()))
             record = _record(_clean_name(name) or case_id, report) | {"features": analysis.features}
             with reading(self._engine) as connection:
                 if connection.scalar(select(CASES.c.id).where(CASES.c.id == case_id)):
@@ -83,19 +83,19 @@ class Cases:
             return Case(case_id, record["name"], created_at, report)
         raise StorageError("No free case id was found", "Try again.", code="no_case_id")
 
-    def adopt(self) -> int:
-        """Make database and storage agree: see `core.cases.caretaker.Caretaker.take_in`."""
-        return self.caretaker.take_in()
+    def import_from_storage(self) -> int:
+        """Make the database agree with the storage; see `Caretaker.import_from_storage`."""
+        return self.caretaker.import_from_storage()
 
-    def sweep(self) -> int:
-        """Remove for good what was deleted long ago, and files that no record knows.
+    def purge_expired(self) -> int:
+        """Remove for good the cases deleted long ago, and folders of cases that have no record.
 
         Returns
         -------
         int
             How many cases and stray folders were removed.
         """
-        return self.caretaker.purge() + self.caretaker.sweep()
+        return self.caretaker.purge_deleted() + self.caretaker.purge_strays()
 
     def features(self) -> list[tuple[CaseRow, Values]]:
         """The drift features of every case on the list, the newest first."""
@@ -103,7 +103,7 @@ class Cases:
         query = (
             select(*columns, FEATURES.c.content)
             .join(FEATURES)
-            .where(_is_there())
+            .where(_not_deleted())
             .order_by(CASES.c.created_at.desc(), CASES.c.id)
         )
         with reading(self._engine) as connection:
@@ -114,7 +114,7 @@ class Cases:
         """Cases whose id or name holds the words searched for, the newest first."""
         columns = [CASES.c[field] for field in CaseRow.__dataclass_fields__]
         query = select(*columns).order_by(CASES.c.created_at.desc(), CASES.c.id)
-        query = query.where(CASES.c.deleted_at.is_not(None) if deleted else _is_there())
+        query = query.where(CASES.c.deleted_at.is_not(None) if deleted else _not_deleted())
         for word in search.split():
             query = query.where(
                 CASES.c.id.icontains(word, autoescape=True)
@@ -126,11 +126,11 @@ class Cases:
     def count(self) -> int:
         """How many cases are on the list."""
         with reading(self._engine) as connection:
-            query = select(func.count()).select_from(CASES).where(_is_there())
+            query = select(func.count()).select_from(CASES).where(_not_deleted())
             return int(connection.scalar(query) or 0)
 
     def get(self, case_id: str, version: int | None = None) -> Case:
-        """One case, with the report on the mask that holds now, or on one by its number.
+        """One case, with the report on the current mask, or on the mask version of a number.
 
         Raises
         ------
@@ -140,11 +140,11 @@ class Cases:
         number = CASES.c.mask_version if version is None else version
         drawn = and_(MASK_VERSIONS.c.case_id == CASES.c.id, MASK_VERSIONS.c.number == number)
         query = select(CASES, MASK_VERSIONS.c.author, MASK_VERSIONS.c.content)
-        query = query.outerjoin(MASK_VERSIONS, drawn).where(CASES.c.id == case_id, _is_there())
+        query = query.outerjoin(MASK_VERSIONS, drawn).where(CASES.c.id == case_id, _not_deleted())
         with reading(self._engine) as connection:
             row = connection.execute(query).one_or_none()
         if row is None and not self.caretaker.progress.finished:
-            self.acts.fetch(case_id)  # its turn has not come yet
+            self.acts.refresh(case_id)  # it was not imported yet
             with reading(self._engine) as connection:
                 row = connection.execute(query).one_or_none()
         if row is None:
@@ -152,7 +152,7 @@ class Cases:
         return _case(row)
 
     def mask_file(self, case_id: str, version: int | None = None) -> bytes:
-        """A mask as it was written, ``.nii.gz``; the one that holds now, or one by its number."""
+        """A mask as it was written, ``.nii.gz``: the current one, or the version of a number."""
         case = self.get(case_id)
         number = case.mask_version if version is None else version
         token = ""
@@ -161,10 +161,10 @@ class Cases:
                 MASK_VERSIONS.c.case_id == case_id, MASK_VERSIONS.c.number == number
             )
             with reading(self._engine) as connection:
-                found = connection.scalar(query)
-            if found is None:
+                stored_token = connection.scalar(query)
+            if stored_token is None:
                 raise missing_file()
-            token = found
+            token = stored_token
         return self._storage.read(mask_key(case.id, number, token))
 
     def images(self, case_id: str, version: int | None = None) -> CaseImages:
@@ -178,7 +178,7 @@ class Cases:
         return CaseImages(with_background(turned), labels, ras_affine(header))
 
     def sides_file(self, case_id: str) -> bytes:
-        """Of a head, the newest mask with values of its own for left and right.
+        """The newest mask of a head, with separate values for left and right.
 
         Raises
         ------
@@ -201,7 +201,7 @@ class Cases:
     def head_count(self) -> int:
         """How many cases on the list are whole heads."""
         is_head = CASES.c.report.contains('"head": {', autoescape=True)
-        query = select(func.count()).select_from(CASES).where(_is_there(), is_head)
+        query = select(func.count()).select_from(CASES).where(_not_deleted(), is_head)
         with reading(self._engine) as connection:
             return int(connection.scalar(query) or 0)
 
@@ -209,22 +209,22 @@ class Cases:
         self, case_id: str, state: str, reviewer: str, reason: str = "", seen: int | None = None,
         *, despite_doubts: bool = False,
     ) -> None:  # fmt: skip
-        """Note what a person says of a case's mask.
+        """Record a person's review of a case's mask.
 
         Parameters
         ----------
         seen
-            The version of the mask that was looked at; left out, whichever holds.
+            The version of the mask that was looked at; by default the current one.
         despite_doubts
-            Accepts masks that are unreliable; the reason of the review says which doubts.
+            Accept masks even if they are unreliable; the doubts become the review's reason.
 
         Raises
         ------
         ConflictError
-            Another version was saved meanwhile: nobody has looked at it. Or the masks are
-            unreliable, and the person who accepts them was not asked.
+            Another version was saved meanwhile, which nobody has looked at; or the masks are
+            unreliable and ``despite_doubts`` is not set.
         InputError
-            A rejection without its reason.
+            A rejection has no reason.
         NotFoundError
         """
         if state not in REVIEW_STATES:
@@ -285,13 +285,13 @@ class Cases:
                 )
             return values | also(record)
 
-        self.acts.change(case_id, edit)
+        self.acts.update_record(case_id, edit)
 
     def _timestamp(self, offset: timedelta = timedelta(0)) -> str:
         return (self._now() + offset).isoformat(timespec="milliseconds")
 
 
-def _is_there() -> Any:
+def _not_deleted() -> Any:
     return CASES.c.deleted_at.is_(None)
 
 
@@ -325,7 +325,7 @@ def _case(row: Row[Any]) -> Case:
 
 
 def _doubts(record: Record) -> list[str]:
-    """`doubts_of` the mask that holds now."""
+    """`doubts_of` the current mask."""
     return doubts_of(report_of(record))
 
 

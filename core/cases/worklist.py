@@ -1,4 +1,4 @@
-"""The cases that wait for a person: which to show, which comes next, how many are done."""
+"""The cases that wait for a review: which to show, which comes next, how many are done."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -65,6 +65,6 @@ def next_new(rows: Sequence[CaseRow], case_id: str) -> str | None:
     None if there is no other.
     """
     ids = [row.id for row in rows]
-    here = ids.index(case_id) if case_id in ids else -1
-    later = [*rows[here + 1 :], *rows[: here + 1]]
+    position = ids.index(case_id) if case_id in ids else -1
+    later = [*rows[position + 1 :], *rows[: position + 1]]
     return next((row.id for row in later if row.review == "new" and row.id != case_id), None)

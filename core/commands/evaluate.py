@@ -12,7 +12,7 @@ from core.anatomy import NOTICE
 from core.commands.installation import model_named
 from core.errors import InputError
 from core.models.registry import reference_of
-from core.predictor.predictor import Way
+from core.predictor.predictor import InferenceOptions
 from core.settings import Settings
 from core.state.claim import claim
 from core.state.storage import open_storage, write_whole
@@ -79,7 +79,7 @@ def _evaluate(options: argparse.Namespace, settings: Settings) -> int:
 def measured(
     models: Sequence[str], dataset: Dataset, cases: str, out: Path, settings: Settings
 ) -> dict[str, Any]:
-    """Evaluate, and write all that there is to say.
+    """Evaluate models and write the evaluation, its page, the card and the masks.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def measured(
     candidates = {"test": dataset.test, "unseen": list(dataset.cases), "fold": dataset.training}
     masks = out / "masks"
     masks.mkdir(parents=True, exist_ok=True)
-    left = set(candidates[cases])
+    remaining = set(candidates[cases])
     rows: list[dict[str, Any]] = []
     with (
         open_storage(settings).local(f"datasets/{dataset.name}") as files,
@@ -104,15 +104,16 @@ def measured(
                 seen = {case["content_sha256"] for case in reference_of(model)}
                 names = [
                     name
-                    for name in sorted(left)
+                    for name in sorted(remaining)
                     if cases == "test" or dataset.cases[name].content_sha256 not in seen
                 ]
-                left -= set(names)
+                remaining -= set(names)
                 if not names:
                     continue
                 card = model.card
                 rows += evaluate(
-                    model, dataset, names, files, Path(scratch), Way.of(settings), seen,
+                    model, dataset, names, files, Path(scratch),
+                    InferenceOptions.from_settings(settings), seen,
                     on_mask=lambda name, labels, affine: write_whole(
                         masks / f"{name}.nii.gz", mask_file(labels, affine)
                     ),
@@ -133,8 +134,8 @@ def measured(
 
 def _compare(options: argparse.Namespace, settings: Settings) -> int:
     before, after = (read_evaluation(path) for path in (options.before, options.after))
-    for label, found in paired(before, after).items():
-        sys.stdout.write(f"{label}: {difference_words(found)}\n")
+    for label, difference in paired(before, after).items():
+        sys.stdout.write(f"{label}: {difference_words(difference)}\n")
     for when, figures in (("before", before), ("after", after)):
         sys.stdout.write(f"{when}: {failure_words(failures(figures), len(figures['cases']))}\n")
     return 0

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 
 def in_service(settings: Settings) -> OpenModel:
-    """The version in service of this installation; the embedded one where there is none yet."""
+    """Opens the version in service; the embedded model where there is no database yet."""
     if not (settings.data_dir / DATABASE_NAME).is_file():
         return lambda: opened(settings.model_dir)
     return registry_of(settings).open_serving
 
 
 def registry_of(settings: Settings) -> Registry:
-    """The registry of this installation, ready to be asked."""
+    """The registry of this installation, prepared."""
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     registry = Registry(connect(settings.data_dir), open_storage(settings), settings.model_dir)
     registry.prepare()
@@ -46,7 +46,7 @@ def model_named(text: str, settings: Settings) -> Iterator[Model]:
         yield load_model(Path(text))
 
 
-def complain(error: HippoViewError, source: Path | None = None) -> None:
+def print_error(error: HippoViewError, source: Path | None = None) -> None:
     """Print an error, and the file that it is about."""
     where = f"{shown(source)}: " if source else ""
     sys.stderr.write(f"{where}{error.message}. {error.hint} [{error.code}]\n")

@@ -93,12 +93,12 @@ def _add(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def _lineage(model: Path) -> dict[str, Any]:
-    """What its run's folder says of a model's making."""
+    """How a model was trained, from ``run.json`` beside its folder."""
     note = model.parent / "run.json"
     if not note.is_file():
         return {"source": "added on the command line"}
-    made: dict[str, Any] = json.loads(note.read_bytes())
-    return made | {"parent": None, "job": None}
+    run: dict[str, Any] = json.loads(note.read_bytes())
+    return run | {"parent": None, "job": None}
 
 
 def _export(options: argparse.Namespace, settings: Settings) -> int:

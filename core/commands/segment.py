@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from core.anatomy import NOTICE
 from core.cases.case import confidence_of, distinct_warnings
-from core.commands.installation import complain, in_service, unwritable, write
+from core.commands.installation import in_service, print_error, unwritable, write
 from core.errors import HippoViewError, InputError
 from core.image.header import stem_of
 from core.measures.measure import why_too_small
 from core.pipeline import Analysis, analyse
-from core.predictor.predictor import Predictor, Way
+from core.predictor.predictor import InferenceOptions, Predictor
 from core.predictor.service import Predictors
 from core.settings import DEVICES, Settings
 from core.wording import shown
@@ -23,7 +23,7 @@ from core.wording import shown
 if TYPE_CHECKING:
     from core.commands.installation import Commands
 
-# At the end of a name they say that it is a folder's.
+# A name that ends in one of these is a folder's.
 _SEPARATORS = tuple(separator for separator in (os.sep, os.altsep) if separator)
 
 
@@ -51,17 +51,17 @@ def add_segment(commands: "Commands") -> None:
 
 def _segment(options: argparse.Namespace, settings: Settings) -> int:
     targets = _targets(options.inputs, options.out)
-    predictors = Predictors(in_service(settings), Way.of(settings), 1)
+    predictors = Predictors(in_service(settings), InferenceOptions.from_settings(settings), 1)
     failed = 0
     try:
         predictor = predictors.on(options.device or "auto")
         for source, target in targets:
             try:
-                analysis = _one(source, predictor, settings.max_upload_mib)
+                analysis = _analyse_file(source, predictor, settings.max_upload_mib)
                 write(target, analysis.mask_file, "mask")
             except HippoViewError as error:
                 failed += 1
-                complain(error, source)
+                print_error(error, source)
                 if options.json:
                     _print_json({"file": shown(source), **error.as_dict()})
                 continue
@@ -105,7 +105,7 @@ def _targets(inputs: list[Path], out: str) -> list[tuple[Path, Path]]:
     return targets
 
 
-def _one(source: Path, predictor: Predictor, max_upload_mib: int) -> Analysis:
+def _analyse_file(source: Path, predictor: Predictor, max_upload_mib: int) -> Analysis:
     try:
         with source.open("rb") as file, tempfile.TemporaryDirectory() as folder:
             return analyse(file, predictor, Path(folder), max_bytes=max_upload_mib * 2**20)

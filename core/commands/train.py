@@ -68,12 +68,12 @@ def _train(options: argparse.Namespace, settings: Settings) -> int:
     if not is_run(options.out):
         _follow_reviews(options.dataset, settings)
     with redirect_stdout(sys.stderr):  # nnU-Net talks
-        made = train(
+        model_folder = train(
             TrainingRequest(options.dataset, options.preset, options.overrides), options.out,
             Datasets(open_storage(settings)), in_service(settings), settings.device,
             plan_only=options.plan_only,
         )  # fmt: skip
-    sys.stdout.write(f"{'Planned' if options.plan_only else made}\n")
+    sys.stdout.write(f"{'Planned' if options.plan_only else model_folder}\n")
     return 0
 
 
@@ -99,9 +99,9 @@ def _sweep(options: argparse.Namespace, settings: Settings) -> int:
     for request in requests:
         folder = folder_of(request, options.out)
         with redirect_stdout(sys.stderr):
-            made = train(request, folder, datasets, in_service(settings), settings.device)
+            model_folder = train(request, folder, datasets, in_service(settings), settings.device)
         dataset = dataset_of(folder, datasets, options.dataset)
-        figures = measured([str(made)], dataset, "fold", folder, settings)
+        figures = measured([str(model_folder)], dataset, "fold", folder, settings)
         outcomes.append(tuple(d["mean"] for d in figures["dice"].values()))
         sets.append(figures["test_key"])
     table = table_of(requests, outcomes, sets)
@@ -111,7 +111,7 @@ def _sweep(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def _follow_reviews(name: str, settings: Settings) -> None:
-    """If the data set is that of the reviewed cases, take in newer reviews."""
+    """Bring the data set of the reviewed cases up to date, if it is the one named."""
     if (settings.data_dir / DATABASE_NAME).is_file():
         storage = open_storage(settings)
         follow_before(name, Cases(connect(settings.data_dir), storage), storage)

@@ -3,8 +3,8 @@
 Seventeen features of each image are compared with those of the training, one by one, by the
 two-sample Kolmogorov-Smirnov test; Benjamini-Hochberg (1995) keeps the share of false findings
 at 5 % among the fifteen that can raise an alarm, and apart from them among the two of the raw
-values, which would loosen it for the others. What it cannot see: a left-right flip, and anything
-that leaves all of them unchanged.
+values, which would loosen it for the others. It cannot detect a left-right flip, nor anything else
+that leaves all features unchanged.
 """
 
 import math
@@ -25,7 +25,7 @@ FALSE_DISCOVERY_RATE = 0.05
 _ACT_DISTANCE = 0.6
 _ACT_FEATURES = 4
 _TINY = 1e-9
-# A direction is told where the middle moved by more than its own error explains, two-sided 5 %.
+# A direction is reported only where the shift exceeds its own error, two-sided 5 %.
 _DIRECTION_Z = 1.96
 # The spread changed where the standard deviations differ by more than this factor.
 _SPREAD_FACTOR = 1.1
@@ -61,7 +61,7 @@ class Comparison:
 
     @property
     def in_words(self) -> str:
-        """What moved, and in which direction if in one."""
+        """What moved and, where there is one, in which direction."""
         return (
             f"{'note, ' * self.feature.raw}{self.feature.name}: the scans {self._how()}, distance "
             f"{self.distance:.2f}, q {_power(self.q_value)})"
@@ -89,7 +89,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Drift:
-    """What a comparison of window and reference came to.
+    """Result of comparing a window of scans with the reference.
 
     Attributes
     ----------
@@ -140,7 +140,7 @@ def compare(reference: Sequence[Values], window: Sequence[Values]) -> Drift:
         )
         reason = f"{count} of the {least} {what} that are needed are there"
         return Drift("not enough yet", (reason,), *counts, (), ())
-    # It takes longer to import than the server to start.
+    # Importing it takes longer than starting the server.
     from scipy import stats
 
     before, after = _table(reference), _table(window)
@@ -150,8 +150,8 @@ def compare(reference: Sequence[Values], window: Sequence[Values]) -> Drift:
     q_values = np.empty_like(p_values)
     for some in (raw, ~raw):
         q_values[some] = stats.false_discovery_control(p_values[some], method="bh")
-    middle, sd = np.median(before, axis=0), before.std(axis=0) + _TINY
-    shifts = (np.median(after, axis=0) - middle) / sd
+    median, sd = np.median(before, axis=0), before.std(axis=0) + _TINY
+    shifts = (np.median(after, axis=0) - median) / sd
     ratios = (after.std(axis=0) + _TINY) / sd
     comparisons = tuple(
         Comparison(
@@ -167,18 +167,19 @@ def compare(reference: Sequence[Values], window: Sequence[Values]) -> Drift:
             zip(FEATURES, tests, q_values, shifts, ratios, strict=True)
         )
     )
-    found = sorted((c for c in comparisons if c.moved), key=lambda c: (-c.distance, c.q_value))
-    moved = [c for c in found if not c.feature.raw]
+    moved = sorted((c for c in comparisons if c.moved), key=lambda c: (-c.distance, c.q_value))
+    alarming = [c for c in moved if not c.feature.raw]
     state: State = "quiet"
-    if moved:
-        strong = moved[0].distance >= _ACT_DISTANCE or len(moved) >= _ACT_FEATURES
+    if alarming:
+        strong = alarming[0].distance >= _ACT_DISTANCE or len(alarming) >= _ACT_FEATURES
         state = "act" if strong else "watch"
-    reasons = tuple(c.in_words for c in moved) or ("no feature moved that masks depend on",)
-    reasons += tuple(c.in_words for c in found if c.feature.raw)
-    far = np.abs(after - middle) / sd
-    order = np.argsort(-far.max(axis=1))[:5]
+    reasons = tuple(c.in_words for c in alarming) or ("no feature moved that masks depend on",)
+    reasons += tuple(c.in_words for c in moved if c.feature.raw)
+    distances_sd = np.abs(after - median) / sd
+    order = np.argsort(-distances_sd.max(axis=1))[:5]
     unusual = tuple(
-        (int(i), float(far[i].max()), FEATURES[int(far[i].argmax())].name) for i in order
+        (int(i), float(distances_sd[i].max()), FEATURES[int(distances_sd[i].argmax())].name)
+        for i in order
     )
     return Drift(state, reasons, *counts, comparisons, unusual)
 
@@ -203,7 +204,7 @@ def _direction(before: NDArray[np.float64], after: NDArray[np.float64], shift: f
 
 
 def _share_below(of: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """For each value the share of others that lie below it; ties count half."""
+    """For each of ``values`` the share of ``of`` below it; ties count half."""
     ordered = np.sort(of)
     lower, upper = (np.searchsorted(ordered, values, side) for side in ("left", "right"))
     shares: NDArray[np.float64] = (lower + upper) / (2 * len(ordered))

@@ -1,8 +1,9 @@
 """Whether a scan has the contrast of a T1-weighted image: white matter brighter than grey.
 
-The networks know no other. What they draw in an inverted, T2-weighted or FLAIR image may pass for
-a small hippocampus. White and grey matter are where the ICBM 152 template has them (Fonov et al.,
-2009); intensities are compared by rank, so that gain, offset and gamma change nothing.
+The networks were trained on no other contrast. What they draw in an inverted, T2-weighted or FLAIR
+image may pass for a small hippocampus. White and grey matter are looked up in the ICBM 152 template
+(Fonov et al., 2009); intensities are compared by rank, so that gain, offset and gamma change
+nothing.
 """
 
 import functools
@@ -27,23 +28,23 @@ CONTRAST_WORDS = (
     "white matter is not brighter than grey matter, as it is in a T1-weighted scan: the contrast "
     "is inverted, T2-weighted or FLAIR"
 )
-# A place of the template shows the tissue that has this share there.
+# A voxel of the template counts as a tissue above this share of the tissue map's maximum.
 _TISSUE_SHARE = 0.6
-# A head is looked at in places of the template this far apart (voxels of 1 mm).
+# Template voxels (1 mm) between two points at which a head is sampled.
 _HEAD_STEP = 4
-# Places of each tissue that must lie within the image.
-_LEAST_PLACES = 100
-# A crop is compared in voxels of this edge with the part of the template that all crops of Task04
-# show, whose middle lies so far from the hippocampus' (right, anterior, superior).
+# Points of each tissue that must lie within the image.
+_LEAST_POINTS = 100
+# A crop is compared, in voxels of this edge, with the part of the template that all crops of
+# Task04 show: its size, and its centre relative to the hippocampus' (right, anterior, superior).
 _CROP_STEP_MM = 2.0
 _CROP_MM = np.array((28.0, 38.0, 22.0))
-_MIDDLE_OFF_MM = np.array((2.4, -1.3, 2.3))
+_CENTRE_OFFSET_MM = np.array((2.4, -1.3, 2.3))
 _LEAST_VARIANCE = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
 class _Template:
-    """Part of the template about the left hippocampus: ranks, and where it is which tissue."""
+    """The part of the template around the left hippocampus: ranks, and masks of both tissues."""
 
     ranks: NDArray[np.float64]
     white: NDArray[np.bool_]
@@ -66,17 +67,18 @@ def head_contrast(
     Returns
     -------
     float or None
-        Difference of the median ranks of both, -1 to 1. None where too little brain is seen.
+        Median rank of white matter minus that of grey matter, -1 to 1. None where the image shows
+        too little brain.
     """
     if frame is None:
         return None
     to_voxels = np.linalg.inv(affine) @ frame
     values = []
-    for places_mm in _head_places():
-        at = np.rint(apply_affine(to_voxels, places_mm)).astype(np.intp)
+    for points_mm in _tissue_points_mm():
+        at = np.rint(apply_affine(to_voxels, points_mm)).astype(np.intp)
         inside = ((at >= 0) & (at < np.array(voxels.shape))).all(axis=1)
         values.append(voxels.at(at[inside]))
-    if min(len(tissue) for tissue in values) < _LEAST_PLACES:
+    if min(len(tissue) for tissue in values) < _LEAST_POINTS:
         return None
     return _difference(*values)
 
@@ -86,7 +88,7 @@ def brain_seen(
     affine: NDArray[np.float64],
     extent: tuple[tuple[int, int], ...],
 ) -> float:
-    """The share of a head's brain that lies within its image, 0 to 1, as the template has it.
+    """The share of the template's brain that lies within a head's image, 0 to 1.
 
     Parameters
     ----------
@@ -97,8 +99,8 @@ def brain_seen(
     extent
         Begin and end of the image in voxels, by axis.
     """
-    places_mm = np.concatenate(_head_places())
-    at = apply_affine(np.linalg.inv(affine) @ frame, places_mm)
+    points_mm = np.concatenate(_tissue_points_mm())
+    at = apply_affine(np.linalg.inv(affine) @ frame, points_mm)
     begin, end = np.array(extent).T
     return float(((at >= begin - 0.5) & (at <= end - 0.5)).all(axis=1).mean())
 
@@ -108,7 +110,7 @@ def crop_contrast(
 ) -> float | None:
     """How much brighter the white matter about a hippocampus is than the grey matter.
 
-    It is looked at where the crop fits the template best, of either side and either way round.
+    Measured where the crop fits the template best, mirrored or not, inverted or not.
 
     Parameters
     ----------
@@ -123,28 +125,28 @@ def crop_contrast(
     box = box_around(data > data.min(), margin=0)
     zoom = [mm / _CROP_STEP_MM for mm in spacing_mm]
     image = _ranks(ndimage.zoom(data if box is None else data[box], zoom, order=1))
-    found = []
+    fits = []
     for mirror in (1, -1):
         part = [array[::mirror] for array in vars(_crop_template()).values()]
-        ranks, white, grey = (_middle_of(array, image.shape) for array in part)
-        fits = np.abs(_correlations(image, ranks))
-        corner = np.unravel_index(int(fits.argmax()), fits.shape)
-        here = image[tuple(slice(a, a + n) for a, n in zip(corner, ranks.shape, strict=True))]
-        found.append((float(fits.max()), here[white], here[grey]))
-    _, white_values, grey_values = max(found, key=lambda one: one[0])
-    if min(white_values.size, grey_values.size) < _LEAST_PLACES:
+        ranks, white, grey = (_central_part(array, image.shape) for array in part)
+        correlations = np.abs(_correlations(image, ranks))
+        corner = np.unravel_index(int(correlations.argmax()), correlations.shape)
+        matched = image[tuple(slice(a, a + n) for a, n in zip(corner, ranks.shape, strict=True))]
+        fits.append((float(correlations.max()), matched[white], matched[grey]))
+    _, white_values, grey_values = max(fits, key=lambda fit: fit[0])
+    if min(white_values.size, grey_values.size) < _LEAST_POINTS:
         return None
     return _difference(white_values, grey_values)
 
 
 def prepare() -> None:
-    """Read the template now, so that the first scan does not wait for it."""
+    """Load the template now, so that the first scan does not wait for it."""
     _crop_template()
-    _head_places()
+    _tissue_points_mm()
 
 
 def is_t1(contrast: float | None, least: float) -> bool:
-    """Whether nothing speaks against a T1-weighted scan."""
+    """Whether the contrast is that of a T1-weighted scan, or could not be measured."""
     return contrast is None or contrast >= least
 
 
@@ -160,7 +162,7 @@ def contrast_finding() -> Finding:
 def crop_findings(
     data: NDArray[np.floating], spacing_mm: tuple[float, float, float], least: float
 ) -> list[Finding]:
-    """What a crop's contrast gives cause to say, of the model's mask and of the scan."""
+    """Findings about a crop's contrast: one about the model's mask, one about the scan."""
     if is_t1(crop_contrast(data, spacing_mm), least):
         return []
     message = f"The mask is unreliable: {CONTRAST_WORDS}."
@@ -180,17 +182,17 @@ def _ranks(values: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.asarray(ranks[which].reshape(values.shape) / values.size)
 
 
-def _middle_of(array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    """As much of an array, about its middle, as fits into a shape."""
+def _central_part(array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """The central part of an array that fits into a shape."""
     cut = []
-    for whole, most in zip(array.shape, shape, strict=True):
-        size = min(whole, most)
-        cut.append(slice((whole - size) // 2, (whole - size) // 2 + size))
+    for length, most_length in zip(array.shape, shape, strict=True):
+        size = min(length, most_length)
+        cut.append(slice((length - size) // 2, (length - size) // 2 + size))
     return array[tuple(cut)]
 
 
 def _correlations(image: NDArray[np.float64], part: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Pearson's correlation of a part with an image, at each place where it fits in; both 3-D."""
+    """Pearson's correlation of a part with each window of an image; both 3-D."""
     part = (part - part.mean()) / np.sqrt(max(float(part.var()), _LEAST_VARIANCE))
     means = _window_sums(image, part.shape) / part.size
     variance = _window_sums(image**2, part.shape) / part.size - means**2
@@ -209,14 +211,14 @@ def _window_sums(image: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[
 
 
 def _template(kind: str) -> Any:
-    """An image of the template that is read as it is asked for; see `core.image.example`."""
+    """An image of the template, read lazily; see `core.image.example`."""
     return nib.load(template_file(kind))
 
 
 @functools.cache
 def _crop_template() -> _Template:
     size = np.round(_CROP_MM / _CROP_STEP_MM).astype(int)
-    first_mm = LEFT_MM + _MIDDLE_OFF_MM - (size - 1) / 2 * _CROP_STEP_MM
+    first_mm = LEFT_MM + _CENTRE_OFFSET_MM - (size - 1) / 2 * _CROP_STEP_MM
     to_voxels = np.linalg.inv(_template("t1").affine)
     first = np.round(apply_affine(to_voxels, first_mm)).astype(int)
     every = tuple(
@@ -228,15 +230,15 @@ def _crop_template() -> _Template:
 
 
 @functools.cache
-def _head_places() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Places of white and of grey matter in the template, mm, shape (N, 3) each."""
-    places = []
+def _tissue_points_mm() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Points of white and of grey matter in the template, mm, shape (N, 3) each."""
+    points_mm = []
     for kind in ("wm", "gm"):
         template = _template(kind)
         share = np.asarray(template.dataobj[::_HEAD_STEP, ::_HEAD_STEP, ::_HEAD_STEP])
         at = np.argwhere(_is_tissue(share)) * _HEAD_STEP
-        places.append(np.asarray(apply_affine(template.affine, at), np.float64))
-    return places[0], places[1]
+        points_mm.append(np.asarray(apply_affine(template.affine, at), np.float64))
+    return points_mm[0], points_mm[1]
 
 
 def _is_tissue(share: NDArray[Any]) -> NDArray[np.bool_]:

@@ -11,10 +11,10 @@ from scipy import ndimage
 from core.anatomy import LEFT_MM
 
 NAME = "Example (MNI152 average brain)"
-# Where the hippocampus' centre lies in the crop against the crop's own, mm (RAS).
+# From the crop's centre to the hippocampus', mm (RAS).
 _OFFSET_MM = np.array((-0.7, 0.8, -1.3))
-# The average brain is larger than brains are, and its hippocampus steeper than Task04's: as it
-# lies, a crop of Task04's size ends within it.
+# The average brain is larger than real ones and its hippocampus steeper than in Task04: unscaled
+# and untilted, a crop of Task04's size would cut it off.
 _SCALE = 1.08
 _PITCH_DEG = -15.0
 _TEMPLATE = "mni_icbm152_{}_tal_nlin_sym_09a_converted.nii.gz"
@@ -29,23 +29,25 @@ def example_file() -> bytes:
     template: Any = nib.load(template_file("t1"))
     values = np.asarray(template.dataobj, np.float32)
     centre = nib.affines.apply_affine(np.linalg.inv(template.affine), LEFT_MM)
-    middle = (_SIZE_VOXELS - 1) / 2 + _OFFSET_MM
+    crop_centre = (_SIZE_VOXELS - 1) / 2 + _OFFSET_MM
     sin, cos = np.sin(np.radians(_PITCH_DEG)), np.cos(np.radians(_PITCH_DEG))
     turn = _SCALE * np.array([[1, 0, 0], [0, cos, -sin], [0, sin, cos]])
     crop = ndimage.affine_transform(
-        values / values.max(), turn, centre - turn @ middle, tuple(_SIZE_VOXELS), order=1
+        values / values.max(), turn, centre - turn @ crop_centre, tuple(_SIZE_VOXELS), order=1
     )
     affine = np.eye(4)
-    affine[:3, 3] = LEFT_MM - middle
+    affine[:3, 3] = LEFT_MM - crop_centre
     return bytes(nib.Nifti1Image(crop, affine).to_bytes())
 
 
 def template_file(kind: str) -> Path:
-    """nilearn's file of the template: its picture ``t1``, or the tissue maps ``gm`` and ``wm``.
+    """nilearn's file of the template: the image ``t1``, or a tissue map, ``gm`` or ``wm``.
 
-    Without nilearn, which brings scikit-learn, seconds of import, along.
+    nilearn itself is not imported: that would import scikit-learn, which takes seconds.
     """
-    found = importlib.util.find_spec("nilearn")
-    if found is None or not found.submodule_search_locations:
+    package = importlib.util.find_spec("nilearn")
+    if package is None or not package.submodule_search_locations:
         raise ModuleNotFoundError("nilearn")
-    return Path(found.submodule_search_locations[0]) / "datasets" / "data" / _TEMPLATE.format(kind)
+    return (
+        Path(package.submodule_search_locations[0]) / "datasets" / "data" / _TEMPLATE.format(kind)
+    )

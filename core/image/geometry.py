@@ -1,4 +1,4 @@
-"""Where a NIfTI header says that the voxels lie, read as hostile input."""
+"""The geometry in a NIfTI header (affine, voxel size, unit), read as hostile input."""
 
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ from core.errors import InputError
 from core.findings import Finding
 
 ByteOrder = Literal["<", ">"]
-# Millimetres in the units of length other than mm, by their code (xyzt_units), and their names.
+# Units of length other than mm, by their code (xyzt_units): millimetres in one, and its name.
 _UNITS_MM = {1: (1000.0, "metres"), 3: (0.001, "micrometres")}
 
 
@@ -27,7 +27,7 @@ def millimetres_of_unit(block: bytes, order: ByteOrder) -> float:
     factor, _ = _UNITS_MM.get(_unit(block, order), (1.0, ""))
     with np.errstate(all="ignore"):
         spacing = voxel_sizes(_stored_affine(block, order)) * factor
-    # Many a tool writes mm and calls them metres.
+    # Many tools write mm and call them metres.
     is_meant = spacing.min() >= limits.MIN_SPACING_MM and spacing.max() <= limits.MAX_SPACING_MM
     return factor if is_meant else 1.0
 
@@ -83,17 +83,17 @@ def _bad_affine(why: str) -> InputError:
 def geometry_findings(
     block: bytes, order: ByteOrder, affine: NDArray[np.float64], unit_mm: float
 ) -> list[Finding]:
-    """What a header says of the grid that cannot all be true, or is unusual.
+    """Findings about contradictions and oddities in a header's geometry.
 
     Raises
     ------
     InputError
-        Two voxel sizes that have nothing to do with each other.
+        The header's two voxel sizes differ by more than half.
     """
     findings = []
     geometry = _geometry(block, order)
     fields = geometry.structarr
-    sform, qform = int(fields["sform_code"]), int(fields["qform_code"])
+    sform_code, qform_code = int(fields["sform_code"]), int(fields["qform_code"])
     spacing = voxel_sizes(affine)
     header_spacing = np.abs(fields["pixdim"][1:4].astype(np.float64)) * unit_mm
     difference = np.maximum(header_spacing / spacing, spacing / header_spacing).max() - 1
@@ -113,16 +113,16 @@ def geometry_findings(
             f"{abs(larger_percent):.1f} % {'larger' if larger_percent > 0 else 'smaller'} than "
             "by the other.",
         ))  # fmt: skip
-    if sform <= 0 and qform <= 0:
+    if sform_code <= 0 and qform_code <= 0:
         findings.append(Finding(
             "warning", "orientation_unknown",
             "The header does not say how the scan lies in the patient (sform and qform codes "
             "are 0). Left and right, front and back are assumed: check them.",
         ))  # fmt: skip
-    if sform > 0 and qform > 0:
+    if sform_code > 0 and qform_code > 0:
         try:
-            other = np.asarray(geometry.get_qform(), np.float64)
-            agree = aff2axcodes(other) == aff2axcodes(affine)
+            qform_affine = np.asarray(geometry.get_qform(), np.float64)
+            agree = aff2axcodes(qform_affine) == aff2axcodes(affine)
         except (ValueError, nib.spatialimages.HeaderDataError):
             agree = False
         if not agree:

@@ -52,7 +52,7 @@ _PRIVATE_FIELDS = ("data_type", "db_name", "descrip", "aux_file", "intent_name")
 
 @dataclass(frozen=True, eq=False)
 class Header:
-    """A vetted header: what it says was checked, free text in it was removed.
+    """A vetted header: its values were checked and its free text removed.
 
     Attributes
     ----------
@@ -115,7 +115,7 @@ class Header:
         return float(np.degrees(obliquity(self.affine).max()))
 
     def clean_prefix(self) -> bytes:
-        """All that stands before the voxels in the private copy of the file."""
+        """The bytes before the voxels in the private copy of the file."""
         return self.block + EXTENSION_FLAG
 
 
@@ -172,7 +172,7 @@ def parse_header(start: bytes) -> Header:
 
 
 def fields_of(header: Header) -> Any:
-    """A copy of the header's fields, by their names in the standard, to be changed."""
+    """An editable copy of the header's fields, named as in the standard."""
     view = _view(header.block)
     if view is None:
         raise ValueError("not a header block")
@@ -180,7 +180,7 @@ def fields_of(header: Header) -> Any:
 
 
 def _view(start: bytes) -> tuple[ByteOrder, Any] | None:
-    """Byte order and fields of a header, or nothing where there is none."""
+    """Byte order and fields of a header; None if there is none."""
     for dtype in (nib.nifti1.header_dtype, nib.nifti2.header_dtype):
         for order in _ORDERS:
             if len(start) >= dtype.itemsize:

@@ -1,7 +1,7 @@
 """Bytes from outside become a vetted private file, or a clear refusal.
 
-Nothing is unpacked before the header was read and its sizes were checked, and nothing is
-kept of a file that was refused.
+Nothing is unpacked before the header was read and its sizes were checked, and nothing of a
+refused file is kept.
 """
 
 import hashlib
@@ -22,9 +22,10 @@ from core.image.header import LARGEST_HEADER_BYTES, Header, parse_header
 
 _CHUNK_BYTES = 256 * 1024
 _GZIP_MAGIC = b"\x1f\x8b"
-# Behind a compressed file these say nothing: padding, the line end of a transfer as text.
+# Bytes after a compressed file that mean nothing: padding, line ends of a text-mode transfer.
 _SILENT_BYTES = b"\0\r\n\t \x1a"
-# Members of a gzip file cost time each. pigz and bgzip write blocks of 64 KiB and more.
+# Each member of a gzip file costs time: 64 are accepted, and one more per 4 KiB unpacked. pigz and
+# bgzip write members of 64 KiB and more.
 _FREE_MEMBERS = 64
 _BYTES_PER_MEMBER = 4096
 
@@ -140,20 +141,20 @@ class _Counted:
 
 
 class _Chunks(Protocol):
-    """What a compressed stream is read from."""
+    """A source of chunks of bytes."""
 
     def read_chunk(self) -> bytes:
         """Some bytes, none at the end."""
 
 
 class _Unpacked:
-    """The bytes inside, whether the file is gzipped or not, never more than asked for.
+    """Reads a file's content, gzipped or not, never more of it than asked for.
 
     Attributes
     ----------
     is_gzip : bool
     bytes_behind : int
-        Bytes behind the compressed stream that are not of it and not padding.
+        Bytes after the compressed stream that are neither part of it nor padding.
     """
 
     def __init__(self, source: _Chunks) -> None:
@@ -209,7 +210,7 @@ class _Unpacked:
                 return chunk
 
     def _begin_member(self) -> bool:
-        """Start on the next gzip member; anything else behind the last one is no part of it."""
+        """Start the next gzip member, if one follows; other bytes go into ``bytes_behind``."""
         packed = self._packed.lstrip(_SILENT_BYTES)
         while len(packed) < len(_GZIP_MAGIC):
             more = self._source.read_chunk()
@@ -230,7 +231,7 @@ class _Unpacked:
 
 
 class _Inner:
-    """A compressed file within a compressed file, which may not be larger than any other."""
+    """A compressed file within a compressed file; the same size limit holds for it."""
 
     def __init__(self, outer: _Unpacked, max_bytes: int) -> None:
         self._outer = outer
@@ -248,7 +249,7 @@ class _Inner:
 
 
 def _unpacked(source: _Counted, max_bytes: int) -> list[_Unpacked]:
-    """The file as it came, then what is inside as long as that is compressed again."""
+    """The layers of a file: itself, then its content as long as that is gzipped again."""
     layers = [_Unpacked(source)]
     while layers[-1].is_gzip and layers[-1].peek(len(_GZIP_MAGIC)) == _GZIP_MAGIC:
         if len(layers) == limits.MAX_GZIP_LAYERS:

@@ -18,16 +18,16 @@ from core.image.header import (
 from core.image.voxels import Voxels
 
 NOTICE = "HippoView mask: 1 anterior, 2 posterior. Research use, not for diagnosis."
-# 79 bytes are the most that the field takes.
+# The header field holds at most 79 bytes.
 SIDES_NOTICE = "HippoView: 1 2 left anterior, posterior; 3 4 right. Research use, no diagnosis."
 _INTENT_LABEL = 1002
 _PACKED_AT_ONCE = 4_000_000  # voxels
-# Along which a file can be written part by part: its first axis runs fastest.
+# A file can be written slab by slab along its last axis: its first axis varies fastest.
 _LAST = 2
 
 
 def stored_of(clean_file: bytes, header: Header) -> Voxels:
-    """The voxels of a file of ours, along its own axes.
+    """The voxels of a file that HippoView wrote, along the file's own axes.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def stored_of(clean_file: bytes, header: Header) -> Voxels:
 
 
 def values_of(clean_file: bytes, header: Header) -> NDArray[np.float64]:
-    """The values of a file of ours, scaled, along its own axes, shape (X, Y, Z)."""
+    """As `stored_of`, scaled to values, shape (X, Y, Z)."""
     return stored_of(clean_file, header).read()
 
 
@@ -82,22 +82,22 @@ def scan_bytes(voxels: Voxels, header: Header) -> bytes:
 
 
 def packed(prefix: bytes, parts: Iterable[bytes], level: int) -> bytes:
-    """Bytes as gzip, one part after the other, without a time stamp."""
-    pack, made = zlib.compressobj(level, wbits=31), io.BytesIO()
-    made.write(pack.compress(prefix))
+    """Compress a prefix and parts as one gzip stream without a time stamp."""
+    compressor, output = zlib.compressobj(level, wbits=31), io.BytesIO()
+    output.write(compressor.compress(prefix))
     for part in parts:
-        made.write(pack.compress(part))
-    made.write(pack.flush())
-    return made.getvalue()  # not a copy
+        output.write(compressor.compress(part))
+    output.write(compressor.flush())
+    return output.getvalue()  # not a copy
 
 
 def sides_bytes(values: NDArray[np.uint8], header: Header) -> bytes:
-    """As `mask_bytes`, of a head's mask where each side has its own values, 1 to 4."""
+    """As `mask_bytes`, for a head's mask with values of their own for each side, 1 to 4."""
     return mask_bytes(values, header, SIDES_NOTICE, 4)
 
 
 def header_of(data: bytes) -> Header:
-    """Header of a ``.nii.gz`` of ours; the voxels are not unpacked."""
+    """Header of a ``.nii.gz`` that HippoView wrote; the voxels are not unpacked."""
     return parse_header(zlib.decompressobj(wbits=31).decompress(data, LARGEST_HEADER_BYTES))
 
 

@@ -1,4 +1,4 @@
-"""A volume: voxels and affine travel together, RAS+ in memory, and know their way back."""
+"""A volume: voxels with their affine, RAS+ in memory, and the way back to the file's own grid."""
 
 import hashlib
 import itertools
@@ -44,7 +44,7 @@ class Volume:
     header : Header
         The file's own grid.
     findings : tuple of Finding
-        What the header and the values gave cause to say.
+        From the checks of the header and of the values.
     """
 
     voxels: Voxels
@@ -70,7 +70,7 @@ class Volume:
         return self.unit_in(WHOLE)
 
     def unit_in(self, box: Box) -> NDArray[np.float32]:
-        """A part from 0 to 1: what the network is given.
+        """The values of a box, scaled to 0 to 1 over the whole volume, as the network gets them.
 
         Scaled before it is rounded, so that the numbers are the same whatever type, slope and
         offset the file stores them with.
@@ -83,7 +83,7 @@ class Volume:
     def block_means(
         self, factors: tuple[int, int, int]
     ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-        """Means of blocks of voxels, with their affine; what is left over at the end is dropped."""
+        """Means of blocks of voxels, with their affine; an incomplete last block is dropped."""
         means = voxels.block_means(self.voxels, factors)
         change = np.diag([*factors, 1.0])
         change[:3, 3] = [(f - 1) / 2 for f in factors]
@@ -115,7 +115,7 @@ class Volume:
 
 
 def load(file: VettedFile) -> Volume:
-    """Open a vetted file; its voxels stay where they are, and in their type, until they are read.
+    """Open a vetted file; its voxels stay on the disk, in the stored type, until they are read.
 
     Raises
     ------
@@ -131,11 +131,11 @@ def from_voxels(stored: Voxels, header: Header) -> Volume:
     turned = checked.with_stored(to_ras(checked.stored, header))
     affine = ras_affine(header)
     findings = [*header.findings, *value_findings, *_grid_findings(header)]
-    made = Volume(turned, low, high, affine, header, tuple(findings))
-    if made.is_head:
-        return made
+    volume = Volume(turned, low, high, affine, header, tuple(findings))
+    if volume.is_head:
+        return volume
     _refuse_fine_crop(header)
-    return replace(made, findings=(*findings, *_extent_findings(np.array(made.extent_mm))))
+    return replace(volume, findings=(*findings, *_extent_findings(np.array(volume.extent_mm))))
 
 
 def _refuse_fine_crop(header: Header) -> None:
@@ -150,7 +150,7 @@ def _refuse_fine_crop(header: Header) -> None:
 
 
 def unit_range(values: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Values from 0 to 1, so that scaling and offset of a file change nothing.
+    """Scale values to 0 to 1, so that a file's slope and offset change nothing.
 
     nnU-Net's z-score is invariant already; its cropping to what is not zero and its smallest
     standard deviation of 1e-8 are not, and int8 may turn a difference in the last digit into
@@ -163,7 +163,7 @@ def unit_range(values: NDArray[np.floating]) -> NDArray[np.float32]:
 
 
 def box_around(inside: NDArray[Any], margin: int = 1) -> Box | None:
-    """The smallest box around what is not zero, with some voxels more, within the array.
+    """The smallest box around what is not zero, wider by a margin, within the array.
 
     >>> inside = np.zeros((9, 9, 9), bool)
     >>> inside[3:5, 0, 8] = True
@@ -176,12 +176,12 @@ def box_around(inside: NDArray[Any], margin: int = 1) -> Box | None:
     for axis in sorted(range(3), key=lambda a: a == slowest):
         if axis == slowest:
             others = tuple(other for other in range(3) if other != axis)
-            places = np.flatnonzero(inside[box[0], box[1], box[2]].any(axis=others))
+            indices = np.flatnonzero(inside[box[0], box[1], box[2]].any(axis=others))
         else:
-            places = np.flatnonzero(flat.any(axis=1 - (axis - (axis > slowest))))
-        if not places.size:
+            indices = np.flatnonzero(flat.any(axis=1 - (axis - (axis > slowest))))
+        if not indices.size:
             return None
-        box[axis] = slice(int(places[0]), int(places[-1]) + 1)
+        box[axis] = slice(int(indices[0]), int(indices[-1]) + 1)
     x, y, z = (
         slice(max(0, part.start - margin), min(count, part.stop + margin))
         for part, count in zip(box, inside.shape, strict=True)
@@ -208,7 +208,7 @@ def to_ras(array: NDArray[Any], header: Header) -> NDArray[Any]:
 
 
 def from_ras(array: NDArray[Any], header: Header) -> NDArray[Any]:
-    """The way back of `to_ras`: from RAS+ to the file's own axes."""
+    """The inverse of `to_ras`: from RAS+ to the file's own axes."""
     orientation = io_orientation(header.affine)
     order = orientation[:, 0].astype(int)
     flipped = tuple(axis for axis in range(3) if orientation[axis, 1] < 0)
@@ -222,12 +222,12 @@ def ras_affine(header: Header) -> NDArray[np.float64]:
 
 
 def blank_labels(header: Header) -> NDArray[np.uint8]:
-    """Labels without any, RAS+; turned back they lie in the memory as in a file."""
+    """An array of background, RAS+; turned back by `from_ras` it has a file's memory order."""
     return to_ras(np.zeros(header.shape, np.uint8, order="F"), header)
 
 
 def _checked(stored: Voxels) -> tuple[Voxels, float, float, list[Finding]]:
-    """The voxels with what stands for bad ones, their lowest and highest value, and findings."""
+    """Refuse what is no scan; returns usable voxels, lowest and highest value, and findings."""
     low, high, bad = voxels.range_of(stored)
     findings = _not_finite(bad, stored.stored.size)
     if bad:
@@ -259,40 +259,42 @@ def _not_finite(bad: int, count: int) -> list[Finding]:
 
 
 def _refuse_label_maps(stored: Voxels) -> None:
-    """Look at slabs from the middle outwards until one cannot be of a label map.
+    """Check slabs from the middle outwards until one cannot belong to a label map.
 
-    A crop is one slab. Of a scan the first one ends the search; slabs of one value say nothing
-    as long as there are others.
+    A crop is one slab. In a scan the first slab usually ends the search; a slab with one single
+    value decides nothing as long as there are others.
     """
     slabs = list(stored.slabs(limits.LABEL_MAP_SLAB_VOXELS))
     few = slabs[:: max(1, len(slabs) // limits.LABEL_MAP_SLABS)]
     middle = len(few) // 2
-    found = None
+    refusal = None
     for number in sorted(range(len(few)), key=lambda n: abs(n - middle)):
         values = stored.read(few[number])
-        if found is not None and values.min() == values.max():
+        if refusal is not None and values.min() == values.max():
             continue
         try:
             _refuse_label_map(values)
         except InputError as error:
-            found = error
+            refusal = error
         else:
             return
-    if found is not None:
-        raise found
+    if refusal is not None:
+        raise refusal
 
 
 def _refuse_label_map(values: NDArray[np.float64]) -> None:
     sample = np.unique(values[:: max(1, values.shape[0] // 4)])
     if len(sample) > limits.LABEL_MAP_SUSPECT_VALUES:
         return
-    whole = _whole_numbers(values)
+    integers = _whole_numbers(values)
     count = (
-        len(np.unique(values)) if whole is None else np.count_nonzero(np.bincount(whole.ravel()))
+        len(np.unique(values))
+        if integers is None
+        else np.count_nonzero(np.bincount(integers.ravel()))
     )
     suspect = count <= limits.LABEL_MAP_MAX_VALUES
-    if not suspect and whole is not None and count <= limits.LABEL_MAP_SUSPECT_VALUES:
-        suspect = _equal_neighbours(_unrepeated(whole)) > limits.LABEL_MAP_EQUAL_NEIGHBOURS
+    if not suspect and integers is not None and count <= limits.LABEL_MAP_SUSPECT_VALUES:
+        suspect = _equal_neighbours(_unrepeated(integers)) > limits.LABEL_MAP_EQUAL_NEIGHBOURS
     if suspect:
         raise InputError(
             f"The file holds only {count} different values in connected areas: it "
@@ -303,18 +305,18 @@ def _refuse_label_map(values: NDArray[np.float64]) -> None:
 
 
 def _whole_numbers(values: NDArray[np.float64]) -> NDArray[np.uint16] | None:
-    """The values above the lowest, if they are whole numbers that are not far apart."""
+    """Values minus the lowest, if they are whole numbers within 16 bits; else None."""
     above = values - values.min()
     if above.max() > np.iinfo(np.uint16).max:
         return None
-    whole = above.astype(np.uint16)
-    return whole if np.array_equal(whole, above) else None
+    integers = above.astype(np.uint16)
+    return integers if np.array_equal(integers, above) else None
 
 
 def _unrepeated(values: NDArray[np.uint16]) -> NDArray[np.uint16]:
-    """Without slices that repeat the one before: what resampling to the nearest voxel adds.
+    """Drop slices that repeat the one before, as nearest-neighbour resampling makes them.
 
-    Blocks that are drawn along the axes repeat as well; of them too few slices are left.
+    Blocks drawn along the axes repeat as well: where too few slices would be left, all stay.
     """
     kept = values
     for axis in range(3):
@@ -325,7 +327,7 @@ def _unrepeated(values: NDArray[np.uint16]) -> NDArray[np.uint16]:
 
 
 def _equal_neighbours(values: NDArray[np.uint16]) -> float:
-    """Share of the neighbours, outside the commonest value, that have the same value."""
+    """Share of neighbouring pairs with equal values, not counting the commonest value."""
     commonest = np.bincount(values.ravel()).argmax()
     equal = pairs = 0
     for axis in range(3):
@@ -370,7 +372,7 @@ def _grid_findings(header: Header) -> list[Finding]:
 
 
 def _extent_findings(extent_mm: NDArray[np.float64]) -> list[Finding]:
-    """Against the crops of the training; ``extent_mm`` along right, anterior, superior."""
+    """Compare the extent (mm along right, anterior, superior) with the crops of the training."""
     findings = []
     size = " x ".join(f"{e:.0f}" for e in extent_mm)
     if (extent_mm > np.array(limits.LARGEST_TRAINED_MM) + _TOLERANCE_MM).any():

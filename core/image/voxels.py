@@ -1,7 +1,7 @@
-"""The numbers of a scan where they lie: as the file stores them, scaled when they are read.
+"""A scan's voxels as the file stores them, mapped into memory and scaled when they are read.
 
 A head of 512 x 512 x 512 voxels is 256 MiB on the disk as int16 and 1 GiB in memory as float64:
-so the file is mapped, and each step reads the part that it needs.
+so the file is mapped, and each step reads only the part that it needs.
 """
 
 import mmap
@@ -18,11 +18,11 @@ from core.image.header import Header
 
 Box = tuple[slice, slice, slice]
 WHOLE: Box = (slice(None), slice(None), slice(None))
-# Read at once by what looks at every voxel: 16 MiB as float64.
+# Voxels that a pass over all of them reads at once: 16 MiB as float64.
 SLAB_VOXELS = 2_000_000
-# Smaller files are read whole: a mapped one holds a file descriptor for as long as it lives.
+# Smaller files are read completely: a mapped one keeps a file descriptor open.
 _MAPPED_BYTES = 4 * 1024 * 1024
-# Types whose numbers float32 holds.
+# Types whose values float32 represents exactly.
 _EXACT = ("i1", "u1", "i2", "u2", "f4")
 
 
@@ -37,7 +37,7 @@ class Voxels:
     slope, inter : float
         Value = stored * slope + inter.
     background : float or None
-        Stands for what is not a finite number; None where all are, or nobody has looked.
+        Replaces values that are not finite; None where all are finite, or nobody checked.
     """
 
     stored: NDArray[Any]
@@ -53,7 +53,7 @@ class Voxels:
         return x, y, z
 
     def read(self, box: Box = WHOLE) -> NDArray[np.float64]:
-        """The values of a part, an array of its own."""
+        """The scaled values of a box, as a new array."""
         values = self.stored[box].astype(np.float64)
         with np.errstate(over="ignore", invalid="ignore"):
             if self.slope != 1:
@@ -65,7 +65,7 @@ class Voxels:
         return values
 
     def read_float32(self, box: Box = WHOLE) -> NDArray[np.float32]:
-        """The values of a part, rounded."""
+        """The scaled values of a box, rounded to float32."""
         is_plain = self.slope == 1 and self.inter == 0 and self.background is None
         if is_plain and self.stored.dtype.newbyteorder("=") in _EXACT:
             return self.stored[box].astype(np.float32)
@@ -83,11 +83,11 @@ class Voxels:
         return single.read().ravel()
 
     def with_stored(self, stored: NDArray[Any]) -> "Voxels":
-        """The same numbers seen along other axes."""
+        """The same scaling for another view of the stored values."""
         return replace(self, stored=stored)
 
     def sample(self, most: int) -> NDArray[np.float64]:
-        """The values of voxels spread evenly, about so many."""
+        """About ``most`` values, of evenly spaced voxels."""
         every = max(1, round((self.stored.size / most) ** (1 / 3)))
         thin = slice(None, None, every)
         return self.read((thin, thin, thin)).ravel()
@@ -95,16 +95,16 @@ class Voxels:
     def slabs(
         self, voxels: int = SLAB_VOXELS, step: int = 1, axis: int | None = None
     ) -> Iterator[Box]:
-        """Boxes that cover all, one after the other, each of about so many voxels.
+        """Boxes that together cover the array, each of about ``voxels`` voxels.
 
-        What a box read of a mapped file leaves the memory with the next.
+        The pages of a mapped file that one box read are released before the next.
 
         Parameters
         ----------
         step
-            Voxels along the axis that is cut of which each box holds a multiple, if it can.
+            The thickness of each box is a multiple of this, where possible.
         axis
-            That is cut; left out, that of the memory's order, which is read fastest.
+            The axis to cut along; by default the slowest in memory, which reads fastest.
         """
         axis = self.slowest_axis if axis is None else axis
         count = self.shape[axis]
@@ -124,9 +124,9 @@ class Voxels:
 
 
 def is_finite(values: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Whether each value is a number that can be computed with."""
-    found: NDArray[np.bool_] = np.abs(values) < limits.LARGEST_VALUE
-    return found
+    """Whether each value is finite and not absurdly large."""
+    finite: NDArray[np.bool_] = np.abs(values) < limits.LARGEST_VALUE
+    return finite
 
 
 def range_of(voxels: Voxels) -> tuple[float, float, int]:
@@ -151,7 +151,7 @@ def range_of(voxels: Voxels) -> tuple[float, float, int]:
 
 
 def block_means(voxels: Voxels, factors: tuple[int, int, int]) -> NDArray[np.float32]:
-    """Means of blocks of voxels, in float32; what is left over at the end is dropped."""
+    """Means of blocks of voxels, in float32; an incomplete last block is dropped."""
     counts = [n // f for n, f in zip(voxels.shape, factors, strict=True)]
     kept = tuple(slice(0, n * f) for n, f in zip(counts, factors, strict=True))
     cut = voxels.with_stored(voxels.stored[kept])
@@ -179,7 +179,7 @@ def _means(values: NDArray[np.float32], axis: int, factor: int) -> NDArray[np.fl
 
 
 def with_background(voxels: Voxels) -> Voxels:
-    """Voxels of which the lowest finite value stands for what is not finite."""
+    """The voxels, with the lowest finite value in place of values that are not finite."""
     low, _, bad = range_of(voxels)
     return replace(voxels, background=low) if bad else voxels
 
@@ -192,7 +192,7 @@ def is_whole(voxels: Voxels) -> bool:
 
 
 def is_short(voxels: Voxels) -> bool:
-    """Whether all values are whole numbers of two bytes: most scanners store no others."""
+    """Whether all values are whole numbers within int16, as most scanners store them."""
     low, high, bad = range_of(voxels)
     short = np.iinfo(np.int16)
     return short.min <= low and high <= short.max and not bad and is_whole(voxels)

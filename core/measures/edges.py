@@ -1,4 +1,4 @@
-"""Where an image ends, and how near to its end a mask comes: a cut field of view is said."""
+"""Where an image ends, and whether its end cuts a mask off."""
 
 from typing import Any
 
@@ -9,9 +9,9 @@ from core import limits
 
 # Begin and end, in voxels, along each axis of an RAS+ array.
 Extent = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
-# Every so many voxels are looked at first: the planes of a large file lie far apart in memory.
+# Only every 8th voxel of a plane is checked first: those of a large file lie far apart in memory.
 _THIN = 8
-# Names of the faces of an RAS+ array, the patient's: where an axis begins, where it ends.
+# Names of the faces of an RAS+ array (the patient's), where each axis begins and ends.
 FACES = (("left", "right"), ("behind", "in front"), ("below", "above"))
 
 
@@ -52,7 +52,7 @@ def _padding(planes: NDArray[np.generic]) -> int:
     count = 0
     while count < len(planes) - 1 and _is_one(thin[count : count + 1])[0]:
         count += 1
-    # The planes that a part of their voxels speaks for, whole.
+    # A sample of their voxels suggested these planes: check all of the voxels.
     same = _is_one(planes[:count])
     return count if same.all() else int(same.argmin())
 
@@ -64,13 +64,13 @@ def _is_one(planes: NDArray[np.generic]) -> NDArray[np.bool_]:
 
 
 def whole(shape: tuple[int, ...]) -> Extent:
-    """An image without padding."""
+    """The extent of an image without padding."""
     x, y, z = shape
     return (0, x), (0, y), (0, z)
 
 
 def extent_of(record: dict[str, Any]) -> Extent | None:
-    """As a case's record of its input has it; None of one that was kept before it had."""
+    """The extent in a case's record of its input; None in records of earlier versions."""
     if "content_extent" not in record:
         return None
     (a, b), (c, d), (e, f) = record["content_extent"]
@@ -78,11 +78,11 @@ def extent_of(record: dict[str, Any]) -> Extent | None:
 
 
 def cut_faces(inside: NDArray[np.bool_], affine: NDArray[np.float64], extent: Extent) -> list[str]:
-    """The faces of the image that seem to cut a mask off, in the order of `FACES`.
+    """The faces of the image that probably cut a mask off, in the order of `FACES`.
 
     The network stops one to five voxels before an edge that cuts a hippocampus, and a tight crop
-    ends three voxels behind a whole one. So the mask's end counts as well: a whole hippocampus
-    tapers off, a cut one ends bluntly.
+    ends three voxels behind a complete one. So the shape of the mask's end counts as well: a
+    complete hippocampus tapers off, a cut one ends bluntly.
 
     Parameters
     ----------
@@ -93,31 +93,31 @@ def cut_faces(inside: NDArray[np.bool_], affine: NDArray[np.float64], extent: Ex
     """
     # Thickness of a plane of voxels: their edge, or less where the axes lean.
     plane_mm = 1 / np.linalg.norm(np.linalg.inv(affine[:3, :3]), axis=1)
-    found = []
+    cut = []
     for axis, names in enumerate(FACES):
         others = tuple(other for other in range(3) if other != axis)
         sections = np.count_nonzero(inside, axis=others)
-        places = np.flatnonzero(sections)
-        if not places.size:
+        indices = np.flatnonzero(sections)
+        if not indices.size:
             return []
-        sections = sections[places[0] : places[-1] + 1]
+        sections = sections[indices[0] : indices[-1] + 1]
         end = 1 + int(limits.BLUNT_WITHIN_MM / plane_mm[axis])
         begin, behind = extent[axis]
-        gaps = (places[0] - begin, behind - 1 - places[-1])
-        for name, gap, near in zip(names, gaps, (sections, sections[::-1]), strict=True):
-            bluntness = near[:end].max() / sections.max()
+        gaps = (indices[0] - begin, behind - 1 - indices[-1])
+        for name, gap, profile in zip(names, gaps, (sections, sections[::-1]), strict=True):
+            bluntness = profile[:end].max() / sections.max()
             if gap * plane_mm[axis] <= limits.CUT_WITHIN_MM + limits.CUT_BLUNT_MM * bluntness:
-                found.append(name)
-    return found
+                cut.append(name)
+    return cut
 
 
 def faces_looked_beyond(
     window: dict[str, Any], affine: NDArray[np.float64], extent: Extent
 ) -> list[str]:
-    """The faces of the image that what the network looked at reaches beyond.
+    """The faces of the image beyond which the crop of a side reaches.
 
-    A window fits a hippocampus closely, so an image that ends within it ends within the
-    hippocampus or close by.
+    The crop fits a hippocampus closely, so an image that ends within the crop ends within the
+    hippocampus or close to it.
 
     Parameters
     ----------
@@ -130,15 +130,15 @@ def faces_looked_beyond(
     to_voxels = np.linalg.inv(affine) @ np.array(window["affine"])
     points = np.indices(window["shape"]).reshape(3, -1)
     at = to_voxels[:3, :3] @ points + to_voxels[:3, 3:]
-    found = []
+    faces = []
     for along, (begin, end), names in zip(at, extent, FACES, strict=True):
         beyond = (along < begin - 0.5, along > end - 0.5)
-        found += [
+        faces += [
             name
             for name, outside in zip(names, beyond, strict=True)
             if outside.mean() > limits.CUT_WINDOW_SHARE
         ]
-    return found
+    return faces
 
 
 def shifted(extent: Extent, box: tuple[slice, ...]) -> Extent:

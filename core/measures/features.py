@@ -1,4 +1,4 @@
-"""Numbers that describe an image, by which scans that come in are compared with the training's."""
+"""Numbers that describe an image, to compare incoming scans with those of the training."""
 
 import math
 from collections.abc import Sequence
@@ -23,9 +23,10 @@ class Feature:
     name : str
         In words.
     lower, higher : str
-        What the scans do where it went down or up.
+        How the scans differ where it went down or up, in words after "the scans".
     raw : bool
-        Of the raw values' scale, which the model normalises away: told, but no alarm.
+        Depends on the scale of the raw values, which the model normalises away: reported, but
+        never an alarm.
     """
 
     key: str

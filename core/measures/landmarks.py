@@ -1,4 +1,4 @@
-"""Places in a mask that are worth a look: the viewer jumps from one to the next."""
+"""Points in a mask that are worth a look: the viewer jumps from one to the next."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,16 +17,16 @@ _MAX_FRAGMENTS = 5
 
 @dataclass(frozen=True)
 class Landmark:
-    """One place.
+    """One point to look at.
 
     Attributes
     ----------
     words : str
         What is there.
     voxel : tuple of int
-        Of the RAS+ grid, within the structure.
+        Index on the RAS+ grid, within the structure.
     axis : int
-        The axis (R, A, S) that the plane to look at cuts.
+        The axis (R, A, S) that is perpendicular to the slice to show.
     """
 
     words: str
@@ -39,7 +39,7 @@ class Landmark:
 
 
 def landmarks(labels: NDArray[np.uint8], where: NDArray[np.uint8] | None = None) -> list[Landmark]:
-    """The largest coronal section of each label, then the pieces apart from its main one.
+    """The largest coronal section of each label, then the fragments apart from its main piece.
 
     Parameters
     ----------
@@ -59,37 +59,39 @@ def landmarks(labels: NDArray[np.uint8], where: NDArray[np.uint8] | None = None)
     if box is None:
         return []
     corner = [part.start for part in box]
-    found = []
+    points = []
     for number, side in enumerate(SIDES, start=1):
         part = labels[box] if where is None else np.where(where[box] == number, labels[box], 0)
-        for place in _of_one(part, "" if where is None else f"{side} "):
-            i, j, k = (int(n) + c for n, c in zip(place.voxel, corner, strict=True))
-            found.append(replace(place, voxel=(i, j, k)))
+        for landmark in _of_side(part, "" if where is None else f"{side} "):
+            i, j, k = (int(n) + c for n, c in zip(landmark.voxel, corner, strict=True))
+            points.append(replace(landmark, voxel=(i, j, k)))
         if where is None:
             break
-    return found
+    return points
 
 
-def _of_one(labels: NDArray[Any], side: str) -> list[Landmark]:
-    found = []
+def _of_side(labels: NDArray[Any], side: str) -> list[Landmark]:
+    points = []
     for name, value in LABELS.items():
         inside = labels == value
         if inside.any():
             where = int(inside.sum(axis=(0, 2)).argmax())
             section = np.zeros_like(inside)
             section[:, where] = inside[:, where]
-            found.append(Landmark(f"Largest section of {side}{name}", _middle(section), _CORONAL))
+            points.append(
+                Landmark(f"Largest section of {side}{name}", _centre_voxel(section), _CORONAL)
+            )
     for name, value in LABELS.items():
         pieces, _ = ndimage.label(labels == value, np.ones((3, 3, 3)))
         sizes = np.bincount(pieces.ravel())[1:]
         for piece in np.argsort(-sizes, kind="stable")[1 : 1 + _MAX_FRAGMENTS]:
             size = int(sizes[piece])
             words = f"Fragment of {side}{name}, {counted(size, 'voxel')}"
-            found.append(Landmark(words, _middle(pieces == piece + 1), _CORONAL))
-    return found
+            points.append(Landmark(words, _centre_voxel(pieces == piece + 1), _CORONAL))
+    return points
 
 
-def _middle(inside: NDArray[np.bool_]) -> tuple[int, int, int]:
+def _centre_voxel(inside: NDArray[np.bool_]) -> tuple[int, int, int]:
     """The voxel of a region that is nearest to its centre."""
     voxels = np.argwhere(inside)
     nearest = ((voxels - voxels.mean(axis=0)) ** 2).sum(axis=1).argmin()

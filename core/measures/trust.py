@@ -1,6 +1,6 @@
-"""How far the masks of a whole head can be trusted: from how they were found, and as they are now.
+"""How far the masks of a whole head can be trusted, by how they were found and how they are now.
 
-What the search saw (`core.predictor.heads.Head`) stays as it was; what is said of a mask is
+The result of the search (`core.predictor.heads.Head`) never changes; the judgement of a mask is
 computed from its labels, so a corrected mask is judged anew.
 """
 
@@ -12,18 +12,17 @@ import numpy as np
 from nibabel.affines import apply_affine
 from numpy.typing import NDArray
 
-from core import limits
 from core.anatomy import SIDES
 from core.image import contrast
+from core.limits import HEAD_CHECK, HEAD_UNRELIABLE, HeadLimits
 from core.predictor.heads import Confidence, fingerprint
 
-Level = dict[str, float]
 _MISFIT = "it does not look like a head that lies as its header says"
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """A word for the masks of a head, and why it is not *high*.
+    """How far the masks of a head can be trusted, and why not further.
 
     Attributes
     ----------
@@ -59,21 +58,25 @@ def judge(
     parts
         `halves` of the labels as they are now.
     head
-        `core.predictor.heads.Head.as_dict`, also of a case from before masks were judged anew.
+        `core.predictor.heads.Head.as_dict`, also of an earlier version.
     flaws
-        What else asks for a look: what the image and the shapes of the masks have.
+        Flaws of the image and of the masks' shapes, each of which asks for a look.
     """
     masks = {name: _mask(part, affine, head["sides"].get(name)) for name, part in parts.items()}
     scale = head.get("scale", 1.0)  # what is small in a small head is not small
     check = list(flaws)
     bad = [f"no {name} hippocampus was found" for name in SIDES if name not in masks]
-    for reasons, level in ((bad, limits.HEAD_UNRELIABLE), (check, limits.HEAD_CHECK)):
-        found = [
-            *_of_search(head, level),
-            *(words for name in masks for words in _of_side(name, masks[name], head, level, scale)),
-            *_of_both(masks, level, scale),
+    for reasons, limits in ((bad, HEAD_UNRELIABLE), (check, HEAD_CHECK)):
+        doubts = [
+            *_of_search(head, limits),
+            *(
+                words
+                for name in masks
+                for words in _of_side(name, masks[name], head, limits, scale)
+            ),
+            *_of_both(masks, limits, scale),
         ]
-        reasons += [words for words in found if words not in bad]
+        reasons += [words for words in doubts if words not in bad]
     confidence: Confidence = "unreliable" if bad else "check" if check else "high"
     return Judgement(confidence, tuple(dict.fromkeys((*bad, *check))))
 
@@ -94,47 +97,49 @@ def _mask(
     return _Mask(volume_mm3, np.asarray(centre_mm, np.float64), is_drawn)
 
 
-def _of_search(head: dict[str, Any], level: Level) -> list[str]:
-    """Whatever mask there is: the header's word for left and right depends on it."""
+def _of_search(head: dict[str, Any], limits: HeadLimits) -> list[str]:
+    """Doubts about the head itself, which hold for any mask: its left and right may be wrong."""
     is_other = [] if head.get("is_t1", True) else [contrast.CONTRAST_WORDS]
-    if "off_mm" not in head:  # kept before it was
+    if "off_mm" not in head:  # of an earlier version
         return [reason for reason in head["reasons"] if reason == _MISFIT] + is_other
     off_mm = np.inf if head["off_mm"] is None else head["off_mm"]
-    return [_MISFIT] * (off_mm > level["off_mm"]) + is_other
+    return [_MISFIT] * (off_mm > limits.most_off_mm) + is_other
 
 
-def _of_side(name: str, mask: _Mask, head: dict[str, Any], level: Level, scale: float) -> list[str]:
-    found = []
+def _of_side(
+    name: str, mask: _Mask, head: dict[str, Any], limits: HeadLimits, scale: float
+) -> list[str]:
+    checks = []
     if not mask.is_drawn:  # what the model doubted was its own mask
         side = head["sides"][name]
-        far_mm = float(np.linalg.norm(np.array(side["centre_mm"]) - side["found_mm"]))
-        found = [
-            (not side["pointed"] and side["peak"] < level["peak"],
+        moved_mm = float(np.linalg.norm(np.array(side["centre_mm"]) - side["found_mm"]))
+        checks = [
+            (not side["pointed"] and side["peak"] < limits.least_peak,
              f"the {name} hippocampus was hard to find"),
-            (far_mm > level["moved_mm"],
-             f"the {name} mask lies {far_mm:.0f} mm from where it was looked for"),
-            (side["agreement"] < level["agreement"],
+            (moved_mm > limits.most_moved_mm,
+             f"the {name} mask lies {moved_mm:.0f} mm from where it was looked for"),
+            (side["agreement"] < limits.least_agreement,
              f"two looks at the {name} hippocampus agree to {side['agreement']:.2f} (Dice) only"),
         ]  # fmt: skip
-    found.append(
+    checks.append(
         (
-            not level["least_mm3"] <= mask.volume_mm3 / scale**3 <= level["most_mm3"],
+            not limits.least_mm3 <= mask.volume_mm3 / scale**3 <= limits.most_mm3,
             f"the {name} hippocampus measures {mask.volume_mm3:,.0f} mm\N{SUPERSCRIPT THREE}",
         )
     )
-    return [words for is_so, words in found if is_so]
+    return [words for is_so, words in checks if is_so]
 
 
-def _of_both(masks: dict[str, _Mask], level: Level, scale: float) -> list[str]:
+def _of_both(masks: dict[str, _Mask], limits: HeadLimits, scale: float) -> list[str]:
     if len(masks) < len(SIDES):
         return []
     left, right = (masks[name] for name in SIDES)
     mean = (left.volume_mm3 + right.volume_mm3) / 2
     ratio = abs(left.volume_mm3 - right.volume_mm3) / mean if mean else 2.0
     apart_mm = float(np.linalg.norm(right.centre_mm - left.centre_mm))
-    found = [
-        (ratio > level["asymmetry"], f"the sides differ by {100 * ratio:.0f} %"),
-        (not level["least_apart_mm"] <= apart_mm / scale <= level["most_apart_mm"],
+    checks = [
+        (ratio > limits.most_asymmetry, f"the sides differ by {100 * ratio:.0f} %"),
+        (not limits.least_apart_mm <= apart_mm / scale <= limits.most_apart_mm,
          f"the two lie {apart_mm:.0f} mm apart"),
     ]  # fmt: skip
-    return [words for is_so, words in found if is_so]
+    return [words for is_so, words in checks if is_so]

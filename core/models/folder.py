@@ -47,7 +47,7 @@ class Model:
         return [self.folder / name for name in _weights(self.card)]
 
     def int8_ranges(self) -> list[dict[str, list[float]]]:
-        """For each network what int8 needs to know; empty where it was not proven harmless."""
+        """For each network the value ranges for int8; empty where int8 is not proven harmless."""
         proof = self.card.get("int8")
         if proof is None:
             return []
@@ -60,7 +60,7 @@ class Model:
         return content
 
     def as_dict(self) -> dict[str, Any]:
-        """What the API and the exports say of a model."""
+        """A model as the API and the exports name it."""
         return {
             "version": self.version,
             "name": self.name,
@@ -107,12 +107,12 @@ def load_model(folder: Path) -> Model:
 
 
 def is_cross_validated(metrics: Mapping[str, Any]) -> bool:
-    """Whether a card's figures are of its twins, not of the version itself; see `measured_on`."""
+    """Whether a card's figures come from cross-validation; see `measured_on`."""
     return bool(metrics.get("cross_validated"))
 
 
 def measured_on(metrics: Mapping[str, Any]) -> str:
-    """On which cases the figures of a card were measured, to follow "on"."""
+    """On which cases a card's figures were measured, in words that follow "on"."""
     cases = counted(metrics["cases"], "case")
     failed = sum(metrics.get("failed", {}).values())
     if failed:
@@ -129,7 +129,7 @@ def opened(folder: Path) -> Iterator[Model]:
 
 
 def sha256_of(card: dict[str, Any]) -> str:
-    """What a version's weights are known by: one file's sha256, or that of several in a row."""
+    """Identifies a version's weights: one file's sha256, or the sha256 of several joined."""
     sums = [str(card["files"][name]) for name in _weights(card)]
     return sums[0] if len(sums) == 1 else hashlib.sha256("".join(sums).encode()).hexdigest()
 

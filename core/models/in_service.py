@@ -1,6 +1,6 @@
-"""Which model version serves, and which did, said once: database and storage made to agree.
+"""Which model version serves, and which did: keeps database and storage in agreement.
 
-The storage's list (`core.models.service_log`) is the truth, the database follows it, and the
+The storage's list (`core.models.service_log`) is authoritative, the database follows it, and the
 predictor in memory follows the database (`core.predictor.service.Predictors.follow`).
 """
 
@@ -19,23 +19,25 @@ from core.state.database import reading, timestamp
 from core.state.storage import Storage
 from core.state.tables import PROMOTIONS, VERSIONS
 
-# Someone else may change what serves between a look and a write; not again and again.
+# How often a change is tried when someone else changed what serves between reading and writing.
 _TRIES = 5
 
 
 class InService:
-    """What was put into service when.
+    """The history of versions in service.
 
     Parameters
     ----------
     engine, storage
-    take_in
-        Takes the versions of the storage into the database that it does not know.
+    import_versions
+        Imports versions of the storage that the database lacks.
     """
 
-    def __init__(self, engine: Engine, storage: Storage, take_in: Callable[[], object]) -> None:
+    def __init__(
+        self, engine: Engine, storage: Storage, import_versions: Callable[[], object]
+    ) -> None:
         self._engine = engine
-        self._take_in = take_in
+        self._import_versions = import_versions
         self._log = ServiceLog(storage)
         self._changing = threading.Lock()
         # The storage's list as it was read last, whether its versions are known here or not.
@@ -43,7 +45,7 @@ class InService:
         self._in_doubt = False
 
     def begin(self, first: Sequence[Promotion]) -> None:
-        """Make database and storage agree; where neither knows anything, this is the history.
+        """Make database and storage agree; where both are empty, begin with ``first``.
 
         Raises
         ------
@@ -53,14 +55,14 @@ class InService:
             if self._settled():
                 return
             if self._stored:  # of others, and no record of theirs can be read: it stays theirs
-                self._take(first)
+                self._copy_to_database(first)
                 return
             with suppress(ConflictError):  # another process, which starts as well, was faster
                 self._log.write(self._newest + 1, first)
             self._settled()
 
     def settle(self) -> None:
-        """Make the database follow the storage, if a change of what serves broke off.
+        """Make the database follow the storage, if an earlier change was interrupted.
 
         Raises
         ------
@@ -90,7 +92,7 @@ class InService:
             self._in_doubt = True
             self._log.write(self._newest + 1, changed)
             try:
-                self._take(self._known_of(changed))
+                self._copy_to_database(self._known_of(changed))
             except StorageError as error:
                 raise StorageError(
                     f"Version {number} goes into service a little later: {error.message}",
@@ -101,35 +103,35 @@ class InService:
         logger.info("Model version {} was {} into service", number, action)
 
     def _settled(self) -> list[Promotion]:
-        """What was put into service, once storage and database say the same.
+        """Make storage and database agree, and return the history.
 
-        The storage's list is the truth; the database has of it what is of versions that it knows,
-        and the storage keeps all of it. Only where it ends earlier than the database's (a new or
-        a restored storage) it is made longer.
+        The storage's list is authoritative; the database has the entries of the versions that it
+        knows. Only where the storage's list ends earlier (a new or a restored storage), the
+        database's further entries are added to it.
         """
         for _ in range(_TRIES):
             self._newest, self._stored = self._log.read()
             if {entry.number for entry in self._stored} - self._known():
-                self._take_in()  # of a server with another database
-            wanted = self._known_of(self._stored)
+                self._import_versions()  # of a server with another database
+            stored_known = self._known_of(self._stored)
             with reading(self._engine) as connection:
-                own = listed(connection)
-            begins_so = own[: len(wanted)] == wanted
-            ends_unknown = self._stored[-1:] != wanted[-1:]
-            if own == wanted or (begins_so and ends_unknown):
-                return own
+                in_database = listed(connection)
+            begins_so = in_database[: len(stored_known)] == stored_known
+            ends_unknown = self._stored[-1:] != stored_known[-1:]
+            if in_database == stored_known or (begins_so and ends_unknown):
+                return in_database
             if not begins_so:
-                if own:
+                if in_database:
                     logger.info("What serves was changed by another process or before a failure")
-                self._take(wanted)
-                return wanted
-            longer = [*self._stored, *own[len(wanted) :]]
+                self._copy_to_database(stored_known)
+                return stored_known
+            longer = [*self._stored, *in_database[len(stored_known) :]]
             try:
                 self._log.write(self._newest + 1, longer)
             except ConflictError:  # it was made longer just now, by another
                 continue
             self._newest, self._stored = self._newest + 1, longer
-            return own
+            return in_database
         raise ConflictError(
             "Someone else changes what is in service all the time", "Try again in a minute."
         )
@@ -139,12 +141,12 @@ class InService:
             return set(connection.scalars(select(VERSIONS.c.number)))
 
     def _known_of(self, history: Sequence[Promotion]) -> list[Promotion]:
-        """Those of versions that the database knows."""
-        known = self._known()
-        return [entry for entry in history if entry.number in known]
+        """The entries of versions that the database knows."""
+        numbers = self._known()
+        return [entry for entry in history if entry.number in numbers]
 
-    def _take(self, history: Sequence[Promotion]) -> None:
-        """Make the database's list the same as the storage's, unless it went further meanwhile."""
+    def _copy_to_database(self, history: Sequence[Promotion]) -> None:
+        """Copy the storage's list to the database, unless the database's is longer by now."""
         with self._engine.begin() as connection:
             if listed(connection)[: len(history)] == list(history):
                 return
@@ -160,9 +162,10 @@ def listed(connection: Connection) -> list[Promotion]:
 
 
 def previous_of(history: Sequence[Promotion]) -> int | None:
-    """Promotions pile up, roll backs take away what lies on theirs: what lies below the top.
+    """The version that served before the current one, as a roll back would choose it.
 
-    Entries may be missing in between: another server's versions that are not known here.
+    Promotions are pushed on a stack; a roll back pops down to its version. Entries may be missing:
+    another server's versions that are not known here.
     """
     pile: list[int] = []
     for entry in history:
@@ -175,9 +178,9 @@ def previous_of(history: Sequence[Promotion]) -> int | None:
 
 
 def as_it_was(stages: Mapping[int, str]) -> list[Promotion]:
-    """The history as far as records of an earlier program tell: who served before, and who did.
+    """The history as far as the records of an earlier version tell it.
 
-    A failure may have left two in service, or none: then the newest that served counts.
+    A failure may have left two versions in service, or none: then the newest that served counts.
     """
     retired = sorted(number for number, stage in stages.items() if stage == "retired")
     serving = sorted(number for number, stage in stages.items() if stage == "serving")
@@ -187,5 +190,5 @@ def as_it_was(stages: Mapping[int, str]) -> list[Promotion]:
 
 
 def no_version(number: int) -> NotFoundError:
-    """A number that no version has."""
+    """The error for a number that no version has."""
     return NotFoundError(f"There is no model version {number}", "See the Models page.")

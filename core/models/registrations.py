@@ -1,4 +1,4 @@
-"""Numbers of model versions, reserved before a file is written, and what a killed process left.
+"""Reserves numbers of model versions, and cleans up after processes that were killed.
 
 A number belongs to whoever made ``models/<number>/taken.json`` in the storage, which outlives the
 database. A row in the database says which process that is, so that the next start can tell a
@@ -35,19 +35,19 @@ _OBJECTS = {"card", "metrics", "lineage"}
 
 @dataclass(frozen=True)
 class Reserved:
-    """A number that is ours, and how that is known."""
+    """A number that this process reserved, and the token that proves it."""
 
     number: int
     token: str
 
 
 class Registrations:
-    """The registrations that are under way, or were."""
+    """The registrations that are under way or were interrupted."""
 
     def __init__(self, engine: Engine, storage: Storage) -> None:
         self._engine = engine
         self._storage = storage
-        # Of two that remove one number, the slower would remove what took it meanwhile.
+        # Of two removals of one number, the slower might remove a newer registration of it.
         self._removing = threading.Lock()
 
     def reserve(self) -> Reserved:
@@ -74,7 +74,7 @@ class Registrations:
                 return reserved
 
     def forget(self, number: int, token: str) -> None:
-        """Its registration has come to an end."""
+        """Delete the row of a registration that has ended."""
         with self._engine.begin() as connection:
             connection.execute(_one(REGISTRATIONS.delete(), number, token))
 
@@ -165,9 +165,9 @@ class Registrations:
         """The next number, with a row that says who takes it."""
         while True:
             with reading(self._engine) as connection:
-                known = [connection.scalar(select(func.max(t.c.number)))
+                highest = [connection.scalar(select(func.max(t.c.number)))
                          for t in (VERSIONS, REGISTRATIONS)]  # fmt: skip
-            number = 1 + max(above, *(int(n or 0) for n in known))
+            number = 1 + max(above, *(int(n or 0) for n in highest))
             row = {"number": number, "token": token, "at": timestamp(), **processes.this_process()}
             try:
                 with self._engine.begin() as connection:

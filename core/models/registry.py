@@ -68,11 +68,11 @@ class Registry:
         self._engine = engine
         self._storage = storage
         self._embedded_dir = embedded_dir
-        self._service = InService(engine, storage, self._adopt)
+        self._service = InService(engine, storage, self._import_versions)
         self._registrations = Registrations(engine, storage)
 
     def prepare(self) -> None:
-        """Make database and storage agree, and take in the embedded model if it is new.
+        """Make database and storage agree, and register the embedded model if it is new.
 
         Raises
         ------
@@ -81,16 +81,16 @@ class Registry:
         StorageError
         """
         self._registrations.settle(self._insert)
-        stages = self._adopt()
+        stages = self._import_versions()
         self._write_records_behind()
-        known = {version.sha256: version.number for version in self.find()}
-        embedded = self._embedded(needed=not known)
-        if embedded is not None and embedded.sha256 not in known:
+        number_by_sha256 = {version.sha256: version.number for version in self.find()}
+        embedded = self._embedded(needed=not number_by_sha256)
+        if embedded is not None and embedded.sha256 not in number_by_sha256:
             files = {name: (embedded.folder / name).read_bytes() for name in embedded.card["files"]}
             lineage = {"source": "came with the program"}
-            known[embedded.sha256] = self.add(embedded.card, files, {}, lineage).number
-        first = embedded and known.get(embedded.sha256)
-        installed = Promotion(timestamp(), first or min(known.values()), "installed")
+            number_by_sha256[embedded.sha256] = self.add(embedded.card, files, {}, lineage).number
+        first = embedded and number_by_sha256.get(embedded.sha256)
+        installed = Promotion(timestamp(), first or min(number_by_sha256.values()), "installed")
         self._service.begin(as_it_was(stages) or [installed])
 
     def _embedded(self, *, needed: bool) -> Model | None:
@@ -128,12 +128,12 @@ class Registry:
         reserved = self._registrations.reserve()
         number = reserved.number
         try:
-            whole = {**card, "version": str(number), "files": hashes}
-            card_file = json.dumps(whole, indent=2).encode()
+            full_card = {**card, "version": str(number), "files": hashes}
+            card_file = json.dumps(full_card, indent=2).encode()
             record = {
                 "number": number,
                 "created_at": timestamp(),
-                "sha256": sha256_of(whole),
+                "sha256": sha256_of(full_card),
                 "card_sha256": hashlib.sha256(card_file).hexdigest(),
                 "card": card_file.decode(),
                 "metrics": json.dumps(evaluations),
@@ -141,7 +141,7 @@ class Registry:
             }
             for name, content in (*files.items(), (CARD_NAME, card_file)):
                 self._storage.write(f"{FOLDER}/{number}/{name}", content)
-            # The last of all: with it the version is one, whatever happens now.
+            # Last: once the record is written the version exists, whatever happens now.
             self._write_record(record)
         except BaseException:
             self._registrations.give_up(reserved)
@@ -152,7 +152,7 @@ class Registry:
         return self.get(number)
 
     def made_by(self, job_uid: str) -> Version | None:
-        """The version that a training job has registered, if it came so far before it ended."""
+        """The version that a training job registered; None if it did not get that far."""
         self._registrations.settle(self._insert)
         for version in self.find():
             if version.lineage.get("job_uid") == job_uid:
@@ -234,7 +234,7 @@ class Registry:
         return [case["features"] for case in self.reference(number) if not case["inherited"]]
 
     def add_evaluation(self, number: int, key: str, evaluation: dict[str, Any]) -> None:
-        """Keep a version's figures on a test set, in place of older ones on the same.
+        """Store a version's figures on a test set, replacing older ones on the same set.
 
         Raises
         ------
@@ -261,7 +261,7 @@ class Registry:
         self._service.put(number, "promoted")
 
     def roll_back(self, number: int) -> None:
-        """Put the version into service that served before this one.
+        """Put the version back into service that served before the current one.
 
         Parameters
         ----------
@@ -278,7 +278,7 @@ class Registry:
         self._service.put(number, "rolled back")
 
     def settle(self) -> None:
-        """Make the database follow the storage, if a change of what serves broke off.
+        """Make the database follow the storage, if an earlier change was interrupted.
 
         Raises
         ------
@@ -293,7 +293,7 @@ class Registry:
             return [(entry.at, entry.number, entry.action) for entry in listed(connection)][::-1]
 
     def _insert(self, number: int, record: Mapping[str, Any]) -> None:
-        """Take a version into the database, if it is not there."""
+        """Insert a version into the database, if it is not there."""
         values = {name: record[name] for name in RECORDED}
         with self._engine.begin() as connection:
             there = select(VERSIONS.c.number).where(VERSIONS.c.number == number)
@@ -307,31 +307,31 @@ class Registry:
         self._storage.write(key, json.dumps(dict(record)).encode())
 
     def _write_records_behind(self) -> None:
-        """Write what the storage does not have of the database's rows yet."""
+        """Write the records of rows that changed since their record was written."""
         while True:
             with reading(self._engine) as connection:
-                row = connection.execute(select(VERSIONS).where(VERSIONS.c.record_behind == 1))
-                found = row.first()
-            if found is None:
+                result = connection.execute(select(VERSIONS).where(VERSIONS.c.record_behind == 1))
+                behind = result.first()
+            if behind is None:
                 return
-            self._write_record({name: getattr(found, name) for name in RECORDED})
+            self._write_record({name: getattr(behind, name) for name in RECORDED})
             with self._engine.begin() as connection:
                 # Only if it did not change while it was written: else it is written once more.
-                same = (VERSIONS.c.number == found.number) & (VERSIONS.c.metrics == found.metrics)
+                same = (VERSIONS.c.number == behind.number) & (VERSIONS.c.metrics == behind.metrics)
                 connection.execute(VERSIONS.update().where(same).values(record_behind=0))
 
-    def _adopt(self) -> dict[int, str]:
-        """Take in the versions of the storage that the database does not know.
+    def _import_versions(self) -> dict[int, str]:
+        """Import the versions of the storage that the database does not know.
 
         Returns
         -------
         dict of int to str
-            What the record of each says of its stage, if an earlier program wrote it.
+            The stage of each by number, where its record is of an earlier version and names one.
         """
         with reading(self._engine) as connection:
-            known = set(connection.scalars(select(VERSIONS.c.number)))
+            numbers_here = set(connection.scalars(select(VERSIONS.c.number)))
         stages = {}
-        for number in set(numbers(self._storage)) - known - self._registrations.under_way():
+        for number in set(numbers(self._storage)) - numbers_here - self._registrations.under_way():
             try:
                 record = self._registrations.record(number)
             except ModelError as error:

@@ -1,8 +1,8 @@
 """Which model version serves, and which did: one list in the storage that is never rewritten.
 
-Each promotion and each roll back makes a new file below ``models/service``, with the whole list
-in it and the next number as its name, and only if no such file is there. So what serves changes
-by one write that is whole or not at all, and of two at the same time one is told.
+Each promotion and each roll back writes a new file below ``models/service``, named by the next
+number and holding the whole list, and only if no such file exists. So what serves changes by one
+atomic write, and of two changes at the same time one is refused.
 """
 
 import json
@@ -87,8 +87,8 @@ class ServiceLog:
         except StorageError:
             # It may have been written although it was said that it was not.
             try:
-                there = self._storage.read(key)
+                stored = self._storage.read(key)
             except NotFoundError:
-                there = b""
-            if there != data:
+                stored = b""
+            if stored != data:
                 raise

@@ -1,8 +1,8 @@
 """The administrator's password and sign-ins. Passwords are kept as argon2 hashes only.
 
-Who guesses has to wait, and nobody else: wrong passwords are counted by address, and by browser
-where it has signed in before. So behind a proxy, where all have one address, an administrator's own
-browser still gets in while someone guesses.
+Only those who guess passwords have to wait: wrong ones are counted by address, or by browser if it
+has signed in before. So behind a proxy, where everybody has one address, the administrator's own
+browser can still sign in while someone guesses.
 """
 
 import hashlib
@@ -43,7 +43,7 @@ class Accounts:
         self._tries = Tries(clock)
 
     def set_password(self, password: str) -> None:
-        """Take this password from now on; another one than before ends all sign-ins."""
+        """Set the password; if it differs from the previous one, all sign-ins end."""
         if self._matches(password):
             return
         values = {"name": _ADMINISTRATOR, "password_hash": _HASHER.hash(password)}
@@ -58,19 +58,19 @@ class Accounts:
         Parameters
         ----------
         address
-            Of who asks, as the server sees it.
+            The client's address, as the server sees it.
         browser
-            What `name_browser` gave to who asks.
+            The name that `name_browser` gave to this browser, if any.
 
         Raises
         ------
         AccessError
             It is wrong.
         TooManyTriesError
-            Too many were wrong within a minute; it was not looked at.
+            Too many were wrong within a minute; this one was not checked.
         """
         who = f"browser {browser}" if self._has_named(browser) else who_has(address)
-        with self._tries.one(who) as forget:
+        with self._tries.attempt(who) as forget:
             if not self._matches(password):
                 raise AccessError("The password is wrong", "Try again.", code="wrong_password")
             forget()
@@ -101,17 +101,17 @@ class Accounts:
         return token
 
     def knows(self, token: str | None) -> bool:
-        """Whether a token is that of a sign-in that still holds."""
+        """Whether a token belongs to a sign-in that has not expired."""
         if not token:
             return False
         with reading(self._engine) as connection:
-            found = connection.scalar(
+            account = connection.scalar(
                 select(SESSIONS.c.account).where(
                     SESSIONS.c.token_sha256 == _sha256(token),
                     SESSIONS.c.expires_at > timestamp(),
                 )
             )
-        return found is not None
+        return account is not None
 
     def sign_out(self, token: str) -> None:
         """Forget a sign-in."""
@@ -119,7 +119,7 @@ class Accounts:
             connection.execute(SESSIONS.delete().where(SESSIONS.c.token_sha256 == _sha256(token)))
 
     def name_browser(self) -> str:
-        """A name for a browser that has signed in, which only this installation can give."""
+        """A signed name for a browser that has signed in; others cannot forge it."""
         name = secrets.token_urlsafe(_TOKEN_BYTES)
         return f"{name}.{self._signature(name)}"
 

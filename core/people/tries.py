@@ -1,4 +1,4 @@
-"""How often passwords may be tried: bounded before any of them is hashed, by who tries."""
+"""Limits how often passwords may be tried, before any of them is hashed."""
 
 import ipaddress
 import math
@@ -19,7 +19,7 @@ _LONGEST_NAME = 64
 
 
 class TooManyTriesError(AccessError):
-    """Passwords were guessed at; sign-in pauses for whoever did."""
+    """Too many wrong passwords; sign-in pauses for this client."""
 
     code = "too_many_tries"
 
@@ -29,9 +29,9 @@ class TooManyTriesError(AccessError):
 
 
 class Tries:
-    """The passwords that are being tried, and the wrong ones of the last minute, by who tried.
+    """Counts passwords being checked, and wrong ones of the last minute by client.
 
-    In memory: a restart forgets them, and a time of day that is set changes nothing.
+    Kept in memory: a restart forgets them, and setting the clock changes nothing.
 
     Parameters
     ----------
@@ -47,19 +47,19 @@ class Tries:
         self._wrong: OrderedDict[str, list[float]] = OrderedDict()
 
     @contextmanager
-    def one(self, who: str) -> Iterator[Callable[[], None]]:
-        """A try, for as long as the block lasts: at most two at a time, the others wait in line.
+    def attempt(self, who: str) -> Iterator[Callable[[], None]]:
+        """Hold an attempt for as long as the block lasts: two at a time, the others wait.
 
         Yields
         ------
         callable
-            To be called if the password is right. Until then it counts as wrong, so that those
-            who try at the same time cannot all pass before the first is counted.
+            To be called if the password is right. Until then it counts as wrong, so that
+            simultaneous attempts cannot all pass before the first is counted.
 
         Raises
         ------
         TooManyTriesError
-            Before anything was computed. This try is not counted: a pause always ends.
+            Before anything was computed. This attempt is not counted, so that a pause ends.
         """
         mine = self._count(who)
         try:
@@ -103,13 +103,13 @@ class Tries:
 
 
 def who_has(address: str) -> str:
-    """Who is behind an address: of IPv6 a whole network, since one machine may use all of it."""
+    """The client behind an address: for IPv6 a whole /64, since one machine may use all of it."""
     try:
-        known = ipaddress.ip_address(address)
+        ip = ipaddress.ip_address(address)
     except ValueError:
         return address[:_LONGEST_NAME]
-    if isinstance(known, ipaddress.IPv4Address):
-        return str(known)
-    if known.ipv4_mapped is not None:
-        return str(known.ipv4_mapped)
-    return str(ipaddress.ip_network((known, _IPV6_PREFIX), strict=False))
+    if isinstance(ip, ipaddress.IPv4Address):
+        return str(ip)
+    if ip.ipv4_mapped is not None:
+        return str(ip.ipv4_mapped)
+    return str(ipaddress.ip_network((ip, _IPV6_PREFIX), strict=False))

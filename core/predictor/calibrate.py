@@ -1,8 +1,8 @@
-"""int8 for a model version: what its network needs to know, and the proof that it costs nothing.
+"""int8 for a model version: the value ranges it needs, and the proof that it costs nothing.
 
 ``python -m core.predictor.calibrate MODEL DATA`` does it for a model folder, with a data set in
-the Decathlon's layout, and writes the outcome into its card. With ``--proof-only`` the ranges stay
-as they are and the proof alone is made anew, on the frozen test set of a prepared data set.
+the Decathlon's layout, and writes the result into its card. With ``--proof-only`` the ranges stay
+as they are and only the proof is repeated, on the frozen test set of a prepared data set.
 """
 
 import argparse
@@ -25,16 +25,16 @@ from core.image.intake import vetted
 from core.image.volume import Volume
 from core.models.folder import CARD_NAME, Model, load_model
 from core.predictor import window
-from core.predictor.predictor import Way, loaded
+from core.predictor.predictor import InferenceOptions, loaded
 from core.predictor.preprocess import prepare
 from core.predictor.recipe import recipe_of
 from core.state.storage import write_whole
 
 RANGES_NAME = "int8.json"
 _REFERENCE_NAME = "reference.json"
-# What int8 may cost, or it is not used unless somebody asks for it: Dice against the experts, and
-# of each label the Dice of its two masks, in the mean and in any one case. Of all voxels 95 % are
-# background, where no two networks differ: they would prove nothing.
+# What int8 may cost; beyond that it is used only on request: the loss of Dice against the experts,
+# and for each label the Dice between int8's and float32's masks, on average and in any one case.
+# (Agreement over all voxels would prove nothing: 95 % are background, where networks never differ.)
 LARGEST_DICE_LOSS = 0.0005
 SMALLEST_AGREEMENT = 0.995
 SMALLEST_AGREEMENT_OF_A_CASE = 0.97
@@ -82,19 +82,19 @@ def proof(model: Model, cases: Sequence[Labelled], *, seen: bool) -> dict[str, A
     model
         With its ranges in the card.
     cases
-        Others than the ranges were learned from.
+        Not those that the ranges were learned from.
     seen
         Whether the model was trained on them.
 
     Returns
     -------
     dict or None
-        For the card; None where int8 costs more than it may. ``foreground`` is asked of each
-        label: the Dice of both masks, in the mean of the cases and in the worst. ``agreement``
-        is of all voxels, and is only told.
+        For the card; None where int8 costs more than it may. ``foreground``: for each label the
+        Dice of both masks, on average and in the worst case. ``agreement``: share of all voxels
+        with the same label, for information only.
     """
-    ways = [Way(device="cpu", precision=p) for p in ("float32", "int8")]
-    predictors = [loaded(model, way) for way in ways]
+    choices = [InferenceOptions(device="cpu", precision=p) for p in ("float32", "int8")]
+    predictors = [loaded(model, options) for options in choices]
     dice: list[list[list[float]]] = []
     same: list[float] = []
     agreed: list[list[float]] = []
@@ -161,11 +161,11 @@ def _labelled(folder: Path) -> list[Labelled]:
 
 
 def _was_seen(model: Model, cases: Sequence[Labelled]) -> bool:
-    """Whether the model was trained on any of the cases; assumed where it does not say on which."""
+    """Whether the model was trained on any of the cases; True if it has no list of its cases."""
     if _REFERENCE_NAME not in model.card["files"]:
         return True
-    known = {case["content_sha256"] for case in model.json(_REFERENCE_NAME)["cases"]}
-    return any(case.scan.content_sha256 in known for case in cases)
+    trained_on = {case["content_sha256"] for case in model.json(_REFERENCE_NAME)["cases"]}
+    return any(case.scan.content_sha256 in trained_on for case in cases)
 
 
 def main(arguments: list[str]) -> int:
@@ -195,18 +195,18 @@ def main(arguments: list[str]) -> int:
         card["int8"] = {"ranges": RANGES_NAME}
         (copy / CARD_NAME).write_bytes(_card_file(card))
         model = load_model(copy)
-        found = proof(model, rest, seen=_was_seen(model, rest))
+        result = proof(model, rest, seen=_was_seen(model, rest))
         ranges = (copy / RANGES_NAME).read_bytes()
-    if found is None:
+    if result is None:
         sys.stdout.write("int8 costs more than it may: float32 it is\n")
         (options.model / RANGES_NAME).unlink(missing_ok=True)
         del card["int8"], card["files"][RANGES_NAME]
     else:
-        sys.stdout.write(json.dumps(found) + "\n")
-        card["int8"] = found
+        sys.stdout.write(json.dumps(result) + "\n")
+        card["int8"] = result
         write_whole(options.model / RANGES_NAME, ranges)
     write_whole(options.model / CARD_NAME, _card_file(card))
-    return 0 if found else 1
+    return 0 if result else 1
 
 
 def _card_file(card: dict[str, Any]) -> bytes:

@@ -38,8 +38,8 @@ def convert(checkpoint: Path, out: Path) -> str:
 def write_for_nnunet(model: Model, folder: Path) -> None:
     """Write a model as a folder for nnU-Net's own programs.
 
-    ``nnUNetv2_predict_from_modelfolder -m FOLDER -f 0`` takes it; of several networks each is a
-    fold.
+    Such as ``nnUNetv2_predict_from_modelfolder -m FOLDER -f 0``; of several networks each becomes
+    a fold.
     """
     recipe = recipe_of(model)
     folder.mkdir(parents=True, exist_ok=True)
@@ -58,7 +58,7 @@ def write_for_nnunet(model: Model, folder: Path) -> None:
 
 def weights_file(weights: Mapping[str, torch.Tensor]) -> bytes:
     """A network's weights (its ``state_dict``) as the content of a safetensors file."""
-    # nnU-Net's modules hold each other twice: two thirds of the names are the same numbers.
+    # nnU-Net's modules refer to each other: two thirds of the names are duplicates.
     unique = {
         name: tensor.detach().cpu().contiguous().clone()
         for name, tensor in weights.items()

@@ -1,11 +1,10 @@
-"""Where the two hippocampi lie in a whole head: a small network at 4 mm, and what speaks for it.
+"""Where the two hippocampi lie in a whole head, by a small network at 4 mm.
 
 The network was trained on synthetic heads alone: the ICBM 152 template and its tissue maps,
 deformed, with random contrasts, skulls, necks, cuts and noise, in the manner of SynthSeg (Billot et
 al., Medical Image Analysis 86, 2023). See `core.training.heads.localiser`.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
 
@@ -17,37 +16,41 @@ from scipy import ndimage
 from core.anatomy import LEFT_MM, SIDES
 from core.errors import InputError
 from core.image.volume import Volume
+from core.predictor.engine import Engine, ScanRun
 
 STEP_MM = 4.0
-# What the network sees at once, voxels of `STEP_MM` along R, A, S.
+# Its input window, voxels of `STEP_MM` along R, A, S.
 GRID = (48, 56, 48)
-# Unit of the places in the template that the network gives.
-PLACE_MM = 100.0
-# What the window's middle shows of the template, in the mean of the training.
-_MIDDLE_MM = np.array((0.0, -15.0, -10.0))
-# Channels of the network's output.
-_BRAIN, _PLACES = 2, slice(3, 6)
-# Another start of the search, and the `Location.off_mm` that ends it (4 to 7 in heads).
+# Unit of the template coordinates that the network gives.
+TEMPLATE_UNIT_MM = 100.0
+# Template coordinate (mm) of the input window's centre, averaged over the training heads.
+_WINDOW_CENTRE_MM = np.array((0.0, -15.0, -10.0))
+# Channels of the network's output; 0 and 1 are the heats of the left and the right hippocampus.
+_BRAIN, _TEMPLATE = 2, slice(3, 6)
+# How far up and down the search starts again, and the `Location.off_mm` that ends it (4 to 7 in
+# heads).
 _HIGHER_MM = np.array((0.0, 0.0, 30.0))
 _FITS_MM = 8.0
-# Fitting the template to the head: rounds, and what counts in the next one, in medians.
+# Fitting the template to the head: rounds, and the largest distance, in medians, of a voxel that
+# the next round still uses.
 _ROUNDS, _NEAR_MEDIANS = 4, 2.5
-_LEAST_BRAIN = 600  # voxels
+_LEAST_BRAIN = 600  # voxels; fewer fit no template
 _LEAST_DETERMINANT = 0.2
-# The window's middle below the highest point of what is not air.
+# First guess of the head: its centre this far below its top, its height, and the share of the
+# image's brightest values below which a voxel is air.
 _BELOW_TOP_MM = 90.0
 _TALLEST_MM = 180.0
 _AIR_SHARE = 0.1
-# Around the highest value, what counts for the place.
-_REACH_MM = 10.0
-# How far from where the template has it a hippocampus is looked for.
+# A hippocampus is looked for this far from where the template has it.
 _SEARCH_MM = 20.0
+# Its centre is the mean of the voxels this near to the highest heat that have this share of it.
+_REACH_MM = 10.0
 _REACH_SHARE = 0.3
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a hippocampus seems to be.
+class Detection:
+    """One hippocampus as the localiser detects it.
 
     Attributes
     ----------
@@ -63,11 +66,11 @@ class Place:
 
 @dataclass(frozen=True)
 class Location:
-    """What the network saw in a head.
+    """Where a head and its hippocampi lie, as one run of the localiser has it.
 
     Attributes
     ----------
-    places : dict of str to Place
+    detections : dict of str to Detection
         By side, the patient's.
     brain_ml : float
         An estimate: the voxels of 4 mm that look like brain.
@@ -78,7 +81,7 @@ class Location:
         Median distance of those voxels from where the frame puts them, in the template.
     """
 
-    places: dict[str, Place]
+    detections: dict[str, Detection]
     brain_ml: float
     frame: NDArray[np.float64] | None
     off_mm: float
@@ -104,35 +107,32 @@ class Location:
         return 1.0 if self.frame is None else float(np.cbrt(np.linalg.det(self.frame[:3, :3])))
 
 
-def locate(volume: Volume, heat: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> Location:
-    """Look at a head twice: as it lies, then turned upright by what was seen.
+def locate(volume: Volume, engine: Engine, run: ScanRun) -> Location:
+    """Run the localiser twice: on the head as it lies, then turned upright by what it saw.
 
-    Where the second look does not fit the template, the head's middle was guessed wrong: the
-    search starts again from other places, and the look that fits best counts.
-
-    Parameters
-    ----------
-    heat
-        The network: for an image of shape `GRID` its output, shape (6, *GRID).
+    Where the second run does not fit the template, the head's centre was guessed wrong: the
+    search starts again from other centres, and the run that fits best counts.
     """
     data, affine = _reduced(volume)
 
-    def look(middle_mm: NDArray[np.float64], axes: NDArray[np.float64]) -> Location:
-        grid = _grid_about(middle_mm, axes)
-        return read(heat(normalised(sample(data, affine, grid, GRID))), grid)
+    def look(centre_mm: NDArray[np.float64], axes: NDArray[np.float64]) -> Location:
+        grid = _window_grid(centre_mm, axes)
+        image = normalised(sample(data, affine, grid, GRID))
+        return read(engine.localiser_heat(image, run), grid)
 
-    guess_mm = _middle_mm(data, affine)
+    guess_mm = _guessed_centre_mm(data, affine)
     centre_mm = apply_affine(affine, (np.array(data.shape) - 1) / 2)
     starts = (guess_mm, guess_mm + _HIGHER_MM, centre_mm, guess_mm - _HIGHER_MM)
     looks = []
     for start_mm in starts:
-        found = look(start_mm, np.eye(3))
-        looks.append(found)
-        if found.frame is not None:
-            looks.append(look(apply_affine(found.frame, _MIDDLE_MM), found.axes))
-            if looks[-1].off_mm < _FITS_MM:
-                return looks[-1]
-    return min(looks, key=lambda found: found.off_mm)
+        as_it_lies = look(start_mm, np.eye(3))
+        looks.append(as_it_lies)
+        if as_it_lies.frame is not None:
+            upright = look(apply_affine(as_it_lies.frame, _WINDOW_CENTRE_MM), as_it_lies.axes)
+            looks.append(upright)
+            if upright.off_mm < _FITS_MM:
+                return upright
+    return min(looks, key=lambda location: location.off_mm)
 
 
 def read(output: NDArray[np.float32], grid: NDArray[np.float64]) -> Location:
@@ -141,49 +141,55 @@ def read(output: NDArray[np.float32], grid: NDArray[np.float64]) -> Location:
     Parameters
     ----------
     output : ndarray, shape (6, *GRID)
-        Heat of the left and of the right hippocampus, logit of the brain, each voxel's place in
-        the template, in units of `PLACE_MM`.
+        Heat of the left and of the right hippocampus, logit of the brain, each voxel's template
+        coordinate in units of `TEMPLATE_UNIT_MM`.
     grid : ndarray, shape (4, 4)
         From its voxels to mm, RAS+.
     """
     inside = output[_BRAIN] > 0
     at_mm = np.asarray(apply_affine(grid, np.argwhere(inside)), np.float64)
-    in_template_mm = np.asarray(output[_PLACES][:, inside].T * PLACE_MM, np.float64)
-    frame, off_mm = _fitted(in_template_mm, at_mm)
-    found = Location({}, len(at_mm) * STEP_MM**3 / 1000, frame, off_mm)
+    template_mm = np.asarray(output[_TEMPLATE][:, inside].T * TEMPLATE_UNIT_MM, np.float64)
+    frame, off_mm = _fitted(template_mm, at_mm)
+    location = Location({}, len(at_mm) * STEP_MM**3 / 1000, frame, off_mm)
     for heat, side in zip(output, SIDES, strict=False):
-        expected_mm = found.expected_mm(side)
+        expected_mm = location.expected_mm(side)
         if expected_mm is not None:  # the heats of both sides look alike
-            middle = apply_affine(np.linalg.inv(grid), expected_mm)
-            far = np.linalg.norm(np.moveaxis(np.indices(GRID), 0, -1) - middle, axis=-1)
-            heat = np.where(far * STEP_MM <= _SEARCH_MM, heat, 0)
+            expected = apply_affine(np.linalg.inv(grid), expected_mm)
+            distance = np.linalg.norm(np.moveaxis(np.indices(GRID), 0, -1) - expected, axis=-1)
+            heat = np.where(distance * STEP_MM <= _SEARCH_MM, heat, 0)
         peak = np.array(np.unravel_index(int(heat.argmax()), heat.shape))
         points = np.argwhere(heat > _REACH_SHARE * heat.max())
         near = points[np.linalg.norm(points - peak, axis=1) * STEP_MM <= _REACH_MM]
         weights = heat[tuple(near.T)]
-        middle = peak if weights.sum() <= 0 else (near * weights[:, None]).sum(0) / weights.sum()
-        r, a, s = (float(n) for n in apply_affine(grid, middle))
-        found.places[side] = Place((r, a, s), float(heat.max()))
-    return found
+        centre = peak if weights.sum() <= 0 else (near * weights[:, None]).sum(0) / weights.sum()
+        r, a, s = (float(n) for n in apply_affine(grid, centre))
+        location.detections[side] = Detection((r, a, s), float(heat.max()))
+    return location
 
 
 def _fitted(
-    places: NDArray[np.float64], points_mm: NDArray[np.float64]
+    template_mm: NDArray[np.float64], head_mm: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64] | None, float]:
-    """The affine from the template to the head, and how far the voxels are off in the median."""
-    if len(places) < _LEAST_BRAIN:
+    """The affine from the template to the head, and how far (mm) the voxels are off in the median.
+
+    Parameters
+    ----------
+    template_mm, head_mm : ndarray, shape (N, 3)
+        Where each voxel of the brain lies in the template, and in the head.
+    """
+    if len(template_mm) < _LEAST_BRAIN:
         return None, np.inf
-    ones = np.column_stack([points_mm, np.ones(len(points_mm))])
-    kept = np.ones(len(places), bool)
+    ones = np.column_stack([head_mm, np.ones(len(head_mm))])
+    kept = np.ones(len(template_mm), bool)
     for _ in range(_ROUNDS):
-        to_template = np.linalg.lstsq(ones[kept], places[kept], rcond=None)[0]
-        off = np.linalg.norm(ones @ to_template - places, axis=1)
+        to_template = np.linalg.lstsq(ones[kept], template_mm[kept], rcond=None)[0]
+        off = np.linalg.norm(ones @ to_template - template_mm, axis=1)
         kept = off < _NEAR_MEDIANS * np.median(off)
-    whole = np.eye(4)
-    whole[:3] = to_template.T
-    if np.linalg.det(whole) < _LEAST_DETERMINANT:
+    affine = np.eye(4)
+    affine[:3] = to_template.T
+    if np.linalg.det(affine) < _LEAST_DETERMINANT:
         return None, np.inf
-    return np.asarray(np.linalg.inv(whole), np.float64), float(np.median(off))
+    return np.asarray(np.linalg.inv(affine), np.float64), float(np.median(off))
 
 
 def sample(
@@ -227,30 +233,32 @@ def _sampled(
     return values
 
 
-def _grid_about(middle_mm: NDArray[np.float64], axes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """From the voxels of a window along some axes, with its middle there, to mm."""
+def _window_grid(centre_mm: NDArray[np.float64], axes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The affine from the voxels of an input window along some axes to mm, RAS+."""
     grid = np.eye(4)
     grid[:3, :3] = axes * STEP_MM
-    grid[:3, 3] = middle_mm - grid[:3, :3] @ ((np.array(GRID) - 1) / 2)
+    grid[:3, 3] = centre_mm - grid[:3, :3] @ ((np.array(GRID) - 1) / 2)
     return grid
 
 
 def normalised(image: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Without its darkest and brightest voxels, mean 0 and deviation 1."""
+    """Clipped to its 1st and 99.5th percentile, then mean 0 and standard deviation 1."""
     low, high = np.percentile(image, (1, 99.5))
     clipped = np.clip((image - low) / max(high - low, 1e-6), 0, 1)
     return np.asarray((clipped - clipped.mean()) / max(clipped.std(), 1e-6), np.float32)
 
 
 def _reduced(volume: Volume) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Means of as many voxels as fit into one of the network's, from 0 upwards."""
+    """The volume at nearly the network's voxel size, by means of blocks; values from 0 upwards."""
     x, y, z = (max(1, int(STEP_MM // mm)) for mm in volume.spacing_mm)
     blocks, affine = volume.block_means((x, y, z))
     return blocks - blocks.min(), affine
 
 
-def _middle_mm(data: NDArray[np.float32], affine: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Where the window's middle should be: by the top of the head and its width there."""
+def _guessed_centre_mm(
+    data: NDArray[np.float32], affine: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Where the head's centre may be: by its top, and its width and depth below that."""
     inside = data > _AIR_SHARE * np.percentile(data, 99.5)
     if not inside.any():  # what there was lay at an edge that the reduction cuts off
         raise InputError(
@@ -264,6 +272,6 @@ def _middle_mm(data: NDArray[np.float32], affine: NDArray[np.float64]) -> NDArra
     points = apply_affine(affine, np.argwhere(inside))
     top = points[:, 2].max()
     head = points[points[:, 2] > top - _TALLEST_MM]
-    middle = (head.min(0) + head.max(0)) / 2
-    middle[2] = top - _BELOW_TOP_MM
-    return np.asarray(middle)
+    centre = (head.min(0) + head.max(0)) / 2
+    centre[2] = top - _BELOW_TOP_MM
+    return np.asarray(centre)

@@ -1,4 +1,4 @@
-"""The one interface of the backends, and which of them a machine gets."""
+"""The common interface of the backends, and the choice between them."""
 
 import importlib.util
 import shutil
@@ -19,7 +19,7 @@ _CUDA, _OPENVINO, _TORCH = "cuda", "openvino", "torch-cpu"
 
 
 class Network(Protocol):
-    """Patches in, logits out. Not for two threads at once.
+    """A network with its weights: patches in, logits out. Not for two threads at once.
 
     Attributes
     ----------
@@ -28,10 +28,9 @@ class Network(Protocol):
     device : str
         ``cpu`` or ``cuda``.
     precision : str
-        What it computes in: ``float32``, ``bfloat16``, ``int8`` or ``float16``; the last two
-        mixed with float32.
+        ``float32``, ``bfloat16``, ``int8`` or ``float16``; the last two mixed with float32.
     batch : int
-        How many patches it is best given at once.
+        How many patches are best passed at once.
     """
 
     @property
@@ -44,12 +43,12 @@ class Network(Protocol):
     def batch(self) -> int: ...  # noqa: D102
 
     def logits(self, patches: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Logits of patches, shape (N, A, B, C) to (N, classes, A, B, C), all of them new."""
+        """Logits of patches: (N, A, B, C) to (N, classes, A, B, C), a new array."""
         ...
 
 
 class Ensemble:
-    """Several networks as one: their logits averaged, as nnU-Net does with folds."""
+    """Several networks as one: their logits are averaged, as nnU-Net does with folds."""
 
     def __init__(self, members: Sequence[Network]) -> None:
         self._members = members
@@ -67,14 +66,14 @@ class Ensemble:
 
 
 def backend_for(device: str, backend: str) -> str:
-    """Which backend computes.
+    """The backend for a device.
 
     Parameters
     ----------
     device
-        What a request or the setting asks for: ``auto``, ``cpu`` or ``cuda``.
+        Of the request or the setting: ``auto``, ``cpu`` or ``cuda``.
     backend
-        The setting: ``auto``, or the one that the requests with device ``auto`` get.
+        The setting: ``auto``, or the backend for requests with the device ``auto``.
     """
     if device == "auto":
         device = "cuda" if backend == _CUDA or (backend == "auto" and _has_gpu()) else "cpu"
@@ -94,23 +93,23 @@ def networks_of(
     *,
     may_fall_back: bool,
 ) -> tuple[Network, str]:
-    """A model's networks, loaded.
+    """Load a model's networks, as one.
 
     Parameters
     ----------
     precision
         The setting: ``float32``, ``bfloat16``, ``int8``, or ``auto``: int8 where the model's card
-        has the proof that it costs nothing, else float32.
+        proves that it costs nothing, else float32.
     passes
-        Mirrored predictions of each patch: they can be computed at once.
+        Mirrored predictions of each patch, which can be computed in parallel.
     may_fall_back
-        Whether PyTorch may take the place of an OpenVINO that fails.
+        Whether PyTorch is used if OpenVINO fails.
 
     Returns
     -------
     network : Network
     remark : str
-        Why it is not the backend or the precision that was asked for; else empty.
+        Why backend or precision are not the requested ones; else empty.
 
     Raises
     ------
@@ -135,7 +134,7 @@ def networks_of(
 
 
 def _loaded(model: Model, recipe: Recipe, backend: str, precision: str, passes: int) -> Network:
-    # PyTorch and OpenVINO take seconds to import: only the one that is used is.
+    # PyTorch and OpenVINO take seconds to import: import only the one that is used.
     members: list[Network]
     if backend == _OPENVINO:
         _needs("openvino", "openvino")

@@ -41,7 +41,7 @@ _NEGATIVE_SLOPE = 0.01
 
 
 class UnknownNetworkError(ModelError):
-    """The plans name a network that is not built here; PyTorch can still run it."""
+    """The plans name a network that cannot be built here; PyTorch can still run it."""
 
     code = "unknown_network"
 
@@ -52,13 +52,13 @@ class OpenVINONetwork:
     Parameters
     ----------
     precision
-        ``float32``, ``bfloat16`` or ``int8``; where the CPU has no bfloat16 it is float32 all the
-        same, and the attribute says so.
+        ``float32``, ``bfloat16`` or ``int8``. A CPU without bfloat16 computes in float32 instead;
+        the attribute ``precision`` says so.
     ranges
         For int8: see `ranges_of`.
     at_once
-        Patches that are computed side by side, each on its share of the cores: a tenth faster
-        than one after the other on all of them.
+        Patches that are computed in parallel, each on its share of the cores: a tenth faster than
+        one after the other on all cores.
 
     Raises
     ------
@@ -100,7 +100,7 @@ class OpenVINONetwork:
 
     def logits(self, patches: NDArray[np.float32]) -> NDArray[np.float32]:
         """See `core.predictor.networks.Network`."""
-        found: list[NDArray[np.float32]] = []
+        logits: list[NDArray[np.float32]] = []
         try:
             for start in range(0, len(patches), self.batch):
                 chosen = patches[start : start + self.batch]
@@ -110,13 +110,13 @@ class OpenVINONetwork:
                 for request, _ in pairs:
                     request.wait()
                     # OpenVINO writes the next patch's logits to the same place.
-                    found.append(request.get_output_tensor().data[0].copy())
+                    logits.append(request.get_output_tensor().data[0].copy())
         except BaseException:
             for request in self._requests:  # none may be busy when the next scan comes
                 with contextlib.suppress(RuntimeError):
                     request.wait()
             raise
-        return np.stack(found) if len(found) > 1 else found[0][None]
+        return np.stack(logits) if len(logits) > 1 else logits[0][None]
 
 
 class _Graph:
@@ -125,7 +125,7 @@ class _Graph:
     Parameters
     ----------
     ranges
-        Of every tensor that is computed in int8, by its name; none for floating point.
+        By the name of every tensor that is computed in int8; empty for floating point.
 
     Attributes
     ----------
@@ -143,7 +143,7 @@ class _Graph:
         self.tensors: dict[str, ov.Output] = {}
 
     def model(self, outputs: Callable[["_Graph"], list[ov.Output]] | None = None) -> ov.Model:
-        """The graph; with other outputs than the logits for calibration."""
+        """The graph with the logits as its output, or with others, for calibration."""
         arguments, recipe = self._arguments, self._recipe
         stages, kernels = int(arguments["n_stages"]), arguments["kernel_sizes"]
         strides = arguments["strides"]
@@ -169,7 +169,7 @@ class _Graph:
     def _block(
         self, x: ov.Output, key: str, stride: Sequence[int], kernel: Sequence[int]
     ) -> ov.Output:
-        # The convolution's bias is the same everywhere, so the normalisation takes it out again.
+        # The convolution's bias is left out: the instance normalisation would remove it again.
         x = self._convolution(x, f"{key}.conv", stride, [k // 2 for k in kernel])
         x = op.mvn(x, np.array([2, 3, 4]), True, self._epsilon, "INSIDE_SQRT")
         x = op.multiply(x, _by_channel(self._weights[f"{key}.norm.weight"]))
@@ -190,7 +190,7 @@ class _Graph:
         return self._noted(op.add(x, _by_channel(self._weights[f"{key}.bias"])), key)
 
     def _noted(self, x: ov.Output, key: str) -> ov.Output:
-        """Note a tensor, rounded to 8 bits if it has a range."""
+        """Remember a tensor by name; quantise it to 8 bits if it has a range."""
         self.tensors[key] = x
         if key not in self._ranges:
             return x
@@ -198,7 +198,7 @@ class _Graph:
         return op.fake_quantize(x, low, high, low, high, 256)
 
     def _weight(self, x: ov.Output, key: str, axis: int) -> Any:
-        """Weights; rounded to 8 bits by output channel if what they meet is."""
+        """Weights, quantised to 8 bits by output channel if their input is."""
         weight = self._weights[f"{key}.weight"]
         meets = x.get_type_name()
         inputs = (
@@ -212,7 +212,7 @@ class _Graph:
 
 
 def _threads() -> dict[str, Any]:
-    """OpenVINO follows the process's affinity itself, and knows nothing of a quota."""
+    """OpenVINO follows the process's affinity by itself, but not a control group's quota."""
     cpus = usable_cpus()
     return {"INFERENCE_NUM_THREADS": cpus} if cpus < allowed_cpus() else {}
 
@@ -224,12 +224,12 @@ def _by_channel(values: NDArray[np.float32]) -> NDArray[np.float32]:
 def _check(
     recipe: Recipe, arguments: dict[str, Any], weights: dict[str, NDArray[np.float32]]
 ) -> None:
-    found = {name: arguments.get(name) for name in _KNOWN}
+    given = {name: arguments.get(name) for name in _KNOWN}
     name = recipe.architecture["network_class_name"]
     slope = (arguments.get("nonlin_kwargs") or {}).get("negative_slope", _NEGATIVE_SLOPE)
-    if name != _CLASS or found != _KNOWN or slope != _NEGATIVE_SLOPE:
+    if name != _CLASS or given != _KNOWN or slope != _NEGATIVE_SLOPE:
         raise UnknownNetworkError(
-            f"OpenVINO's side does not know this network: {name.rpartition('.')[2]}, {found}"
+            f"OpenVINO's side does not know this network: {name.rpartition('.')[2]}, {given}"
         )
     classes = len(weights[f"decoder.seg_layers.{int(arguments['n_stages']) - 2}.weight"])
     if classes != recipe.classes:
@@ -239,7 +239,7 @@ def _check(
 def ranges_of(
     recipe: Recipe, weights: Path, patches: Iterable[NDArray[np.float32]]
 ) -> dict[str, list[float]]:
-    """What values the tensors inside the network take: what int8 needs to know.
+    """The range of values of each tensor inside the network, which int8 needs.
 
     The first convolution and the last two stay in floating point: rounding there costs the most
     (``docs/performance.md``).
@@ -247,13 +247,13 @@ def ranges_of(
     Parameters
     ----------
     patches : ndarray, shape (A, B, C)
-        Of the training, prepared.
+        Of training scans, preprocessed.
 
     Returns
     -------
     dict
-        For each tensor in int8 the mean of the lowest and of the highest values, with 0 on
-        the grid of the 256 steps between.
+        For each tensor in int8 the lowest and highest value, averaged over the patches and
+        adjusted so that 0 is one of the 256 steps between.
     """
     graph = _Graph(recipe, load_file(weights), _NO_RANGES)
     axes = np.arange(5)
@@ -268,14 +268,14 @@ def ranges_of(
     compiled = ov.Core().compile_model(
         graph.model(extremes), "CPU", {"INFERENCE_PRECISION_HINT": _TYPES["float32"]} | _threads()
     )
-    found = [list(compiled([patch[None, None]]).values()) for patch in patches]
-    means = np.array(found, np.float64).reshape(len(found), -1, 2).mean(0)
+    observed = [list(compiled([patch[None, None]]).values()) for patch in patches]
+    means = np.array(observed, np.float64).reshape(len(observed), -1, 2).mean(0)
     names = list(graph.tensors)
     ranges = dict(zip(names, means, strict=True))
     stages = int(recipe.architecture["arch_kwargs"]["n_stages"])
     per_stage = recipe.architecture["arch_kwargs"]["n_conv_per_stage"]
     for level, stage in enumerate(reversed(range(1, stages))):
-        # What is concatenated shares one range.
+        # Tensors that are concatenated share one range.
         skip = f"encoder.stages.{stage - 1}.0.convs.{int(per_stage[stage - 1]) - 1}"
         pair = [ranges[f"decoder.transpconvs.{level}"], ranges[skip]]
         both = np.array([min(p[0] for p in pair), max(p[1] for p in pair)])

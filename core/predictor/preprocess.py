@@ -1,4 +1,4 @@
-"""nnU-Net's way from an image to the network's input and from its logits to labels.
+"""nnU-Net's preprocessing of an image, and the way back from logits to labels.
 
 After nnU-Net 2.8.1, ``preprocessing/preprocessors/default_preprocessor.py`` and
 ``inference/export_prediction.py`` (Apache 2.0); `tests/core/predictor` compares with them.
@@ -18,7 +18,7 @@ _SMALLEST_DEVIATION = 1e-8
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """An image as the network takes it, and what is needed to go back.
+    """A preprocessed image, and what is needed to bring logits back to its grid.
 
     Attributes
     ----------
@@ -27,7 +27,7 @@ class Prepared:
     shape : tuple of int
         Before the crop, along the network's own axes.
     box : tuple of slice
-        What is not zero.
+        The part that is not zero.
     spacing_mm : tuple of float
         Before resampling, along the network's own axes.
     """
@@ -41,12 +41,12 @@ class Prepared:
 def prepare(
     data: NDArray[np.float32], spacing_mm: tuple[float, float, float], recipe: Recipe
 ) -> Prepared:
-    """Crop to what is not zero, normalise and resample. ``data`` stays as it is.
+    """Crop to what is not zero, normalise and resample. ``data`` is not changed.
 
     Parameters
     ----------
     data : ndarray, shape (X, Y, Z)
-        RAS+, not constant, from 0 upwards: `core.image.volume.Volume.unit`.
+        RAS+, not constant, values from 0 upwards: `core.image.volume.Volume.unit`.
     spacing_mm
         Along the same axes.
     """
@@ -54,7 +54,7 @@ def prepare(
     image = data.transpose(2, 1, 0).transpose(recipe.forward)
     spacing = tuple(spacing_mm[::-1][axis] for axis in recipe.forward)
     box = _box_of(image != 0)
-    cropped = np.array(image[box], order="C")  # a copy also where the order is right already
+    cropped = np.array(image[box], order="C")  # always a copy
     inside = ndimage.binary_fill_holes(cropped != 0) if recipe.masks_background else ...
     chosen = cropped[inside]
     cropped[inside] = (chosen - chosen.mean()) / max(chosen.std(), _SMALLEST_DEVIATION)
@@ -75,9 +75,9 @@ def restore(logits: NDArray[np.float32], prepared: Prepared, recipe: Recipe) -> 
     -------
     ndarray of uint8, shape (X, Y, Z)
     """
-    back = _resampled(logits, prepared, recipe)
+    resampled = _resampled(logits, prepared, recipe)
     labels = np.zeros(prepared.shape, np.uint8)
-    labels[prepared.box] = back.argmax(0)
+    labels[prepared.box] = resampled.argmax(0)
     return np.ascontiguousarray(labels.transpose(recipe.backward).transpose(2, 1, 0))
 
 
@@ -85,13 +85,13 @@ def probabilities(
     logits: NDArray[np.float32], prepared: Prepared, recipe: Recipe
 ) -> NDArray[np.float32]:
     """Softmax on the grid that `prepare` was given, shape (classes, X, Y, Z)."""
-    back = _resampled(logits, prepared, recipe)
-    exponentials = np.exp(back - back.max(0))
-    found = np.zeros((len(back), *prepared.shape), np.float32)
-    found[0] = 1  # where the image is zero it was not computed
-    found[:, *prepared.box] = exponentials / exponentials.sum(0)
+    resampled = _resampled(logits, prepared, recipe)
+    exponentials = np.exp(resampled - resampled.max(0))
+    softmax = np.zeros((len(resampled), *prepared.shape), np.float32)
+    softmax[0] = 1  # background where the image is zero, outside of the crop
+    softmax[:, *prepared.box] = exponentials / exponentials.sum(0)
     axes = (0, *(1 + axis for axis in recipe.backward))
-    return np.ascontiguousarray(found.transpose(axes).transpose(0, 3, 2, 1))
+    return np.ascontiguousarray(softmax.transpose(axes).transpose(0, 3, 2, 1))
 
 
 def _resampled(
@@ -106,6 +106,6 @@ def _box_of(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
     box = []
     for axis in range(mask.ndim):
         others = tuple(i for i in range(mask.ndim) if i != axis)
-        places = np.flatnonzero(mask.any(others))
-        box.append(slice(int(places[0]), int(places[-1]) + 1))
+        indices = np.flatnonzero(mask.any(others))
+        box.append(slice(int(indices[0]), int(indices[-1]) + 1))
     return tuple(box)

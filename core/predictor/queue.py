@@ -1,4 +1,4 @@
-"""A bounded queue in front of a device: first come, first served, fair between users."""
+"""A bounded queue in front of a device, first come, first served, fair between users."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -9,31 +9,31 @@ from core.errors import BusyError, GoneError
 from core.wording import counted
 
 _FIRST_GUESS_S = 1.0
-# How long a waiting caller goes without being asked whether it is still there.
+# How often a waiting caller is asked whether it is still there.
 _LOOK_S = 0.5
 
 
 @dataclass(frozen=True, order=True)
 class _Ticket:
-    """Its place in the order: by round, then by time."""
+    """A caller in the queue, ordered by round, then by arrival."""
 
     round: int
     number: int
     user: str = field(compare=False)
 
 
-class Turns:
-    """Hands out turns in a fair order.
+class FairQueue:
+    """Hands out slots of a device in a fair order.
 
-    Each user's scans take a round each; the scans of one round go in the order of asking. So
-    somebody with one scan waits for one scan of each of the others, not for all fifty of them.
+    Each user has one scan per round; the scans of a round go in the order of arrival. So a user
+    with one scan waits for one scan of each other user, not for all fifty of theirs.
 
     Parameters
     ----------
     size
-        How many may wait.
+        How many callers may wait.
     width
-        How many may have a turn at the same time.
+        How many slots there are: callers that run at the same time.
     clock
         Seconds, monotonic.
     """
@@ -51,35 +51,35 @@ class Turns:
 
     @property
     def waiting(self) -> int:
-        """How many wait for a turn to become free."""
+        """How many callers wait for a slot to become free."""
         with self._changed:
-            return self._without_turn()
+            return self._waiting_without_slot()
 
     @contextmanager
-    def take(
+    def slot(
         self,
         user: str = "",
         on_place: Callable[[int], None] = lambda place: None,
         gone: Callable[[], bool] = lambda: False,
     ) -> Iterator[None]:
-        """Wait for a turn and hold it.
+        """Wait for a slot and hold it for as long as the block lasts.
 
         Parameters
         ----------
         user
-            Between whom to be fair.
+            The queue is fair between users.
         on_place
-            Told the place in the queue, from 1, at once and every half a second. If it raises,
-            the place is given up.
+            Called with the place in the queue, from 1, at once and every half a second. If it
+            raises, the place is given up.
         gone
-            Asked every half a second whether nobody waits for the outcome any more.
+            Called every half a second: whether nobody waits for the result any more.
 
         Raises
         ------
         BusyError
             The queue is full.
         GoneError
-            ``gone`` said so.
+            ``gone`` returned True.
         """
         ticket = self._queue_up(user)
         self._wait(ticket, on_place, gone)
@@ -92,14 +92,14 @@ class Turns:
                 self._running.remove(ticket)
                 self._changed.notify_all()
 
-    def _without_turn(self) -> int:
-        # Who can go on may not have noticed yet: a free turn is as good as taken.
+    def _waiting_without_slot(self) -> int:
+        # The next caller may not have woken up yet: a free slot is as good as taken.
         free = self._width - len(self._running)
         return max(0, len(self._waiting) - free)
 
     def _queue_up(self, user: str) -> _Ticket:
         with self._changed:
-            if self._without_turn() >= self._size:
+            if self._waiting_without_slot() >= self._size:
                 after_s = (len(self._waiting) + len(self._running)) * self._usual_s / self._width
                 raise BusyError(
                     f"{counted(self._size, 'scan is', 'scans are')} waiting already",

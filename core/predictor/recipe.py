@@ -1,4 +1,4 @@
-"""What nnU-Net's plans ask of a predictor: read once, checked, without nnU-Net."""
+"""The part of nnU-Net's plans that a predictor needs, read and checked without nnU-Net."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -25,9 +25,9 @@ class Recipe:
     Attributes
     ----------
     patch : tuple of int, shape (3,)
-        Voxels that the network sees at once, along its own axes.
+        Size of the network's input in voxels, along its own axes.
     spacing_mm : tuple of float, shape (3,)
-        What it was trained at, along its own axes.
+        Voxel size of the training, along the network's own axes.
     forward, backward : tuple of int, shape (3,)
         nnU-Net's transpositions from the reader's axes (z, y, x) to the network's and back.
     masks_background : bool
@@ -59,7 +59,7 @@ def recipe_of(model: Model) -> Recipe:
     Raises
     ------
     ModelError
-        They ask for something that this predictor does not do.
+        They ask for something that this predictor does not support.
     """
     try:
         plans, dataset = model.json("plans.json"), model.json("dataset.json")
@@ -85,14 +85,14 @@ def recipe_of(model: Model) -> Recipe:
 
 
 def _inherited(configurations: dict[str, Any], name: str) -> dict[str, Any]:
-    """A configuration with what it takes from the one it inherits from."""
-    own: dict[str, Any] = configurations[name]
-    parent = own.get("inherits_from")
-    return (_inherited(configurations, parent) if parent else {}) | own
+    """A configuration, completed by the one that it inherits from."""
+    configuration: dict[str, Any] = configurations[name]
+    parent = configuration.get("inherits_from")
+    return (_inherited(configurations, parent) if parent else {}) | configuration
 
 
 def _check(chosen: dict[str, Any], dataset: dict[str, Any]) -> None:
-    asked = {
+    requirements = {
         "a preprocessor": (chosen["preprocessor_name"], "DefaultPreprocessor"),
         "a normalisation": (chosen["normalization_schemes"], ["ZScoreNormalization"]),
         "a resampling of images": (chosen["resampling_fn_data"], _RESAMPLING),
@@ -101,9 +101,9 @@ def _check(chosen: dict[str, Any], dataset: dict[str, Any]) -> None:
         "an earlier stage": (chosen.get("previous_stage"), None),
         "labels": (sorted(dataset["labels"].values()), list(range(len(dataset["labels"])))),
     }
-    for what, (found, known) in asked.items():
-        if found != known:
-            raise ModelError(f"The model's plans ask for {what} that is not known here: {found}")
+    for what, (planned, supported) in requirements.items():
+        if planned != supported:
+            raise ModelError(f"The model's plans ask for {what} that is not known here: {planned}")
 
 
 def _orders(arguments: dict[str, Any]) -> dict[str, Any]:

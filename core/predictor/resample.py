@@ -18,7 +18,7 @@ _ANISOTROPY = 3.0
 def new_shape(
     shape: Sequence[int], spacing: Sequence[float], target_spacing: Sequence[float]
 ) -> tuple[int, ...]:
-    """Voxels along each axis once the spacing is another."""
+    """Voxels along each axis after resampling to another spacing."""
     return tuple(
         round(old / new * n) for n, old, new in zip(shape, spacing, target_spacing, strict=True)
     )
@@ -60,12 +60,12 @@ def _slice_by_slice(
     slices = np.stack([_resized(s, flat, how.order) for s in np.moveaxis(values, axis, 0)])
     if len(slices) != shape[axis]:
         scale = len(slices) / shape[axis]
-        places = scale * (np.arange(shape[axis]) + 0.5) - 0.5
+        positions = scale * (np.arange(shape[axis]) + 0.5) - 0.5
         if how.order_z == 0:
-            nearest = np.clip(np.floor(places + 0.5).astype(int), 0, len(slices) - 1)
+            nearest = np.clip(np.floor(positions + 0.5).astype(int), 0, len(slices) - 1)
             slices = slices[nearest]
         else:
-            grid = np.meshgrid(places, *(np.arange(n) for n in flat), indexing="ij")
+            grid = np.meshgrid(positions, *(np.arange(n) for n in flat), indexing="ij")
             slices = ndimage.map_coordinates(slices, grid, order=how.order_z, mode="nearest")
     return np.moveaxis(slices, 0, axis)
 

@@ -1,4 +1,4 @@
-"""What the predictor returns: labels on a volume's grid, and what made them."""
+"""What the predictor returns: labels on a volume's grid, and how they were computed."""
 
 from dataclasses import dataclass
 
@@ -26,7 +26,7 @@ class Segmentation:
     timings_s : dict of str to float
         Seconds by step.
     head : Head or None
-        Of a whole head: its sides and how far the masks can be trusted.
+        Of a whole head: its sides, and how far the masks can be trusted once they are judged.
     """
 
     labels: NDArray[np.uint8]

@@ -11,28 +11,28 @@ from loguru import logger
 from core.errors import HippoViewError, ModelError
 from core.models.folder import Model
 from core.predictor.networks import backend_for
-from core.predictor.predictor import Predictor, Way, loaded
+from core.predictor.predictor import InferenceOptions, Predictor, loaded
 
 OpenModel = Callable[[], AbstractContextManager[Model]]
 OpenVersion = Callable[[int], AbstractContextManager[Model]]
 
 
 class Predictors:
-    """Makes a predictor for a backend when it is first asked for, and keeps it.
+    """Loads the predictor of a backend when it is first used, and keeps it.
 
     Parameters
     ----------
     open_model
         Opens the model version that serves, verified.
-    way
-        How to compute; its device and backend are what ``auto`` requests get.
+    options
+        How to compute; requests with the device ``auto`` get its device and backend.
     queue_size
         Scans that may wait for one backend.
     """
 
-    def __init__(self, open_model: OpenModel, way: Way, queue_size: int) -> None:
+    def __init__(self, open_model: OpenModel, options: InferenceOptions, queue_size: int) -> None:
         self._open_model = open_model
-        self._way = way
+        self._options = options
         self._queue_size = queue_size
         self._lock = threading.Lock()
         self._swapping = threading.Lock()
@@ -53,7 +53,7 @@ class Predictors:
     def check(self) -> None:
         """Raise `failure` if there is one."""
         if self._failure is not None:
-            # It is raised again and again: without this each time would hold its caller's data.
+            # It is raised again and again: each traceback would keep its caller's data alive.
             raise self._failure.with_traceback(None)
 
     def load(self, before: Callable[[], None] = lambda: None) -> None:
@@ -62,7 +62,7 @@ class Predictors:
         Parameters
         ----------
         before
-            Called first; its failure counts as well.
+            Called first; if it fails, that is a failure as well.
         """
         try:
             before()
@@ -97,15 +97,15 @@ class Predictors:
     def swap(self, open_model: OpenModel, commit: Callable[[], None]) -> None:
         """Serve with another model version from now on.
 
-        It is loaded and warmed beside the one that serves, which goes on meanwhile; scans
-        that are being segmented or wait end with the version that they began with.
+        It is loaded and warmed while the current one goes on serving; scans that are being
+        segmented or wait finish with the version that they began with.
 
         Parameters
         ----------
         open_model
             Opens the new version.
         commit
-            Called once the new version works, before it serves. If it raises, nothing changes.
+            Called when the new version is warmed, before it serves. If it raises, nothing changes.
 
         Raises
         ------
@@ -116,38 +116,38 @@ class Predictors:
             self._swap(open_model, commit)
 
     def follow(self, number: Callable[[], int], open_version: OpenVersion) -> bool:
-        """Serve with the version that should, if another one does.
+        """Switch to the version that should serve, if it is not the one that does.
 
-        A version that another process put into service is taken over so, and one whose promotion
-        broke off halfway; and after a start that failed, loading is tried again.
+        So a version that another process put into service is adopted, and one whose promotion was
+        interrupted; and after a failed start, loading is tried again.
 
         Parameters
         ----------
         number
-            Says which version should serve.
+            Returns the number of the version that should serve.
         open_version
             Opens one.
 
         Returns
         -------
         bool
-            Whether there was anything to do.
+            Whether anything was done.
 
         Raises
         ------
         HippoViewError
-            It cannot serve; what did serve still does.
+            The version cannot serve; the current one goes on.
         """
-        # At the start it is being loaded; in a swap, whoever swaps knows what should serve.
+        # At the start a version is being loaded; during a swap the swap decides.
         if self._serving is None and self._failure is None:
             return False
         if not self._swapping.acquire(blocking=False):
             return False
         try:
-            wanted = number()
-            if self._serving is not None and self._serving.model.version == str(wanted):
+            number_in_service = number()
+            if self._serving is not None and self._serving.model.version == str(number_in_service):
                 return False
-            self._swap(partial(open_version, wanted), lambda: None)
+            self._swap(partial(open_version, number_in_service), lambda: None)
         finally:
             self._swapping.release()
         return True
@@ -155,23 +155,25 @@ class Predictors:
     def _swap(self, open_model: OpenModel, commit: Callable[[], None]) -> None:
         with self._lock:
             backends = set(self._loaded) | {self._backend_for("auto")}
-        made = {backend: self._make(open_model, backend) for backend in backends}
+        new_predictors = {backend: self._make(open_model, backend) for backend in backends}
         commit()
         with self._lock:
-            # The old ones are not closed: scans may be in them. Their thread ends when the
-            # last scan lets go of them.
-            self._loaded = made
+            # The old ones are not closed: they may still segment scans. Their threads end with
+            # the last reference to them.
+            self._loaded = new_predictors
             self._open_model = open_model
-            self._serving = made[self._backend_for("auto")]
+            self._serving = new_predictors[self._backend_for("auto")]
             self._failure = None
 
     def _backend_for(self, device: str) -> str:
-        return backend_for(self._way.device if device == "auto" else device, self._way.backend)
+        return backend_for(
+            self._options.device if device == "auto" else device, self._options.backend
+        )
 
     def _make(self, open_model: OpenModel, backend: str) -> Predictor:
         start = time.perf_counter()
         with open_model() as model:
-            predictor = loaded(model, self._way, backend, self._queue_size)
+            predictor = loaded(model, self._options, backend, self._queue_size)
         predictor.warm_up()
         logger.info(
             "Model {} loaded and warmed in {:.1f} s: {}, {}, mirroring {}",

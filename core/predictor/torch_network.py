@@ -72,24 +72,24 @@ def network_of(recipe: Recipe, weights: Path) -> torch.nn.Module:
     for name in recipe.architecture["_kw_requires_import"]:
         if arguments[name] is not None:
             arguments[name] = _located(arguments[name], _KNOWN_ARGUMENTS)
-    made: torch.nn.Module = _located(recipe.architecture["network_class_name"], (_PACKAGE,))(
+    network: torch.nn.Module = _located(recipe.architecture["network_class_name"], (_PACKAGE,))(
         input_channels=recipe.channels,
         num_classes=recipe.classes,
         deep_supervision=False,
         **arguments,
     )
     try:
-        safetensors.torch.load_model(made, weights)
+        safetensors.torch.load_model(network, weights)
     except (OSError, RuntimeError, safetensors.SafetensorError) as error:
         raise ModelError(
             "The model's weights do not fit its plans", "Restore the model's folder."
         ) from error
-    return made
+    return network
 
 
-def _located(name: str, known: tuple[str, ...]) -> Any:
-    """What a name in the plans stands for, within the packages that hold networks."""
-    found = pydoc.locate(name) if name.startswith(known) else None
-    if found is None:
+def _located(name: str, packages: tuple[str, ...]) -> Any:
+    """The object that a name in the plans stands for, from allowed packages only."""
+    located = pydoc.locate(name) if name.startswith(packages) else None
+    if located is None:
         raise ModelError(f"The model's plans name a network that is not installed: {name}")
-    return found
+    return located

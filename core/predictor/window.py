@@ -34,11 +34,11 @@ def predict(
     ----------
     image : ndarray, shape (A, B, C)
     patch
-        What the network sees at once, voxels.
+        Size of the network's input, voxels.
     mirrors
         Sets of axes; the predictions of the image flipped along each are averaged.
     on_patch
-        Called before each patch; what it raises ends the work.
+        Called before each patch; raises to end the work.
 
     Returns
     -------
@@ -52,14 +52,14 @@ def predict(
     weights = _gaussian(patch)
     total = np.zeros(padded.shape, np.float32)
     result: NDArray[np.float32] | None = None
-    for place in _places(padded.shape, patch):
+    for position in _patch_positions(padded.shape, patch):
         on_patch()
-        logits = _mirrored(padded[place], network, mirrors)
+        logits = _mirrored(padded[position], network, mirrors)
         if result is None:
             result = np.zeros((len(logits), *padded.shape), np.float32)
         logits *= weights
-        result[:, *place] += logits
-        total[place] += weights
+        result[:, *position] += logits
+        total[position] += weights
     if result is None:
         raise ValueError("an image without voxels")
     result /= total
@@ -67,9 +67,9 @@ def predict(
 
 
 def first_patch(image: NDArray[np.float32], patch: tuple[int, int, int]) -> NDArray[np.float32]:
-    """What the network sees first of an image, of the patch's shape."""
+    """The first patch of an image."""
     padded, _ = _padded(image, patch)
-    return padded[next(_places(padded.shape, patch))]
+    return padded[next(_patch_positions(padded.shape, patch))]
 
 
 def mirrors_of(axes: Sequence[int], mirroring: str) -> list[Mirror]:
@@ -78,10 +78,10 @@ def mirrors_of(axes: Sequence[int], mirroring: str) -> list[Mirror]:
     Parameters
     ----------
     axes
-        Those that the network was trained to be flipped along.
+        Those along which the training data was mirrored.
     mirroring
-        The setting: ``off``, ``full``, or ``auto``: half of them, those along an even number
-        of axes. Among the halves this one is nearest to all of them
+        The setting: ``off``, ``full``, or ``auto``: only the sets with an even number of axes.
+        Of all halves of the sets, this one gives the masks nearest to those of ``full``
         (``benchmarks/mirroring.py``, ``docs/performance.md``).
     """
     every = [c for n in range(len(axes) + 1) for c in itertools.combinations(axes, n)]
@@ -92,7 +92,7 @@ def mirrors_of(axes: Sequence[int], mirroring: str) -> list[Mirror]:
 def _padded(
     image: NDArray[np.float32], patch: Sequence[int]
 ) -> tuple[NDArray[np.float32], tuple[slice, ...]]:
-    """An image with zeros around it, at least as large as a patch, and where it lies in it."""
+    """An image padded with zeros to at least a patch, and the box that the image fills in it."""
     missing = [max(0, p - n) for p, n in zip(patch, image.shape, strict=True)]
     before = [m // 2 for m in missing]
     padded = np.pad(image, [(b, m - b) for b, m in zip(before, missing, strict=True)])
@@ -118,7 +118,7 @@ def _mirrored(
     return total
 
 
-def _places(shape: Sequence[int], patch: Sequence[int]) -> Iterator[tuple[slice, ...]]:
+def _patch_positions(shape: Sequence[int], patch: Sequence[int]) -> Iterator[tuple[slice, ...]]:
     starts = []
     for n, p in zip(shape, patch, strict=True):
         count = math.ceil((n - p) / (p * _STEP)) + 1

@@ -1,7 +1,7 @@
 """Files in a Google Cloud Storage bucket: ``gs://bucket/prefix``.
 
-Every byte is checked by crc32c on its way, and an object appears whole or not at all. A write
-names the generation that it replaces, so that of two writers at once one is told.
+Transfers are checked by crc32c, and an object appears completely or not at all. A write names the
+generation that it replaces, so that of two simultaneous writers one is refused.
 """
 
 import base64
@@ -28,7 +28,7 @@ from core.state.storage import changed_file, checked_key, disk_error, missing_fi
 
 # Seconds that one operation may take, its repetitions included.
 _PATIENCE_S = 30.0
-# In an object's metadata: which call wrote it.
+# Metadata field of an object: which call wrote it.
 _WRITER = "writer"
 
 
@@ -43,7 +43,7 @@ class BucketStorage:
 
     @classmethod
     def open(cls, url: str, patience_s: float = _PATIENCE_S) -> "BucketStorage":
-        """Open ``gs://bucket/prefix`` and look whether it answers.
+        """Open ``gs://bucket/prefix`` and check that it answers.
 
         Credentials are Google's application default credentials; with
         ``STORAGE_EMULATOR_HOST`` set, none are needed.
@@ -176,13 +176,13 @@ class BucketStorage:
 
 
 def _md5(data: bytes) -> str:
-    """As the service tells it of an object."""
+    """MD5 in the form that the service reports for an object."""
     return base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
 
 
 @contextmanager
 def _in_words() -> Iterator[None]:
-    """Google's many exceptions as one, with what to do."""
+    """Turn Google's many exceptions into a `StorageError` that says what to do."""
     try:
         yield
     except (

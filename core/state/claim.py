@@ -1,4 +1,4 @@
-"""Folders that commands fill: made by us and marked so, or empty. Others are refused, untouched."""
+"""Marks the folders that commands fill; refuses, untouched, any other folder with content."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -22,23 +22,23 @@ def claim(
     also: Sequence[Kind] = (),
     known: Callable[[Path], bool] = lambda folder: False,
 ) -> None:
-    """Make a folder and mark it as ours, or see that it is; before anything is written to it.
+    """Create a folder and mark it as HippoView's, or check that it is, before writing to it.
 
     Parameters
     ----------
     folder
-        Made with its parents where it is missing. An empty one is taken.
+        Created with its parents if it is missing. An empty one is accepted.
     kind
         What it is for; the mark says so.
     also
-        Kinds of our other folders that may be used as well.
+        Further kinds of folders that are accepted.
     known
-        Whether a folder without a mark was made by an earlier version for the same.
+        Whether a folder without a mark was made by an earlier version for this purpose.
 
     Raises
     ------
     InputError
-        Something lies in it that is not ours, or it is ours and for something else.
+        It holds something that is not HippoView's, or it is marked for another purpose.
     """
     name = folder.resolve().name
     if folder.exists() and not folder.is_dir():
@@ -69,7 +69,7 @@ def claim(
 
 
 def is_marked(folder: Path, kind: str) -> bool:
-    """Whether a folder carries our mark of this kind."""
+    """Whether a folder carries HippoView's mark of this kind."""
     return _kind_of(folder) == kind
 
 
@@ -77,7 +77,7 @@ _HINT = "Name a folder that does not exist yet, or an empty one."
 
 
 def _kind_of(folder: Path) -> str | None:
-    """What the mark in a folder says; None where there is none of ours."""
+    """The kind in a folder's mark; None where there is no valid mark."""
     try:
         mark = json.loads((folder / MARK_NAME).read_bytes())
         return str(mark["kind"]) if mark["made_by"] == "HippoView" else None

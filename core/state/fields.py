@@ -1,4 +1,4 @@
-"""Whether what was read from a file is of the kind that is wanted: others may have written it."""
+"""Checks types and shapes of JSON read from files, which other programs may have written."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -7,13 +7,13 @@ from typing import Any
 
 from sqlalchemy import Column
 
-# Whole numbers here are counts.
+# Integers in these files are counts.
 _MOST = 2**31 - 1
 _LARGEST = 1e300
 
 
 def check_columns(values: Mapping[str, Any], columns: Iterable[Column[Any]]) -> None:
-    """Refuse a value that its column cannot hold; whether one is missing is not asked.
+    """Refuse values that their columns cannot hold. Missing ones are not reported.
 
     Raises
     ------
@@ -26,7 +26,7 @@ def check_columns(values: Mapping[str, Any], columns: Iterable[Column[Any]]) -> 
 
 
 def check_times(*values: str | None) -> None:
-    """Refuse what is no time in UTC as rows have it; None is no matter.
+    """Refuse values that are not ISO 8601 times with a zone; None is accepted.
 
     Raises
     ------
@@ -38,7 +38,7 @@ def check_times(*values: str | None) -> None:
 
 
 def object_of(text: str | bytes) -> dict[str, Any]:
-    """The object that a text holds as JSON.
+    """Parse JSON that must be an object.
 
     Raises
     ------
@@ -53,16 +53,16 @@ def object_of(text: str | bytes) -> dict[str, Any]:
 
 
 def check_shape(value: Any, shape: Any) -> None:
-    """Refuse a value that is not made as a shape says.
+    """Refuse a value that does not have a shape.
 
     Parameters
     ----------
     value
     shape
-        A type: ``float`` takes whole numbers too, ``int`` counts only, neither a ``bool``. A set:
-        one of its words. A tuple: what it holds, or None. A list of one: that any number of times;
-        of several: just these. A dictionary: names with their shapes; ``NAME?`` may be missing,
-        ``*`` are all.
+        A type: ``float`` accepts integers too, ``int`` only counts, neither a ``bool``. A
+        frozenset: one of its words. A tuple of one shape: that shape or None. A list of one shape:
+        any number of them; of several shapes: exactly these. A dict: names with their shapes;
+        ``NAME?`` may be missing, ``*`` stands for every value.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Processes of this machine that outlive a restart of the server, and how they are known again."""
+"""Identifies processes of this machine across restarts of the server."""
 
 import os
 import socket
@@ -7,9 +7,10 @@ from typing import Any, Protocol
 
 import psutil
 
-# Seconds between two notions of when a process began. A later one with its number began later.
+# Tolerance between two measurements of a process's start; a later process with the same number
+# started later than that.
 _SAME_START_S = 1.0
-# Before, a start was kept as a time of day, in seconds since 1970.
+# Earlier versions stored the start as a time of day, in seconds since 1970: larger than this.
 _TIME_OF_DAY_S = 1e9
 # Fields of /proc/PID/stat after the name in brackets: ``starttime`` is the 22nd of all (proc(5)).
 _START_FIELD = 19
@@ -26,7 +27,7 @@ class Owner(Protocol):
 def started_s(pid: int) -> float:
     """When a process began, in seconds after the machine's start; 0 if there is none.
 
-    A clock that is set does not move it, where the time of day would.
+    Setting the clock does not change it, unlike a time of day.
     """
     try:
         status = Path(f"/proc/{pid}/stat").read_bytes()

@@ -1,6 +1,6 @@
-"""Files by key, each written whole or not at all. Keys come from us, never from users.
+"""Files by key, each written completely or not at all. Keys never come from users.
 
-Whatever fails is a `StorageError` that says what to do, never an ``OSError``.
+Every failure is a `StorageError` that says what to do, never an ``OSError``.
 """
 
 import errno
@@ -25,10 +25,10 @@ _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
 
 
 class Storage(Protocol):
-    """Where files lie: a folder of this machine or a bucket."""
+    """A store of files: a folder of this machine or a bucket."""
 
     def write(self, key: str, data: bytes) -> None:
-        """Write a file, whole or not at all, in place of an older one.
+        """Write a file completely or not at all, replacing an older one.
 
         Raises
         ------
@@ -36,21 +36,21 @@ class Storage(Protocol):
         """
 
     def replace(self, key: str, data: bytes, old: bytes | None) -> None:
-        """Write a file, whole or not at all, if what is there is still ``old``.
+        """Write a file completely or not at all, if its content is still ``old``.
 
         Of two processes that do so at the same time, one is refused.
 
         Parameters
         ----------
         old
-            None: no file may be there.
+            None: there must be no file yet.
 
         Raises
         ------
         ChangedError
-            Something else is there. Nothing was written.
+            The content is another. Nothing was written.
         StorageError
-            Whether it was written is not known where the connection failed.
+            If the connection failed, the file may or may not have been written.
         """
 
     def read(self, key: str) -> bytes:
@@ -62,7 +62,7 @@ class Storage(Protocol):
         """
 
     def delete(self, key: str) -> None:
-        """Delete a file; none there is no error."""
+        """Delete a file, if it exists."""
 
     def keys(self, prefix: str) -> list[str]:
         """Keys of all files below a prefix, sorted."""
@@ -74,12 +74,12 @@ class Storage(Protocol):
         """Names of the folders right below a prefix, sorted."""
 
     def delete_folder(self, prefix: str) -> None:
-        """Delete everything below a prefix; nothing there is no error."""
+        """Delete everything below a prefix, if there is anything."""
 
     def local(
         self, prefix: str, on_file: Callable[[], None] = lambda: None
     ) -> AbstractContextManager[Path]:
-        """Everything below a prefix as a folder of this machine, to be read only.
+        """Everything below a prefix as a folder of this machine, only to be read.
 
         Parameters
         ----------
@@ -106,7 +106,7 @@ def open_storage(settings: Settings) -> Storage:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a file by way of a temporary one, so that a kill leaves the old or the new."""
+    """Write a file atomically: a killed process leaves the old or the new content."""
     handle, name = tempfile.mkstemp(prefix=".new-", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -121,9 +121,9 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 def clear_unless_shared(folder: Path) -> None:
-    """Make a folder for files that live for seconds, and remove what a killed process left there.
+    """Create a folder for short-lived files, and remove those that a killed process left there.
 
-    Nothing is removed while another process uses it.
+    Nothing is removed while another process uses the folder.
 
     Raises
     ------
@@ -150,12 +150,12 @@ class LocalStorage:
     Parameters
     ----------
     root
-        Made if it is missing, readable by its owner only.
+        Created if it is missing, readable by its owner only.
     """
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        # A file is written here first: a kill leaves it here, and nothing else.
+        # Files are written here first, so that an interrupted write leaves its part only here.
         self._unfinished = root / ".unfinished"
         with _in_words():
             root.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -174,9 +174,9 @@ class LocalStorage:
         """See `Storage.replace`."""
         path = self._path(key)
         with _in_words(), self._written(data) as file, self._locked():
-            # Only one that must be compared is read.
-            now = path.read_bytes() if old is not None and path.is_file() else None
-            if now != old or (old is None and path.exists()):
+            # The file is read only if its content must be compared.
+            current = path.read_bytes() if old is not None and path.is_file() else None
+            if current != old or (old is None and path.exists()):
                 raise changed_file()
             _move(file, path)
 
@@ -239,7 +239,7 @@ class LocalStorage:
 
     @contextmanager
     def _written(self, data: bytes) -> Iterator[Path]:
-        """A new file with this content, not yet in its place."""
+        """A temporary file with this content, to be moved into place."""
         path = self._unfinished / f"{os.getpid()}-{secrets.token_hex(8)}"
         try:
             write_whole(path, data)
@@ -249,7 +249,7 @@ class LocalStorage:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """One at a time, of all threads and processes: to compare, to move, to remove."""
+        """Exclusive among all threads and processes: to compare, move or delete."""
         with (self._root / ".lock").open("wb") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
@@ -263,8 +263,7 @@ def read_many(
 ) -> Iterator[tuple[str, bytes | None]]:
     """Read many files, several at once, each with its key and in the order of the keys.
 
-    A bucket answers a file in tens of milliseconds, however small it is. None stands for a file
-    that is not there.
+    A bucket takes tens of milliseconds for a file, however small. None stands for a missing file.
 
     Raises
     ------
@@ -285,11 +284,11 @@ def read_many(
 
 
 def _move(file: Path, path: Path) -> None:
-    """Put a file into its place, so that it is there after a power failure too."""
+    """Move a file into place so that it survives a power failure."""
     new = [folder for folder in path.parents if not folder.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     file.replace(path)
-    for folder in {path.parent, *(made.parent for made in new)}:
+    for folder in {path.parent, *(created.parent for created in new)}:
         handle = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(handle)
@@ -313,7 +312,7 @@ def _raise(error: OSError) -> None:
         raise error
 
 
-# What the operating system says, with what it means and what to do.
+# By the operating system's error: what it means, what to do, and our code.
 _FAILURES = {
     errno.ENOSPC: ("The disk of the storage is full", "Make room on the disk of the data folder, "
                    "then try again.", "storage_full"),
@@ -336,7 +335,7 @@ _FAILURES = {
 
 @contextmanager
 def _in_words() -> Iterator[None]:
-    """What the operating system refuses, as a `StorageError`."""
+    """Turn an ``OSError`` into a `StorageError`."""
     try:
         yield
     except OSError as error:
@@ -344,7 +343,7 @@ def _in_words() -> Iterator[None]:
 
 
 def disk_error(error: OSError) -> StorageError:
-    """What a failing disk means, without the name of any file."""
+    """The `StorageError` for a failing disk, without any file's name."""
     message, hint, code = _FAILURES.get(
         error.errno or 0,
         (
@@ -357,14 +356,14 @@ def disk_error(error: OSError) -> StorageError:
 
 
 def checked_key(key: str) -> str:
-    """The key itself; a ``ValueError`` if it could lead anywhere else."""
+    """The key itself; raises ``ValueError`` if it could lead outside of the storage."""
     if not _KEY.fullmatch(key):
         raise ValueError(f"not a storage key: {key!r}")
     return key
 
 
 def missing_file() -> NotFoundError:
-    """A file that should be there is not."""
+    """The error for a file that should exist and does not."""
     return NotFoundError(
         "A file is missing from the storage",
         "Segment the scan again; if it is a model or a data set, restore it from a backup.",
@@ -372,7 +371,7 @@ def missing_file() -> NotFoundError:
 
 
 def changed_file() -> ChangedError:
-    """What is there is not what the caller had seen."""
+    """The error for a file that changed since the caller read it."""
     return ChangedError(
         "Someone else changed the same at the same time", "Look at what is there now and try again."
     )

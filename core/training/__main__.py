@@ -19,20 +19,20 @@ from core.training.data.dataset import Datasets
 from core.training.job_folders import occupy
 from core.training.jobs import Jobs, Work
 
-# The scans that people wait for come first; but with 10 a training got 7 % of one core beside
-# three busy threads on two cores, and stood still.
+# Scans that people wait for have priority; but with niceness 10 a training got 7 % of one core
+# beside three busy threads on two cores, and made no progress.
 _NICE = 5
 _FAILED = 2  # 1 is `core.training.jobs.STALLED_EXIT`
 _NOT_OURS = 3
 
 
 def main(job_id: int, attempt: int | None = None) -> int:
-    """Do a job and leave its outcome in the database.
+    """Run a job and store its outcome in the database.
 
     Parameters
     ----------
     attempt
-        Which start of the job this is; without it, a new one of a job that waits.
+        The number of this start of the job; None starts a queued job.
     """
     settings = Settings.from_environment()
     logger.remove()
@@ -51,7 +51,7 @@ def main(job_id: int, attempt: int | None = None) -> int:
     folder = jobs.folder(job_id)
     try:
         occupy(folder)  # until this process ends
-        # PyTorch and nnU-Net take seconds to import; the sign of life comes before.
+        # Importing PyTorch and nnU-Net takes seconds; the first heartbeat comes before.
         from core.training.job import run
 
         storage = open_storage(settings)
@@ -79,10 +79,10 @@ def main(job_id: int, attempt: int | None = None) -> int:
 
 
 def watch() -> None:
-    """End the process if it is not called again in time, and write to the log where it stood.
+    """End the process, with a traceback in the log, unless it is called again in time.
 
-    By C and a thread of its own, so that it works whoever holds Python's lock. The exit status
-    is `core.training.jobs.STALLED_EXIT`.
+    A watchdog thread in C, so that it works whoever holds Python's lock. The exit status is
+    `core.training.jobs.STALLED_EXIT`.
     """
     faulthandler.dump_traceback_later(limits.STALLED_AFTER_S, exit=True)
 
@@ -96,7 +96,7 @@ def _environment(settings: Settings, uid: str) -> None:
 
 
 def _beat(work: Work) -> None:
-    """Give signs of life; end everything if the job is no longer this process's."""
+    """Send heartbeats; end the process group if the job is no longer this process's."""
     pause = threading.Event()
     while not pause.wait(limits.HEARTBEAT_S):
         try:

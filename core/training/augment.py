@@ -1,4 +1,4 @@
-"""Images that look otherwise than those of the training set. Imports nnU-Net's transforms: late."""
+"""Augmentation beyond nnU-Net's own. Imports nnU-Net's transforms, so import it late."""
 
 from typing import Any
 
@@ -14,12 +14,12 @@ from batchgeneratorsv2.transforms.spatial.low_resolution import SimulateLowResol
 from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 from batchgeneratorsv2.transforms.utils.random import RandomTransform
 
-# In the images' own deviations: the z-score made them 1.
+# In standard deviations of the image: the z-score made them 1.
 _LARGEST_BIAS, _LARGEST_NOISE = 1.5, 0.3
 
 
 def repeatable(usual: Any) -> Any:
-    """nnU-Net's augmentation (ComposeTransforms) without its choice by the clock of how to blur."""
+    """nnU-Net's augmentation (ComposeTransforms) without timing which way to blur is faster."""
     for part in usual.transforms:
         blur = getattr(part, "transform", None)
         if isinstance(blur, GaussianBlurTransform):
@@ -28,15 +28,15 @@ def repeatable(usual: Any) -> Any:
 
 
 def with_scanners(usual: Any, share: float) -> Any:
-    """nnU-Net's augmentation (ComposeTransforms), and what other scanners bring.
+    """nnU-Net's augmentation (ComposeTransforms), with the variation of other scanners added.
 
-    After nnU-Net's first step, which turns and scales, and before its others: a bias field,
+    After nnU-Net's first step, which rotates and scales, and before its others: a bias field,
     thick slices, 2 mm voxels (where the data has 1 mm), other contrasts, Rician noise.
 
     Parameters
     ----------
     share
-        How often each is made, of its full probability.
+        Factor of each added transform's full probability, 0 to 1.
     """
     added = [
         (0.2, BrightnessGradientAdditiveTransform(_bias_width, (-0.5, 1.5), _bias)),

@@ -1,4 +1,4 @@
-"""The batches of a training on a CPU, made ahead by one thread, the same for the same seed."""
+"""The batches of a training on a CPU, prepared by one thread, reproducible by seed."""
 
 import itertools
 import queue
@@ -19,21 +19,21 @@ _AHEAD = 4
 class Batches:
     """The batches of one training, in the order in which it uses them.
 
-    nnU-Net's own loader forks processes, which may inherit a lock that nobody opens again
+    nnU-Net's own loader forks processes, which may inherit a lock that is never released
     (docs.python.org/3/library/multiprocessing.html#contexts-and-start-methods), and seeds them
-    anew each time. Here each epoch begins with a seed of its own, so that one that is resumed
-    sees the batches that it would have seen.
+    anew each time. Here each epoch has a seed of its own, so that a resumed training sees the
+    batches that it would have seen uninterrupted.
 
     Parameters
     ----------
     training, validation
         nnU-Net's loaders, without processes of their own.
     counts
-        Batches of an epoch from either.
+        Batches per epoch from each.
     seed
-        Of the whole training.
+        The seed of the whole training.
     first_epoch
-        Where it goes on.
+        The epoch to begin with.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Batches:
     ) -> None:
         self._loaders = tuple(zip((iter(training), iter(validation)), counts, strict=True))
         self._seed, self._first_epoch = seed, first_epoch
-        self._made: queue.Queue[Batch | BaseException] = queue.Queue(_AHEAD)
+        self._ready: queue.Queue[Batch | BaseException] = queue.Queue(_AHEAD)
         self._ended = threading.Event()
         self.waited_s = 0.0
         self._thread = threading.Thread(target=self._make, name="batches", daemon=True)
@@ -61,18 +61,18 @@ class Batches:
         ``waited_s`` is how long callers have waited for batches so far.
         """
         began = time.perf_counter()
-        made = self._made.get()
+        batch = self._ready.get()
         self.waited_s += time.perf_counter() - began
-        if isinstance(made, BaseException):
-            raise made
-        return made
+        if isinstance(batch, BaseException):
+            raise batch
+        return batch
 
     def close(self) -> None:
         """End the thread."""
         self._ended.set()
         while self._thread.is_alive():
-            while not self._made.empty():
-                self._made.get_nowait()
+            while not self._ready.empty():
+                self._ready.get_nowait()
             self._thread.join(0.01)
 
     def _make(self) -> None:
@@ -83,9 +83,9 @@ class Batches:
                     for batch in itertools.islice(loader, count):
                         if self._ended.is_set():
                             return
-                        self._made.put(batch)
+                        self._ready.put(batch)
         except BaseException as error:  # noqa: BLE001 - it is raised where the batch is asked for
-            self._made.put(error)
+            self._ready.put(error)
 
 
 def seed_all(*numbers: int) -> None:

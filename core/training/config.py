@@ -15,21 +15,19 @@ PRESETS = {
     "cpu": "A small network from nothing. Two hours on two cores.",
     "full": "nnU-Net's own network and schedule from nothing. Needs a GPU.",
 }
-# How often what other scanners bring is added to nnU-Net's augmentation: a share of its full
-# probabilities; see `core.training.augment`.
+# Factor of the full probabilities of the transforms that `core.training.augment` adds to nnU-Net's.
 AUGMENTATIONS = {"usual": 0.0, "mixed": 0.5, "strong": 1.0}
-# One iteration of the small network on two cores with nothing else running, in seconds; the
-# first estimate until this machine has finished an epoch.
+# Seconds of one iteration of the small network on two idle cores: the estimate until this machine
+# has finished an epoch.
 FIRST_ITERATION_S = 0.3
 # A validation iteration has no backward pass.
 _VALIDATION_SHARE = 0.35
 # Planning, starting and registering; and evaluating a test case with two versions.
 _START_S = 45.0
 _PER_TEST_CASE_S = 3.0
-# Hydra's mark of a value that a preset must give; Hydra itself takes half a second to import.
+# Hydra's marker for a value that a preset must give (importing Hydra takes half a second).
 _MISSING: Any = "???"
-# nnU-Net's own numbers of processes, at most: those that change batches for a GPU, and those that
-# read and write cases.
+# Upper limits of nnU-Net's processes: for augmentation beside a GPU, and for reading and writing.
 _WORKERS, _READERS = 12, 8
 _PACKAGES = ("torch", "nnunetv2", "hydra")
 _FOLDER = Path(__file__).parent / "conf"
@@ -39,12 +37,12 @@ _LOCK = threading.Lock()
 
 @dataclass
 class TrainingConfig:
-    """What a training does. Every field can be set by ``name=value``.
+    """The configuration of a training. Every field can be set by ``name=value``.
 
     Attributes
     ----------
     start : str
-        ``serving`` fine-tunes the version in service, ``scratch`` begins from nothing.
+        ``serving`` fine-tunes the version in service, ``scratch`` starts from random weights.
     configuration : str
         ``same`` as the version it starts from, or one of nnU-Net's configurations: ``3d_cpu``
         (a small 3-D network) or ``3d_fullres``.
@@ -59,20 +57,20 @@ class TrainingConfig:
         ``usual`` is nnU-Net's; ``strong`` adds a bias field, thick slices, 2 mm voxels, other
         contrasts and noise; ``mixed`` adds them half as often.
     average : float
-        Decay of the weights' running average at each iteration, which becomes the model; with 0
-        the last weights do.
+        Decay per iteration of the weights' running average, which becomes the model; with 0 the
+        last weights are used.
     precision : str
         On a CPU: ``auto`` takes bfloat16 where the CPU has instructions for it; or ``float32``.
     fold : int
         Which of the five folds is held out for the pseudo-Dice; -1 trains on all of them.
     with_test : bool
-        Train on the frozen test set as well. With fold -1, for a model to pass on: it cannot be
-        tested here any more. With another, the folds are nnU-Net's own five of all cases: the
-        cross-validation that tells what to expect of such a model.
+        Train on the frozen test set as well. With fold -1, for a final model: it cannot be tested
+        on this data any more. With another fold, the folds are nnU-Net's own five of all cases:
+        their cross-validation estimates how good such a final model is.
     epochs, iterations, validation_iterations : int
         Iterations are per epoch.
     learning_rate : float
-        Of the first epoch; it falls to zero by nnU-Net's polynomial.
+        At the start; it falls to zero by nnU-Net's polynomial.
     seed : int
     needs_gpu : bool
     """
@@ -98,7 +96,7 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class TrainingRequest:
-    """What the page or the command line asks for; kept with the job.
+    """A request for a training, from a page or the command line; stored with the job.
 
     Attributes
     ----------
@@ -119,7 +117,7 @@ class TrainingRequest:
         return asdict(self)
 
     def config(self) -> TrainingConfig:
-        """The configuration that it comes to.
+        """The complete configuration: the preset with the overrides.
 
         Raises
         ------
@@ -143,20 +141,20 @@ class TrainingRequest:
         try:
             with _LOCK, initialize_config_dir(str(_FOLDER), version_base="1.3"):
                 composed = compose("config", [f"preset={self.preset}", *self.overrides])
-            made = OmegaConf.to_object(composed)
+            config = OmegaConf.to_object(composed)
         except (HydraException, OmegaConfBaseException) as error:
             raise TrainingError(
                 f"The training's configuration is not understood: {str(error).splitlines()[0]}",
                 "Correct the name=value pairs.",
                 code="bad_training_config",
             ) from error
-        if not isinstance(made, TrainingConfig):
-            raise TypeError(f"composed {type(made)}")
-        return _checked(made)
+        if not isinstance(config, TrainingConfig):
+            raise TypeError(f"composed {type(config)}")
+        return _checked(config)
 
 
 def check_installed() -> None:
-    """Raise a `TrainingError` where the packages that training needs were left out."""
+    """Raise a `TrainingError` if packages that training needs are not installed."""
     missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         raise TrainingError(
@@ -167,15 +165,15 @@ def check_installed() -> None:
 
 
 def share_cores() -> None:
-    """Take the CPUs that this process may use and no more. Before PyTorch is imported.
+    """Use no more CPUs than this process may. Call it before PyTorch is imported.
 
-    Threads that wait for others sleep: spinning, they keep the cores from other programs, and a
-    training beside another took six times as long.
+    Waiting threads sleep instead of spinning: spinning kept the cores from other programs, and two
+    trainings at once took six times as long.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     limit_threads()
     cpus = usable_cpus()
-    # nnU-Net's own count is the host's, or a dozen.
+    # nnU-Net's defaults are the host's number of CPUs, or a dozen.
     os.environ.setdefault("nnUNet_n_proc_DA", str(max(1, min(_WORKERS, cpus - 1))))
     os.environ["nnUNet_def_n_proc"] = str(min(_READERS, cpus))
 
@@ -183,7 +181,7 @@ def share_cores() -> None:
 def estimate_s(
     config: TrainingConfig, test_cases: int, iteration_s: float = FIRST_ITERATION_S
 ) -> float:
-    """How long a training will take on this machine, in seconds."""
+    """Estimated duration of a training on this machine, in seconds."""
     steps = config.iterations + _VALIDATION_SHARE * config.validation_iterations
     return _START_S + config.epochs * steps * iteration_s + _PER_TEST_CASE_S * test_cases
 

@@ -1,4 +1,4 @@
-"""Planning, preprocessing and training of one network. Imports nnU-Net: late."""
+"""Planning, preprocessing and training of one network. Imports nnU-Net, so import it late."""
 
 import json
 from dataclasses import dataclass
@@ -18,15 +18,15 @@ from core.training.trainer import Trainer
 
 
 @dataclass(frozen=True)
-class Base:
-    """The version that is fine-tuned.
+class ParentVersion:
+    """The model version that a training fine-tunes.
 
     Attributes
     ----------
     cases : list of dict
-        What it was trained on, as `core.models.registry.Registry.reference` has it.
+        Its training cases, as `core.models.registry.Registry.reference` returns them.
     number : int or None
-        In the registry.
+        Its number in the registry.
     """
 
     model: Model
@@ -35,17 +35,17 @@ class Base:
 
 
 @dataclass(frozen=True)
-class Ready:
-    """A data set that is ready to be trained on.
+class PreparedRun:
+    """A training whose data set is checked, planned and preprocessed.
 
     Attributes
     ----------
     folder
-        Of the training; has nnU-Net's folders in it.
+        The training's folder, which holds nnU-Net's folders.
     files
         The data set's files.
     plans, configuration
-        nnU-Net's, and the name of the configuration within them.
+        nnU-Net's plans, and the name of the configuration within them.
     """
 
     folder: Path
@@ -56,7 +56,7 @@ class Ready:
 
 
 def device_for(config: TrainingConfig, device: str) -> str:
-    """The device that a training takes.
+    """The device to train on.
 
     Raises
     ------
@@ -74,37 +74,41 @@ def device_for(config: TrainingConfig, device: str) -> str:
     return device
 
 
-def make_ready(
+def prepare_run(
     progress: Progress,
     folder: Path,
     config: TrainingConfig,
     dataset: Dataset,
     files: Path,
-    base: Base | None,
-) -> Ready:
-    """Check, plan and preprocess; what is done already is not done again."""
+    parent: ParentVersion | None,
+) -> PreparedRun:
+    """Check, plan and preprocess the data set; steps that are done already are skipped."""
     progress.phase("Checking the data set's files")
     Datasets.verify(dataset, files, progress.on_step)
     planning.set_environment(folder, config, dataset, files)
     progress.phase("Planning")
-    plans, configuration = planning.plan(folder, config, base.model if base else None)
+    plans, configuration = planning.plan(folder, config, parent.model if parent else None)
     planning.preprocess(
         folder, configuration, config, dataset,
         lambda done, total: progress.phase(f"Preprocessing: {done} of {total} scans"),
     )  # fmt: skip
-    return Ready(folder, dataset, files, plans, configuration)
+    return PreparedRun(folder, dataset, files, plans, configuration)
 
 
 def fit(
-    progress: Progress, ready: Ready, config: TrainingConfig, base: Base | None, device: str
+    progress: Progress,
+    prepared: PreparedRun,
+    config: TrainingConfig,
+    parent: ParentVersion | None,
+    device: str,
 ) -> Trainer:
-    """Train, from the last checkpoint where there is one."""
-    known = progress.checkpoints()
+    """Train, continuing from the last checkpoint if there is one."""
+    checkpoints = progress.checkpoints()
     trainer = Trainer(
-        {**json.loads(json.dumps(ready.plans)), "continue_training": bool(known)},
-        ready.configuration,
+        {**json.loads(json.dumps(prepared.plans)), "continue_training": bool(checkpoints)},
+        prepared.configuration,
         "all" if config.fold < 0 else config.fold,
-        json.loads((ready.files / "dataset.json").read_bytes()),
+        json.loads((prepared.files / "dataset.json").read_bytes()),
         torch.device(device),
     )
 
@@ -115,11 +119,11 @@ def fit(
 
     trainer.configure(config, tell, progress.on_step)
     trainer.initialize()
-    if trainer.resume(known):
+    if trainer.resume(checkpoints):
         logger.info("Resumed after epoch {}", trainer.current_epoch)
-    elif base is not None:
-        trainer.begin_from(base.model.weights[0])  # of an ensemble the first
-        logger.info("Begun from the weights of version {}", base.model.version)
+    elif parent is not None:
+        trainer.begin_from(parent.model.weights[0])  # of an ensemble the first
+        logger.info("Begun from the weights of version {}", parent.model.version)
     progress.phase(f"Training: {trainer.current_epoch} of {config.epochs} epochs done")
     trainer.run_training()
     return trainer

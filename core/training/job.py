@@ -1,4 +1,4 @@
-"""One training job from its request to a registered candidate. Imports nnU-Net: late."""
+"""One training job, from its request to a registered candidate. Imports nnU-Net, so late."""
 
 import json
 import shutil
@@ -10,14 +10,14 @@ from typing import Any
 from loguru import logger
 
 from core.models.registry import Registry, Version
-from core.predictor.predictor import Way
+from core.predictor.predictor import InferenceOptions
 from core.settings import Settings
 from core.state.storage import write_whole
 from core.training.config import TrainingRequest
 from core.training.data.dataset import Dataset, Datasets
 from core.training.evaluation.evaluate import FORMAT, evaluate
 from core.training.evaluation.statistics import card_metrics
-from core.training.fit import Base, device_for, fit, make_ready
+from core.training.fit import ParentVersion, device_for, fit, prepare_run
 from core.training.jobs import Work
 from core.training.package import export, lineage
 from core.wording import counted
@@ -31,7 +31,7 @@ def run(
     datasets: Datasets,
     registry: Registry,
 ) -> int:
-    """Train, evaluate and register; resumes from the last checkpoint in ``folder``.
+    """Train, evaluate and register a version; resumes from the last checkpoint in ``folder``.
 
     Returns
     -------
@@ -41,38 +41,38 @@ def run(
     Raises
     ------
     HippoViewError
-        In words; anything else is a fault of the program or the machine.
+        Explained to the user; any other exception is a fault of the program or the machine.
     """
     before = registry.made_by(work.uid)
-    if before is not None:  # it was killed after it registered
+    if before is not None:  # an earlier start was killed after it registered
         return before.number
-    config, way = request.config(), Way.of(settings)
+    config, options = request.config(), InferenceOptions.from_settings(settings)
     device = device_for(config, settings.device)
     dataset = _dataset(folder, datasets, request.dataset)
     base_version = _base(folder, registry) if config.start == "serving" else None
     cases = counted(len(dataset.training), "case")
     logger.info("Training on {} of {}: {}", cases, dataset.name, config)
     local = datasets.storage.local(f"datasets/{dataset.name}", work.on_step)
-    with local as files, _opened(base_version, registry) as base:
-        ready = make_ready(work, folder, config, dataset, files, base)
-        trainer = fit(work, ready, config, base, device)
-        made = export(work, trainer, ready, config, request, base)
-        with made.as_model(folder) as model:
+    with local as files, _opened(base_version, registry) as parent:
+        prepared = prepare_run(work, folder, config, dataset, files, parent)
+        trainer = fit(work, prepared, config, parent, device)
+        package = export(work, trainer, prepared, config, request, parent)
+        with package.as_model(folder) as model:
             figures = evaluate(
-                model, dataset, dataset.test, files, folder, way, made.seen,
+                model, dataset, dataset.test, files, folder, options, package.seen,
                 lambda done, total: work.phase(f"Testing the new version: {done} of {total} cases"),
             )  # fmt: skip
-        _evaluate_serving(work, registry, dataset, files, folder, way)
+        _evaluate_serving(work, registry, dataset, files, folder, options)
     metrics = card_metrics(
-        figures, f"the frozen test set of {dataset.name}, mirroring {way.mirroring}"
+        figures, f"the frozen test set of {dataset.name}, mirroring {options.mirroring}"
     )
     origin = {
         "parent": base_version.number if base_version else None,
         "job": work.job_id, "job_uid": work.uid,
     }  # fmt: skip
     version = registry.add(
-        made.card | {"metrics": metrics},
-        made.parts,
+        package.card | {"metrics": metrics},
+        package.parts,
         {dataset.test_key: figures},
         origin | lineage(config, request, dataset),
     )
@@ -82,7 +82,7 @@ def run(
 
 
 def _dataset(folder: Path, datasets: Datasets, name: str) -> Dataset:
-    """The data set as it was when the job began, whatever was added to it or left it since."""
+    """The data set as it was when the job began."""
     note = folder / "data.json"
     if note.is_file():
         return datasets.get(name, json.loads(note.read_bytes()))
@@ -102,27 +102,32 @@ def _base(folder: Path, registry: Registry) -> Version:
 
 
 @contextmanager
-def _opened(version: Version | None, registry: Registry) -> Iterator[Base | None]:
+def _opened(version: Version | None, registry: Registry) -> Iterator[ParentVersion | None]:
     if version is None:
         yield None
         return
     cases: list[dict[str, Any]] = registry.reference(version.number)
     with registry.open(version.number) as model:
-        yield Base(model, cases, version.number)
+        yield ParentVersion(model, cases, version.number)
 
 
 def _evaluate_serving(
-    work: Work, registry: Registry, dataset: Dataset, files: Path, folder: Path, way: Way
+    work: Work,
+    registry: Registry,
+    dataset: Dataset,
+    files: Path,
+    folder: Path,
+    options: InferenceOptions,
 ) -> None:
-    """Figures of the version in service on the same cases, to compare with."""
+    """Evaluate the version in service on the same test set, for comparison."""
     serving = registry.serving()
-    known = serving.evaluations.get(dataset.test_key)
-    if known is not None and known.get("format") == FORMAT:
+    earlier = serving.evaluations.get(dataset.test_key)
+    if earlier is not None and earlier.get("format") == FORMAT:
         return
     seen = {case["content_sha256"] for case in registry.reference(serving.number)}
     with registry.open(serving.number) as model:
         figures = evaluate(
-            model, dataset, dataset.test, files, folder, way, seen,
+            model, dataset, dataset.test, files, folder, options, seen,
             lambda done, total: work.phase(
                 f"Testing version {serving.number}, in service: {done} of {total} cases"
             ),

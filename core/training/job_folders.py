@@ -1,8 +1,8 @@
-"""Folders of trainings, and when those go that no database knows: its jobs are lost with one.
+"""Folders of training jobs, and the removal of those whose job is in no database any more.
 
-Each is marked as ours (`core.state.claim`), and locked for as long as a process works in it. What a
-training has come to lies in the storage, as a model version; its folder has checkpoints, hundreds
-of MB, by which only its job could go on.
+Each is marked as HippoView's (`core.state.claim`), and locked while a process works in it. The
+result of a training is a model version in the storage; its folder holds checkpoints, hundreds of
+MB, which only its own job can use.
 """
 
 import fcntl
@@ -24,18 +24,18 @@ from core.state.tables import JOBS
 
 FOLDER = "jobs"
 _KIND: Final = "job"
-# Lies in a folder since no database knows it.
+# An empty file in a folder, written when its job was first missing from the database.
 _LOST_NAME = ".unknown"
 _DAY_S = 24 * 3600.0
 
 
 def occupy(folder: Path) -> int:
-    """Make a job's folder ours, and lock it until this process and its children have ended.
+    """Mark a job's folder, and lock it until this process and its children have ended.
 
     Returns
     -------
     int
-        The descriptor that holds the lock.
+        The file descriptor that holds the lock.
     """
     _mark(folder)
     handle = os.open(folder / MARK_NAME, os.O_RDONLY)
@@ -44,13 +44,13 @@ def occupy(folder: Path) -> int:
 
 
 class JobFolders:
-    """The folders below ``jobs``.
+    """Looks after the folders below ``jobs``.
 
     Parameters
     ----------
     engine, data_dir
     now, clock
-        Seconds of the time of day, as files have them; and seconds that never jump.
+        Seconds since 1970, as in files' times; and a monotonic clock.
     """
 
     def __init__(
@@ -67,24 +67,24 @@ class JobFolders:
         self._due_at = clock()
 
     def tick(self) -> None:
-        """Look after them at the start and every few hours."""
+        """Call `purge_expired` if it is due: at the start and once a day."""
         if self._clock() >= self._due_at:
             self._due_at = self._clock() + limits.CARE_EVERY_S
-            self.sweep()
+            self.purge_expired()
 
-    def sweep(self) -> int:
-        """Remove what no job has had for `limits.JOB_FOLDER_DAYS` days; how many folders."""
-        there = sorted(self._folder.iterdir()) if self._folder.is_dir() else []
-        # Afterwards: a job has its row before its folder.
+    def purge_expired(self) -> int:
+        """Remove folders that no job has, `limits.JOB_FOLDER_DAYS` days old; returns how many."""
+        folders = sorted(self._folder.iterdir()) if self._folder.is_dir() else []
+        # Read after the folders: a job has its row before its folder.
         with reading(self._engine) as connection:
-            known = set(connection.scalars(select(JOBS.c.uid)))
+            job_uids = set(connection.scalars(select(JOBS.c.uid)))
         removed = 0
-        for folder in there:
+        for folder in folders:
             if folder.is_symlink() or not folder.is_dir():
                 continue
             try:
-                if folder.name in known:
-                    _mark(folder)  # an earlier program did not
+                if folder.name in job_uids:
+                    _mark(folder)  # earlier versions did not
                     (folder / _LOST_NAME).unlink(missing_ok=True)
                 else:
                     removed += self._remove(folder)
@@ -113,7 +113,7 @@ class JobFolders:
                     shutil.rmtree(path)
                 elif path != mark:
                     path.unlink()
-            mark.unlink()  # the last: what a kill leaves is known again
+            mark.unlink()  # last: an interrupted removal is continued
         folder.rmdir()
         logger.info("The folder of a training that no database knows was removed")
         return True
@@ -124,5 +124,5 @@ def _mark(folder: Path) -> None:
 
 
 def _changed_at(folder: Path) -> float:
-    """When anything in a folder was written last."""
+    """Time of the last change of anything in a folder, seconds since 1970."""
     return max(path.lstat().st_mtime for path in (folder, *folder.rglob("*")))

@@ -1,4 +1,4 @@
-"""Rows of the jobs table: what a page sees of one, and the only ways to change one."""
+"""Rows of the jobs table: how pages see them, and the only ways to change them."""
 
 import json
 from dataclasses import dataclass
@@ -23,17 +23,17 @@ class Job:
     Attributes
     ----------
     id : int
-        For people. They begin at 1 again when the database is lost.
+        For people. Ids begin at 1 again when the database is lost.
     uid : str
-        Its name for all time.
+        Unique for all time.
     spec : dict
-        What was asked for; `core.training.config.TrainingRequest` as a dict.
+        The request: `core.training.config.TrainingRequest` as a dict.
     phase : str
-        What it is doing, in words.
+        What it is doing now, in words.
     message : str
         Why it failed or was lost, in words.
     version : int or None
-        The model version that came of it.
+        The model version that it produced.
     """
 
     id: int
@@ -50,18 +50,18 @@ class Job:
 
     @property
     def active(self) -> bool:
-        """Whether it waits or runs."""
+        """Whether it is queued or running."""
         return self.state in _ACTIVE
 
     @property
     def resumable(self) -> bool:
-        """Whether it can go on from its last epoch."""
+        """Whether it can be resumed from its last epoch."""
         return self.state in RESUMABLE
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """One finished epoch. The Dice is nnU-Net's pseudo-Dice, of patches, not of cases."""
+    """One finished epoch. The Dice is nnU-Net's pseudo-Dice, over patches instead of cases."""
 
     epoch: int
     at: str
@@ -87,14 +87,14 @@ def as_job(row: Row[Any]) -> Job:
 
 
 def running_at(job_id: int, attempt: int) -> Any:
-    """A change of a job that takes place only while this start of it runs."""
+    """An update of a job that applies only while this start of it is running."""
     return JOBS.update().where(
         JOBS.c.id == job_id, JOBS.c.state == "running", JOBS.c.attempt == attempt
     )
 
 
 def change(connection: Connection, row: Row[Any], **values: Any) -> bool:
-    """Change a job, if it is still as the row says; false if someone was faster."""
+    """Change a job, if state and attempt are still as in the row; returns whether it changed."""
     unchanged = JOBS.update().where(
         JOBS.c.id == row.id, JOBS.c.state == row.state, JOBS.c.attempt == row.attempt
     )
@@ -102,12 +102,12 @@ def change(connection: Connection, row: Row[Any], **values: Any) -> bool:
 
 
 def end(connection: Connection, row: Row[Any], state: JobState, message: str) -> bool:
-    """End a job, if it is still as the row says."""
+    """End a job, if state and attempt are still as in the row; returns whether it ended."""
     return change(connection, row, state=state, message=message, ended_at=timestamp(), phase="")
 
 
 def run(connection: Connection, row: Row[Any]) -> bool:
-    """Say of a job that waits that it is being started once more, from this machine."""
-    here = {"host": this_process()["host"], "pid": None, "pid_started": None}
+    """Mark a queued job as started by this machine, with the next attempt number."""
+    process = {"host": this_process()["host"], "pid": None, "pid_started": None}
     return change(connection, row, state="running", attempt=row.attempt + 1, phase="Starting",
-                   started_at=timestamp(), heartbeat_at=timestamp(), **here)  # fmt: skip
+                   started_at=timestamp(), heartbeat_at=timestamp(), **process)  # fmt: skip

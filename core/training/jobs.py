@@ -1,11 +1,11 @@
 """Trainings as jobs: rows that outlive every process, and child processes that do the work.
 
-The page writes a row; the server's supervisor calls `Jobs.tick`, which starts the oldest
-queued job when none runs and finds those whose process died. The child tells how it goes
-through `Work`. It belongs to no browser and no server: both may end while it goes on.
+The page inserts a row; the server's supervisor calls `Jobs.tick`, which starts the oldest queued
+job when none is running and detects jobs whose process died. The child process reports through
+`Work`. It depends on no browser and no server: both may end while it goes on.
 
-Each change of a state names the state and the start that it comes from, and changes nothing if
-someone else was faster. So what was cancelled stays cancelled until a person resumes it.
+Each change of a state requires the state and the attempt that it started from, and changes nothing
+if someone else was faster. So a cancelled job stays cancelled until a person resumes it.
 """
 
 import json
@@ -38,7 +38,7 @@ _LOG_TAIL_BYTES = 64 * 1024
 _LOST = "Its process ended without a word: it was killed, or the machine was restarted."
 _NOT_STARTED = "Its process could not be started. The server's log says why."
 _STALLED = "It stood still, or broke off at once, again and again. Its log says where."
-# How a process ends that stood still; see `core.training.__main__`.
+# Exit status of a process that stood still; see `core.training.__main__`.
 STALLED_EXIT = 1
 
 
@@ -51,7 +51,7 @@ class Jobs:
     data_dir
         Each job has a folder ``jobs/<uid>`` there, with its log and its checkpoints.
     clock
-        Seconds that only grow, whatever is done to the time of day.
+        A monotonic clock, in seconds.
     """
 
     def __init__(
@@ -63,11 +63,11 @@ class Jobs:
         self._children: dict[tuple[int, int], subprocess.Popen[bytes]] = {}
         self._looked_at = clock()
         self._halted_at = -math.inf
-        # Of each start the last sign of life, and for how many seconds it has been the last.
+        # By start: the last heartbeat, and for how many seconds it has been the last.
         self._signs: dict[tuple[int, int], tuple[str, float]] = {}
 
     def folder(self, job_id: int) -> Path:
-        """Where a job keeps its log and its checkpoints; no other job ever had it.
+        """The folder of a job's log and checkpoints, which no other job ever had.
 
         Raises
         ------
@@ -122,7 +122,7 @@ class Jobs:
             return file.read().decode(errors="replace")
 
     def cancel(self, job_id: int) -> None:
-        """End a job now. All that it writes is whole, so its process is simply killed.
+        """End a job now: its process is killed, since all of its writes are atomic.
 
         Raises
         ------
@@ -135,7 +135,7 @@ class Jobs:
             row = connection.execute(select(JOBS).where(JOBS.c.id == job_id)).one()
             if not job.active or not job_rows.end(connection, row, "cancelled", ""):
                 raise ConflictError(f"Job {job_id} has ended already: {job.state}")
-        # Without a number yet its process is being started: `_start` ends it, or it ends itself.
+        # Without a pid yet its process is being started: `_start` ends it, or it ends itself.
         _kill(row)
         logger.info("Job {} was cancelled", job_id)
 
@@ -145,7 +145,7 @@ class Jobs:
         Raises
         ------
         ConflictError
-            It waits, runs, or has succeeded.
+            It is queued or running, or has succeeded.
         NotFoundError
         """
         with self._engine.begin() as connection:
@@ -160,7 +160,7 @@ class Jobs:
         logger.info("Job {} is queued again", job_id)
 
     def tick(self) -> None:
-        """Find jobs whose process died, and start the next one if none runs."""
+        """Detect jobs whose process died, and start the next one if none is running."""
         stalled = self._stalled()
         with reading(self._engine) as connection:
             running = connection.execute(select(JOBS).where(JOBS.c.state == "running")).all()
@@ -168,9 +168,9 @@ class Jobs:
         silent = self._silent(running)
         dead = [row for row in running if row.id in silent or _is_dead(row)]
         if not dead and (running or waiting is None):
-            return  # nothing to write: a look costs no writer its turn
-        # Where the whole machine was halted and its clock went on, a training's own watchdog takes
-        # that for standing still. It goes on from its last epoch, as often as that happens.
+            return  # nothing to write: do not block other writers
+        # If the whole machine was suspended, a training's watchdog takes that for standing still.
+        # Then it is restarted from its last epoch without counting against its restarts.
         halted = self._clock() - self._halted_at < limits.LOST_AFTER_S
         with self._engine.begin() as connection:
             lost = [
@@ -184,7 +184,7 @@ class Jobs:
             self._start(following.id, following.attempt)
 
     def _stalled(self) -> set[tuple[int, int]]:
-        """Starts whose process said, as it ended, that it stood still."""
+        """Starts whose process ended because it stood still."""
         stalled = set()
         for start, child in list(self._children.items()):
             if child.poll() is not None:
@@ -194,10 +194,10 @@ class Jobs:
         return stalled
 
     def _silent(self, running: Sequence[Row[Any]]) -> set[int]:
-        """Jobs that gave no sign of life for too long, as this process has seen it.
+        """Jobs that sent no heartbeat for too long, as this process observed it.
 
-        The signs are compared with each other, never with the time of day. And a gap between two
-        looks counts for little: a machine that slept, or was halted, slept for the job as well.
+        Heartbeats are compared with each other, never with the time of day. A long gap between two
+        ticks counts as a short one: a machine that slept did so for the job as well.
         """
         now = self._clock()
         if now - self._looked_at > limits.STALLED_AFTER_S / 2:
@@ -251,16 +251,16 @@ class Jobs:
 
 
 class Work:
-    """What the child process of a job says of it. Ends the process if the job is not its own.
+    """Through which a job's child process reports, as long as the job is its own.
 
     Parameters
     ----------
     engine
     job_id
     on_step
-        Called at each step forward, however small; a sign of life is none.
+        Called at each step of progress, however small; heartbeats do not count.
     attempt
-        Which start of the job this is. None: `begin` makes it one, if the job waits.
+        The number of this start of the job. None: `begin` starts the job, if it is queued.
     """
 
     def __init__(
@@ -277,14 +277,14 @@ class Work:
 
     @property
     def uid(self) -> str:
-        """The job's name for all time."""
+        """The job's unique name."""
         with reading(self._engine) as connection:
             return job_rows.get(connection, self.job_id).uid
 
     def begin(self) -> bool:
-        """Say that this process works on the job; false if it may not, and has to end.
+        """Take over the job for this process; returns False if the process must end instead.
 
-        It was cancelled, called lost or started again before its process came to life.
+        Then the job was cancelled, declared lost or started again in the meantime.
         """
         if self.attempt is None:
             with self._engine.begin() as connection:
@@ -295,11 +295,11 @@ class Work:
         return self._update(heartbeat_at=timestamp(), **this_process())
 
     def still_mine(self) -> bool:
-        """Give a sign of life; false if the job was cancelled or another process has it."""
+        """Send a heartbeat; False if the job was cancelled or belongs to another process."""
         return self._update(heartbeat_at=timestamp())
 
     def phase(self, words: str) -> None:
-        """Say what is being done; a database that is full for a moment ends no training."""
+        """Report what is being done; a database that fails does not end the training."""
         self.on_step()
         try:
             self._update(phase=words, heartbeat_at=timestamp())
@@ -307,12 +307,12 @@ class Work:
             logger.warning("{}: not told that it is at: {}", error.message, words)
 
     def epoch(self, checkpoint_sha256: str, **values: Any) -> None:
-        """Record a finished epoch and its checkpoint, in place of an earlier try at it.
+        """Record a finished epoch and its checkpoint, replacing an earlier attempt at it.
 
         Raises
         ------
         ConflictError
-            The job is no longer this process's: its checkpoint must not be used.
+            The job does not belong to this process any more: do not use the checkpoint.
         """
         row = {"job_id": self.job_id, "at": timestamp(), "checkpoint_sha256": checkpoint_sha256}
         with self._engine.begin() as connection:
@@ -335,11 +335,11 @@ class Work:
             )
 
     def succeed(self, version: int) -> bool:
-        """The job has become a model version; false if it was cancelled before."""
+        """Mark the job as succeeded with a model version; False if it was cancelled before."""
         return self._finish("succeeded", "", version=version)
 
     def fail(self, message: str) -> bool:
-        """The job failed, and why; false if it was cancelled before."""
+        """Mark the job as failed, with the reason; False if it was cancelled before."""
         return self._finish("failed", message)
 
     def _finish(self, state: JobState, message: str, **values: Any) -> bool:
@@ -354,7 +354,7 @@ class Work:
 
 
 def _next(connection: Connection) -> Row[Any] | None:
-    """Say of the oldest job that waits that it runs, if none does."""
+    """Mark the oldest queued job as running, if none is; returns its row."""
     if connection.scalar(select(func.count()).where(JOBS.c.state == "running")):
         return None
     queued = select(JOBS).where(JOBS.c.state == "queued").order_by(JOBS.c.id).limit(1)
@@ -365,7 +365,7 @@ def _next(connection: Connection) -> Row[Any] | None:
 
 
 def _lose(connection: Connection, row: Row[Any], stood_still: bool, halted: bool) -> bool:
-    """Give up a running job whose process is gone, or queue it again if that stood still."""
+    """Declare a job lost whose process is gone, or queue it again if that stood still."""
     restarts = row.restarts + (not halted)
     if stood_still and restarts <= limits.MAX_RESTARTS:
         logger.warning("Job {} stood still while {!r}: it is started again", row.id, row.phase)

@@ -1,4 +1,4 @@
-"""Several networks as one version: their predictions averaged, as nnU-Net does with folds."""
+"""Joins several networks into one version that averages them, as nnU-Net does with folds."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,20 +9,20 @@ from core.models.folder import Model
 from core.models.registry import REFERENCE_NAME, reference_of
 from core.predictor.recipe import recipe_of
 from core.training.data.dataset import Dataset
-from core.training.package import Made, reference_file, with_int8
+from core.training.package import PackagedModel, reference_file, with_int8
 
 
-def join(models: Sequence[Model], dataset: Dataset, files: Path, scratch: Path) -> Made:
-    """The networks of several models as one version.
+def join(models: Sequence[Model], dataset: Dataset, files: Path, scratch: Path) -> PackagedModel:
+    """Package the networks of several models as one version.
 
     Parameters
     ----------
     models
-        Of the same plans: only the weights may differ.
+        With the same plans: only the weights may differ.
     dataset, files
-        To try int8 on, as after a training.
+        The data set, to try int8 on, as after a training.
     scratch
-        A folder for files that are needed meanwhile.
+        A folder for temporary files.
 
     Raises
     ------
@@ -32,10 +32,10 @@ def join(models: Sequence[Model], dataset: Dataset, files: Path, scratch: Path) 
     first = models[0]
     if len(models) < 2:
         raise ModelError("There is only one model", "Name at least two.")
-    for other in models[1:]:
-        if _kind(other) != _kind(first):
+    for model in models[1:]:
+        if _kind(model) != _kind(first):
             raise ModelError(
-                f"{other.name} and {first.name} are not networks of the same kind",
+                f"{model.name} and {first.name} are not networks of the same kind",
                 "Join models whose trainings differ in their cases, their seed or their length.",
             )
     weights = [path.read_bytes() for model in models for path in model.weights]
@@ -47,8 +47,10 @@ def join(models: Sequence[Model], dataset: Dataset, files: Path, scratch: Path) 
         "dataset.json": (first.folder / "dataset.json").read_bytes(),
         REFERENCE_NAME: reference_file(reference),
     }
-    made = Made(_card(models, names), parts, {case["content_sha256"] for case in reference})
-    return with_int8(made, dataset, files, scratch)
+    package = PackagedModel(
+        _card(models, names), parts, {case["content_sha256"] for case in reference}
+    )
+    return with_int8(package, dataset, files, scratch)
 
 
 def _kind(model: Model) -> Any:
@@ -57,7 +59,7 @@ def _kind(model: Model) -> Any:
 
 
 def _reference(models: Sequence[Model]) -> list[dict[str, Any]]:
-    """What any of them was trained on; inherited where none of them saw it itself."""
+    """The training cases of all of them; inherited where none of them saw a case itself."""
     cases: dict[str, dict[str, Any]] = {}
     for case in (case for model in models for case in reference_of(model)):
         if not case["inherited"] or case["content_sha256"] not in cases:

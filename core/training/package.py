@@ -1,4 +1,4 @@
-"""From a trained network to a model version's files: card, weights, plans, reference, int8."""
+"""Packages a trained network as a model version: card, weights, plans, reference, int8."""
 
 import hashlib
 import importlib.metadata
@@ -32,7 +32,7 @@ from core.settings import ROOT
 from core.state.storage import write_whole
 from core.training.config import TrainingConfig, TrainingRequest
 from core.training.data.dataset import Dataset, file_names
-from core.training.fit import Base, Ready
+from core.training.fit import ParentVersion, PreparedRun
 from core.training.plan import trained_on
 from core.training.progress import Progress
 from core.training.trainer import Trainer
@@ -56,7 +56,7 @@ _PROGRAMS = ("nnunetv2", "torch", "numpy", "batchgenerators")
 
 
 @dataclass(frozen=True)
-class Made:
+class PackagedModel:
     """A model version before it has a number.
 
     Attributes
@@ -66,7 +66,7 @@ class Made:
     parts : dict of str to bytes
         Its other files by name.
     seen : set of str
-        ``content_sha256`` of all cases that it, or what it was made from, was trained on.
+        ``content_sha256`` of all cases that it, or a version it descends from, was trained on.
     """
 
     card: dict[str, Any]
@@ -75,16 +75,16 @@ class Made:
 
     @contextmanager
     def as_model(self, scratch: Path) -> Iterator[Model]:
-        """As a model of files, for as long as the block lasts."""
+        """As a model in a temporary folder, for as long as the block lasts."""
         card = self.card
         with tempfile.TemporaryDirectory(prefix="candidate-", dir=scratch) as name:
-            made = Path(name)
+            folder = Path(name)
             for part, content in self.parts.items():
-                (made / part).write_bytes(content)
-            yield Model(made, card, "new", card["name"], "", card["configuration"], LABELS)
+                (folder / part).write_bytes(content)
+            yield Model(folder, card, "new", card["name"], "", card["configuration"], LABELS)
 
     def write(self, folder: Path) -> None:
-        """Write it as a model folder; the card, which names the others' hashes, last."""
+        """Write it as a model folder; the card, which has the hashes of the other files, last."""
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in self.parts.items():
             write_whole(folder / name, content)
@@ -96,35 +96,35 @@ class Made:
 def export(
     progress: Progress,
     trainer: Trainer,
-    ready: Ready,
+    prepared: PreparedRun,
     config: TrainingConfig,
     request: TrainingRequest,
-    base: Base | None,
-) -> Made:
-    """The files of the version that a training has come to."""
+    parent: ParentVersion | None,
+) -> PackagedModel:
+    """Package the result of a training."""
     progress.phase("Describing the training scans for the drift report")
-    reference = _reference(ready, config, base)
+    reference = _reference(prepared, config, parent)
     parts = {
         _WEIGHTS: trainer.weights(),
-        "plans.json": json.dumps(ready.plans, indent=1).encode(),
-        "dataset.json": _description(ready.files / "dataset.json"),
+        "plans.json": json.dumps(prepared.plans, indent=1).encode(),
+        "dataset.json": _description(prepared.files / "dataset.json"),
         REFERENCE_NAME: reference_file(reference),
     }
-    card = _card(config, request, ready, trainer, base)
-    made = Made(card, parts, {case["content_sha256"] for case in reference})
+    card = _card(config, request, prepared, trainer, parent)
+    package = PackagedModel(card, parts, {case["content_sha256"] for case in reference})
     progress.phase("Trying int8 on the frozen test set")
-    return with_int8(made, ready.dataset, ready.files, ready.folder)
+    return with_int8(package, prepared.dataset, prepared.files, prepared.folder)
 
 
 def _description(file: Path) -> bytes:
-    """A data set's ``dataset.json`` without its cases' names, which do not go with a model."""
+    """A data set's ``dataset.json`` without the names of cases, which a model must not contain."""
     content = file.read_bytes()
     described = json.loads(content)
     return json.dumps(described, indent=1).encode() if described.pop("dataset", None) else content
 
 
 def lineage(config: TrainingConfig, request: TrainingRequest, dataset: Dataset) -> dict[str, Any]:
-    """What a training was made of: the request, what it comes to, data, programs, commit."""
+    """Where a training comes from: data set, request, configuration, programs, commit."""
     return {
         "dataset": dataset.name,
         "dataset_sha256": dataset.sha256,
@@ -148,16 +148,18 @@ def reference_file(cases: list[dict[str, Any]]) -> bytes:
     return json.dumps({"cases": cases}).encode()
 
 
-def _reference(ready: Ready, config: TrainingConfig, base: Base | None) -> list[dict[str, Any]]:
+def _reference(
+    prepared: PreparedRun, config: TrainingConfig, parent: ParentVersion | None
+) -> list[dict[str, Any]]:
     """Features and hash of each case that the new version was trained on.
 
-    Those that only the version it was made from has seen are marked as inherited.
+    Cases that only its parent version was trained on are marked as inherited.
     """
     cases = []
-    for name in trained_on(config, ready.dataset):
-        entry = ready.dataset.cases[name]
-        image = ready.files / file_names(name, entry)[0]
-        with image.open("rb") as stream, vetted(stream, ready.folder) as file:
+    for name in trained_on(config, prepared.dataset):
+        entry = prepared.dataset.cases[name]
+        image = prepared.files / file_names(name, entry)[0]
+        with image.open("rb") as stream, vetted(stream, prepared.folder) as file:
             loaded = volume.load(file)
         cases.append(
             {
@@ -166,29 +168,29 @@ def _reference(ready: Ready, config: TrainingConfig, base: Base | None) -> list[
                 "features": features_of(loaded.data, loaded.spacing_mm),
             }
         )
-    own = {case["content_sha256"] for case in cases}
-    before = base.cases if base else []
-    inherited = [c | {"inherited": True} for c in before if c["content_sha256"] not in own]
+    hashes = {case["content_sha256"] for case in cases}
+    before = parent.cases if parent else []
+    inherited = [c | {"inherited": True} for c in before if c["content_sha256"] not in hashes]
     return cases + inherited
 
 
 def _card(
     config: TrainingConfig,
     request: TrainingRequest,
-    ready: Ready,
+    prepared: PreparedRun,
     trainer: Trainer,
-    base: Base | None,
+    parent: ParentVersion | None,
 ) -> dict[str, Any]:
-    dataset, before = ready.dataset, base.model if base else None
+    dataset, parent_model = prepared.dataset, parent.model if parent else None
     licence = str(trainer.dataset_json["licence"])
     data = f"Data set {dataset.name}; its licence: {licence}"
     features = trainer.configuration_manager.network_arch_init_kwargs["features_per_stage"]
     count = sum(p.numel() for p in trainer.network.parameters())
     patch = " x ".join(str(n) for n in trainer.configuration_manager.patch_size)
-    start = f"the weights of version {before.version}" if before else "nothing"
+    start = f"the weights of version {parent_model.version}" if parent_model else "nothing"
     return {
         "name": f"{dataset.name}-{request.preset}",
-        "configuration": ready.configuration,
+        "configuration": prepared.configuration,
         "trainer": "nnUNetTrainer",
         "mirror_axes": list(trainer.inference_allowed_mirroring_axes or ()),
         "labels": LABELS,
@@ -209,22 +211,24 @@ def _card(
             f"{config.augmentation} augmentation, weights averaged with {config.average:g}",
             "Machine": f"{trainer.device.type}, preset {request.preset}",
         },
-        # What is said of the first version's data is not true of others.
-        "limits": before.card["limits"] if before else _LIMITS,
-        "licence": before.card["licence"] if before else licence,
-        "attribution": [*(before.card["attribution"] if before else [_NNUNET]), data],
+        # A fine-tuned version inherits the limits, licence and attribution of its parent.
+        "limits": parent_model.card["limits"] if parent_model else _LIMITS,
+        "licence": parent_model.card["licence"] if parent_model else licence,
+        "attribution": [*(parent_model.card["attribution"] if parent_model else [_NNUNET]), data],
     }
 
 
-def with_int8(made: Made, dataset: Dataset, files: Path, scratch: Path) -> Made:
-    """With int8 if it costs nothing on the frozen test set.
+def with_int8(
+    package: PackagedModel, dataset: Dataset, files: Path, scratch: Path
+) -> PackagedModel:
+    """Add int8 to a package, if it costs nothing on the frozen test set.
 
     Parameters
     ----------
     files
-        The data set's.
+        The data set's files.
     scratch
-        A folder for files that are needed meanwhile.
+        A folder for temporary files.
     """
 
     def read(name: str) -> Labelled:
@@ -233,31 +237,33 @@ def with_int8(made: Made, dataset: Dataset, files: Path, scratch: Path) -> Made:
 
     every = max(1, len(dataset.training) // CALIBRATION_CASES)
     try:
-        with made.as_model(scratch) as model:
-            found = ranges_file(model, [read(n).scan for n in dataset.training[::every]])
-        parts = made.parts | {RANGES_NAME: found}
-        asked = Made(made.card | {"int8": {"ranges": RANGES_NAME}}, parts, made.seen)
-        with asked.as_model(scratch) as model:
-            shown = proof(
+        with package.as_model(scratch) as model:
+            ranges = ranges_file(model, [read(n).scan for n in dataset.training[::every]])
+        parts = package.parts | {RANGES_NAME: ranges}
+        with_ranges = PackagedModel(
+            package.card | {"int8": {"ranges": RANGES_NAME}}, parts, package.seen
+        )
+        with with_ranges.as_model(scratch) as model:
+            proven = proof(
                 model, [read(name) for name in dataset.test],
-                seen=any(dataset.cases[name].content_sha256 in made.seen for name in dataset.test),
+                seen=any(dataset.cases[n].content_sha256 in package.seen for n in dataset.test),
             )  # fmt: skip
     except HippoViewError as error:
         logger.info("No int8 for this version: {}", error.message)
-        return made
-    if shown is None:
+        return package
+    if proven is None:
         logger.info("No int8 for this version: it costs more than it may")
-        return made
-    return Made(made.card | {"int8": shown}, parts, made.seen)
+        return package
+    return PackagedModel(package.card | {"int8": proven}, parts, package.seen)
 
 
 def _commit() -> str:
     """The program's git commit, where there is one."""
     try:
-        found = subprocess.run(
+        process = subprocess.run(
             ["git", "rev-parse", "HEAD"],  # noqa: S607 - whichever git is installed
             cwd=ROOT, capture_output=True, text=True, timeout=10, check=False,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired):
         return "unknown"
-    return found.stdout.strip() or "unknown"
+    return process.stdout.strip() or "unknown"

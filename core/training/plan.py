@@ -1,4 +1,4 @@
-"""nnU-Net's planning and preprocessing, called from Python. Imports nnU-Net: late."""
+"""nnU-Net's planning and preprocessing, called from Python. Imports nnU-Net, so late."""
 
 import contextlib
 import io
@@ -30,21 +30,21 @@ _RESIDUAL = "dynamic_network_architectures.architectures.unet.ResidualEncoderUNe
 # As nnU-Net's planner for residual encoders has them.
 _RESIDUAL_BLOCKS = (1, 3, 4, 6, 6, 6, 6)
 _DONE = "hippoview-preprocessed"
-_NNUNET_SEED = 12345  # of its split
+_NNUNET_SEED = 12345  # of nnU-Net's own split
 
 
 def set_environment(
     folder: Path, config: TrainingConfig, dataset: Dataset, dataset_folder: Path
 ) -> None:
-    """Tell nnU-Net where everything of this job lies; it reads environment variables.
+    """Tell nnU-Net, by environment variables, where the files of this job are.
 
-    The cases are named to it by ``dataset.json``. It would look for them itself with twelve
-    forked processes, of which one may wait for ever for a lock that another thread held when it
-    was forked (docs.python.org/3/library/multiprocessing.html#contexts-and-start-methods).
+    ``dataset.json`` lists the cases: otherwise nnU-Net searches for them with twelve forked
+    processes, one of which may wait for ever for a lock that another thread held when it was
+    forked (docs.python.org/3/library/multiprocessing.html#contexts-and-start-methods).
     """
     raw = folder / "raw"
     target = raw / NNUNET_NAME
-    if target.is_symlink():  # left by the version before this one, of a training that resumes
+    if target.is_symlink():  # of a training that an earlier version began
         target.unlink()
     target.mkdir(parents=True, exist_ok=True)
     dataset_folder = dataset_folder.resolve()
@@ -62,23 +62,23 @@ def set_environment(
     os.environ["nnUNet_results"] = str(folder / "results")
 
 
-def plan(folder: Path, config: TrainingConfig, base: Model | None) -> tuple[dict[str, Any], str]:
+def plan(folder: Path, config: TrainingConfig, parent: Model | None) -> tuple[dict[str, Any], str]:
     """The plans of a training, and the name of its configuration within them.
 
     Parameters
     ----------
-    base
+    parent
         The version that is fine-tuned: its plans are kept, or the weights would not fit.
     """
     target = folder / "preprocessed" / NNUNET_NAME
-    if base is not None:
+    if parent is not None:
         target.mkdir(parents=True, exist_ok=True)
         # The trainer copies a fingerprint beside its results and never reads it.
         write_whole(target / "dataset_fingerprint.json", b"{}")
-        plans = base.json("plans.json") | {"dataset_name": NNUNET_NAME}
+        plans = parent.json("plans.json") | {"dataset_name": NNUNET_NAME}
         plans["plans_name"] = _PLANS
         plans["image_reader_writer"] = READER
-        configuration = base.configuration
+        configuration = parent.configuration
     else:
         extract_fingerprint_dataset(_ID, num_processes=1, clean=False, show_progress_bar=False)
         plans, _ = plan_experiment_dataset(_ID)
@@ -93,21 +93,21 @@ def plan(folder: Path, config: TrainingConfig, base: Model | None) -> tuple[dict
 
 
 def folds(config: TrainingConfig, dataset: Dataset) -> list[dict[str, list[str]]]:
-    """What is learned from (``train``) and held out (``val``) in each of the five folds.
+    """The cases to train on (``train``) and those held out (``val``) in each of the five folds.
 
-    With the test set in the training they are those that nnU-Net makes itself, so that figures
-    can be compared with other trainings of nnU-Net on the same cases.
+    If the test set is trained on as well, they are nnU-Net's own folds, so that figures can be
+    compared with other trainings of nnU-Net on the same cases.
     """
     if config.with_test:
-        made: list[dict[str, list[str]]] = generate_crossval_split(
+        splits: list[dict[str, list[str]]] = generate_crossval_split(
             sorted(dataset.cases), seed=_NNUNET_SEED, n_splits=FOLDS
         )
-        return made
+        return splits
     return dataset.splits()
 
 
 def trained_on(config: TrainingConfig, dataset: Dataset) -> list[str]:
-    """The cases that a training learns from: without the fold that it holds out."""
+    """The cases that a training learns from, without the fold that it holds out."""
     if config.fold >= 0:
         return folds(config, dataset)[config.fold]["train"]
     return list(dataset.cases) if config.with_test else dataset.training
@@ -122,13 +122,13 @@ def preprocess(
 ) -> None:
     """Preprocess the training cases once, and write the folds for nnU-Net.
 
-    nnU-Net's own loop starts processes that each import PyTorch, which takes longer than crops
-    do, and waits for ever if one of them gets stuck. Its work on one case is done here instead.
+    nnU-Net's own loop starts processes that each import PyTorch, which takes longer than the work
+    itself, and waits for ever if one of them hangs. So its function for one case is called here.
 
     Parameters
     ----------
     on_case
-        Told how many cases are done, and of how many.
+        Called with the number of cases done and their total.
     """
     target = folder / "preprocessed" / NNUNET_NAME
     done = target / _DONE
@@ -141,7 +141,7 @@ def preprocess(
             str(folder / "raw" / NNUNET_NAME), description
         )
         out = target / manager.data_identifier
-        shutil.rmtree(out, ignore_errors=True)  # begun by a process that was killed
+        shutil.rmtree(out, ignore_errors=True)  # left by a process that was killed
         out.mkdir(parents=True)
         for number, (case, paths) in enumerate(files.items(), start=1):
             preprocessor.run_case_save(
@@ -153,7 +153,7 @@ def preprocess(
 
 
 def _small(full: dict[str, Any], config: TrainingConfig) -> dict[str, Any]:
-    """The full 3-D configuration with fewer features and a batch that suits two cores."""
+    """The full 3-D configuration with fewer features and a smaller batch, for two cores."""
     architecture = json.loads(json.dumps(full["architecture"]))
     arguments = architecture["arch_kwargs"]
     stages = arguments["n_stages"]

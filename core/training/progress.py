@@ -1,4 +1,4 @@
-"""What a training says of itself: to the database for a job, to a file on the command line."""
+"""How a training reports progress: to the database for a job, else to a file."""
 
 import json
 import os
@@ -11,22 +11,22 @@ from loguru import logger
 
 
 class Progress(Protocol):
-    """Whoever hears of a training. `core.training.jobs.Work` is one."""
+    """Receives the progress of a training, such as `core.training.jobs.Work`."""
 
     on_step: Callable[[], None]
 
     def phase(self, words: str) -> None:
-        """What is being done now."""
+        """Report what is being done now."""
 
     def epoch(self, checkpoint_sha256: str, **values: Any) -> None:
-        """An epoch is done and its checkpoint is about to take the place of the last."""
+        """Report a finished epoch, before its checkpoint replaces the previous one."""
 
     def checkpoints(self) -> set[str]:
         """The sha256 of every checkpoint that this training wrote."""
 
 
 class Events:
-    """A file of events, one JSON object a line, that survives the training being killed.
+    """A file of events, one JSON object a line, which a killed training leaves readable.
 
     Each has ``at`` (UTC) and ``event``: ``phase`` with its ``words``; ``epoch`` with its number,
     ``train_loss``, ``val_loss``, the pseudo-Dice of both labels, ``seconds``, and
@@ -38,12 +38,12 @@ class Events:
         self.on_step: Callable[[], None] = lambda: None
 
     def phase(self, words: str) -> None:
-        """Write down what is being done."""
+        """Append what is being done."""
         logger.info(words)
         self._add("phase", words=words)
 
     def epoch(self, checkpoint_sha256: str, **values: Any) -> None:
-        """Write down an epoch; on the disk before its checkpoint is used."""
+        """Append an epoch; it is on the disk before its checkpoint is used."""
         logger.info(
             "Epoch {epoch}: loss {train_loss:.4f}, validation {val_loss:.4f}, pseudo-Dice "
             "{dice_anterior:.3f} {dice_posterior:.3f}, {seconds:.0f} s",
@@ -52,11 +52,11 @@ class Events:
         self._add("epoch", **values, checkpoint_sha256=checkpoint_sha256)
 
     def checkpoints(self) -> set[str]:
-        """The sha256 of every checkpoint that is written down."""
+        """The sha256 of every checkpoint in the file."""
         return {event["checkpoint_sha256"] for event in self.read() if event["event"] == "epoch"}
 
     def read(self) -> list[dict[str, Any]]:
-        """All events; a last line that was cut off does not count."""
+        """All events, without a last line that was cut off."""
         if not self._file.is_file():
             return []
         lines = self._file.read_bytes().split(b"\n")[:-1]
@@ -72,7 +72,7 @@ class Events:
             os.fsync(file.fileno())
 
     def _mend(self) -> None:
-        """Take away a line that was cut off."""
+        """Remove a last line that was cut off."""
         content = self._file.read_bytes() if self._file.is_file() else b""
         if content and not content.endswith(b"\n"):
             self._file.write_bytes(content[: content.rfind(b"\n") + 1])

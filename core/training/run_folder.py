@@ -1,8 +1,8 @@
 """Trainings on the command line: one folder each, resumed where it was killed.
 
-A run's folder has ``run.json`` (the request, what it comes to, data, programs, commit),
+A run's folder has ``run.json`` (request, configuration, data set, programs, commit),
 ``events.jsonl``, ``log.txt``, nnU-Net's ``progress.png``, and in the end ``model``, a model
-folder; a mark says that it is ours (`core.state.claim`). Imports nnU-Net: late.
+folder; it is marked as HippoView's (`core.state.claim`). Imports nnU-Net, so import it late.
 """
 
 import json
@@ -22,7 +22,7 @@ from core.state.claim import claim
 from core.state.storage import write_whole
 from core.training.config import TrainingConfig, TrainingRequest
 from core.training.data.dataset import Dataset, Datasets
-from core.training.fit import Base, Ready, device_for, fit, make_ready
+from core.training.fit import ParentVersion, PreparedRun, device_for, fit, prepare_run
 from core.training.package import export, lineage
 from core.training.progress import Events
 
@@ -40,7 +40,7 @@ def train(
     *,
     plan_only: bool = False,
 ) -> Path:
-    """Train in a folder of its own; what is done there already is not done again.
+    """Train in a folder of its own; steps that are done there already are skipped.
 
     Parameters
     ----------
@@ -52,83 +52,83 @@ def train(
     Returns
     -------
     Path
-        The model folder; it is there when the training has come to its end.
+        The model folder, which exists once the training has finished.
 
     Raises
     ------
     InputError
-        The folder is not empty and not ours.
+        The folder is not empty and not marked as HippoView's.
     TrainingError
-        The folder belongs to another training, or the request is not understood.
+        The folder belongs to another training, or the request is invalid.
     """
     config = request.config()
-    made = folder / MODEL_NAME
+    model_folder = folder / MODEL_NAME
     dataset = dataset_of(folder, datasets, request.dataset)
     _claim(folder, lineage(config, request, dataset))
-    if (made / CARD_NAME).is_file():
+    if (model_folder / CARD_NAME).is_file():
         logger.info("This training has come to its end before")
-        return made
+        return model_folder
     progress = Events(folder / _EVENTS)
     log = logger.add(folder / LOG_NAME, level="INFO", diagnose=False)
     try:
         local = datasets.storage.local(f"datasets/{dataset.name}", progress.on_step)
-        with local as files, _base(config, serving) as base:
-            ready = make_ready(progress, folder, config, dataset, files, base)
+        with local as files, _base(config, serving) as parent:
+            prepared = prepare_run(progress, folder, config, dataset, files, parent)
             if not plan_only:
-                _train(progress, ready, config, request, base, device_for(config, device))
+                _train(progress, prepared, config, request, parent, device_for(config, device))
     finally:
         logger.remove(log)
-    return made
+    return model_folder
 
 
 def _train(
     progress: Events,
-    ready: Ready,
+    prepared: PreparedRun,
     config: TrainingConfig,
     request: TrainingRequest,
-    base: Base | None,
+    parent: ParentVersion | None,
     device: str,
 ) -> None:
-    trainer = fit(progress, ready, config, base, device)
-    export(progress, trainer, ready, config, request, base).write(ready.folder / MODEL_NAME)
+    trainer = fit(progress, prepared, config, parent, device)
+    export(progress, trainer, prepared, config, request, parent).write(prepared.folder / MODEL_NAME)
     picture = Path(trainer.output_folder) / _PROGRESS
     if picture.is_file():
-        shutil.copyfile(picture, ready.folder / _PROGRESS)
+        shutil.copyfile(picture, prepared.folder / _PROGRESS)
     progress.phase("Done")
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a folder has the note of a training of ours."""
+    """Whether a folder has the ``run.json`` of a training."""
     return _noted(folder) is not None
 
 
 def dataset_of(folder: Path, datasets: Datasets, name: str) -> Dataset:
-    """The data set of a run: as it was when the run began, else as it is."""
+    """The data set of a run as it was when the run began; of a new run as it is now."""
     note = _noted(folder)
     if note is not None and note.get("dataset") == name:
         try:
             return datasets.get(name, note["dataset_sha256"])
-        except NotFoundError:  # not kept: of another installation, or of an earlier version
+        except NotFoundError:  # not kept: of another installation, or by an earlier version
             pass
     return datasets.get(name)
 
 
-def _claim(folder: Path, asked: dict[str, Any]) -> None:
-    """Write down what a folder is for, or see that it is for the same.
+def _claim(folder: Path, lineage: dict[str, Any]) -> None:
+    """Write a run's lineage into its folder, or check that the folder has the same one.
 
-    A marked folder without that note (DVC takes it away when the request has changed) holds what
-    is left of another training of ours, which is thrown away. In any other folder nothing is.
+    A marked folder without ``run.json`` (DVC removes it when the request has changed) holds the
+    rest of another training, which is deleted. In any other folder nothing is deleted.
     """
     claim(folder, "training", known=is_run)
-    known = _noted(folder)
-    if known is None:
+    note = _noted(folder)
+    if note is None:
         for name in _OURS:
             path = folder / name
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-        write_whole(folder / RUN_NAME, (json.dumps(asked, indent=1) + "\n").encode())
+        write_whole(folder / RUN_NAME, (json.dumps(lineage, indent=1) + "\n").encode())
         return
     for name in ("dataset_sha256", "configuration"):
-        if known[name] != asked[name]:
+        if note[name] != lineage[name]:
             raise TrainingError(
                 f"The folder {folder.name} is of a training with another "
                 f"{name.removesuffix('_sha256')}",
@@ -138,7 +138,7 @@ def _claim(folder: Path, asked: dict[str, Any]) -> None:
 
 
 def _noted(folder: Path) -> dict[str, Any] | None:
-    """The note of a run's folder; None where there is none, or not one of ours."""
+    """The content of ``run.json``; None if it is missing or not of a training."""
     try:
         note = json.loads((folder / RUN_NAME).read_bytes())
     except (OSError, ValueError):
@@ -148,9 +148,9 @@ def _noted(folder: Path) -> dict[str, Any] | None:
 
 
 @contextmanager
-def _base(config: TrainingConfig, serving: OpenModel) -> Iterator[Base | None]:
+def _base(config: TrainingConfig, serving: OpenModel) -> Iterator[ParentVersion | None]:
     if config.start != "serving":
         yield None
         return
     with serving() as model:
-        yield Base(model, reference_of(model))
+        yield ParentVersion(model, reference_of(model))

@@ -1,4 +1,4 @@
-"""Several trainings over a grid of values, one run's folder each. Imports nnU-Net: late."""
+"""Several trainings over a grid of values, each in a folder of its own. Imports nnU-Net."""
 
 import hashlib
 from collections.abc import Sequence, Set
@@ -23,7 +23,7 @@ def grid(request: TrainingRequest) -> list[TrainingRequest]:
     Raises
     ------
     TrainingError
-        A ``name=value`` is not understood.
+        A ``name=value`` is invalid.
     """
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
     from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -39,13 +39,13 @@ def grid(request: TrainingRequest) -> list[TrainingRequest]:
         ) from error
     (batch,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
     requests = [replace(request, overrides=list(overrides)) for overrides in batch]
-    for one in requests:
-        one.config()  # all of them are understood before the first begins
+    for each in requests:
+        each.config()  # all are checked before the first begins
     return requests
 
 
 def check_held_out(config: TrainingConfig, dataset: Dataset, seen: Set[str]) -> None:
-    """Refuse a training that would leave a sweep nothing to compare on, before it begins.
+    """Refuse, before it begins, a training that holds out no case to compare on.
 
     Parameters
     ----------
@@ -69,9 +69,9 @@ def check_held_out(config: TrainingConfig, dataset: Dataset, seen: Set[str]) -> 
 
 
 def folder_of(request: TrainingRequest, parent: Path) -> Path:
-    """Where one training of a sweep lies: named by its values, so that it is found again."""
-    asked = " ".join((request.dataset, request.preset, *request.overrides))
-    return parent / hashlib.sha256(asked.encode()).hexdigest()[:12]
+    """The folder of one training of a sweep, named by its values, so that it can be resumed."""
+    words = " ".join((request.dataset, request.preset, *request.overrides))
+    return parent / hashlib.sha256(words.encode()).hexdigest()[:12]
 
 
 def table_of(
@@ -79,14 +79,14 @@ def table_of(
     dice: Sequence[tuple[float, float]],
     sets: Sequence[str],
 ) -> str:
-    """The outcome, the best first among those that were measured on the same cases.
+    """The results as text, the best first among those measured on the same cases.
 
     Parameters
     ----------
     dice
-        Of both labels, for each request.
+        For each request, the mean Dice of both labels.
     sets
-        Names the cases that each was measured on.
+        For each request, a key of the cases that it was measured on.
     """
     groups = list(dict.fromkeys(sets))
     order = sorted(range(len(requests)), key=lambda n: -sum(dice[n]))

@@ -1,4 +1,4 @@
-"""nnU-Net's trainer, with a checkpoint after each epoch and a voice. Imports nnU-Net: late."""
+"""nnU-Net's trainer, with a checkpoint and a report after each epoch. Imports nnU-Net."""
 
 import contextlib
 import hashlib
@@ -31,12 +31,11 @@ OnEpoch = Callable[[str, dict[str, Any]], None]
 class Trainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net has no types
     """One training.
 
-    After each epoch the checkpoint is written whole; ``on_epoch`` hears its sha256 before it
-    takes the place of the last one, so that only files that were recorded are ever loaded.
+    After each epoch the checkpoint is written to a temporary file; ``on_epoch`` is called with its
+    sha256 before it replaces the previous one, so that only recorded files are ever loaded.
 
-    On a CPU it computes in bfloat16 where the CPU does, in the memory layout that is fast there,
-    and takes its batches from a thread. What it gives in the end is the average of the weights
-    over the last iterations.
+    On a CPU it computes in bfloat16 if the CPU supports it, in the memory layout that is fast
+    there, and takes its batches from a thread. The result is a running average of the weights.
     """
 
     def __init__(
@@ -60,7 +59,7 @@ class Trainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net has no types
     def configure(
         self, config: TrainingConfig, on_epoch: OnEpoch, on_step: Callable[[], None]
     ) -> None:
-        """Take over the configuration, and who hears of epochs and steps; before `initialize`."""
+        """Set configuration and callbacks; to be called before `initialize`."""
         self.config = config
         self.num_epochs = config.epochs
         self.num_iterations_per_epoch = config.iterations
@@ -71,7 +70,7 @@ class Trainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net has no types
         seed_all(config.seed)
 
     def begin_from(self, weights: Path) -> None:
-        """Take the weights of another version with the same plans."""
+        """Start from the weights of another version with the same plans."""
         safetensors.torch.load_model(self._module, weights)
 
     def get_dataloaders(self) -> tuple[Any, Any]:
@@ -79,9 +78,9 @@ class Trainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net has no types
         if self.device.type != "cpu":
             return cast(tuple[Any, Any], super().get_dataloaders())
         before = os.environ.get(_WORKERS, "1")
-        os.environ[_WORKERS] = "0"  # how nnU-Net is told so
+        os.environ[_WORKERS] = "0"  # nnU-Net then uses no processes
         training, validation = super().get_dataloaders()
-        os.environ[_WORKERS] = before  # its planner, in the same process, wants at least one
+        os.environ[_WORKERS] = before  # its planner, in the same process, needs at least one
         counts = self.num_iterations_per_epoch, self.num_val_iterations_per_epoch
         self._batches = Batches(training, validation, counts, self.config.seed, self.current_epoch)
         return self._batches, self._batches
@@ -94,13 +93,13 @@ class Trainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net has no types
         return *others, axes
 
     def get_training_transforms(self, *arguments: Any, **options: Any) -> Any:
-        """nnU-Net's augmentation, with other contrasts and voxels before it where asked for."""
+        """nnU-Net's augmentation, with `core.training.augment`'s if the configuration says so."""
         usual = augment.repeatable(nnUNetTrainer.get_training_transforms(*arguments, **options))
         share = AUGMENTATIONS[self.config.augmentation]
         return augment.with_scanners(usual, share) if share else usual
 
     def on_train_start(self) -> None:
-        """Get ready; on a CPU in the memory layout that is fast there."""
+        """Prepare; on a CPU in the memory layout that is fast there."""
         super().on_train_start()
         if self.device.type == "cpu":
             torch.set_flush_denormal(True)
@@ -131,11 +130,13 @@ class Trainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net has no types
 
     @torch.no_grad()
     def _add_to_average(self) -> None:
-        """Exponential, and shorter at the beginning so that it forgets where it began."""
+        """Update the exponential average; shorter at first, to forget the initial weights."""
         self._steps += 1
         decay = min(self.config.average, self._steps / (9 + self._steps))
-        now = self._weights()
-        torch._foreach_lerp_([self._average[name] for name in now], list(now.values()), 1 - decay)
+        weights = self._weights()
+        torch._foreach_lerp_(
+            [self._average[name] for name in weights], list(weights.values()), 1 - decay
+        )
 
     def validation_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """One iteration of the validation."""
@@ -144,13 +145,13 @@ class Trainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net has no types
             return cast(dict[str, Any], super().validation_step(batch))
 
     def save_checkpoint(self, filename: str) -> None:
-        """Write the latest or the final checkpoint whole; nnU-Net's "best" is not used."""
+        """Write the latest or the final checkpoint atomically; nnU-Net's "best" is not used."""
         path = Path(filename)
         if path.name not in (_LATEST, _FINAL):
             return
         temporary = path.with_suffix(".new")
         super().save_checkpoint(str(temporary))
-        checkpoint = torch.load(temporary, weights_only=False)  # it was written the line before
+        checkpoint = torch.load(temporary, weights_only=False)  # this process has just written it
         checkpoint[_AVERAGE] = (self._average, self._steps)
         torch.save(checkpoint, temporary)
         with temporary.open("rb") as file:
@@ -168,7 +169,7 @@ class Trainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net has no types
         self._average, self._steps = checkpoint[_AVERAGE]
 
     def on_epoch_end(self) -> None:
-        """Say in the log how much of the epoch was spent waiting for batches."""
+        """Log how much of the epoch was spent waiting for batches."""
         if self._batches is not None:
             waited_s = self._batches.waited_s - self._waited_s
             self._waited_s = self._batches.waited_s
@@ -176,20 +177,20 @@ class Trainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net has no types
         super().on_epoch_end()
 
     def on_train_end(self) -> None:
-        """Finish; a training that was resumed after its last epoch has nothing to write."""
+        """Finish; a training resumed after its last epoch has nothing to write."""
         if self._batches is not None:
             self._batches.close()
         if not (Path(self.output_folder) / _FINAL).is_file():
             super().on_train_end()
 
-    def resume(self, known: set[str]) -> bool:
-        """Go on from the last checkpoint, if there is one.
+    def resume(self, checkpoints: set[str]) -> bool:
+        """Continue from the last checkpoint, if there is one; returns whether there is.
 
         Parameters
         ----------
-        known
-            The sha256 of the checkpoints that this training wrote: ``torch.load`` runs code,
-            so no other file is ever given to it.
+        checkpoints
+            The sha256 of the checkpoints that this training wrote: ``torch.load`` can run code,
+            so no other file is loaded.
 
         Raises
         ------
@@ -202,7 +203,7 @@ class Trainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net has no types
             return False
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        if sha256 not in known:
+        if sha256 not in checkpoints:
             raise TrainingError(
                 "The checkpoint is not one that this training wrote",
                 "Start a new training.",
@@ -216,7 +217,7 @@ class Trainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net has no types
         return weights_file(self._average)
 
     def _weights(self) -> dict[str, torch.Tensor]:
-        """Each once; nnU-Net's modules hold each other twice."""
+        """Every weight once; nnU-Net's modules refer to each other."""
         return {name: weight.detach() for name, weight in self._module.named_parameters()}
 
     @property
@@ -241,7 +242,7 @@ class Trainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net has no types
 
 
 def _dtype(precision: str) -> torch.dtype:
-    """What a CPU computes in: bfloat16 where it has instructions for it."""
+    """The type that a CPU computes in: bfloat16 if it has instructions for it."""
     fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     is_half = precision == "bfloat16" or (precision == "auto" and fast)
     return torch.bfloat16 if is_half else torch.float32

@@ -112,7 +112,7 @@ def check(folder: Path, database: str, acts: list[Act], ids: list[str]) -> None:
         os.utime(folder / "storage" / key, (0, 0))
     server = opened(folder, database, Chaos(0))
     try:
-        server.cases.adopt()
+        server.cases.import_from_storage()
         _check(storage, server, acts, ids)
     finally:
         server.close()

@@ -1,12 +1,12 @@
 """A prepared data set: cleaned cases in nnU-Net's raw layout, a frozen test set, five folds.
 
 In the storage below ``datasets/<name>``: ``imagesTr``, ``labelsTr`` (to train on), ``imagesTs``,
-``labelsTs`` (the frozen test set), ``dataset.json``, ``split.json`` (who is where, with hashes)
+``labelsTs`` (the frozen test set), ``dataset.json``, ``split.json`` (each case's fold and hashes)
 and ``report.json`` (what was kept, mended and left out, and why).
 
-A file that a split names is never written again. When a preparation changes the split, the old
-one is kept as ``revisions/<sha256>.json``, and ``history.json`` says until when it held and who
-was in its test set: what was trained on it, or still is, reads what it began with.
+A file that a split names is never overwritten. When a preparation changes the split, the old one is
+kept as ``revisions/<sha256>.json``, and ``history.json`` says until when it was current and which
+cases were in its test set: so a training always reads the split that it began with.
 """
 
 import hashlib
@@ -27,8 +27,8 @@ FOLDS = 5
 NNUNET_NAME = "Dataset001_Hippocampus"
 SPLIT_NAME, REPORT_NAME, DATASET_NAME = "split.json", "report.json", "dataset.json"
 HISTORY_NAME = "history.json"
-# The set of this name follows its source: a case that changed there is taken anew, one that is
-# no longer there leaves. Every other set keeps what it has.
+# The data set of this name follows its source: changed cases are replaced, cases that are no longer
+# in the source are removed. Every other data set keeps its cases.
 REVIEWED_NAME = "reviewed"
 # nnU-Net's reader. Its default, SimpleITK, reads the same values and may hang
 # (github.com/SimpleITK/SimpleITK/pull/2713).
@@ -48,13 +48,13 @@ class Entry:
     patient : str
         All cases of a patient are on the same side of the split.
     content_sha256 : str
-        Of the image's voxels, `core.image.volume.Volume.content_sha256`.
+        Hash of the image's voxels: `core.image.volume.Volume.content_sha256`.
     image_sha256, label_sha256 : str
-        Of the files in the storage.
+        Hashes of the files in the storage.
     fold : int
         0 to 4, or -1 for the frozen test set.
     tag : str
-        Stands in the names of its files, where those of an older mask are kept beside them.
+        Part of its files' names, where files of an older mask are kept beside them.
     """
 
     patient: str
@@ -77,7 +77,7 @@ class Dataset:
     Attributes
     ----------
     sha256 : str
-        Of its split file, which names the hash of every file.
+        Hash of its split file, which names the hash of every file.
     """
 
     name: str
@@ -106,7 +106,7 @@ class Dataset:
 
     @property
     def test_key(self) -> str:
-        """Names the frozen test set by its content: figures under one key can be compared."""
+        """Identifies the frozen test set by content: figures with equal keys can be compared."""
         parts = sorted(
             entry.image_sha256 + entry.label_sha256
             for entry in self.cases.values()
@@ -123,16 +123,16 @@ class Datasets:
 
     def find(self) -> list[Dataset]:
         """All data sets, by name."""
-        found = []
+        datasets = []
         for name in self.storage.folders(_FOLDER):
             try:
-                found.append(self.get(name))
-            except NotFoundError:  # its preparation never came to its end
+                datasets.append(self.get(name))
+            except NotFoundError:  # its preparation was interrupted
                 continue
-        return found
+        return datasets
 
     def get(self, name: str, sha256: str | None = None) -> Dataset:
-        """One data set, as it is or as it was under a hash.
+        """One data set: the current one, or the revision with a hash.
 
         Raises
         ------
@@ -150,7 +150,7 @@ class Datasets:
         return _dataset(name, content)
 
     def former(self, name: str) -> dict[str, Entry]:
-        """The cases that a data set once had and has no more, as they were last."""
+        """The cases that were removed from a data set, in their last state."""
         present = self.get(name).cases
         former: dict[str, Entry] = {}
         for revision in self.history(name):
@@ -158,13 +158,13 @@ class Datasets:
         return {case: entry for case, entry in former.items() if case not in present}
 
     def history(self, name: str) -> list[dict[str, Any]]:
-        """What a data set was before, the oldest first.
+        """The earlier revisions of a data set, the oldest first.
 
         Returns
         -------
         list of dict
             ``sha256``; ``until``, UTC; ``test_key`` and ``test``, the cases of its frozen test
-            set; ``joined``, ``changed`` and ``left``, the cases by which the next one differs.
+            set; ``joined``, ``changed`` and ``left``, the cases in which the next one differs.
         """
         try:
             return list(json.loads(self.storage.read(key_of(name, HISTORY_NAME))))
@@ -172,7 +172,7 @@ class Datasets:
             return []
 
     def retire(self, old: Dataset, cases: Mapping[str, Entry]) -> None:
-        """Keep a data set as it is, before another split takes its place."""
+        """Keep the current split as a revision, before another one replaces it."""
         content = self.storage.read(key_of(old.name, SPLIT_NAME))
         self.storage.write(key_of(old.name, _REVISIONS, f"{_sha256(content)}.json"), content)
         both = old.cases.keys() & cases.keys()
@@ -185,15 +185,15 @@ class Datasets:
             "changed": sorted(case for case in both if cases[case] != old.cases[case]),
             "left": sorted(old.cases.keys() - cases.keys()),
         }
-        # A preparation that was killed before it wrote the split has noted this one already.
-        known = self.history(old.name)
-        if known and known[-1]["sha256"] == old.sha256:
-            known.pop()
-        file = json.dumps([*known, revision], indent=1).encode()
+        # A preparation that was killed before it wrote the split may have listed this one already.
+        revisions = self.history(old.name)
+        if revisions and revisions[-1]["sha256"] == old.sha256:
+            revisions.pop()
+        file = json.dumps([*revisions, revision], indent=1).encode()
         self.storage.write(key_of(old.name, HISTORY_NAME), file)
 
     def report(self, name: str) -> dict[str, Any]:
-        """What its preparation kept, mended and left out."""
+        """The report of a data set's last preparation."""
         return dict(json.loads(self.storage.read(key_of(name, REPORT_NAME))))
 
     @staticmethod
@@ -232,7 +232,7 @@ def key_of(name: str, *parts: str) -> str:
     Raises
     ------
     InputError
-        The data set's name cannot be one.
+        The name is not a valid one.
     """
     if not _NAME.fullmatch(name):
         raise InputError(
@@ -251,29 +251,28 @@ def file_names(case: str, entry: Entry) -> tuple[str, str]:
 
 
 def files_key(entry: Entry) -> str:
-    """Names a case by the content of its image and label."""
+    """Identifies a case by the content of its image and label."""
     return _sha256((entry.image_sha256 + entry.label_sha256).encode())[:16]
 
 
 def assign(known: Mapping[str, int], patients: Iterable[str]) -> dict[str, int]:
-    """Put patients into the test set or a fold. Those that are known stay where they are.
+    """Put patients into the test set or a fold. Those that have one keep it.
 
-    The order among new ones is that of a hash of their names: it looks random and is always
-    the same.
+    New ones are ordered by a hash of their names, which looks random and is reproducible.
 
     Parameters
     ----------
     known
-        Patients with their fold, -1 for the test set.
+        Patients that have a fold already, -1 for the test set.
     patients
-        Known ones and new ones.
+        All patients, with or without a fold.
     """
     folds = dict(known)
     new = sorted(set(patients) - set(known), key=lambda patient: _sha256(patient.encode()))
     total = len(folds) + len(new)
-    wanted = max(limits.MIN_TEST_CASES, round(limits.TEST_SHARE * total))
+    test_patients = max(limits.MIN_TEST_CASES, round(limits.TEST_SHARE * total))
     for patient in new:
-        if sum(fold == TEST for fold in folds.values()) < wanted:
+        if sum(fold == TEST for fold in folds.values()) < test_patients:
             folds[patient] = TEST
         else:
             sizes = [sum(f == fold for f in folds.values()) for fold in range(FOLDS)]
@@ -296,7 +295,7 @@ def dataset_file(cases: Mapping[str, Entry], licence: str, *, named: bool = Fals
     Parameters
     ----------
     named
-        Whether it names every file, because others lie beside them.
+        Whether to list every file, because other files lie beside them.
     """
     content = {
         "name": "Hippocampus",

@@ -1,4 +1,4 @@
-"""A public archive, downloaded once: it goes on where it was cut off, and is checked."""
+"""Downloads a public archive once: resumes where it was cut off, and checks its hash."""
 
 import hashlib
 from collections.abc import Callable
@@ -12,7 +12,7 @@ TASK04_URL = "https://msd-for-monai.s3-us-west-2.amazonaws.com/Task04_Hippocampu
 # Its publisher gives an MD5, the one that MONAI's DecathlonDataset checks as well.
 _KNOWN = {TASK04_URL: "md5:9d24dba78a72977dbd1d2e110310f31b"}
 _TIMEOUT_S = 30.0
-_CHUNK_BYTES = 64 * 1024  # lost at most where it is cut off
+_CHUNK_BYTES = 64 * 1024  # at most this much is lost at an interruption
 
 
 def download(
@@ -21,14 +21,14 @@ def download(
     expected: str | None = None,
     on_bytes: Callable[[int, int], None] = lambda done, total: None,
 ) -> Path:
-    """Download an archive, or find it there.
+    """Download an archive, unless it was downloaded before.
 
     Parameters
     ----------
     expected
         ``sha256:…`` or ``md5:…`` of the whole file; known for `TASK04_URL`.
     on_bytes
-        Told how many bytes of how many are there; of 0 where the server does not say.
+        Called with the bytes downloaded and their total, which is 0 if the server does not say.
 
     Returns
     -------
@@ -38,7 +38,7 @@ def download(
     Raises
     ------
     InputError
-        It cannot be had, or is not the file that was expected.
+        It cannot be downloaded, or its hash is not the expected one.
     """
     expected = expected or _KNOWN.get(url)
     if expected is None:
@@ -66,14 +66,14 @@ def download(
 
 
 def _fetch(url: str, part: Path, on_bytes: Callable[[int, int], None]) -> None:
-    there = part.stat().st_size if part.is_file() else 0
-    headers = {"Range": f"bytes={there}-"} if there else {}
+    bytes_there = part.stat().st_size if part.is_file() else 0
+    headers = {"Range": f"bytes={bytes_there}-"} if bytes_there else {}
     with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT_S) as answer:
-        if there and answer.status_code == requests.codes.requested_range_not_satisfiable:
+        if bytes_there and answer.status_code == requests.codes.requested_range_not_satisfiable:
             return  # all of it is there
         answer.raise_for_status()
         goes_on = answer.status_code == requests.codes.partial_content
-        done = there if goes_on else 0
+        done = bytes_there if goes_on else 0
         total = done + int(answer.headers.get("Content-Length", -done))
         with part.open("ab" if goes_on else "wb") as target:
             for chunk in answer.iter_content(_CHUNK_BYTES):
@@ -85,11 +85,11 @@ def _fetch(url: str, part: Path, on_bytes: Callable[[int, int], None]) -> None:
 def _check(part: Path, expected: str) -> None:
     kind, _, value = expected.partition(":")
     with part.open("rb") as content:
-        found = hashlib.file_digest(content, kind).hexdigest()
-    if found != value.lower():
+        digest = hashlib.file_digest(content, kind).hexdigest()
+    if digest != value.lower():
         part.unlink()
         raise InputError(
-            f"The archive is not the one that was expected: its {kind} is {found}",
+            f"The archive is not the one that was expected: its {kind} is {digest}",
             "Try again, or ask its publisher.",
             code="bad_source",
         )

@@ -1,4 +1,4 @@
-"""Which cases are of one patient: by a table, or by their names. They stay on one side of a split.
+"""Groups cases by patient, by a table or by name, so that no patient is on two sides of a split.
 
 The rule, in this order: the table that was given (``case,patient``); ``sub-XX`` anywhere in the
 name (BIDS); a side at the end of the name (``_L``, ``_R``, ``_left``, ``_right``, ``_lh``, ``_rh``,
@@ -42,39 +42,39 @@ def grouped(
 ) -> dict[str, tuple[str, Rule]]:
     """Patient and rule of each case.
 
-    A case that the table leaves out is of the patient of those that it names and that their
-    names put together with it.
+    A case that is not in the table belongs to the patient of those cases in the table that its
+    name puts it together with, if that is one patient.
     """
     named = table or {}
     by_name: dict[str, set[str]] = {}
     for case, patient in named.items():
         by_name.setdefault(patient_of(case), set()).add(patient)
-    found: dict[str, tuple[str, Rule]] = {}
+    groups: dict[str, tuple[str, Rule]] = {}
     for case in cases:
         if case in named:
-            found[case] = (named[case], "table")
+            groups[case] = (named[case], "table")
             continue
         patient, rule = _by_name(case)
         others = by_name.get(patient, set())
-        found[case] = (next(iter(others)), "table") if len(others) == 1 else (patient, rule)
-    return found
+        groups[case] = (next(iter(others)), "table") if len(others) == 1 else (patient, rule)
+    return groups
 
 
-def words(found: Mapping[str, tuple[str, Rule]]) -> list[str]:
-    """How the cases were grouped, and what could not be, as a person reads it."""
-    counts = Counter(rule for _, rule in found.values())
+def words(groups: Mapping[str, tuple[str, Rule]]) -> list[str]:
+    """How the cases were grouped, and which could not be, in sentences."""
+    counts = Counter(rule for _, rule in groups.values())
     how = ", ".join(f"{counts[rule]} {by}" for rule, by in _RULES.items() if counts[rule])
-    patients = len({patient for patient, _ in found.values()})
+    patients = len({patient for patient, _ in groups.values()})
     grouped = f": grouped {how}" if how else ""
-    said = [f"{counted(len(found), 'case')} of {counted(patients, 'patient')}{grouped}"]
+    lines = [f"{counted(len(groups), 'case')} of {counted(patients, 'patient')}{grouped}"]
     if counts["alone"]:
         alone = counted(counts["alone"], "case")
-        said.append(
+        lines.append(
             f"{alone} could not be grouped by patient (no sub-XX, no side at the end of the name, "
             "not in a table): each counts as a patient of its own. If some are of one person, say "
             "so: --patients TABLE.csv with the columns case,patient"
         )
-    return said
+    return lines
 
 
 def read_table(file: Path) -> dict[str, str]:
@@ -99,12 +99,12 @@ def read_table(file: Path) -> dict[str, str]:
     heads = [head.strip().lower() for head in rows[0]] if rows else []
     if not set(_COLUMNS) <= set(heads):
         raise _bad(f"has the columns {', '.join(heads) or 'none'}")
-    places = [heads.index(column) for column in _COLUMNS]
+    indices = [heads.index(column) for column in _COLUMNS]
     table: dict[str, str] = {}
     for number, row in enumerate(rows[1:], start=2):
         if not any(cell.strip() for cell in row):
             continue
-        case, patient = (row[place].strip() if place < len(row) else "" for place in places)
+        case, patient = (row[index].strip() if index < len(row) else "" for index in indices)
         case = stem_of(case)
         if not case or not patient:
             raise _bad(f"has no case or no patient in line {number}")
@@ -114,10 +114,10 @@ def read_table(file: Path) -> dict[str, str]:
 
 
 def _by_name(case: str) -> tuple[str, Rule]:
-    if found := _BIDS.search(case):
-        return found.group(), "sub-"
-    if found := _SIDE.fullmatch(case):
-        return found[1], "side"
+    if match := _BIDS.search(case):
+        return match.group(), "sub-"
+    if match := _SIDE.fullmatch(case):
+        return match[1], "side"
     return case, "alone"
 
 

@@ -54,19 +54,19 @@ _ROUNDING = 1e-3
 
 @dataclass
 class Report:
-    """What a preparation came to.
+    """Report of a preparation.
 
     Attributes
     ----------
     kept : list of str
         Names of the cases in the data set that the source holds.
     mended, left_out : dict of str to str
-        By file or case, what was done or why not.
+        By file or case, what was changed, or why it is not used.
     changed, gone : list of str
-        Of a set that follows its source: cases whose files are others than before, and cases
-        that the source holds no more.
+        Of a data set that follows its source: cases with new files, and cases that are no longer
+        in the source.
     rules : list of str
-        In words, by which rules files were paired and cases grouped by patient, and what could
+        Sentences: by which rules files were paired and cases grouped by patient, and which could
         not be grouped.
     """
 
@@ -78,7 +78,7 @@ class Report:
     rules: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
-        """As it is written beside the data set."""
+        """For ``report.json``."""
         return {
             "kept": sorted(self.kept),
             "mended": dict(sorted(self.mended.items())),
@@ -89,7 +89,7 @@ class Report:
         }
 
     def lines(self) -> list[str]:
-        """As a person reads it."""
+        """Lines for a person to read."""
         return [
             f"{counted(len(self.kept), 'case')} kept, {len(self.mended)} mended, "
             f"{len(self.left_out)} left out",
@@ -97,7 +97,7 @@ class Report:
             *(f"  left out  {name}: {why}" for name, why in sorted(self.left_out.items())),
             *(f"  changed   {name}: taken anew" for name in sorted(self.changed)),
             *(f"  gone      {name}: no longer in the source" for name in sorted(self.gone)),
-            *(f"  {said}" for said in self.rules),
+            *(f"  {rule}" for rule in self.rules),
         ]
 
 
@@ -129,19 +129,19 @@ def prepare(
     source
         A folder or tar with ``imagesTr`` and ``labelsTr`` in it or in its only folder.
     storage, name
-        Where it goes. Cases of an earlier preparation keep their place in the split. The set
-        `REVIEWED_NAME` follows its source: what changed is taken anew, what is gone leaves.
+        Where the data set is stored. Cases of an earlier preparation keep their fold. The set
+        `REVIEWED_NAME` follows its source: changed cases are replaced, missing ones removed.
     on_case
-        Told how many cases of how many are done.
+        Called with the number of cases done and their total.
     table
         Patient by case; see `core.training.data.patients`.
 
     Raises
     ------
     InputError
-        The source is not in that layout.
+        The source does not have this layout.
     TooFewCasesError
-        Its ``report`` says what was wrong with each case.
+        Its ``report`` says why each case could not be used.
     """
     report = Report()
     datasets = Datasets(storage)
@@ -150,38 +150,38 @@ def prepare(
         old = datasets.get(name)
     except NotFoundError:
         old = None
-    known = old.cases if old else {}
+    old_cases = old.cases if old else {}
     former = datasets.former(name) if old and follows else {}
     with opened(source) as root, TemporaryDirectory() as scratch:
         pairs, report.left_out, report.rules = pairs_of(root)
-        stay = {case: e for case, e in known.items() if case in pairs} if follows else known
+        stay = {case: e for case, e in old_cases.items() if case in pairs} if follows else old_cases
         cases = dict(_usable(pairs, stay, Path(scratch), report, on_case, follows=follows))
         if follows:
             stay = {case: entry for case, entry in stay.items() if case in cases}
-            report.gone = [case for case in known if case not in pairs]
+            report.gone = [case for case in old_cases if case not in pairs]
         if len(stay.keys() | cases.keys()) < limits.MIN_DATASET_CASES:
             raise TooFewCasesError(len(stay.keys() | cases.keys()), report)
-        asked = {case: made.entry("", 0) for case, made in cases.items()}
-        entries, grouped = split(asked, stay, former, table or {})
+        new_entries = {case: prepared.entry("", 0) for case, prepared in cases.items()}
+        entries, grouped = split(new_entries, stay, former, table or {})
         report.rules += grouped
         licence = _licence(root)
-        for case, made in cases.items():
+        for case, prepared in cases.items():
             image, label = file_names(case, entries[case])
-            _write(storage, key_of(name, image), made.image_file)
-            _write(storage, key_of(name, label), made.label_file)
+            _write(storage, key_of(name, image), prepared.image_file)
+            _write(storage, key_of(name, label), prepared.label_file)
     report.changed = [case for case in stay if entries[case] != stay[case]]
     content = split_file(entries)
     if old is not None and hashlib.sha256(content).hexdigest() != old.sha256:
         datasets.retire(old, entries)
     _write(storage, key_of(name, DATASET_NAME), dataset_file(entries, licence, named=follows))
     _write(storage, key_of(name, REPORT_NAME), json.dumps(report.as_dict(), indent=1).encode())
-    # Last: with it the data set is there.
+    # Last: once the split is written the data set exists.
     _write(storage, key_of(name, SPLIT_NAME), content)
     return datasets.get(name), report
 
 
 class TooFewCasesError(InputError):
-    """Too little is left of a data set to train on; its report says why."""
+    """Too few cases of a data set can be used; its report says why."""
 
     code = "too_few_cases"
 
@@ -252,12 +252,12 @@ def _read(image: Path, label: Path, scratch: Path) -> tuple[_Case, str]:
 def _on_grid_of(
     scan: volume.Volume, values: NDArray[np.float64], header: Header
 ) -> NDArray[np.float64]:
-    """A label's values along the axes of its scan in memory: swapped and flipped, no more.
+    """A label's values along the axes of its scan in memory: swapped and flipped, not resampled.
 
     Raises
     ------
     InputError
-        Its grid is another.
+        Its grid is not that of the scan.
     """
     turn = io_orientation(np.linalg.inv(scan.affine) @ header.affine)
     if not np.isnan(turn).any():
@@ -279,7 +279,7 @@ def _vetted(path: Path, scratch: Path) -> Iterator[VettedFile]:
 
 
 def _labels(values: NDArray[np.float64]) -> tuple[NDArray[np.uint8], str]:
-    """Label values as integers, and what had to be mended."""
+    """Label values as integers, and what was mended, in words."""
     if not np.isfinite(values).all():
         raise InputError("the label has values that are not numbers")
     distinct = np.unique(values)
@@ -288,13 +288,13 @@ def _labels(values: NDArray[np.float64]) -> tuple[NDArray[np.uint8], str]:
     is_scaled = off <= _SLOPE_TOLERANCE and len(np.unique(np.round(distinct))) == len(distinct)
     if off > _ROUNDING and not is_scaled:
         raise InputError("the label has values between the labels: it was interpolated")
-    found = {int(v) for v in np.round(distinct)}
-    unknown = sorted(found - {0, *LABELS.values()})
+    values_there = {int(v) for v in np.round(distinct)}
+    unknown = sorted(values_there - {0, *LABELS.values()})
     if unknown:
         names = ", ".join(f"{value} {name}" for name, value in LABELS.items())
         raise InputError(f"the label has the value {unknown[0]}; known are 0 background, {names}")
     for name, value in LABELS.items():
-        if value not in found:
+        if value not in values_there:
             raise InputError(f"the label has no voxel of {name} ({value})")
     mended = ""
     if off > _ROUNDING:
@@ -313,7 +313,7 @@ def _is_same(entry: Entry, case: _Case) -> bool:
 
 
 def _nifti(data: NDArray[Any], affine: NDArray[np.float64]) -> bytes:
-    """RAS+, no free text; the same image gives the same bytes."""
+    """An RAS+ image as ``.nii.gz`` without free text; equal images give equal bytes."""
     image = nib.Nifti1Image(data, affine)
     image.set_sform(affine, 1)
     image.set_qform(affine, 1)
@@ -334,7 +334,7 @@ def _largest_offset_mm(
 
 
 def _licence(root: Path) -> str:
-    """What the source's own ``dataset.json`` says of its licence."""
+    """The licence in the source's own ``dataset.json``."""
     try:
         content = json.loads((root / DATASET_NAME).read_bytes())
         return str(content.get("licence") or content.get("license") or "not stated")[:200]

@@ -1,7 +1,7 @@
-"""Cases that a person accepted or corrected, as the data set *reviewed*, which follows them.
+"""The data set *reviewed*: the cases that people accepted or corrected, kept up to date.
 
-A mask that is corrected again is taken anew; a case that is rejected, deleted or no longer
-reviewed leaves, the frozen test set included. `Datasets.history` tells what was there before.
+A mask that is corrected again is replaced; a case that is rejected, deleted or no longer reviewed
+is removed, also from the frozen test set. `Datasets.history` lists what was there before.
 """
 
 import json
@@ -18,18 +18,19 @@ from core.training.data.dataset import REVIEWED_NAME, Dataset, key_of
 from core.training.data.prepare import Report, prepare
 
 USABLE = ("accepted", "corrected")
-# Which mask of which case the data set was made of.
+# File with the mask version of each case that the data set was made from.
 _STATE_NAME = "reviews.json"
 
 
 @dataclass(frozen=True)
 class Changes:
-    """How the reviews differ from the data set that was made of them.
+    """How the current reviews differ from the data set.
 
     Attributes
     ----------
     joined, corrected, left : int
-        Cases that it lacks, whose mask is newer, and that it should have no more.
+        Numbers of cases that it lacks, that have a newer mask, and that it should not have any
+        more.
     """
 
     joined: int
@@ -49,7 +50,7 @@ class Changes:
 
 
 def usable(cases: Cases) -> list[CaseRow]:
-    """The cases that may train a model: corrected but still *unreliable*, only once accepted."""
+    """The cases that may train a model; *unreliable* ones only if they were accepted."""
     return [
         row
         for row in cases.find()
@@ -67,7 +68,7 @@ def follow(
     storage: Storage,
     on_case: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[Dataset, Report]:
-    """Make the data set `REVIEWED_NAME` what the reviews say now.
+    """Bring the data set `REVIEWED_NAME` up to date with the reviews.
 
     Raises
     ------
@@ -76,27 +77,27 @@ def follow(
     """
     with TemporaryDirectory(prefix="hippoview-") as name:
         state = _written(cases, Path(name))
-        made = prepare(Path(name), storage, REVIEWED_NAME, on_case)
+        prepared = prepare(Path(name), storage, REVIEWED_NAME, on_case)
     storage.write(key_of(REVIEWED_NAME, _STATE_NAME), json.dumps(state).encode())
-    return made
+    return prepared
 
 
 def changes(cases: Cases, storage: Storage) -> Changes:
-    """How the reviews differ from the data set that was made of them."""
+    """How the current reviews differ from the data set."""
     try:
-        known = json.loads(storage.read(key_of(REVIEWED_NAME, _STATE_NAME)))
+        before = json.loads(storage.read(key_of(REVIEWED_NAME, _STATE_NAME)))
     except NotFoundError:  # there is none, or one of an earlier version
-        known = {}
-    now = _state(usable(cases))
+        before = {}
+    current = _state(usable(cases))
     return Changes(
-        len(now.keys() - known.keys()),
-        sum(now[case] != known[case] for case in now.keys() & known.keys()),
-        len(known.keys() - now.keys()),
+        len(current.keys() - before.keys()),
+        sum(current[case] != before[case] for case in current.keys() & before.keys()),
+        len(before.keys() - current.keys()),
     )
 
 
 def follow_before(name: str, cases: Cases, storage: Storage) -> None:
-    """Before a training on the data set ``name`` begins: if it follows the reviews, let it.
+    """Before a training: bring the data set ``name`` up to date, if it is the reviewed one.
 
     Raises
     ------
@@ -108,7 +109,7 @@ def follow_before(name: str, cases: Cases, storage: Storage) -> None:
 
 
 def _written(cases: Cases, folder: Path) -> dict[str, int]:
-    """Write them; returns which mask of which case was written."""
+    """Write scans and masks of usable cases; returns the mask version of each case."""
     for part in ("imagesTr", "labelsTr"):
         (folder / part).mkdir()
     written = []

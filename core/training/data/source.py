@@ -1,4 +1,4 @@
-"""A folder or tar in the Decathlon's layout: its images and labels, paired by their names."""
+"""Reads a folder or tar in the Decathlon's layout: images and labels, paired by name."""
 
 import re
 import shutil
@@ -21,12 +21,12 @@ _CASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 @contextmanager
 def opened(source: Path) -> Iterator[Path]:
-    """The folder that holds ``imagesTr``; it is only read.
+    """The folder that holds ``imagesTr``, unpacked if needed; it is only read.
 
     Raises
     ------
     InputError
-        The source is not in that layout.
+        The source does not have this layout.
     """
     if source.is_dir():
         yield _root_of(source)
@@ -45,8 +45,8 @@ def opened(source: Path) -> Iterator[Path]:
 def pairs_of(root: Path) -> tuple[dict[str, tuple[Path, Path]], dict[str, str], list[str]]:
     """Image and label of each case.
 
-    An image and a label of the same full name are a pair. Of the images that are left, one that
-    ends in ``_0000``, nnU-Net's mark of the first channel, belongs to the label named without it.
+    An image and a label with the same name are a pair. Of the remaining images, one whose name ends
+    in ``_0000``, nnU-Net's mark of the first channel, belongs to the label named without it.
 
     Returns
     -------
@@ -55,7 +55,7 @@ def pairs_of(root: Path) -> tuple[dict[str, tuple[Path, Path]], dict[str, str], 
     left_out : dict of str to str
         By folder and file, why a file is in no pair.
     rules : list of str
-        In words, how they were paired.
+        Sentences: how many were paired by which rule.
     """
     left_out: dict[str, str] = {}
     images = _files(root / IMAGES, left_out)
@@ -83,11 +83,11 @@ def pairs_of(root: Path) -> tuple[dict[str, tuple[Path, Path]], dict[str, str], 
 
 
 def _why_alone(name: str, pairs: dict[str, tuple[Path, Path]], labels: dict[str, Path]) -> str:
-    """Why an image is in no pair: another channel is not an image without a label."""
-    found = _CHANNEL.fullmatch(name)
-    if found is None or found[1] not in labels:
+    """Why an image is in no pair: it has no label, or it is a further channel of a case."""
+    match = _CHANNEL.fullmatch(name)
+    if match is None or match[1] not in labels:
         return "an image without a label"
-    case, channel = found.groups()
+    case, channel = match.groups()
     if case not in pairs:
         return f"channel {channel} of case {case}, whose first channel ({FIRST_CHANNEL}) is missing"
     used = FIRST_CHANNEL if stem_of(pairs[case][0].name) != case else "the one named as its label"
@@ -95,8 +95,8 @@ def _why_alone(name: str, pairs: dict[str, tuple[Path, Path]], labels: dict[str,
 
 
 def _files(folder: Path, left_out: dict[str, str]) -> dict[str, Path]:
-    """The NIfTI files of a folder by their full names without the suffix."""
-    found: dict[str, Path] = {}
+    """The NIfTI files of a folder by name without the suffix; notes others in ``left_out``."""
+    files: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         where = f"{folder.name}/{path.name}"
         name = stem_of(path.name)
@@ -108,11 +108,11 @@ def _files(folder: Path, left_out: dict[str, str]) -> dict[str, Path]:
             left_out[where] = "not a .nii or .nii.gz file"
         elif not _CASE.fullmatch(name):
             left_out[where] = "its name has other than letters, digits, . _ and -"
-        elif name in found:
+        elif name in files:
             left_out[where] = f"{name} is there twice"
         else:
-            found[name] = path
-    return found
+            files[name] = path
+    return files
 
 
 def _root_of(folder: Path) -> Path:
@@ -127,7 +127,7 @@ def _root_of(folder: Path) -> Path:
 
 
 def _unpack(archive: Path, folder: Path) -> None:
-    """Unpack the plain files of a tar, never more than the limit and never outside."""
+    """Unpack the plain files of a tar, within the size limit and only into ``folder``."""
     left = limits.MAX_UNPACKED_MIB * limits.MIB
     try:
         with tarfile.open(archive) as tar:

@@ -1,6 +1,6 @@
-"""How well a version does on labelled cases, case by case and in all.
+"""Evaluates a model version on labelled cases, case by case and in summary.
 
-The masks come from the same predictor that serves. Imports MONAI: late.
+The masks come from the same predictor that serves. Imports MONAI, so import it late.
 """
 
 import gzip
@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from core.anatomy import LABELS
 from core.models.folder import Model
 from core.predictor.calibrate import read_labelled
-from core.predictor.predictor import Way, loaded
+from core.predictor.predictor import InferenceOptions, loaded
 from core.training.data.dataset import Dataset, file_names, files_key
 from core.training.evaluation.metrics import compare
 from core.training.evaluation.statistics import agreement, failures, mean_of
 
-# Of the figures: those of another program are not compared with.
+# Format of the figures; figures of another format are computed anew.
 FORMAT = 2
 OnMask = Callable[[str, NDArray[np.uint8], NDArray[np.float64]], None]
 
@@ -33,7 +33,7 @@ def evaluate(
     names: Sequence[str],
     folder: Path,
     scratch: Path,
-    way: Way,
+    options: InferenceOptions,
     seen: Collection[str],
     on_case: Callable[[int, int], None] = lambda done, total: None,
     on_mask: OnMask = lambda name, labels, affine: None,
@@ -48,20 +48,20 @@ def evaluate(
         The data set's files.
     scratch
         For private copies.
-    way
+    options
         How the masks are computed.
     seen
         ``content_sha256`` of every case that the version, or one that it was made from, was
         trained on.
     on_mask
-        Given each case's name, mask and affine, both RAS+.
+        Called with each case's name, mask and affine, both RAS+.
 
     Returns
     -------
     dict
         `summary` of the cases' figures.
     """
-    predictor = loaded(model, way)
+    predictor = loaded(model, options)
     rows: list[dict[str, Any]] = []
     for number, name in enumerate(names):
         on_case(number, len(names))
@@ -87,18 +87,18 @@ def evaluate(
 
 
 def summary(dataset: Dataset, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """What all cases come to.
+    """Summary figures of all cases.
 
     Returns
     -------
     dict
         ``cases``: for each its name, whether it was seen, a hash of its files, and `compare`'s
-        figures of each label; ``test_key`` names them all by their content;
-        ``seen_in_training``: any of them; then by label: ``failed``, how many masks lack it;
+        figures of each label; ``test_key`` identifies them all by content;
+        ``seen_in_training``: whether any was; then by label: ``failed``, how many masks lack it;
         ``dice`` with mean, its interval, standard deviation, median and worst; means of
-        ``hd95_mm`` (and ``hd95_median_mm``), ``asd_mm`` and ``precision``, of those that did not
-        fail; of ``sensitivity``, and of ``volume_error_percent`` without its sign;
-        ``volume_agreement_mm3``, Bland and Altman's.
+        ``hd95_mm`` (and ``hd95_median_mm``), ``asd_mm`` and ``precision`` over the cases that did
+        not fail; of ``sensitivity``, and of the absolute ``volume_error_percent``;
+        ``volume_agreement_mm3`` by Bland and Altman.
     """
 
     def of(part: str, figure: str) -> list[float]:
@@ -130,7 +130,7 @@ def summary(dataset: Dataset, rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _key_of(dataset: Dataset, rows: list[dict[str, Any]]) -> str:
-    """The frozen test set's own key, or one of the cases that were evaluated instead."""
+    """The frozen test set's key, or a key made of the cases that were evaluated instead."""
     names = sorted(row["case"] for row in rows)
     if names == sorted(dataset.test):
         return dataset.test_key
@@ -160,10 +160,10 @@ def _spread(values: list[float]) -> dict[str, float]:
 
 
 def _mean(values: Iterable[float]) -> float | None:
-    known = list(values)
-    return round(float(np.mean(known)), 3) if known else None
+    numbers = list(values)
+    return round(float(np.mean(numbers)), 3) if numbers else None
 
 
 def _median(values: Iterable[float]) -> float | None:
-    known = list(values)
-    return round(float(np.median(known)), 3) if known else None
+    numbers = list(values)
+    return round(float(np.median(numbers)), 3) if numbers else None

@@ -1,9 +1,9 @@
-"""One label of one case against the expert's: overlap, distances, volumes. Imports MONAI: late."""
+"""Compares one label of a mask with the expert's. Imports MONAI, so import it late."""
 
 import os
 import warnings
 
-# MONAI asks for the account's name when it is imported; a container's user may have no account.
+# MONAI reads the account's name when it is imported; a container's user may have no account.
 os.environ.setdefault("LOGNAME", str(os.getuid()))
 
 import numpy as np
@@ -29,31 +29,33 @@ def compare(
     Returns
     -------
     dict
-        ``dice``, 0 to 1; ``sensitivity``, the share of the truth that was found, and
-        ``precision``, the share of the mask that is true, None where there is none of it;
-        ``hd95_mm`` and ``asd_mm``, `distances`; ``volume_mm3`` and ``truth_mm3``;
-        ``volume_error_percent`` of the true volume, negative where the mask is too small.
+        ``dice``, 0 to 1; ``sensitivity``, the share of the truth in the mask, None if the truth is
+        empty; ``precision``, the share of the mask in the truth, None if the mask is empty;
+        ``hd95_mm`` and ``asd_mm``: see `distances`; ``volume_mm3`` and ``truth_mm3``;
+        ``volume_error_percent`` of the true volume, negative if the mask is too small.
     """
-    found, there = int(mask.sum()), int(truth.sum())
+    mask_voxels, truth_voxels = int(mask.sum()), int(truth.sum())
     both = int((mask & truth).sum())
     voxel_mm3 = float(np.prod(spacing_mm))
     hd95_mm, asd_mm = distances(mask, truth, spacing_mm)
     return {
-        "dice": 2 * both / (found + there) if found + there else 1.0,
-        "sensitivity": both / there if there else None,
-        "precision": both / found if found else None,
+        "dice": 2 * both / (mask_voxels + truth_voxels) if mask_voxels + truth_voxels else 1.0,
+        "sensitivity": both / truth_voxels if truth_voxels else None,
+        "precision": both / mask_voxels if mask_voxels else None,
         "hd95_mm": hd95_mm,
         "asd_mm": asd_mm,
-        "volume_mm3": found * voxel_mm3,
-        "truth_mm3": there * voxel_mm3,
-        "volume_error_percent": 100 * (found - there) / there if there else 0.0,
+        "volume_mm3": mask_voxels * voxel_mm3,
+        "truth_mm3": truth_voxels * voxel_mm3,
+        "volume_error_percent": 100 * (mask_voxels - truth_voxels) / truth_voxels
+        if truth_voxels
+        else 0.0,
     }
 
 
 def distances(
     a: NDArray[np.bool_], b: NDArray[np.bool_], spacing_mm: tuple[float, float, float]
 ) -> tuple[float | None, float | None]:
-    """How far apart two surfaces are, in mm; None where either mask is empty.
+    """Distances between two masks' surfaces in mm; None where either mask is empty.
 
     Surfaces are the voxels with a neighbour outside (6-connected), distances are between voxel
     centres. By MONAI.
@@ -70,7 +72,7 @@ def distances(
     pair = [torch.from_numpy(mask[None, None].astype(np.uint8)) for mask in (a, b)]
     spacing = list(spacing_mm)
     with warnings.catch_warnings():
-        # MONAI warns of itself: github.com/Project-MONAI/MONAI/issues/9059
+        # MONAI triggers its own deprecation: github.com/Project-MONAI/MONAI/issues/9059
         warnings.simplefilter("ignore", FutureWarning)
         hd95 = compute_hausdorff_distance(
             pair[0], pair[1], True, percentile=_PERCENTILE, spacing=spacing

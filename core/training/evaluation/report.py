@@ -1,4 +1,4 @@
-"""An evaluation as a page that needs no network, and a model card written from it."""
+"""An evaluation as a self-contained HTML page, and as a model card."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -33,7 +33,7 @@ def evaluation_page(
     figures
         As `core.training.evaluation.evaluate.summary` returns them.
     title
-        What was evaluated.
+        Names what was evaluated.
     folder, masks
         The data set's files, and the masks ``<case>.nii.gz`` that were evaluated.
     """
@@ -67,7 +67,7 @@ def evaluation_page(
 
 
 def card_text(card: dict[str, Any], figures: dict[str, Any]) -> str:
-    """A model card as Markdown, of a version's ``card.json`` and an evaluation."""
+    """A model card in Markdown, from a version's ``card.json`` and an evaluation."""
     heads, rows = _label_rows(figures)
     cases = counted(len(figures["cases"]), "case")
     seen = "some of them seen in training" if figures["seen_in_training"] else "never seen by it"
@@ -129,11 +129,11 @@ def _case_rows(cases: Sequence[dict[str, Any]]) -> list[list[str]]:
     for case in cases:
         row = [case["case"], "yes" if case["seen"] else "no"]
         for part in LABELS:
-            one = case[part]
+            of_label = case[part]
             row += [
-                _number(one["dice"], 3),
-                "failed" if is_failed(one) else _number(one["hd95_mm"], 1),
-                _number(one["volume_mm3"], 0), _number(one["truth_mm3"], 0),
+                _number(of_label["dice"], 3),
+                "failed" if is_failed(of_label) else _number(of_label["hd95_mm"], 1),
+                _number(of_label["volume_mm3"], 0), _number(of_label["truth_mm3"], 0),
             ]  # fmt: skip
         rows.append(row)
     return rows
@@ -190,14 +190,14 @@ def _case_picture(name: str, dataset: Dataset, folder: Path, masks: Path) -> Mar
     figure = Figure(figsize=(11, 3.4), layout="constrained")
     axes: Sequence[Axes] = figure.subplots(1, 3)
     for cut, axis in enumerate(axes):
-        others = tuple(other for other in range(3) if other != cut)
-        index = int((truth != mask).sum(others).argmax())
-        grey, true, found = (np.take(a, index, cut).T for a in (values, truth, mask))
+        other_axes = tuple(axis_number for axis_number in range(3) if axis_number != cut)
+        index = int((truth != mask).sum(other_axes).argmax())
+        grey, true, drawn = (np.take(a, index, cut).T for a in (values, truth, mask))
         axis.imshow(grey, cmap="gray", vmin=low, vmax=high, origin="lower")
         for part, value in LABELS.items():
             _outline(axis, true == value, _TRUTH)
-            _outline(axis, found == value, LABEL_COLOURS[part])
-        if others[0] == 0:  # x runs to the patient's right, which a viewer has on the left
+            _outline(axis, drawn == value, LABEL_COLOURS[part])
+        if other_axes[0] == 0:  # x runs to the patient's right, which a viewer has on the left
             axis.invert_xaxis()
         axis.set_axis_off()
     return svg_of(figure)

@@ -1,4 +1,4 @@
-"""What figures of many cases say: means with intervals, agreement of volumes, paired tests."""
+"""Statistics over cases: means with intervals, agreement of volumes, paired tests."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -12,7 +12,7 @@ from core.errors import InputError
 from core.wording import counted
 
 _RESAMPLES = 5000
-_FEWEST = 3  # of which an interval can be made
+_FEWEST = 3  # cases for an interval
 
 
 @dataclass(frozen=True)
@@ -33,16 +33,16 @@ class Mean:
 
 @dataclass(frozen=True)
 class Difference:
-    """The second of two versions less the first, on the same cases.
+    """The difference of two versions on the same cases: second minus first.
 
     Attributes
     ----------
     change : Mean
-        Of the differences, case by case.
+        Mean of the differences, case by case.
     p : float
         Of Wilcoxon's signed-rank test; 1 where no case differs.
     cases, better, worse : int
-        How many cases there are, and in how many the second is better or worse.
+        The number of cases, and in how many of them the second is better or worse.
     """
 
     change: Mean
@@ -53,16 +53,16 @@ class Difference:
 
 
 def mean_of(values: Sequence[float]) -> Mean:
-    """The mean of some cases' figures with its interval; the same values give the same."""
+    """The mean of values with its interval; reproducible."""
     array = np.asarray(values, float)
     mean = float(array.mean())
     if len(array) < _FEWEST or np.ptp(array) == 0:
         return Mean(mean, mean, mean)
-    found = stats.bootstrap(
+    interval = stats.bootstrap(
         (array,), np.mean, n_resamples=_RESAMPLES, method="percentile",
         rng=np.random.default_rng(0),
     ).confidence_interval  # fmt: skip
-    return Mean(mean, float(found.low), float(found.high))
+    return Mean(mean, float(interval.low), float(interval.high))
 
 
 def agreement(measured: Sequence[float], true: Sequence[float]) -> dict[str, float]:
@@ -71,7 +71,7 @@ def agreement(measured: Sequence[float], true: Sequence[float]) -> dict[str, flo
     Returns
     -------
     dict
-        ``bias``, the mean of measured less true, and ``low`` and ``high``, between which 95 % of
+        ``bias``, the mean of measured minus true, and ``low`` and ``high``, between which 95 % of
         the differences are expected; in the unit of the values.
     """
     differences = np.asarray(measured, float) - np.asarray(true, float)
@@ -83,19 +83,19 @@ def agreement(measured: Sequence[float], true: Sequence[float]) -> dict[str, flo
 def paired(
     before: dict[str, Any], after: dict[str, Any], figure: str = "dice"
 ) -> dict[str, Difference]:
-    """Two evaluations case by case, for each label.
+    """Compare two evaluations case by case, for each label.
 
     Parameters
     ----------
     before, after
         As `core.training.evaluation.evaluate.evaluate` returns them.
     figure
-        One of a case's figures of which more is better.
+        A figure of each case; higher is better.
 
     Raises
     ------
     InputError
-        They are not of the same cases: `differing`.
+        They are not of the same cases; see `differing`.
     """
     if why := differing(before, after):
         raise InputError(
@@ -105,15 +105,15 @@ def paired(
         )
     old = {case["case"]: case for case in before["cases"]}
     both = [(old[case["case"]], case) for case in after["cases"] if case["case"] in old]
-    found = {}
+    differences = {}
     for label in LABELS:
         changes = np.array([new[label][figure] - was[label][figure] for was, new in both])
         p = float(stats.wilcoxon(changes).pvalue) if changes.any() else 1.0
-        found[label] = Difference(
+        differences[label] = Difference(
             mean_of(list(changes)) if len(changes) else Mean(0, 0, 0),
             p, len(changes), int((changes > 0).sum()), int((changes < 0).sum()),
         )  # fmt: skip
-    return found
+    return differences
 
 
 def differing(before: dict[str, Any], after: dict[str, Any]) -> str:
@@ -136,17 +136,17 @@ def differing(before: dict[str, Any], after: dict[str, Any]) -> str:
 
 
 def failures(figures: dict[str, Any]) -> dict[str, int]:
-    """In how many cases an evaluated mask lacks a label that the expert's has.
+    """By label, the number of cases whose mask lacks a label that the expert's has.
 
-    Such a case has no surface to measure a distance to: it counts as failed beside the means of
-    distances and of precision, which are of the other cases. Its Dice and sensitivity are 0.
+    Such a case has no surface to measure a distance to: it is counted as failed, and the means of
+    distances and of precision leave it out. Its Dice and sensitivity are 0.
     """
     return {label: sum(is_failed(case[label]) for case in figures["cases"]) for label in LABELS}
 
 
-def is_failed(one: dict[str, Any]) -> bool:
-    """Whether a label of a case is missing, by the figures of `metrics.compare`."""
-    return bool(one["truth_mm3"]) and not one["volume_mm3"]
+def is_failed(figures: dict[str, Any]) -> bool:
+    """Whether a label is missing from a case's mask, by the figures of `metrics.compare`."""
+    return bool(figures["truth_mm3"]) and not figures["volume_mm3"]
 
 
 def failure_words(failed: dict[str, int], cases: int) -> str:
@@ -155,28 +155,28 @@ def failure_words(failed: dict[str, int], cases: int) -> str:
     return f"failed: {counts} of {counted(cases, 'case')}"
 
 
-def difference_words(found: Difference) -> str:
+def difference_words(difference: Difference) -> str:
     """A paired difference of the Dice in words."""
-    change = found.change
+    change = difference.change
     return (
         f"Dice {change.mean:+.4f} ({change.low:+.4f} to {change.high:+.4f}), better in "
-        f"{found.better}, worse in {found.worse} of {counted(found.cases, 'case')}, "
-        f"Wilcoxon p = {found.p:.2g}"
+        f"{difference.better}, worse in {difference.worse} of {counted(difference.cases, 'case')}, "
+        f"Wilcoxon p = {difference.p:.2g}"
     )
 
 
 def card_metrics(
     figures: dict[str, Any], settings: str, *, cross_validated: bool = False
 ) -> dict[str, Any]:
-    """What a version's card keeps of an evaluation.
+    """The part of an evaluation that a version's card keeps.
 
     Parameters
     ----------
     settings
-        On what and how it was measured, in words.
+        On which data and how it was measured, in words.
     cross_validated
-        Whether it is not of this version but of networks trained in the same way without the
-        cases.
+        Whether the figures are not of this version but of networks trained in the same way
+        without the cases.
     """
     return {
         "cross_validated": cross_validated,

@@ -1,8 +1,8 @@
-"""Train the network that finds the hippocampi in a whole head. Imports PyTorch: late.
+"""Trains the network that locates the hippocampi in a whole head. Imports PyTorch.
 
 ``python -m core.training.heads.localiser FOLDER`` trains it on synthetic heads alone (see
-`core.training.heads.synthetic`) and writes the model's folder; begun again, it goes on from its
-last checkpoint there.
+`core.training.heads.synthetic`) and writes the model's folder; called again, it continues from
+its last checkpoint there.
 """
 
 import argparse
@@ -33,15 +33,16 @@ _FEATURES = [8, 16, 32, 64]
 _CONVOLUTIONS = [1, 2, 2, 2]
 _UP = [1, 1, 1]
 _OUTPUTS = 6
-_HEATS, _BRAIN, _PLACES = slice(0, 2), 2, slice(3, 6)
+_HEATS, _BRAIN, _TEMPLATE = slice(0, 2), 2, slice(3, 6)
 _BATCH = 2
 _RATE = 2e-3
-# Heads that are kept and drawn from: making one takes as long as an iteration.
+# Pool of heads that batches are drawn from, and its size to begin with: making one head takes as
+# long as an iteration.
 _KEPT, _FIRST = 400, 24
 _WAITING = 4
 _TOLD_EVERY = 100
 _AVERAGED = 0.002
-_NEAR = 0.05  # of `core.predictor.localiser.PLACE_MM`
+_NEAR = 0.05  # of `core.predictor.localiser.TEMPLATE_UNIT_MM`
 _CHECKPOINT = "checkpoint.pt"
 _WEIGHTS = "localiser.safetensors"
 
@@ -67,15 +68,15 @@ def train(folder: Path, iterations: int, seed: int, start: Path | None = None) -
     Parameters
     ----------
     start
-        Weights to begin with, of every layer that has the same shape.
+        Weights to begin with; only layers of the same shape are used.
     """
     torch.manual_seed(seed)
     torch.set_flush_denormal(True)
     network = _network()
     if start is not None:
-        own = network.state_dict()
+        weights = network.state_dict()
         loaded = safetensors.torch.load_file(start)
-        fitting = {n: value for n, value in loaded.items() if value.shape == own[n].shape}
+        fitting = {n: value for n, value in loaded.items() if value.shape == weights[n].shape}
         network.load_state_dict(fitting, strict=False)
     network = network.to(memory_format=torch.channels_last_3d)
     optimizer = torch.optim.AdamW(network.parameters(), _RATE, weight_decay=1e-4)
@@ -88,18 +89,18 @@ def train(folder: Path, iterations: int, seed: int, start: Path | None = None) -
         optimizer.load_state_dict(kept["optimizer"])
         averaged, done = kept["averaged"], kept["done"]
     context = multiprocessing.get_context("spawn")
-    made: Queue[Head] = context.Queue(_WAITING)
-    maker = context.Process(target=_make, args=(made, seed + done), daemon=True)
+    heads_made: Queue[Head] = context.Queue(_WAITING)
+    maker = context.Process(target=_make, args=(heads_made, seed + done), daemon=True)
     maker.start()
     random = np.random.default_rng(seed + done)
     heads: list[Head] = []
     losses = []
     while done < iterations:
-        while len(heads) < _FIRST or not made.empty():
+        while len(heads) < _FIRST or not heads_made.empty():
             if len(heads) < _KEPT:
-                heads.append(made.get())
+                heads.append(heads_made.get())
             else:
-                heads[random.integers(_KEPT)] = made.get()
+                heads[random.integers(_KEPT)] = heads_made.get()
         share = 1 - done / iterations
         for group in optimizer.param_groups:
             group["lr"] = _RATE * min(1, (done + 1) / 100) * share**0.9 + 1e-6
@@ -175,26 +176,26 @@ def write_model(folder: Path, weights: dict[str, torch.Tensor], training: dict[s
     write_whole(folder / CARD_NAME, json.dumps(card, indent=1).encode())
 
 
-def _make(made: "Queue[Head]", seed: int) -> None:
+def _make(heads_made: "Queue[Head]", seed: int) -> None:
     torch.set_num_threads(1)
-    heads = Heads(seed)
+    maker = Heads(seed)
     while True:
-        made.put(heads.one())
+        heads_made.put(maker.make())
 
 
 def _step(network: nn.Module, optimizer: torch.optim.Optimizer, heads: list[Head]) -> float:
     image = torch.from_numpy(np.stack([head.image for head in heads])[:, None])
     target = torch.from_numpy(np.stack([head.target for head in heads]))
-    # A head is seen several times: never quite the same.
+    # A head is used several times, each time with other gain and noise.
     image = image * (1 + 0.1 * torch.randn(len(heads), 1, 1, 1, 1)) + 0.03 * torch.randn_like(image)
     with torch.autocast("cpu", torch.bfloat16):
         output = network(image.contiguous(memory_format=torch.channels_last_3d)).float()
-    heat, wanted = output[:, _HEATS], target[:, _HEATS]
-    loss = 40 * ((heat - wanted) ** 2 * (1 + 30 * wanted)).mean()
+    heat, heat_target = output[:, _HEATS], target[:, _HEATS]
+    loss = 40 * ((heat - heat_target) ** 2 * (1 + 30 * heat_target)).mean()
     inside = target[:, _BRAIN]
     loss = loss + 0.3 * nn.functional.binary_cross_entropy_with_logits(output[:, _BRAIN], inside)
     off = nn.functional.smooth_l1_loss(
-        output[:, _PLACES], target[:, _PLACES], reduction="none", beta=_NEAR
+        output[:, _TEMPLATE], target[:, _TEMPLATE], reduction="none", beta=_NEAR
     )
     loss = loss + 1.5 * (off * inside[:, None]).sum() / (inside.sum() + 1)
     optimizer.zero_grad()

@@ -17,7 +17,7 @@ from scipy.spatial.transform import Rotation
 
 from core.anatomy import LEFT_MM
 from core.image.example import template_file
-from core.predictor.localiser import GRID, PLACE_MM, STEP_MM, normalised, sample
+from core.predictor.localiser import GRID, STEP_MM, TEMPLATE_UNIT_MM, normalised, sample
 
 Values = NDArray[np.float32]
 _STEP_MM = 2.0
@@ -29,14 +29,14 @@ _VENTRICLES_MM = np.array((0.0, -15.0, 14.0))
 
 @dataclass(frozen=True, eq=False)
 class Head:
-    """One example: the image and what should be said of it, both on `localiser.GRID`.
+    """One training example: image and target output, both on `localiser.GRID`.
 
     Attributes
     ----------
     image : ndarray of float32, shape GRID
     target : ndarray of float32, shape (6, *GRID)
         Heat of the left and of the right hippocampus (all 0 where it is cut off), the brain, and
-        each voxel's place in the template, in units of `core.predictor.localiser.PLACE_MM`.
+        each voxel's template coordinate in units of `core.predictor.localiser.TEMPLATE_UNIT_MM`.
     """
 
     image: Values
@@ -44,7 +44,7 @@ class Head:
 
 
 class Heads:
-    """Makes one head after the other."""
+    """Makes random heads, one after the other."""
 
     def __init__(self, seed: int) -> None:
         self._random = np.random.default_rng(seed)
@@ -59,23 +59,23 @@ class Heads:
             return sample(data, image.affine, grid, shape)
 
         t1, grey, white = (upright(name) for name in ("t1", "gm", "wm"))
-        whole = max(grey.max(), white.max())
+        largest_share = max(grey.max(), white.max())
         closed = ndimage.binary_closing(t1 > 0.05 * t1.max(), iterations=2)
         brain = ndimage.binary_fill_holes(closed)
         depth = ndimage.distance_transform_edt(~brain) - ndimage.distance_transform_edt(brain)
         bright = np.percentile(t1[t1 > 0], 98)
-        self._maps = (grey / whole, white / whole, t1 / bright, depth * _STEP_MM)
+        self._maps = (grey / largest_share, white / largest_share, t1 / bright, depth * _STEP_MM)
         axes = [(np.arange(n) - (n - 1) / 2) * STEP_MM for n in GRID]
         self._grid = np.stack(np.meshgrid(*axes, indexing="ij")).astype(np.float32)
 
-    def one(self) -> Head:
-        """A new head."""
+    def make(self) -> Head:
+        """Make a new random head."""
         random = self._random
         is_cut = random.random() < 0.45
-        place = self._placed(is_cut)
-        grey, white, t1, depth = self._looked_up(self._with_ventricles(place))
-        image = self._painted(place, grey, white, t1, depth)
-        heats = [np.exp(-((place - c[:, None, None, None]) ** 2).sum(0) / (2 * _SIGMA_MM**2))
+        template_mm = self._template_coordinates(is_cut)
+        grey, white, t1, depth = self._looked_up(self._with_ventricles(template_mm))
+        image = self._painted(template_mm, grey, white, t1, depth)
+        heats = [np.exp(-((template_mm - c[:, None, None, None]) ** 2).sum(0) / (2 * _SIGMA_MM**2))
                  for c in _CENTRES_MM]  # fmt: skip
         brain = (depth < 0).astype(np.float32)
         least = 0.75
@@ -88,11 +88,11 @@ class Heads:
             image, brain = np.abs(self._smooth(int(random.integers(4, 30)), 1)) * ball, brain * 0
             least = 2.0
         heats = [heat if heat.max() > least else heat * 0 for heat in heats]
-        target = np.stack([*heats, brain, *(place / PLACE_MM)])
+        target = np.stack([*heats, brain, *(template_mm / TEMPLATE_UNIT_MM)])
         return Head(normalised(image), target.astype(np.float32))
 
-    def _placed(self, is_cut: bool) -> Values:
-        """For each voxel, where it lies in the template, mm."""
+    def _template_coordinates(self, is_cut: bool) -> Values:
+        """Template coordinate (mm) of each voxel of the input window, shape (3, *GRID)."""
         random = self._random
         angles = random.normal(0, 12, 3).clip(-32, 32)
         if random.random() < 0.4:
@@ -101,32 +101,32 @@ class Heads:
         matrix = Rotation.from_euler("xyz", angles, degrees=True).as_matrix() @ np.diag(1 / scale)
         matrix += random.normal(0, 0.03, (3, 3))
         low = -2.0 if random.random() < 0.6 else random.uniform(-45, 5)
-        # The window's middle is found by the outline of what is there.
+        # In use, the window's centre is guessed from the outline of the head.
         shift = random.normal((0.0, -15.0, low), 24 if is_cut else 14)
-        place = np.tensordot(matrix, self._grid, 1) + shift[:, None, None, None]
+        template_mm = np.tensordot(matrix, self._grid, 1) + shift[:, None, None, None]
         for axis in range(3):
-            place[axis] += self._smooth(5, random.uniform(0, 5))
-            place[axis] += self._smooth(9, random.uniform(0, 2))
-        return np.asarray(place, np.float32)
+            template_mm[axis] += self._smooth(5, random.uniform(0, 5))
+            template_mm[axis] += self._smooth(9, random.uniform(0, 2))
+        return np.asarray(template_mm, np.float32)
 
-    def _with_ventricles(self, place: Values) -> Values:
-        """Most heads get larger ventricles than the template's, as age brings them."""
+    def _with_ventricles(self, template_mm: Values) -> Values:
+        """Enlarge the ventricles of most heads, as age does."""
         random = self._random
         if random.random() < 0.3:
-            return place
+            return template_mm
         centre = _VENTRICLES_MM + np.array((0, random.normal(0, 6), 0))
-        off = place - centre[:, None, None, None]
+        off = template_mm - centre[:, None, None, None]
         squared = ((off / np.array((1.2, 1.6, 1.0))[:, None, None, None]) ** 2).sum(0)
         width = random.uniform(12, 26)
         shrunk = 1 - random.uniform(0, 0.55) * np.exp(-squared / (2 * width**2))
         return np.asarray(centre[:, None, None, None] + off * shrunk, np.float32)
 
-    def _looked_up(self, place: Values) -> list[Values]:
-        voxels = (place - _LOW_MM[:, None, None, None]) / _STEP_MM
+    def _looked_up(self, template_mm: Values) -> list[Values]:
+        voxels = (template_mm - _LOW_MM[:, None, None, None]) / _STEP_MM
         return [ndimage.map_coordinates(m, voxels, order=1, mode="nearest") for m in self._maps]
 
     def _painted(
-        self, place: Values, grey: Values, white: Values, t1: Values, depth: Values
+        self, template_mm: Values, grey: Values, white: Values, t1: Values, depth: Values
     ) -> Values:
         random = self._random
         is_t1 = random.random() < 0.85
@@ -145,7 +145,7 @@ class Heads:
         if is_t1 and random.random() < 0.5:  # the template's own picture
             picture = t1 ** random.uniform(0.7, 1.5) * of_white * (1 - 0.25 * random.random())
             inside = np.where(brain > 0, picture, fluid)
-        image = self._around(place, depth, (fluid, skull, scalp, muscle))
+        image = self._around(template_mm, depth, (fluid, skull, scalp, muscle))
         image = image * (1 - brain) + inside * brain
         if random.random() < 0.15:  # skull-stripped
             image = np.where(brain > 0.5, image, 0)
@@ -158,7 +158,7 @@ class Heads:
         noise = np.abs(random.normal(0, random.uniform(0.005, 0.09), GRID))
         return np.asarray(image + noise, np.float32)
 
-    def _around(self, place: Values, depth: Values, values: Sequence[float]) -> Values:
+    def _around(self, template_mm: Values, depth: Values, values: Sequence[float]) -> Values:
         """Fluid, skull and scalp in shells around the brain, a face and a neck below it."""
         random = self._random
         fluid, skull, scalp, muscle = values
@@ -167,22 +167,22 @@ class Heads:
         second = first + random.uniform(3, 10)
         third = second + random.uniform(3, 13)
         shells = np.where(edge < first, fluid, np.where(edge < second, skull, scalp))
-        head = (edge < third) & (place[2] > -60 + random.normal(0, 8))
+        head = (edge < third) & (template_mm[2] > -60 + random.normal(0, 8))
         tissue = self._smooth(14, 1)
         radius = random.uniform(45, 75)
-        behind = place[1] + 25 + 0.2 * (place[2] + 60)
-        neck = (place[0] / radius) ** 2 + (behind / radius / 1.05) ** 2 < 1
+        behind = template_mm[1] + 25 + 0.2 * (template_mm[2] + 60)
+        neck = (template_mm[0] / radius) ** 2 + (behind / radius / 1.05) ** 2 < 1
         middle = np.array((0.0, 40 + random.normal(0, 8), -55 + random.normal(0, 8)))
         reach = random.uniform((50, 45, 55), (72, 65, 80))
-        off = (place - middle[:, None, None, None]) / reach[:, None, None, None]
+        off = (template_mm - middle[:, None, None, None]) / reach[:, None, None, None]
         face = (off**2).sum(0) < 1
         stuff = np.where(tissue > 0.7, scalp, np.where(tissue < -0.9, skull, muscle))
         stuff = np.where(face & (self._smooth(9, 1) > 1), 0.02, stuff)
-        below = (face | (neck & (place[2] < -35))) & (depth > first) & (edge > second)
+        below = (face | (neck & (template_mm[2] < -35))) & (depth > first) & (edge > second)
         return np.asarray(np.where(below, stuff, np.where(head, shells, 0)), np.float32)
 
     def _cut(self) -> NDArray[np.bool_]:
-        """A field of view that ends within the head."""
+        """A random field of view that ends within the head."""
         random = self._random
         kept = np.ones(GRID, bool)
         for axis, n in enumerate(GRID):
@@ -193,7 +193,7 @@ class Heads:
         return kept
 
     def _smooth(self, coarse: int, amount: float) -> Values:
-        """A smooth random field over the grid, of about this deviation."""
+        """A smooth random field over the grid with about this standard deviation."""
         values = self._random.normal(size=(coarse,) * 3)
         zoom = [n / coarse for n in GRID]
         field = ndimage.zoom(values, zoom, order=1, grid_mode=True, mode="nearest")

@@ -69,7 +69,7 @@ def test_a_scan_that_cannot_be_kept_leaves_no_case_and_no_row(failing, when, hou
     with pytest.raises(StorageError):
         house.cases.add(analysis(2), "B")
     house.failing = lambda *_: False
-    assert house.cases.adopt() == 0
+    assert house.cases.import_from_storage() == 0
     assert [row.id for row in house.cases.find()] == [other.id]
     assert house.files(other.id) == before
     records = [key for key in house.inner.keys("cases") if key.endswith("record.json")]
@@ -86,10 +86,10 @@ def test_what_is_left_of_a_scan_that_could_not_be_kept_is_swept_away_after_a_day
     house.failing = lambda *_: False
     left = house.inner.keys("cases")
     assert left
-    assert house.cases.sweep() == 0
+    assert house.cases.purge_expired() == 0
     for key in left:
         os.utime(house.folder / "storage" / key, (0, 0))
-    assert house.cases.sweep() == 1
+    assert house.cases.purge_expired() == 1
     assert house.inner.keys("cases") == []
 
 
@@ -121,7 +121,7 @@ ACTS = ["rename", "review", "delete", "restore", "correct"]
 
 def seen(house, case_id, true_after, database):
     cases, corrections = house.opened(database)
-    cases.adopt()
+    cases.import_from_storage()
     try:
         return true_after(cases, corrections)
     except NotFoundError:
@@ -195,7 +195,7 @@ def test_an_act_that_the_database_cannot_take_in_is_taken_in_later(name, house):
 def test_two_databases_on_one_storage_do_not_undo_each_other(house):
     case_id = house.cases.add(analysis(1), "A").id
     other, corrected = house.opened("other")
-    other.adopt()
+    other.import_from_storage()
     house.corrections.save(case_id, packed(5), base=0, author="Dr A", comment="")
     with pytest.raises(ConflictError, match="Dr A saved version 1"):
         corrected.save(case_id, packed(6), base=0, author="Dr B", comment="")
@@ -203,7 +203,7 @@ def test_two_databases_on_one_storage_do_not_undo_each_other(house):
     assert [v.author for v in corrected.versions(case_id)] == ["Dr A", "the model"]
     other.rename(case_id, "named by the other")
     assert number_of(other.images(case_id).labels) == 5
-    house.cases.adopt()
+    house.cases.import_from_storage()
     assert house.cases.get(case_id).name == "named by the other"
     assert len([k for k in house.files(case_id) if "/masks/" in k]) == 1
 
@@ -211,7 +211,7 @@ def test_two_databases_on_one_storage_do_not_undo_each_other(house):
 def test_an_act_is_tried_again_where_another_process_was_faster(house):
     case_id = house.cases.add(analysis(1), "A").id
     other, _ = house.opened("other")
-    other.adopt()
+    other.import_from_storage()
     raced = []
 
     def failing(call, key, when):
@@ -237,8 +237,8 @@ def test_nothing_is_sent_or_fetched_within_a_transaction(house):
     for name in ("rename", "review", "correct", "delete"):
         acts(house, case_id)[name][0]()
     house.clock.now += timedelta(days=limits.TRASH_DAYS + 1)
-    assert house.cases.adopt() == 0
-    assert house.cases.sweep() > 0
+    assert house.cases.import_from_storage() == 0
+    assert house.cases.purge_expired() > 0
 
 
 def test_a_record_that_an_older_program_left_behind_its_row_follows_it(house):
@@ -249,9 +249,9 @@ def test_a_record_that_an_older_program_left_behind_its_row_follows_it(house):
     house.inner.write(key, json.dumps(old).encode())
     with house.cases.acts.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE cases SET revision = 0, name = 'renamed'")
-    house.cases.adopt()
+    house.cases.import_from_storage()
     lost, _ = house.opened("lost")
-    lost.adopt()
+    lost.import_from_storage()
     assert lost.get(case_id).name == house.cases.get(case_id).name == "renamed"
 
 
@@ -260,11 +260,11 @@ def test_a_record_that_was_lost_is_written_again(house):
     house.corrections.save(case_id, packed(5), base=0, author="Dr A", comment="")
     before = house.files(case_id)
     house.inner.delete(record_key(case_id))
-    house.cases.adopt()
+    house.cases.import_from_storage()
     after = house.files(case_id)
     assert after.keys() == before.keys()
     lost, corrected = house.opened("lost")
-    assert lost.adopt() == 1
+    assert lost.import_from_storage() == 1
     assert corrected.versions(case_id) == house.corrections.versions(case_id)
     assert lost.features()[0][1] == {"number": 1.0}
 
@@ -279,7 +279,7 @@ def test_masks_that_no_record_names_are_removed_after_a_day_and_no_others(house)
         if age:
             for old in (key, *kept):
                 os.utime(house.folder / "storage" / old, (0, 0))
-    house.cases.adopt()
+    house.cases.import_from_storage()
     assert house.files(case_id).keys() - kept.keys() == {f"cases/{case_id}/masks/2-0a.nii.gz"}
     assert kept.keys() <= house.files(case_id).keys()
 

@@ -40,7 +40,7 @@ def filled(house, count):
 def test_taking_in_costs_one_listing_and_one_read_a_case(house):
     filled(house, 100)
     cases, _ = house.opened("lost")
-    assert cases.adopt() == 100
+    assert cases.import_from_storage() == 100
     calls = Counter(call for call, _ in house.calls)
     assert calls == {"ages_s": 1, "read": 100}
     assert cases.count() == 100
@@ -58,7 +58,7 @@ def test_the_records_are_read_several_at_once(house):
 
     house.failing = meet
     cases, _ = house.opened("lost")
-    assert cases.adopt() == 40
+    assert cases.import_from_storage() == 40
 
 
 def test_a_case_that_is_asked_for_before_its_turn_opens_and_others_are_not_lost(house):
@@ -70,7 +70,7 @@ def test_a_case_that_is_asked_for_before_its_turn_opens_and_others_are_not_lost(
     assert house.calls == [("read", record_key(wanted))]
     corrections.save(wanted, packed(5), base=0, author="A", comment="")
     cases.rename("HV-000007", "renamed before its turn")
-    assert cases.adopt() == 28
+    assert cases.import_from_storage() == 28
     assert cases.count() == 30
     assert cases.get("HV-000007").name == "renamed before its turn"
     assert cases.get(wanted).mask_version == 1
@@ -78,7 +78,7 @@ def test_a_case_that_is_asked_for_before_its_turn_opens_and_others_are_not_lost(
 
 def test_an_unknown_case_costs_no_call_once_all_are_taken_in(house):
     filled(house, 3)
-    house.cases.adopt()
+    house.cases.import_from_storage()
     house.calls.clear()
     with pytest.raises(NotFoundError):
         house.cases.get("HV-NOSUCH")
@@ -115,7 +115,7 @@ def test_a_damaged_record_keeps_no_other_case_from_the_list(house):
         for case_id in ("HV-BROKEN", "HV-ODD000"):
             with pytest.raises((NotFoundError, StorageError)):
                 cases.get(case_id)
-        cases.adopt()
+        cases.import_from_storage()
     assert cases.count() == 5
     assert house.files("HV-BROKEN")  # nothing is thrown away
     assert house.files("HV-ODD000")
@@ -126,7 +126,7 @@ def test_a_case_that_lost_its_scan_keeps_its_measures_and_its_review(house):
     house.cases.review(case_id, "accepted", "Dr A")
     house.inner.delete(f"cases/{case_id}/image.nii.gz")
     cases, _ = house.opened("lost")
-    assert cases.adopt() == 1
+    assert cases.import_from_storage() == 1
     assert cases.get(case_id).review.reviewer == "Dr A"
     with pytest.raises(NotFoundError, match="missing"):
         cases.image_file(case_id)
@@ -138,7 +138,7 @@ def test_a_newer_programs_record_is_taken_in_without_what_is_not_known_here(hous
     record = json.loads(house.inner.read(key)) | {"mood": "good"}
     house.inner.write(key, json.dumps(record).encode())
     cases, _ = house.opened("lost")
-    assert cases.adopt() == 2
+    assert cases.import_from_storage() == 2
     cases.rename("HV-000002", "new")
     assert json.loads(house.inner.read(key))["mood"] == "good"
 
@@ -197,12 +197,12 @@ def test_a_removal_that_was_killed_is_finished_also_where_the_database_is_lost(s
         return len(done) > 2 * steps
 
     house.failing = killed
-    house.cases.caretaker.purge()
+    house.cases.caretaker.purge_deleted()
     house.failing = lambda *_: False
     for database in ("db", "lost"):
         cases, _ = house.opened(database)
-        cases.adopt()
-        cases.sweep()
+        cases.import_from_storage()
+        cases.purge_expired()
         assert cases.find() == cases.find(deleted=True) == []
     assert house.files(case_id) == {}
 
@@ -210,30 +210,30 @@ def test_a_removal_that_was_killed_is_finished_also_where_the_database_is_lost(s
 def test_what_another_server_restored_is_not_removed(house):
     case_id = deleted(house)
     other, _ = house.opened("other")
-    other.adopt()
+    other.import_from_storage()
     house.clock.now += timedelta(days=limits.TRASH_DAYS, seconds=1)
     other.restore(case_id)
-    assert house.cases.sweep() == 0
+    assert house.cases.purge_expired() == 0
     assert house.cases.get(case_id).mask_version == 1
 
 
 def test_an_empty_database_removes_nothing_that_it_does_not_know(house):
     filled(house, 5)
     cases, _ = house.opened("lost")
-    assert cases.sweep() == 0
-    assert cases.adopt() == 5
+    assert cases.purge_expired() == 0
+    assert cases.import_from_storage() == 5
 
 
 def test_lists_say_what_pages_say_of_cases_that_an_older_program_measured(house):
     case_id = filled(house, 3)
-    house.cases.adopt()
+    house.cases.import_from_storage()
     rows = house.cases.find()
     with connect(house.folder / "db").begin() as connection:
         connection.execute(CASES.update().values(confidence="high", too_small="x"))
-    house.cases.adopt()
+    house.cases.import_from_storage()
     assert house.cases.find() == rows
     record = json.loads(house.inner.read(record_key(case_id)))
     house.inner.write(record_key(case_id), json.dumps(record | {"confidence": "high"}).encode())
     cases, _ = house.opened("lost")
-    cases.adopt()
+    cases.import_from_storage()
     assert cases.find() == rows

@@ -144,7 +144,7 @@ def test_a_server_that_lost_its_database_has_the_versions_again(house, analysis)
     corrections.save(case.id, packed(drawn(labels)), base=0, author="A", comment="first")
     cases.review(case.id, "rejected", "B", "cut off")
     again, corrected = house("another")
-    assert again.adopt() == 1
+    assert again.import_from_storage() == 1
     assert corrected.versions(case.id) == corrections.versions(case.id)
     assert again.get(case.id) == cases.get(case.id)
     assert again.get(case.id).review.reason == "cut off"

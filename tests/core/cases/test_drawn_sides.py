@@ -17,7 +17,7 @@ from core.errors import ConflictError
 from core.image.intake import vetted
 from core.image.volume import load
 from core.measures.measure import appraise_head
-from core.pipeline import Analysis, analyse, appraised
+from core.pipeline import Analysis, analyse, appraise
 from core.predictor.heads import centres_of, halves, sides_of
 from core.state.database import connect
 from core.state.storage import LocalStorage
@@ -105,7 +105,7 @@ def one_sided(predictor, tmp_path_factory) -> tuple[Analysis, np.ndarray]:
     left = made.head.sides["left"]
     parts = halves(made.labels, made.volume.affine, made.head.as_dict())
     made = replace(made, labels=parts["left"], head=replace(made.head, sides={"left": left}))
-    made, measures, findings = appraised(made, whole.extent)
+    made, measures, findings = appraise(made, whole.extent)
     alone = replace(
         whole, segmentation=made, measures=measures, findings=tuple(findings),
         mask_file=made.mask_file(),

@@ -32,7 +32,7 @@ class Opened:
         self.engine = connect(folder)
         self.cases = Cases(self.engine, self.storage)
         self.corrections = Corrections(self.engine, self.storage, self.cases)
-        self.cases.adopt()
+        self.cases.import_from_storage()
         self.cases.caretaker.tick()
 
 

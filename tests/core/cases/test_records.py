@@ -98,7 +98,7 @@ def show(house, record):
     with house.cases.acts.engine.begin() as connection:
         for table in (MASK_VERSIONS, FEATURES, CASES):
             connection.execute(table.delete())
-    house.cases.acts.take_in([record])
+    house.cases.acts.update_rows([record])
     rows = house.cases.find() + house.cases.find(deleted=True)
     assert [row.id for row in rows] == [record["id"]]
     Filter("accepted", least_mm3=1.0).admits(rows[0])
@@ -155,7 +155,7 @@ def test_a_field_of_another_kind_is_refused_in_words_and_keeps_no_other_case(
     record = json.loads(house.inner.read(record_key(ids[1])))
     house.inner.write(record_key(ids[1]), json.dumps(record | {field: value}).encode())
     lost, _ = house.opened("lost")
-    assert lost.adopt() == 2
+    assert lost.import_from_storage() == 2
     assert lost.caretaker.progress.damaged == 1
     assert f"{ids[1]}: it was left alone, its record is damaged" in log()
     with pytest.raises(NotFoundError):
@@ -163,7 +163,7 @@ def test_a_field_of_another_kind_is_refused_in_words_and_keeps_no_other_case(
     with pytest.raises(StorageError, match="damaged"):
         house.cases.rename(ids[1], "other")
     house.inner.write(record_key(ids[1]), json.dumps(record).encode())
-    assert lost.adopt() == 1
+    assert lost.import_from_storage() == 1
     assert lost.caretaker.progress.damaged == 0
 
 

@@ -104,9 +104,9 @@ def test_a_deleted_case_can_be_restored_and_then_goes_for_good(cases, analysis, 
     assert len(cases.find()) == 2
     cases.delete(gone.id)
     clock.now += timedelta(days=6)
-    assert cases.sweep() == 0
+    assert cases.purge_expired() == 0
     clock.now += timedelta(days=2)
-    assert cases.sweep() == 1
+    assert cases.purge_expired() == 1
     assert [r.id for r in cases.find()] == [kept.id]
     assert [p.name for p in (tmp_path / "storage" / "cases").iterdir()] == [kept.id]
 
@@ -116,10 +116,10 @@ def test_half_a_case_is_swept_away(cases, analysis, tmp_path):
     stray = tmp_path / "storage" / "cases" / "HV-HALF00"
     stray.mkdir()
     (stray / "image.nii.gz").write_bytes(b"half")
-    assert cases.sweep() == 0  # someone may still be at work on it
+    assert cases.purge_expired() == 0  # someone may still be at work on it
     for path in (stray, *stray.iterdir()):
         os.utime(path, (0, 0))
-    assert cases.sweep() == 1
+    assert cases.purge_expired() == 1
     assert not stray.exists()
     assert cases.mask_file(case.id)
 
@@ -131,8 +131,8 @@ def test_a_lost_database_is_rebuilt_from_the_storage(cases, analysis, tmp_path, 
     (tmp_path / DATABASE_NAME).unlink()
     again = opened(tmp_path, clock)
     assert again.find() == []
-    assert again.adopt() == 2
-    assert again.adopt() == 0
+    assert again.import_from_storage() == 2
+    assert again.import_from_storage() == 0
     assert [(r.id, r.name) for r in again.find()] == [(kept.id, "renamed")]
     assert [r.id for r in again.find(deleted=True)] == [gone.id]
     assert again.get(kept.id).report == kept.report
@@ -142,13 +142,13 @@ def test_a_lost_database_is_rebuilt_from_the_storage(cases, analysis, tmp_path, 
 def test_a_case_that_another_process_takes_in_meanwhile_is_there_once(
     cases, analysis, tmp_path, clock, monkeypatch
 ):
-    take_in = cases.acts._follow
+    update_row = cases.acts._update_row
 
     def lose_the_race(record):  # its record is written, its row is not
-        assert opened(tmp_path, clock).adopt() == 1
-        take_in(record)
+        assert opened(tmp_path, clock).import_from_storage() == 1
+        update_row(record)
 
-    monkeypatch.setattr(cases.acts, "_follow", lose_the_race)
+    monkeypatch.setattr(cases.acts, "_update_row", lose_the_race)
     case = cases.add(analysis, "once")
     assert [row.id for row in cases.find()] == [case.id]
     assert cases.mask_file(case.id) == analysis.mask_file

@@ -92,7 +92,7 @@ def test_real_heads_pass_and_their_inversions_do_not(name, shared_data, predicto
     scan = nib.load(shared_data / "heads" / f"{name}.nii.gz")
     data = image(np.asarray(scan.dataobj, np.float32), scan.affine)
     for made, expected in ((data, True), (inverted_head(data), False)):
-        with vetted(stream(as_bytes(made)), tmp_path) as file, predictor.turn():
+        with vetted(stream(as_bytes(made)), tmp_path) as file, predictor.slot():
             head = predictor.segment(load(file)).head
         assert head is not None
         assert head.is_t1 is expected

@@ -157,14 +157,14 @@ import json, sys
 from pathlib import Path
 from core.models.folder import load_model
 from core.pipeline import analyse
-from core.predictor.predictor import Way, loaded
+from core.predictor.predictor import InferenceOptions, loaded
 from core.settings import Settings
 
 def kib(name):
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(name))
 
-predictor = loaded(load_model(Settings().model_dir), Way())
+predictor = loaded(load_model(Settings().model_dir), InferenceOptions())
 predictor.warm_up()
 rest = kib("VmRSS")
 Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew

@@ -12,7 +12,7 @@ from core.errors import ConflictError, ModelError, NotFoundError
 from core.models.folder import load_model, opened
 from core.models.registry import Registry
 from core.pipeline import analyse
-from core.predictor.predictor import Way
+from core.predictor.predictor import InferenceOptions
 from core.predictor.service import Predictors
 from core.settings import Settings
 from core.state.database import DATABASE_NAME, connect
@@ -135,7 +135,7 @@ def test_without_any_model_it_says_so(tmp_path):
 
 def test_a_swap_fails_no_scan_under_way_and_none_after(registry, tmp_path):
     number = candidate(registry).number
-    predictors = Predictors(registry.open_serving, Way(), 16)
+    predictors = Predictors(registry.open_serving, InferenceOptions(), 16)
     predictors.load()
     scan = as_bytes(example())
     seen, errors = [], []
@@ -172,7 +172,7 @@ def network_threads() -> int:
 def test_a_version_that_cannot_serve_changes_nothing(registry, tmp_path):
     number = candidate(registry).number
     (tmp_path / "storage" / "models" / str(number) / "plans.json").unlink()
-    predictors = Predictors(registry.open_serving, Way(), 1)
+    predictors = Predictors(registry.open_serving, InferenceOptions(), 1)
     predictors.load()
     with pytest.raises(ModelError):
         predictors.swap(partial(registry.open, number), partial(registry.promote, number))
@@ -187,7 +187,7 @@ def test_a_failed_start_is_mended_by_a_swap(registry):
         raise ModelError("broken", "mend it")
         yield
 
-    predictors = Predictors(broken, Way(), 1)
+    predictors = Predictors(broken, InferenceOptions(), 1)
     predictors.load()
     assert predictors.serving is None
     predictors.swap(partial(opened, EMBEDDED), lambda: None)

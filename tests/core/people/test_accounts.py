@@ -182,7 +182,7 @@ def test_a_crowd_of_addresses_waits_in_a_line_that_is_bounded(accounts, monkeypa
     monkeypatch.setattr(module, "_HASHER", watched)
     with ExitStack() as stack:
         for n in range(limits.HASHES_AT_ONCE):
-            stack.enter_context(accounts._tries.one(f"slow {n}"))
+            stack.enter_context(accounts._tries.attempt(f"slow {n}"))
         line = [f"10.0.1.{n}" for n in range(limits.MAX_HASHES_WAITING - limits.HASHES_AT_ONCE)]
         threads = [threading.Thread(target=at_once, args=(accounts, [a])) for a in line]
         for thread in threads:
@@ -216,7 +216,7 @@ def test_addresses_without_end_take_no_memory_without_end(monkeypatch):
     monkeypatch.setattr(limits, "MAX_ADDRESSES", 100)
     tries = Tries()
     for n in range(1000):
-        with tries.one(str(n)):
+        with tries.attempt(str(n)):
             pass
     assert len(tries._wrong) == 100
 

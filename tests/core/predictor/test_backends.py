@@ -29,9 +29,10 @@ from core.predictor.calibrate import (
 )
 from core.predictor.calibrate import main as calibrate
 from core.predictor.checkpoint import weights_file
+from core.predictor.engine import ScanRun
 from core.predictor.networks import backend_for
 from core.predictor.openvino_network import OpenVINONetwork
-from core.predictor.predictor import Way, loaded
+from core.predictor.predictor import InferenceOptions, loaded
 from core.predictor.recipe import recipe_of
 from core.predictor.service import Predictors
 from core.predictor.torch_network import TorchNetwork
@@ -119,18 +120,18 @@ def test_the_embedded_model_gives_the_same_logits_on_both(tmp_path):
 
 def test_a_network_that_openvino_does_not_know_is_run_by_pytorch_and_that_is_said(tmp_path):
     model = made(tmp_path / "model", ResidualEncoderUNet, **VARIANTS["two stages"])
-    predictor = loaded(model, Way(device="cpu"))
+    predictor = loaded(model, InferenceOptions(device="cpu"))
     assert predictor.network.backend == "torch-cpu"
     assert "ResidualEncoderUNet" in predictor.remark
     assert predictor.as_dict()["remark"] == predictor.remark
     assert predictor.network.logits(noise()).shape == (2, 3, *SHAPE)
     predictor.close()
     with pytest.raises(ModelError, match="ResidualEncoderUNet"):
-        loaded(model, Way(backend="openvino"))
+        loaded(model, InferenceOptions(backend="openvino"))
 
 
 def test_a_backend_can_be_forced():
-    predictor = loaded(EMBEDDED, Way(backend="torch-cpu"))
+    predictor = loaded(EMBEDDED, InferenceOptions(backend="torch-cpu"))
     assert (predictor.network.backend, predictor.network.device) == ("torch-cpu", "cpu")
     predictor.close()
 
@@ -148,7 +149,7 @@ def labelled(folder: Path, precision: str) -> list[Labelled]:
     """The example with the mask of the embedded model."""
     with vetted(stream(as_bytes(example())), folder) as file:
         made = volume.load(file)
-    predictor = loaded(EMBEDDED, Way(device="cpu", precision=precision))
+    predictor = loaded(EMBEDDED, InferenceOptions(device="cpu", precision=precision))
     truth = predictor.segment(made).labels
     predictor.close()
     return [Labelled(made, truth)]
@@ -161,14 +162,14 @@ def test_int8_is_the_default_where_the_card_proves_it_and_agrees_with_float32(tm
         assert of_label["dice"] >= SMALLEST_AGREEMENT
         assert of_label["worst"] >= SMALLEST_AGREEMENT_OF_A_CASE
     [case] = labelled(tmp_path, "float32")
-    predictor = loaded(EMBEDDED, Way(device="cpu"))
+    predictor = loaded(EMBEDDED, InferenceOptions(device="cpu"))
     assert predictor.network.precision == "int8"
     mask = predictor.segment(case.scan).labels
     assert (mask == case.truth).mean() >= SMALLEST_AGREEMENT
     assert (mask != case.truth).any()  # it does compute in another way
     predictor.close()
     without = made(tmp_path / "model", **VARIANTS["two stages"])
-    asked = loaded(without, Way(device="cpu", precision="int8"))
+    asked = loaded(without, InferenceOptions(device="cpu", precision="int8"))
     assert asked.network.precision == "float32"
     assert asked.remark
     asked.close()
@@ -201,7 +202,7 @@ def test_the_proof_of_int8_is_asked_of_the_foreground(tmp_path):
     [case] = labelled(tmp_path, "float32")
     own = json.loads((EMBEDDED.folder / "int8.json").read_bytes())
     model = with_ranges(tmp_path / "model", own, 0.3)
-    asked = loaded(model, Way(device="cpu", precision="int8"))
+    asked = loaded(model, InferenceOptions(device="cpu", precision="int8"))
     mask = asked.segment(case.scan).labels
     asked.close()
     assert (mask == case.truth).mean() >= SMALLEST_AGREEMENT  # of all voxels: the older rule
@@ -241,7 +242,7 @@ def test_a_precision_that_the_cpu_lacks_is_not_claimed():
     import openvino as ov
 
     can = "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    predictor = loaded(EMBEDDED, Way(device="cpu", precision="bfloat16"))
+    predictor = loaded(EMBEDDED, InferenceOptions(device="cpu", precision="bfloat16"))
     assert predictor.network.precision == ("bfloat16" if can else "float32")
     assert bool(predictor.remark) != can
     predictor.close()
@@ -251,9 +252,9 @@ def test_a_gpu_that_is_not_there_is_said():
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
     with pytest.raises(DeviceError):
-        Predictors(partial(opened, EMBEDDED.folder), Way(), 1).on("cuda")
+        Predictors(partial(opened, EMBEDDED.folder), InferenceOptions(), 1).on("cuda")
     with pytest.raises(DeviceError):
-        loaded(EMBEDDED, Way(backend="cuda"))
+        loaded(EMBEDDED, InferenceOptions(backend="cuda"))
 
 
 def test_folds_are_averaged_as_by_nnunet(tmp_path):
@@ -277,12 +278,14 @@ def test_folds_are_averaged_as_by_nnunet(tmp_path):
     theirs = oracle.predict_single_npy_array(
         np.ascontiguousarray(scan.transpose(2, 1, 0)[None]), {"spacing": [1.0, 1.0, 1.0]}
     ).transpose(2, 1, 0)
-    predictor = loaded(model, Way(device="cpu", mirroring="full"))
-    mine = predictor._labels(scan, (1.0, 1.0, 1.0), {}, lambda: False)
-    single = loaded(made(tmp_path / "one", seeds=(1,), **VARIANTS["two stages"]), Way(device="cpu"))
+    predictor = loaded(model, InferenceOptions(device="cpu", mirroring="full"))
+    mine = predictor.engine.labels(scan, (1.0, 1.0, 1.0), ScanRun())
+    single = loaded(
+        made(tmp_path / "one", seeds=(1,), **VARIANTS["two stages"]), InferenceOptions(device="cpu")
+    )
     assert len(np.unique(theirs)) > 1
     assert (mine != theirs).mean() < 0.005  # noise everywhere: many voxels are undecided
-    assert (single._labels(scan, (1.0, 1.0, 1.0), {}, lambda: False) != theirs).mean() > 0.05
+    assert (single.engine.labels(scan, (1.0, 1.0, 1.0), ScanRun()) != theirs).mean() > 0.05
     predictor.close()
     single.close()
 
@@ -318,9 +321,9 @@ def hook(event, args):
         print(event, args)
 sys.addaudithook(hook)
 from core.models.folder import load_model
-from core.predictor.predictor import Way, loaded
+from core.predictor.predictor import InferenceOptions, loaded
 from core.settings import Settings
-predictor = loaded(load_model(Settings().model_dir), Way(device="cpu"))
+predictor = loaded(load_model(Settings().model_dir), InferenceOptions(device="cpu"))
 predictor.warm_up()
 predictor.close()
 import openvino

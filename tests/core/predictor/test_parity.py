@@ -12,7 +12,8 @@ from scipy import ndimage
 from core.image.volume import unit_range
 from core.models.folder import load_model
 from core.predictor.checkpoint import CHECKPOINT_NAME, write_for_nnunet
-from core.predictor.predictor import Way, loaded
+from core.predictor.engine import ScanRun
+from core.predictor.predictor import InferenceOptions, loaded
 from core.predictor.preprocess import prepare
 from core.predictor.recipe import Resampling, recipe_of
 from core.predictor.resample import new_shape, resample
@@ -46,14 +47,16 @@ def oracle(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def ours():
-    made = {m: loaded(MODEL, Way(precision="float32", mirroring=m)) for m in MIRRORINGS}
+    made = {
+        m: loaded(MODEL, InferenceOptions(precision="float32", mirroring=m)) for m in MIRRORINGS
+    }
     yield made
     for predictor in made.values():
         predictor.close()
 
 
 def labels_of(predictor, data: np.ndarray, spacing_mm) -> np.ndarray:
-    return predictor._labels(data, spacing_mm, {}, lambda: False)
+    return predictor.engine.labels(data, spacing_mm, ScanRun())
 
 
 def oracles_labels(oracle, data: np.ndarray, spacing_mm, mirroring: str) -> np.ndarray:

@@ -6,14 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import BusyError, GoneError
-from core.predictor.queue import Turns
+from core.predictor.queue import FairQueue
 from tests.waiting import until
 
 
 class Line:
     """Callers of a queue, each on a thread of its own, and the order in which they got turns."""
 
-    def __init__(self, turns: Turns) -> None:
+    def __init__(self, turns: FairQueue) -> None:
         self.turns = turns
         self.order: list[str] = []
         self.places: dict[str, list[int]] = {}
@@ -30,7 +30,7 @@ class Line:
 
     def _work(self, name, user, gone) -> None:
         try:
-            with self.turns.take(user, self.places[name].append, gone):
+            with self.turns.slot(user, self.places[name].append, gone):
                 self.order.append(name)
         except (BusyError, GoneError) as error:
             self.errors[name] = error
@@ -41,13 +41,13 @@ class Line:
         return self.order
 
 
-def turns(size=10, width=1) -> Turns:
-    return Turns(size, width, clock=lambda: 0.0)
+def turns(size=10, width=1) -> FairQueue:
+    return FairQueue(size, width, clock=lambda: 0.0)
 
 
 def test_turns_of_one_user_are_given_in_the_order_of_asking():
     line = Line(turns())
-    with line.turns.take():
+    with line.turns.slot():
         for number in range(10):
             line.join(str(number))
     assert line.end() == [str(number) for number in range(10)]
@@ -55,7 +55,7 @@ def test_turns_of_one_user_are_given_in_the_order_of_asking():
 
 def test_who_has_one_scan_does_not_wait_for_fifty_of_another():
     line = Line(turns(100))
-    with line.turns.take("nurse"):
+    with line.turns.slot("nurse"):
         for number in range(50):
             line.join(f"nurse {number}", "nurse")
         line.join("doctor", "doctor")
@@ -67,7 +67,7 @@ def test_who_has_one_scan_does_not_wait_for_fifty_of_another():
 @given(st.lists(st.sampled_from("abc"), max_size=12))
 def test_nobody_who_waits_is_more_than_one_turn_behind(users):
     line = Line(turns(20))
-    with line.turns.take("first"):
+    with line.turns.slot("first"):
         for number, user in enumerate(users):
             line.join(f"{user}{number}", user)
     order = line.end()
@@ -83,9 +83,9 @@ def test_nobody_who_waits_is_more_than_one_turn_behind(users):
 
 def test_a_full_queue_refuses_with_a_time_to_come_back():
     line = Line(turns(size=1))
-    with line.turns.take():
+    with line.turns.slot():
         line.join("waits")
-        with pytest.raises(BusyError) as refused, line.turns.take():
+        with pytest.raises(BusyError) as refused, line.turns.slot():
             pytest.fail("there was no room")
         assert refused.value.retry_after_s >= 1
     assert line.end() == ["waits"]
@@ -93,7 +93,7 @@ def test_a_full_queue_refuses_with_a_time_to_come_back():
 
 def test_two_have_a_turn_at_the_same_time_and_the_third_waits():
     line = Line(turns(width=2))
-    with line.turns.take(), line.turns.take():
+    with line.turns.slot(), line.turns.slot():
         line.join("third")
         assert line.order == []
     assert line.end() == ["third"]
@@ -102,7 +102,7 @@ def test_two_have_a_turn_at_the_same_time_and_the_third_waits():
 def test_a_place_is_told_and_moves_up_when_one_leaves():
     line = Line(turns())
     left = threading.Event()
-    with line.turns.take():
+    with line.turns.slot():
         line.join("impatient", "a", left.is_set)
         line.join("patient", "b")
         until(lambda: line.places["patient"])
@@ -120,11 +120,11 @@ def test_whoever_cannot_be_told_its_place_frees_it():
     def interrupted(place: int) -> None:
         raise KeyboardInterrupt
 
-    with made.take():
-        with pytest.raises(KeyboardInterrupt), made.take("", interrupted):
+    with made.slot():
+        with pytest.raises(KeyboardInterrupt), made.slot("", interrupted):
             pytest.fail("there was no turn to have")
         assert made.waiting == 0
-    with made.take():
+    with made.slot():
         pass
 
 
@@ -137,12 +137,12 @@ def test_a_free_turn_is_as_good_as_taken_by_who_waited_for_it():
         told.set()
         return not go_on.wait(30)
 
-    with line.turns.take():
+    with line.turns.slot():
         line.join("slow", "a", slow_to_notice)
         assert told.wait(30)
     assert line.turns.waiting == 0
     line.join("next", "b")
-    with pytest.raises(BusyError), line.turns.take("c"):
+    with pytest.raises(BusyError), line.turns.slot("c"):
         pytest.fail("there was no room")
     go_on.set()
     assert line.end() == ["slow", "next"]

@@ -8,7 +8,8 @@ import pytest
 from core.errors import ComputeError, DeviceError, GoneError, ModelError
 from core.models.folder import load_model, opened
 from core.pipeline import Caller, analyse
-from core.predictor.predictor import Predictor, Way
+from core.predictor.engine import Engine
+from core.predictor.predictor import InferenceOptions, Predictor
 from core.predictor.recipe import recipe_of
 from core.predictor.service import Predictors
 from core.settings import Settings
@@ -80,11 +81,11 @@ def test_a_gpu_that_is_not_there_is_said():
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
     with pytest.raises(DeviceError):
-        Predictors(partial(opened, Settings().model_dir), Way(), 1).on("cuda")
+        Predictors(partial(opened, Settings().model_dir), InferenceOptions(), 1).on("cuda")
 
 
 def test_a_model_that_cannot_load_is_a_failure_not_a_crash(tmp_path):
-    predictors = Predictors(partial(opened, tmp_path), Way(), 1)
+    predictors = Predictors(partial(opened, tmp_path), InferenceOptions(), 1)
     predictors.load()
     assert isinstance(predictors.failure, ModelError)
     assert predictors.serving is None
@@ -115,7 +116,9 @@ class FailsOnce:
 )
 def test_a_scan_that_the_network_fails_on_does_not_stop_the_next(error, tmp_path):
     model = load_model(Settings().model_dir)
-    failing = Predictor(model, recipe_of(model), FailsOnce(error), "off", 1)
+    network = FailsOnce(error)
+    engine = Engine(recipe_of(model), network, network, [()])
+    failing = Predictor(model, engine, "off", 1)
     with pytest.raises(ComputeError):
         analyse(stream(as_bytes(example())), failing, tmp_path)
     assert list(tmp_path.iterdir()) == []

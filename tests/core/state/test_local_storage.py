@@ -100,7 +100,7 @@ def test_a_full_disk_refuses_acts_and_still_shows_the_cases(small_disk):
     data = small_disk / "var"
     cases = Cases(connect(data), LocalStorage(data / "storage"))
     case = cases.add(tiny.analysis(1), "A")
-    cases.adopt()
+    cases.import_from_storage()
     hog = small_disk / "hog"
     with pytest.raises(OSError, match="No space"), hog.open("wb") as file:
         file.write(bytes(1_000_000))

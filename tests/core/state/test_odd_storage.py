@@ -38,10 +38,10 @@ def test_a_record_from_a_backup_costs_no_mask_that_the_database_knows(house):
     house.inner.write(record_key(case_id), yesterdays)
     grow_old(house)
     for _ in range(2):
-        house.cases.adopt()
+        house.cases.import_from_storage()
     assert drawn_mask(house.cases, case_id) == 5
     lost, _ = house.opened("lost")
-    lost.adopt()
+    lost.import_from_storage()
     assert drawn_mask(lost, case_id) == 5
 
 
@@ -53,7 +53,7 @@ def test_a_copy_of_a_cases_folder_is_no_case_and_costs_it_no_mask(house, databas
     house.corrections.save(case_id, packed(5), base=0, author="A", comment="")
     grow_old(house)
     cases, _ = house.opened(database)
-    cases.adopt()
+    cases.import_from_storage()
     assert cases.count() == 1
     assert drawn_mask(cases, case_id) == 5
     assert (folder.with_name(f"{case_id}-backup") / "image.nii.gz").is_file()
@@ -67,7 +67,7 @@ def test_a_record_in_another_patients_folder_changes_neither(house):
         house.cases.review(anna, "accepted", "R")
     with pytest.raises(StorageError, match="damaged"):
         house.corrections.save(anna, packed(5), base=0, author="A", comment="")
-    house.cases.adopt()
+    house.cases.import_from_storage()
     assert [house.cases.get(c).review.state for c in (anna, bert)] == ["new", "new"]
     assert house.cases.get(anna).report["number"] == 1
     house.inner.write(record_key(anna), own)
@@ -84,7 +84,7 @@ def test_an_odd_record_keeps_no_other_case(house, field, value):
     record = json.loads(house.inner.read(record_key(ids[1])))
     house.inner.write(record_key(ids[1]), json.dumps(record | {field: value}).encode())
     lost, _ = house.opened("lost")
-    assert lost.adopt() == 2
+    assert lost.import_from_storage() == 2
     assert lost.caretaker.progress.finished
     with pytest.raises(NotFoundError):
         lost.get(ids[1])
@@ -114,14 +114,14 @@ def test_a_drawing_without_a_name_ends_no_other_tabs_draft(house):
 def test_an_older_programs_row_that_knows_fewer_masks_costs_none(house):
     case_id = house.cases.add(analysis(1), "x").id
     second, _ = house.opened("second")
-    second.adopt()
+    second.import_from_storage()
     house.corrections.save(case_id, packed(5), base=0, author="A", comment="")
     _as_an_older_program_left_it(house, case_id)
     with second.acts.engine.begin() as connection:
         connection.execute(CASES.update().values(revision=0))
     grow_old(house)
     for _ in range(2):
-        second.adopt()
+        second.import_from_storage()
     assert second.get(case_id).mask_version == 1
     assert second.get(case_id).review.state == "corrected"
     assert drawn_mask(second, case_id) == 5

@@ -205,7 +205,7 @@ from core.settings import Settings
 from core.state.storage import open_storage
 settings = Settings.from_environment()
 cases = Cases(connect(settings.data_dir), open_storage(settings))
-cases.adopt()
+cases.import_from_storage()
 row, = cases.find()
 sys.stdout.buffer.write(row.name.encode() + b"\\n" + cases.mask_file(row.id))
 """
@@ -229,8 +229,8 @@ def test_a_case_of_one_process_is_opened_by_a_second(bucket, gcs, predictor, tmp
     assert name == b"from afar"
     assert mask == analysis.mask_file == cases.mask_file(case.id)
     again = Cases(connect(tmp_path / "third"), bucket)
-    assert again.sweep() == 0  # an empty database never empties a bucket
-    assert again.adopt() == 1
+    assert again.purge_expired() == 0  # an empty database never empties a bucket
+    assert again.import_from_storage() == 1
 
 
 def test_models_and_data_sets_live_in_a_bucket_too(bucket, tmp_path):

@@ -43,14 +43,14 @@ def folder(tmp_path):
 
 def test_a_lost_databases_folder_goes_a_week_after_it_last_changed(folder, tmp_path):
     lose_database(tmp_path)
-    assert folders_of(tmp_path).sweep() == 0
-    assert folders_of(tmp_path, 6.9).sweep() == 0
+    assert folders_of(tmp_path).purge_expired() == 0
+    assert folders_of(tmp_path, 6.9).purge_expired() == 0
     # Written to below, where the folder's own time does not tell.
     late = time.time() + 5 * DAY_S
     os.utime(folder / "results" / "fold_0" / "checkpoint.pth", (late, late))
-    assert folders_of(tmp_path, 7.1).sweep() == 0
+    assert folders_of(tmp_path, 7.1).purge_expired() == 0
     assert (folder / "results" / "fold_0" / "checkpoint.pth").is_file()
-    assert folders_of(tmp_path, 12.1).sweep() == 1
+    assert folders_of(tmp_path, 12.1).purge_expired() == 1
     assert list((tmp_path / "jobs").iterdir()) == []
 
 
@@ -59,32 +59,32 @@ def test_the_week_begins_when_the_database_is_lost_and_ends_when_it_is_back(fold
     with sqlite3.connect(database) as there, sqlite3.connect(tmp_path / "backup") as backup:
         there.backup(backup)
     lose_database(tmp_path)
-    assert folders_of(tmp_path, 1000).sweep() == 0
-    assert folders_of(tmp_path, 1006.9).sweep() == 0
+    assert folders_of(tmp_path, 1000).purge_expired() == 0
+    assert folders_of(tmp_path, 1006.9).purge_expired() == 0
     lose_database(tmp_path)
     shutil.copy(tmp_path / "backup", database)
-    assert folders_of(tmp_path, 1008).sweep() == 0
+    assert folders_of(tmp_path, 1008).purge_expired() == 0
     lose_database(tmp_path)
-    assert folders_of(tmp_path, 1009).sweep() == 0
-    assert folders_of(tmp_path, 1015.9).sweep() == 0
-    assert folders_of(tmp_path, 1016.1).sweep() == 1
+    assert folders_of(tmp_path, 1009).purge_expired() == 0
+    assert folders_of(tmp_path, 1015.9).purge_expired() == 0
+    assert folders_of(tmp_path, 1016.1).purge_expired() == 1
 
 
 def test_a_folder_whose_job_is_known_stays(folder, tmp_path):
     (folder / MARK_NAME).unlink()  # an earlier program did not mark it
-    assert folders_of(tmp_path, 1000).sweep() == 0
+    assert folders_of(tmp_path, 1000).purge_expired() == 0
     assert folder.is_dir()
     lose_database(tmp_path)
-    assert [folders_of(tmp_path, days).sweep() for days in (1000, 1008)] == [0, 1]
+    assert [folders_of(tmp_path, days).purge_expired() for days in (1000, 1008)] == [0, 1]
 
 
 def test_a_folder_in_which_a_process_works_stays(folder, tmp_path):
     lose_database(tmp_path)
     held = occupy(folder)
-    assert [folders_of(tmp_path, days).sweep() for days in (1000, 1008)] == [0, 0]
+    assert [folders_of(tmp_path, days).purge_expired() for days in (1000, 1008)] == [0, 0]
     assert (folder / "results" / "fold_0" / "checkpoint.pth").is_file()
     os.close(held)
-    assert folders_of(tmp_path, 1008).sweep() == 1
+    assert folders_of(tmp_path, 1008).purge_expired() == 1
 
 
 def test_what_is_not_ours_stays(folder, tmp_path):
@@ -96,7 +96,7 @@ def test_what_is_not_ours_stays(folder, tmp_path):
     (tmp_path / "jobs" / "link").symlink_to(others)
     (tmp_path / "jobs" / "notes.txt").write_text("mine")
     claim(tmp_path / "jobs" / "mine", "training")  # `train --out`
-    assert [folders_of(tmp_path, days).sweep() for days in (1000, 1008)] == [0, 0]
+    assert [folders_of(tmp_path, days).purge_expired() for days in (1000, 1008)] == [0, 0]
     assert (tmp_path / "jobs" / "mine" / MARK_NAME).is_file()
     assert (folder / "results").is_dir()
     assert (others / "results").is_dir()

@@ -9,7 +9,7 @@ import safetensors.numpy
 
 from core.errors import ModelError
 from core.models.folder import load_model
-from core.predictor.predictor import Way, loaded
+from core.predictor.predictor import InferenceOptions, loaded
 from core.settings import Settings
 from core.state.storage import LocalStorage
 from core.training.data.prepare import prepare
@@ -48,10 +48,10 @@ def joined(other, tmp_path_factory):
 
 def test_the_predictions_are_averaged(other, joined):
     patch = np.random.default_rng(0).normal(size=(1, 40, 56, 40)).astype(np.float32)
-    way = Way(device="cpu", precision="float32")
+    options = InferenceOptions(device="cpu", precision="float32")
     logits = []
     for model in (load_model(EMBEDDED), other, joined):
-        predictor = loaded(model, way)
+        predictor = loaded(model, options)
         logits.append(predictor.network.logits(patch))
         predictor.close()
     assert np.abs(logits[0] - logits[1]).max() > 0.1

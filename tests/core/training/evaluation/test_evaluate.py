@@ -10,7 +10,7 @@ import pytest
 from core.__main__ import main
 from core.anatomy import LABELS
 from core.models.folder import load_model
-from core.predictor.predictor import Way
+from core.predictor.predictor import InferenceOptions
 from core.settings import Settings
 from core.state.storage import LocalStorage, write_whole
 from core.training.data.dataset import Dataset, Entry
@@ -33,7 +33,7 @@ def evaluated(shared_data, tmp_path_factory):
     with storage.local("datasets/ten") as files:
         model = load_model(Settings().model_dir)
         figures = evaluate(
-            model, dataset, dataset.test, files, folder, Way(device="cpu"), set(),
+            model, dataset, dataset.test, files, folder, InferenceOptions(device="cpu"), set(),
             on_mask=lambda name, labels, affine: write_whole(
                 masks / f"{name}.nii.gz", mask_file(labels, affine)
             ),

@@ -1,0 +1,263 @@
+"""Both hippocampi of a whole head: located, segmented in crops along the head's axes, put together.
+
+The network was trained on crops of 1 mm from the Medical Segmentation Decathlon (Task04), all of
+which look like a left hippocampus: a right one is mirrored for it, and its mask mirrored back.
+"""
+
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+import numpy as np
+from nibabel.affines import apply_affine
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from core import limits
+from core.anatomy import SIDES
+from core.errors import InputError
+from core.image import contrast
+from core.image.volume import Volume, blank_labels, box_around, cut_affine, unit_range
+from core.image.voxels import Box
+from core.predictor.engine import Engine, ScanRun
+from core.predictor.heads import CROP, Head, Side, crop_grid, fingerprint, halves
+from core.predictor.localiser import Location, locate, sample_unit
+
+# Each side is segmented in two crops, the second moved by this: a good mask does not depend on it.
+_SECOND_CROP_OFFSET_MM = np.array((1.5, -1.5, 1.5))
+_FOREGROUND = 0.5  # probability of background below which a voxel belongs to the mask
+_26_NEIGHBOURS = np.ones((3, 3, 3))
+
+
+@dataclass(frozen=True, eq=False)
+class _CropResult:
+    """One crop and what the network makes of it.
+
+    Attributes
+    ----------
+    grid : ndarray, shape (4, 4)
+        From the crop's voxels to mm, RAS+.
+    probabilities : ndarray, shape (classes, *CROP)
+    """
+
+    grid: NDArray[np.float64]
+    probabilities: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class _SideMask:
+    """One side's labels, from two crops about one centre.
+
+    Attributes
+    ----------
+    box
+        The part of the volume's grid that both crops lie in.
+    labels : ndarray of uint8
+        In that box.
+    certainty, agreement : float
+        See `core.predictor.heads.Side`.
+    """
+
+    centre_mm: NDArray[np.float64]
+    box: Box
+    labels: NDArray[np.uint8]
+    certainty: float
+    agreement: float
+
+
+def segment_head(
+    volume: Volume, engine: Engine, run: ScanRun, centres_mm: dict[str, Any] | None = None
+) -> tuple[NDArray[np.uint8], Head]:
+    """Segment both hippocampi of a head.
+
+    Parameters
+    ----------
+    centres_mm
+        By side, where a person says that a hippocampus is (mm, RAS+); else the localiser says so.
+
+    Returns
+    -------
+    labels : ndarray of uint8, shape (X, Y, Z)
+        On the volume's grid.
+    head : Head
+
+    Raises
+    ------
+    InputError
+        There is nothing like a hippocampus in it.
+    GoneError
+    """
+    location = locate(volume, engine, run)
+    labels = blank_labels(volume.header)
+    sides: dict[str, Side] = {}
+    for name in SIDES:
+        pointed_mm = (centres_mm or {}).get(name)
+        detection = location.detections[name]
+        if pointed_mm is None and detection.peak < limits.LEAST_PEAK:
+            continue
+        start_mm = np.array(detection.centre_mm if pointed_mm is None else pointed_mm, float)
+        centres = [start_mm]
+        if pointed_mm is None:
+            centres = _candidate_centres(volume, engine, run, name, start_mm, location.axes)
+        masks = [_side_mask(volume, engine, run, name, c, location.axes) for c in centres]
+        best = max(masks, key=lambda mask: mask.agreement)
+        if _is_blank(volume, best):
+            if pointed_mm is None:
+                continue
+            best.labels[:] = 0
+        part = labels[best.box]
+        part[best.labels > 0] = best.labels[best.labels > 0]
+        x, y, z = (float(n) for n in best.centre_mm)
+        sides[name] = Side(
+            (x, y, z), tuple(start_mm.tolist()), detection.peak, best.agreement, best.certainty,
+            pointed_mm is not None,
+        )  # fmt: skip
+    return labels, _head(volume, labels, location, sides)
+
+
+def _head(
+    volume: Volume, labels: NDArray[np.uint8], location: Location, sides: dict[str, Side]
+) -> Head:
+    """What is known of the head, with the fingerprint of each side's mask."""
+    box = box_around(labels)
+    if box is None:
+        raise InputError(
+            "No hippocampus was found in this image",
+            "Is it a T1-weighted head with the temporal lobes in the field of view?",
+            code="nothing_found",
+        )
+    difference = contrast.head_contrast(volume.voxels, volume.affine, location.frame)
+    is_t1 = contrast.is_t1(difference, limits.LEAST_HEAD_CONTRAST)
+    head = Head(
+        sides, location.brain_ml, location.axes, location.off_mm, location.scale, location.frame,
+        is_t1,
+    )  # fmt: skip
+    parts = halves(labels[box], cut_affine(volume.affine, box), head.as_dict())
+    marked = {n: replace(side, model_mask=fingerprint(parts[n])) for n, side in sides.items()}
+    return replace(head, sides=marked)
+
+
+def _is_blank(volume: Volume, mask: _SideMask) -> bool:
+    """Whether a mask lies where the image shows nothing: most of its voxels have one value."""
+    values = volume.unit_in(mask.box)[mask.labels > 0]
+    if not values.size:
+        return False
+    _, counts = np.unique(values, return_counts=True)
+    return bool(counts.max() > limits.BLANK_SHARE * values.size)
+
+
+def _candidate_centres(
+    volume: Volume, engine: Engine, run: ScanRun, side: str, start_mm: NDArray[np.float64],
+    axes: NDArray[np.float64],
+) -> list[NDArray[np.float64]]:  # fmt: skip
+    """Where the two crops of a side may be centred: about the mask, and where it was detected.
+
+    The second only where the mask of a first, quick look lies far off: either may be wrong then.
+    """
+    grid = crop_grid(side, start_mm, axes)
+    inside = 1 - _crop_probabilities(volume, engine, run, side, grid, quick=True)[0]
+    mask_centre = _centre_of_largest_piece(inside > _FOREGROUND)
+    if mask_centre is None:
+        return [start_mm]
+    # Half way: the whole way is worse where the mask is incomplete (decision 0013).
+    centred_mm = (start_mm + apply_affine(grid, mask_centre)) / 2
+    is_far = np.linalg.norm(centred_mm - start_mm) > limits.SECOND_LOOK_MM
+    return [centred_mm, start_mm] if is_far else [centred_mm]
+
+
+def _side_mask(
+    volume: Volume, engine: Engine, run: ScanRun, side: str, centre_mm: NDArray[np.float64],
+    axes: NDArray[np.float64],
+) -> _SideMask:  # fmt: skip
+    """Segment a side in two crops about one centre."""
+    first, second = (
+        _CropResult(grid, _crop_probabilities(volume, engine, run, side, grid, quick=False))
+        for grid in (
+            crop_grid(side, at_mm, axes)
+            for at_mm in (centre_mm, centre_mm + axes @ _SECOND_CROP_OFFSET_MM)
+        )
+    )
+    return _merged(volume, centre_mm, first, second)
+
+
+def _crop_probabilities(
+    volume: Volume, engine: Engine, run: ScanRun, side: str, grid: NDArray[np.float64],
+    *, quick: bool,
+) -> NDArray[np.float32]:  # fmt: skip
+    """Probabilities in a side's crop, shape (classes, *CROP); a right one is mirrored in x."""
+    crop = sample_unit(volume, grid, CROP)
+    if side == "right":
+        crop = crop[::-1]
+    if crop.max() <= crop.min():  # outside of the image
+        return np.stack([np.ones(CROP, np.float32), *np.zeros((2, *CROP), np.float32)])
+    probabilities = engine.crop_probabilities(unit_range(crop), run, quick=quick)
+    return probabilities[:, ::-1] if side == "right" else probabilities
+
+
+def _centre_of_largest_piece(inside: NDArray[np.bool_]) -> NDArray[np.float64] | None:
+    """Mean index of the largest connected piece, shape (3,); None where there is none."""
+    pieces, count = ndimage.label(inside)
+    if not count:
+        return None
+    largest = np.bincount(pieces.ravel())[1:].argmax() + 1
+    return np.asarray(np.argwhere(pieces == largest).mean(0))
+
+
+def _merged(
+    volume: Volume, centre_mm: NDArray[np.float64], first: _CropResult, second: _CropResult
+) -> _SideMask:
+    """Both crops' probabilities averaged on the volume's grid, the largest piece labelled."""
+    box = _box_of_crops(volume, first, second)
+    x, y, z = box
+    labels = np.zeros((x.stop - x.start, y.stop - y.start, z.stop - z.start), np.uint8)
+    if not labels.size:
+        return _SideMask(centre_mm, box, labels, 0.0, 0.0)
+    background = [_on_volume_grid(volume, crop, 0, box) for crop in (first, second)]
+    masks = [p < _FOREGROUND for p in background]
+    total = masks[0].sum() + masks[1].sum()
+    agreement = 2 * (masks[0] & masks[1]).sum() / total if total else 0.0
+    mean = (background[0] + background[1]) / 2
+    inside = mean < _FOREGROUND
+    pieces, count = ndimage.label(inside, _26_NEIGHBOURS)
+    if count > 1:
+        inside = pieces == np.bincount(pieces.ravel())[1:].argmax() + 1
+    tight = box_around(inside, 0)
+    if tight is None:
+        return _SideMask(centre_mm, box, labels, 0.0, float(agreement))
+    # The labels themselves are resampled only where there are any.
+    i, j, k = (
+        slice(whole.start + part.start, whole.start + part.stop)
+        for whole, part in zip(box, tight, strict=True)
+    )
+    foreground = np.stack([
+        _on_volume_grid(volume, first, n, (i, j, k)) + _on_volume_grid(volume, second, n, (i, j, k))
+        for n in range(1, len(first.probabilities))
+    ])  # fmt: skip
+    labels[tight] = np.where(inside[tight], 1 + foreground.argmax(0), 0)
+    certainty = float(1 - mean[inside].mean())
+    return _SideMask(centre_mm, box, labels, certainty, float(agreement))
+
+
+def _box_of_crops(volume: Volume, first: _CropResult, second: _CropResult) -> Box:
+    """The part of the volume's grid that holds two crops; it may be empty."""
+    from_mm = np.linalg.inv(volume.affine)
+    ends = np.array(list(product(*((0, n - 1) for n in CROP))))
+    corners = np.concatenate([apply_affine(from_mm @ crop.grid, ends) for crop in (first, second)])
+    begin = np.clip(np.floor(corners.min(0)).astype(int), 0, volume.shape)
+    end = np.clip(np.ceil(corners.max(0)).astype(int) + 1, 0, volume.shape)
+    x, y, z = (slice(int(a), int(max(a, b))) for a, b in zip(begin, end, strict=True))
+    return x, y, z
+
+
+def _on_volume_grid(
+    volume: Volume, crop: _CropResult, channel: int, box: Box
+) -> NDArray[np.float32]:
+    """One channel of a crop's probabilities on a box of the volume's grid."""
+    to_crop = np.linalg.inv(crop.grid) @ volume.affine
+    start = [part.start for part in box]
+    resampled: NDArray[np.float32] = ndimage.affine_transform(
+        crop.probabilities[channel], to_crop[:3, :3], to_crop[:3, :3] @ start + to_crop[:3, 3],
+        tuple(part.stop - part.start for part in box), order=1, mode="constant",
+        cval=float(channel == 0),
+    )  # fmt: skip
+    return resampled
