@@ -107,7 +107,7 @@ class Batch:
         self._changed = threading.Condition()
         self._files: list[_File] = []
         self._waiting: list[_File] = []
-        self._first = 0  # of the files that are told as one batch
+        self._first = 0  # index of the first file that `progress` counts
         self._threads = 0
         self._seen_s = clock()
 

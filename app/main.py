@@ -1,4 +1,4 @@
-"""The frame of every page: who sees which, and what stands on each."""
+"""The frame of every page: navigation, who sees which page, and the notice."""
 
 import streamlit as st
 

@@ -13,7 +13,7 @@ from core.anatomy import LEFT_MM, SIDES
 # Shape and voxel size of the crop that the network is shown of each side: as in Task04.
 CROP: tuple[int, int, int] = (35, 50, 35)
 CROP_STEP_MM = 1.0
-# From the crop's centre to the hippocampus', in the mean of Task04; for a left one (RAS).
+# From the crop's centre to the hippocampus', averaged over Task04; for a left one (RAS).
 _OFFSET_MM = np.array((-2.4, 1.3, -2.3))
 
 Confidence = Literal["", "high", "check", "unreliable"]

@@ -27,7 +27,7 @@ from core.predictor.checkpoint import weights_file
 from core.predictor.localiser import GRID, STEP_MM
 from core.state.claim import claim
 from core.state.storage import write_whole
-from core.training.heads.synthetic import Head, Heads
+from core.training.heads.synthetic import HeadGenerator, SyntheticHead
 
 _FEATURES = [8, 16, 32, 64]
 _CONVOLUTIONS = [1, 2, 2, 2]
@@ -89,11 +89,11 @@ def train(folder: Path, iterations: int, seed: int, start: Path | None = None) -
         optimizer.load_state_dict(kept["optimizer"])
         averaged, done = kept["averaged"], kept["done"]
     context = multiprocessing.get_context("spawn")
-    heads_made: Queue[Head] = context.Queue(_WAITING)
+    heads_made: Queue[SyntheticHead] = context.Queue(_WAITING)
     maker = context.Process(target=_make, args=(heads_made, seed + done), daemon=True)
     maker.start()
     random = np.random.default_rng(seed + done)
-    heads: list[Head] = []
+    heads: list[SyntheticHead] = []
     losses = []
     while done < iterations:
         while len(heads) < _FIRST or not heads_made.empty():
@@ -176,14 +176,16 @@ def write_model(folder: Path, weights: dict[str, torch.Tensor], training: dict[s
     write_whole(folder / CARD_NAME, json.dumps(card, indent=1).encode())
 
 
-def _make(heads_made: "Queue[Head]", seed: int) -> None:
+def _make(heads_made: "Queue[SyntheticHead]", seed: int) -> None:
     torch.set_num_threads(1)
-    maker = Heads(seed)
+    maker = HeadGenerator(seed)
     while True:
         heads_made.put(maker.make())
 
 
-def _step(network: nn.Module, optimizer: torch.optim.Optimizer, heads: list[Head]) -> float:
+def _step(
+    network: nn.Module, optimizer: torch.optim.Optimizer, heads: list[SyntheticHead]
+) -> float:
     image = torch.from_numpy(np.stack([head.image for head in heads])[:, None])
     target = torch.from_numpy(np.stack([head.target for head in heads]))
     # A head is used several times, each time with other gain and noise.

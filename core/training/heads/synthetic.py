@@ -28,7 +28,7 @@ _VENTRICLES_MM = np.array((0.0, -15.0, 14.0))
 
 
 @dataclass(frozen=True, eq=False)
-class Head:
+class SyntheticHead:
     """One training example: image and target output, both on `localiser.GRID`.
 
     Attributes
@@ -43,7 +43,7 @@ class Head:
     target: Values
 
 
-class Heads:
+class HeadGenerator:
     """Makes random heads, one after the other."""
 
     def __init__(self, seed: int) -> None:
@@ -68,7 +68,7 @@ class Heads:
         axes = [(np.arange(n) - (n - 1) / 2) * STEP_MM for n in GRID]
         self._grid = np.stack(np.meshgrid(*axes, indexing="ij")).astype(np.float32)
 
-    def make(self) -> Head:
+    def make(self) -> SyntheticHead:
         """Make a new random head."""
         random = self._random
         is_cut = random.random() < 0.45
@@ -89,7 +89,7 @@ class Heads:
             least = 2.0
         heats = [heat if heat.max() > least else heat * 0 for heat in heats]
         target = np.stack([*heats, brain, *(template_mm / TEMPLATE_UNIT_MM)])
-        return Head(normalised(image), target.astype(np.float32))
+        return SyntheticHead(normalised(image), target.astype(np.float32))
 
     def _template_coordinates(self, is_cut: bool) -> Values:
         """Template coordinate (mm) of each voxel of the input window, shape (3, *GRID)."""
