@@ -24,12 +24,13 @@ lint: .venv/installed-dev
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+	sh scripts/with-node -m app.viewer.check
 
-.venv/installed-serve: requirements-serve.txt constraints.txt scripts/install $(VIEWER)
+.venv/installed-serve: requirements-serve.txt constraints.txt scripts/install scripts/with-node $(VIEWER)
 	sh scripts/install requirements-serve.txt
 	@touch $@
 
-.venv/installed: requirements.txt requirements-serve.txt constraints.txt scripts/install $(VIEWER)
+.venv/installed: requirements.txt requirements-serve.txt constraints.txt scripts/install scripts/with-node $(VIEWER)
 	sh scripts/install requirements.txt
 	@touch $@
 
@@ -38,4 +39,4 @@ lint: .venv/installed-dev
 	@touch $@
 
 clean:
-	rm -rf .venv
+	rm -rf .venv node_modules

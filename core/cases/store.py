@@ -27,7 +27,14 @@ from core.cases.case import (
 )
 from core.cases.records import IMAGE, MASK, Record, folder_of, mask_key, report_of, unknown_case
 from core.cases.side_labels import sides_file
-from core.errors import ChangedError, ConflictError, InputError, NotFoundError, StorageError
+from core.errors import (
+    ChangedError,
+    ConflictError,
+    InputError,
+    NewerVersionError,
+    NotFoundError,
+    StorageError,
+)
 from core.image import nifti
 from core.image.header import LARGEST_HEADER_BYTES, parse_header, stem_of
 from core.image.volume import ras_affine, to_ras
@@ -277,11 +284,11 @@ class Cases:
             if (record["deleted_at"] is not None) != deleted:
                 raise unknown_case()
             if seen is not None and record["mask_version"] != seen:
-                raise ConflictError(
+                raise NewerVersionError(
                     f"{case_id} was not reviewed: mask version {record['mask_version']} was saved "
                     "meanwhile",
                     "Look at it first.",
-                    code="newer_version",
+                    newest=record["mask_version"],
                 )
             return values | also(record)
 

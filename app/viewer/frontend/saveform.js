@@ -1,16 +1,21 @@
 // The form in which a drawing is signed and saved as a version.
 
-import { element } from "./common.js"
+import { element, sentences } from "./common.js"
 import { storeOf } from "./store.js"
+
+/** @typedef {import("./sheet.js").Sheet} Sheet */
 
 const AUTHOR_KEY = "hippoview-author"
 const MOST_NAME_CHARS = 120
 const MOST_COMMENT_CHARS = 1000
 
 export class SaveForm {
-  constructor(correcting) {
-    this.correcting = correcting
+  /** @param {() => void} onClose */
+  constructor(onClose) {
+    this.onClose = onClose
     this.isOpen = false
+    /** @type {Sheet | null} that the form was opened for */
+    this.sheet = null
     this.store = storeOf("localStorage")
     this.author = element("input", { type: "text", required: true, maxLength: MOST_NAME_CHARS,
       autocomplete: "name" })
@@ -36,38 +41,46 @@ export class SaveForm {
     }
   }
 
-  ask() {
-    const { viewer, sheet, volumes } = this.correcting
+  /**
+   * @param {Sheet} sheet what is drawn
+   * @param {string} author whose name is offered
+   * @param {string} volumes what is said of them
+   */
+  ask(sheet, author, volumes) {
     if (sheet !== this.sheet) {
       this.sheet = sheet
       this.comment.value = ""
     }
-    this.author.value = viewer.props.author || this.author.value
-      || this.store.get(AUTHOR_KEY) || ""
-    this.sum.textContent = `${volumes.textContent}. Nothing that was saved before is changed.`
+    this.author.value = author || this.author.value || this.store.get(AUTHOR_KEY) || ""
+    this.sum.textContent = `${volumes}. Nothing that was saved before is changed.`
     this.problem.hidden = true
     this.confirm.textContent = "Save"
     this.confirm.disabled = sheet.isSaving
     this.isOpen = true
-    this.panel.hidden = false;
-    (this.author.value ? this.comment : this.author).focus()
+    this.panel.hidden = false
+    const first = this.author.value ? this.comment : this.author
+    first.focus()
   }
 
   close() {
     if (!this.isOpen) return
     this.isOpen = false
     this.panel.hidden = true
-    this.correcting.viewer.box.focus?.({ preventScroll: true })
+    this.onClose()
   }
 
   /** Save what is drawn now on the case that the form was opened for. */
   send() {
-    if (!this.isOpen) this.sheet = this.correcting.sheet
-    if (this.sheet.isSaving) return undefined
+    const { sheet } = this
+    if (!this.isOpen || !sheet || sheet.isSaving) return
     this.confirm.disabled = true
-    return this.sheet.save(this.author.value, this.comment.value)
+    sheet.save(this.author.value, this.comment.value)
   }
 
+  /**
+   * @param {Sheet} sheet
+   * @param {import("./types.js").Outcome} outcome
+   */
   answered(sheet, { version, error, newest }) {
     if (sheet !== this.sheet) return
     this.confirm.disabled = sheet.isSaving
@@ -76,7 +89,7 @@ export class SaveForm {
       this.comment.value = ""
       this.close()
     } else if (error) {
-      this.problem.textContent = `${error.message}. ${error.hint}`
+      this.problem.textContent = sentences(error)
       this.problem.hidden = false
       if (!newest || !this.isOpen) return
       this.confirm.textContent = "Save mine after it"

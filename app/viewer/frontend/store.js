@@ -1,7 +1,15 @@
 // The browser's own storage, which may be full or blocked: then `set` says so, and nothing throws.
 
-/** `name`: "localStorage" or "sessionStorage". */
+/**
+ * @param {"localStorage" | "sessionStorage"} name
+ * @returns {import("./types.js").Store}
+ */
 export function storeOf(name) {
+  /**
+   * @template T
+   * @param {(storage: Storage) => T} act
+   * @param {T} otherwise
+   */
   const attempt = (act, otherwise) => {
     try {
       return act(globalThis[name]) // a browser that blocks it throws here already
@@ -16,7 +24,7 @@ export function storeOf(name) {
       storage.setItem(key, value)
       return true
     }, false),
-    remove: (key) => attempt((storage) => storage.removeItem(key)),
+    remove: (key) => attempt((storage) => storage.removeItem(key), undefined),
     keys: () => attempt((storage) =>
       Array.from({ length: storage.length }, (_, i) => storage.key(i)), []),
   }

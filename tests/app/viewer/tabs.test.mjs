@@ -45,7 +45,7 @@ const later = (act) => setTimeout(act, 50)
 function pages(kind, count) {
   const locks = browserLocks()
   return Array.from({ length: count }, () => {
-    const mine = kind === "locks" ? locks() : undefined
+    const mine = kind === "locks" ? /** @type {any} */ (locks()) : undefined
     const channel = kind === "channel" ? new BroadcastChannel("drawings") : undefined
     return { tabs: new Tabs({ locks: mine, channel, setTimeout: later }),
       close: () => (mine ?? channel)?.close() }

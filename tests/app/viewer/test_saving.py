@@ -129,6 +129,16 @@ def test_what_was_drawn_on_its_own_case_is_saved(house):
     assert about(house, a)["case"] == a
 
 
+def test_who_was_overtaken_is_told_the_newest_version_as_a_field(house):
+    a, _ = house.ids
+    _, packed = drawing(house, a)
+    assert save(house, a, packed).status_code == 201
+    answer = save(house, a, packed)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"], error["newest"]) == (409, "newer_version", 1)
+    assert set(error) == {"code", "message", "hint", "newest"}
+
+
 def test_each_drawing_of_a_browser_has_its_draft_and_a_save_ends_its_own_alone(house):
     a, _ = house.ids
     labels, packed = drawing(house, a)

@@ -2,9 +2,11 @@
 
 import assert from "node:assert/strict"
 import { test } from "node:test"
-import { counts, volumeWords } from "../../../app/viewer/frontend/labels.js"
+import { counts, volumeWords } from "../../../app/viewer/frontend/volumes.js"
 
-const labels = [{ name: "anterior", value: 1 }, { name: "posterior", value: 2 }]
+/** @type {import("../../../app/viewer/frontend/types.js").Label[]} */
+const labels = [{ name: "anterior", value: 1, rgb: [230, 159, 0] },
+  { name: "posterior", value: 2, rgb: [86, 180, 233] }]
 const before = counts(Uint8Array.of(0, 1, 1, 2, 2, 2))
 const now = counts(Uint8Array.of(1, 1, 1, 2, 2, 0))
 

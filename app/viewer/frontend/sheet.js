@@ -5,77 +5,34 @@
 // whatever is open when it is sent or answered. Requests of one case go one after the other.
 
 import { DRAFT_KEY, draftsIn } from "./drafts.js"
-import { pack, packRuns, same, toRuns, unpack } from "./labels.js"
+import { same, toRuns } from "./packing.js"
+import { draftOf, isMaskOf, keepDraft, keepDraftAtOnce, saveMask } from "./requests.js"
+
+/** @typedef {import("./types.js").Bytes} Bytes */
+/** @typedef {import("./types.js").Draft} Draft */
+/** @typedef {import("./types.js").Outcome} Outcome */
+/**
+ * @typedef {object} Job a save, as it was asked for
+ * @property {Bytes} values
+ * @property {number} revision
+ * @property {number} base
+ * @property {string} author
+ * @property {string} comment
+ * @property {string} replaces
+ */
 
 const KEEP_MS = 600
 const RETRY_MS = 3000
 const LONGEST_RETRY_MS = 60000
-const DRAFT_TIMEOUT_MS = 30000
-const SAVE_TIMEOUT_MS = 180000 // a head over a slow line
-const LARGEST_LAST_BYTES = 60000 // browsers give a page that is closed 64 KiB for all it sends
 const MINE_KEY = "hippoview-drawing-" // of this tab, so that a reload finds its own again
-export const RUNS_TYPE = "application/x-hippoview-runs"
-export const NO_ANSWER = { code: "no_answer", message: "The server does not answer",
-  hint: "The drawing is kept. Try again." }
-const NOT_HERE = "This browser's own storage is full or blocked"
-
-/** The sheets of all cases that this page drew on; one for the page, whatever it shows. */
-export class Desk {
-  /**
-   * `world`: { fetch(url, options), store, session (see store.js), tabs (see tabs.js), setTimeout,
-   * clearTimeout, now() -> ISO 8601, name() -> a new drawing's }.
-   */
-  constructor(world) {
-    this.world = world
-    this.sheets = new Map()
-    this.chains = new Map()
-    this.watchers = new Set() // functions (sheet, event)
-  }
-
-  /** The sheet of a case: what is drawn and on its way goes on, over the labels that were loaded. */
-  open(of, labels, { newest, version }) {
-    const before = this.sheets.get(of.id)
-    if (before && !before.isSettled && before.values.length === labels.values.length) {
-      before.move(of, labels)
-      return before
-    }
-    for (const [id, other] of this.sheets) if (other.isSettled) this.sheets.delete(id)
-    const sheet = new Sheet(this, of, labels, { newest, version })
-    this.sheets.set(of.id, sheet)
-    return sheet
-  }
-
-  /** One request of a case after the other. */
-  next(id, work) {
-    const done = (this.chains.get(id) ?? Promise.resolve()).then(work)
-    const ended = done.catch(() => {})
-    this.chains.set(id, ended)
-    ended.then(() => { if (this.chains.get(id) === ended) this.chains.delete(id) })
-    return done
-  }
-
-  tell(sheet, event) {
-    for (const watcher of this.watchers) watcher(sheet, event)
-  }
-
-  /** What waits to be kept is kept now. */
-  flush() {
-    for (const sheet of this.sheets.values()) sheet.flush()
-  }
-
-  /** The page is closed: there is no time to compress, and none to wait. */
-  leave() {
-    for (const sheet of this.sheets.values()) sheet.leave()
-  }
-
-  /** Whether something is drawn that neither the server nor this browser keeps. */
-  get isAtRisk() {
-    return [...this.sheets.values()].some((sheet) => !sheet.isKept && !sheet.isHere)
-  }
-}
 
 export class Sheet {
-  /** `of`: { id, files, grid }, the case. `labels`: see labels.js. */
+  /**
+   * @param {import("./desk.js").Desk} desk
+   * @param {import("./types.js").OfCase} of
+   * @param {import("./labels.js").Labels} labels
+   * @param {{ newest: number, version: number }} versions
+   */
   constructor(desk, of, labels, { newest, version }) {
     this.desk = desk
     this.world = desk.world
@@ -88,12 +45,24 @@ export class Sheet {
     this.pending = 0
     this.saves = 0
     this.isHere = true // this browser has what the server has not
+    this.isUncertain = false // whether a save whose answer was lost had arrived
     this.retryMs = RETRY_MS
-    this.followers = new Map() // a version, and the one that this sheet saved on it
-    this.start({ newest, version })
+    /** @type {Map<number, number>} a version, and the one that this sheet saved on it */
+    this.followers = new Map()
+    /** @type {unknown} */
+    this.timer = null
+    /** @type {Promise<void> | null} */
+    this.waiting = null
+    this.words = ""
+    this.base = newest
+    this.shown = version
+    this.saved = this.values.slice()
   }
 
-  /** From the labels that are shown on, nothing is drawn. */
+  /**
+   * From the labels that are shown on, nothing is drawn.
+   * @param {{ newest: number, version: number }} versions
+   */
   start({ newest, version }) {
     this.base = newest
     this.shown = version
@@ -102,7 +71,11 @@ export class Sheet {
     this.cancel()
   }
 
-  /** The case is loaded again while something of it is not done: it goes on there. */
+  /**
+   * The case is loaded again while something of it is not done: it goes on there.
+   * @param {import("./types.js").OfCase} of
+   * @param {import("./labels.js").Labels} labels
+   */
   move(of, labels) {
     labels.takeOver(this.labels)
     this.labels = labels
@@ -153,6 +126,7 @@ export class Sheet {
     return DRAFT_KEY + this.of.id + (this.drawing && `.${this.drawing}`)
   }
 
+  /** @param {number} ms */
   keepIn(ms) {
     this.cancel()
     this.timer = this.world.setTimeout(() => this.keep(), ms)
@@ -180,19 +154,12 @@ export class Sheet {
   async sendDraft() {
     if (this.isKept) return
     const { revision, isDrawn, replaces, key } = this
-    const { url, method } = this.draftRequest(isDrawn)
-    const packed = isDrawn ? pack(this.values.slice()) : null
-    try {
-      const answer = await this.world.fetch(url, {
-        method, body: await packed, signal: timeout(DRAFT_TIMEOUT_MS),
-        headers: isDrawn ? { "Content-Type": "application/gzip" } : {},
-      })
-      if (!answer.ok) throw await refusal(answer)
-    } catch (error) {
-      const { message } = error.hint === undefined ? NO_ANSWER : error
-      this.tell(this.isHere ? `${message}. The draft is kept in this browser; it is tried again`
-        : `${message}, and ${NOT_HERE.replace("This", "this")}: what is drawn is kept nowhere. `
-          + "Leave this page open; it is tried again")
+    const refused = await keepDraft(this.world.fetch, this.named, isDrawn ? this.values.slice() : null)
+    if (refused) {
+      this.tell(this.isHere
+        ? `${refused.message}. The draft is kept in this browser; it is tried again`
+        : `${refused.message}, and this browser's own storage is full or blocked: what is drawn is `
+          + "kept nowhere. Leave this page open; it is tried again")
       this.retryMs = Math.min(2 * this.retryMs, LONGEST_RETRY_MS)
       if (!this.timer) this.keepIn(this.retryMs / 2)
       return
@@ -203,17 +170,19 @@ export class Sheet {
     if (!this.isKept) return // drawn on meanwhile: that is kept next
     this.world.store.remove(key)
     this.tell(!isDrawn ? "" : this.isHere ? "Draft kept"
-      : `Draft kept. ${NOT_HERE}: only the server has it`)
+      : "Draft kept. This browser's own storage is full or blocked: only the server has it")
   }
 
-  draftRequest(isDrawn) {
+  /** What a request names, as it is now. */
+  get named() {
     const { of, base, drawing, replaces } = this
-    const named = { case: of.id, drawing, ...(replaces && { replaces }) }
-    const asked = new URLSearchParams(isDrawn ? { ...named, grid: of.grid, base } : named)
-    return { url: `${of.files}/draft?${asked}`, method: isDrawn ? "PUT" : "DELETE" }
+    return { of, base, drawing, replaces }
   }
 
-  /** The server has dropped the draft that this drawing began with. */
+  /**
+   * The server has dropped the draft that this drawing began with.
+   * @param {string} drawing
+   */
   replaced(drawing) {
     if (!drawing) return
     this.world.store.remove(`${DRAFT_KEY}${this.of.id}.${drawing}`)
@@ -224,15 +193,13 @@ export class Sheet {
   leave() {
     if (this.isKept) return
     this.keepHere()
-    const { isDrawn } = this
-    const body = isDrawn ? packRuns(toRuns(this.values)) : null
-    if (body?.length > LARGEST_LAST_BYTES) return
-    const { url, method } = this.draftRequest(isDrawn)
-    this.world.fetch(url, { method, body, keepalive: true,
-      headers: isDrawn ? { "Content-Type": RUNS_TYPE } : {} }).catch(() => {})
+    keepDraftAtOnce(this.world.fetch, this.named, this.isDrawn ? this.values : null)
   }
 
-  /** Go on with what was drawn last time and not saved; when it began, or null. */
+  /**
+   * Go on with what was drawn last time and not saved; when it began, or null.
+   * @returns {Promise<{ at: string | null } | null>}
+   */
   async restore() {
     if (!this.isSettled || this.revision) return this.isDrawn ? { at: null } : null
     let draft
@@ -279,22 +246,16 @@ export class Sheet {
     return { ...draft, isFree, isMine: isNamedMine && isFree }
   }
 
+  /**
+   * @param {string} mine this tab's drawing
+   * @returns {Promise<Draft | null>}
+   */
   async lookFor(mine) {
     const here = draftsIn(this.world.store, this.of)
     const own = here.find(({ drawing }) => drawing === mine)
     if (own || (!mine && here.length)) return own ?? here[0]
-    const asked = new URLSearchParams({ drawing: mine })
-    const answer = await this.world.fetch(`${this.of.files}/draft?${asked}`, { cache: "no-store" })
-    if (answer.status !== 200) {
-      if (answer.status !== 204) throw await refusal(answer)
-      return here[0] ?? null
-    }
-    const drawing = answer.headers.get("X-Drawing") ?? ""
-    if (here.length && drawing !== mine) return here[0]
-    return {
-      base: Number(answer.headers.get("X-Base")), at: answer.headers.get("X-At"), drawing,
-      labels: await unpack(new Uint8Array(await answer.arrayBuffer())),
-    }
+    const draft = await draftOf(this.world.fetch, this.of.files, mine)
+    return draft && (!here.length || draft.drawing === mine) ? draft : here[0] ?? null
   }
 
   // Saving
@@ -302,11 +263,13 @@ export class Sheet {
   /**
    * Save what is drawn now as a version. What is drawn from now on is not part of it and stays.
    * Gives { version } or { error }; the drawing is kept in both cases.
+   * @param {string} author
+   * @param {string} comment
    */
   save(author, comment) {
     this.cancel()
     const job = { values: this.values.slice(), revision: this.revision, base: this.base,
-      author, comment }
+      author, comment, replaces: "" }
     this.saves++
     this.tell("Saving")
     return this.next(async () => {
@@ -319,46 +282,39 @@ export class Sheet {
     })
   }
 
+  /**
+   * @param {Job} job
+   * @returns {Promise<Outcome>}
+   */
   async sendSave(job) {
     // A save that waited for another of this sheet goes on top of it.
-    while (this.followers.has(job.base)) job.base = this.followers.get(job.base)
-    const { of, drawing, replaces } = this
-    job.replaces = replaces
-    let answer
-    let told
-    try {
-      const form = new FormData()
-      form.append("labels", new Blob([await pack(job.values)]), "labels.gz")
-      const fields = { case: of.id, grid: of.grid, base: job.base, author: job.author,
-        comment: job.comment, drawing, replaces }
-      for (const [name, value] of Object.entries(fields)) form.append(name, value)
-      answer = await this.world.fetch(`${of.files}/masks`,
-        { method: "POST", body: form, signal: timeout(SAVE_TIMEOUT_MS) })
-      told = await answer.json()
-    } catch {
-      this.isUncertain = true // it may have arrived, and the answer been lost
-      return { error: NO_ANSWER }
+    job.base = this.newestOn(job.base)
+    job.replaces = this.replaces
+    const { fetch } = this.world
+    const { version, error, isUncertain } = await saveMask(fetch, { ...this.named, base: job.base }, job)
+    if (!error) return { version }
+    if (isUncertain) this.isUncertain = true
+    const { newest } = error
+    if (newest === undefined) return { error }
+    if (this.isUncertain && await isMaskOf(fetch, this.of.files, newest, job.values)) {
+      return { version: newest } // the save whose answer was lost had arrived
     }
-    if (answer.ok) return { version: told.version }
-    const { error } = told
-    if (error?.code !== "newer_version") return { error: error ?? NO_ANSWER }
-    const newest = Number(/version (\d+)/.exec(error.message)[1])
-    if (this.isUncertain && await this.isThere(newest, job.values)) return { version: newest }
     return { error, newest }
   }
 
-  /** Whether a version holds these labels: then the save whose answer was lost had arrived. */
-  async isThere(version, values) {
-    try {
-      const answer = await this.world.fetch(`${this.of.files}/masks/${version}.nii.gz`)
-      if (!answer.ok) return false
-      const file = await unpack(new Uint8Array(await answer.arrayBuffer()))
-      return same(file.slice(-values.length), values)
-    } catch {
-      return false
+  /** @param {number} version */
+  newestOn(version) {
+    let newest = version
+    for (let next = this.followers.get(newest); next !== undefined; next = this.followers.get(next)) {
+      newest = next
     }
+    return newest
   }
 
+  /**
+   * @param {Job} job
+   * @param {number} version
+   */
   accept(job, version) {
     this.followers.set(job.base, version)
     this.isUncertain = false
@@ -379,11 +335,19 @@ export class Sheet {
     }
   }
 
-  /** After a conflict that the person has seen: the next save goes after that version. */
+  /**
+   * After a conflict that the person has seen: the next save goes after that version.
+   * @param {number} version
+   */
   rebase(version) {
     this.base = version
   }
 
+  /**
+   * @template T
+   * @param {() => Promise<T>} work
+   * @returns {Promise<T>}
+   */
   next(work) {
     this.pending++
     return this.desk.next(this.of.id, work).finally(() => {
@@ -392,17 +356,9 @@ export class Sheet {
     })
   }
 
+  /** @param {string} words */
   tell(words) {
     this.words = words
     this.desk.tell(this, { words })
   }
-}
-
-async function refusal(answer) {
-  const told = await answer.json().catch(() => ({}))
-  return told.error ?? NO_ANSWER
-}
-
-function timeout(ms) {
-  return AbortSignal.timeout?.(ms)
 }
