@@ -13,7 +13,7 @@ from core.strip import labels_png, strip_png
 from core.voxels import Voxels
 from tests.scans import noise
 
-REPORT = {"model": {"version": "1", "name": "m"}, "measures": {}}
+REPORT = {"model": {"version": "1", "name": "m"}, "measures": {}, "warnings": []}
 CASE = Case("HV-TEST01", "a", "2026-11-23T12:00:00+00:00", REPORT)
 
 
