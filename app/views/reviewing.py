@@ -106,8 +106,10 @@ def _ask_whether(shared: Services, case: Case) -> None:
     st.warning(f"**{reasons[0].upper()}{reasons[1:]}.**", icon=":material/warning:")
     st.markdown("Accept it all the same? Accepted masks are trained on.")
     with st.container(horizontal=True):
-        if st.button("Accept it all the same"):
-            _review(shared, case, "accepted", despite_doubts=True)
+        if st.button(
+            "Accept it all the same", on_click=_review, args=(shared, case, "accepted"),
+            kwargs={"despite_doubts": True},
+        ):  # fmt: skip
             st.rerun()
         if st.button("Cancel"):
             st.rerun()
