@@ -26,6 +26,7 @@ from tests.core.measures.test_edges import cut
 from tests.scans import as_bytes, example, image, stream, template_head
 
 WORDS = "the image ends within it"
+BRAIN_WORDS = "The image ends within the brain: the hippocampi's share of it is not computed."
 BEHIND_VOXEL = 102  # of the template: 32 mm behind its middle, within both hippocampi
 
 
@@ -60,7 +61,8 @@ def test_a_head_that_is_cut_is_not_trusted_and_says_where(head):
         f"the image ends within the {side} hippocampus (behind)" for side in ("left", "right")
     )
     assert codes(head) == ["check", "touches_border", "touches_border"]
-    assert "The image ends within the left hippocampus (behind)" in head.findings[-2].message
+    assert "The image ends within the left hippocampus (behind)" in head.findings[-3].message
+    assert head.findings[-1].code == "brain_cut"
 
 
 @pytest.mark.parametrize("padding", [0, np.nan])
@@ -149,7 +151,8 @@ def test_every_export_and_list_says_it_beside_the_volume(kind, house, request, c
     assert "too small" in page.table[0].value.to_string()
     # What is computed of the volumes says so, and why is said once, in the warning beside it.
     numbers = [m.value for m in page.markdown if "%" in m.value]
-    assert len(numbers) == (3 if kind == "head" else 1)
+    assert len(numbers) == (2 if kind == "head" else 1)  # no share of a brain that is cut as well
+    assert [i.value for i in page.info] == [BRAIN_WORDS] * (kind == "head")
     assert all("of volumes that are **too small**" in words for words in numbers)
     assert len(page.warning) == 1
     assert WORDS.removesuffix(" it").casefold() in page.warning[0].value.casefold()

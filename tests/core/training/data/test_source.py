@@ -29,7 +29,7 @@ def test_the_first_channel_belongs_to_the_label_named_without_it(source):
     pairs, left_out, rules = source(["a_0000.nii.gz", "b.nii"], ["a.nii.gz", "b.nii.gz"])
     assert pairs == {"a": ("a_0000.nii.gz", "a.nii.gz"), "b": ("b.nii", "b.nii.gz")}
     assert left_out == {}
-    assert "1 images paired with the label of their name without _0000" in rules
+    assert "1 image paired with the label of their name without _0000" in rules
 
 
 def test_another_channel_is_named_as_one_and_the_first_is_used(source):
