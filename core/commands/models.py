@@ -12,6 +12,7 @@ from core.commands.evaluate import EVALUATION_NAME, read_evaluation
 from core.commands.installation import model_named, registry_of
 from core.errors import InputError
 from core.models.folder import load_model, measured_on
+from core.predictor.predictor import InferenceOptions, loaded
 from core.settings import Settings
 from core.state.claim import claim
 from core.state.storage import open_storage, write_whole
@@ -136,6 +137,11 @@ def _join(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def _promote(options: argparse.Namespace, settings: Settings) -> int:
-    registry_of(settings).promote(options.number)
+    registry = registry_of(settings)
+    with registry.open(options.number) as model:  # what cannot serve is not put into service
+        predictor = loaded(model, InferenceOptions.from_settings(settings))
+        predictor.warm_up()
+        predictor.close()
+    registry.promote(options.number)
     sys.stdout.write(f"Version {options.number} is in service.\n")
     return 0

@@ -1,4 +1,7 @@
-"""nnU-Net's planning and preprocessing, called from Python. Imports nnU-Net, so late."""
+"""nnU-Net's planning and preprocessing, called from Python.
+
+It imports nnU-Net, which takes seconds: import it only where a training begins.
+"""
 
 import contextlib
 import io
