@@ -72,7 +72,7 @@ def test_from_data_to_a_report_and_only_what_changed_again(work, tmp_path, share
     figures = json.loads(report.with_name("evaluation.json").read_bytes())
     assert all(figures["dice"][label]["mean"] > 0.8 for label in figures["dice"])
     assert "Running" not in dvc(work, "repro")
-    page = work / "core" / "training" / "report.py"
+    page = work / "core" / "training" / "evaluation" / "report.py"
     page.write_text(page.read_text() + "\n# changed\n")
     again = dvc(work, "repro")
     assert "Running stage 'evaluate'" in again
