@@ -1,5 +1,7 @@
 """A tab that was duplicated: it knows the drawing by its name, and so does the one before."""
 
+import contextlib
+
 from playwright.sync_api import expect
 
 from tests.browser.house import drawing, see
@@ -17,7 +19,13 @@ def test_a_duplicated_tab_and_the_one_before_keep_what_is_drawn_in_each(person, 
     drawn = []
     for tab, y in ((duplicate, 0.4), (person, 0.6)):
         tab.page.bring_to_front()
-        tab.draw((0.3, y), (0.6, y))
+        draft = tab.viewer.locator(".kept").inner_text()
+        for lower in (0.0, 0.02, 0.04):
+            # Of a tab that has just come to the front a busy machine can lose the first stroke.
+            tab.draw((0.3, y + lower), (0.6, y + lower))
+            with contextlib.suppress(AssertionError):
+                expect(tab.viewer.locator(".kept")).not_to_have_text(draft, timeout=15_000)
+                break
         tab.kept("Draft kept")
         drawn.append(tab.viewer.locator(".volumes").inner_text())
     assert drawn[0] != drawn[1]
