@@ -185,6 +185,8 @@ def measured(shape, dtype, folder) -> dict:
     """A head of a matrix, segmented in a process of its own."""
     head = template_head()
     data = np.asarray(head.dataobj, np.float32)
+    if dtype is np.uint8:
+        data *= 255 / data.max()
     zoom = [n / m for n, m in zip(shape, data.shape, strict=True)]
     big = ndimage.zoom(data, zoom, order=1, output=dtype)
     grid = head.affine @ np.diag([*(1 / z for z in zoom), 1])
