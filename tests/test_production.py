@@ -62,7 +62,7 @@ def test_the_copied_files_alone_import(tmp_path):
             for source in rest.split()[:-1]:
                 if not (tmp_path / source).exists():
                     (tmp_path / source).symlink_to(ROOT / source)
-    code = "import app.server, core.commands.data, core.training.jobs, core.training.config"
+    code = "import app.server, core.__main__, core.training.jobs, core.training.config"
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=120)
 
 

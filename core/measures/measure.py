@@ -138,16 +138,6 @@ def appraise_head(
     return Appraisal(_of_head(both, of_sides, brain_ml, too_small), judgement, tuple(findings))
 
 
-def assess_head(
-    labels: NDArray[np.uint8],
-    affine: NDArray[np.float64],
-    head: dict[str, Any],
-    extent: Extent | None = None,
-) -> list[Finding]:
-    """The findings of `appraise_head`."""
-    return list(appraise_head(labels, affine, head, extent).findings)
-
-
 def assess(labels: NDArray[np.uint8], measures: Measures) -> list[Finding]:
     """Findings about the mask of a crop; their codes are among `MASK_CODES`."""
     if not measures.total.voxels:

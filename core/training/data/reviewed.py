@@ -58,11 +58,6 @@ def usable(cases: Cases) -> list[CaseRow]:
     ]
 
 
-def write_reviewed(cases: Cases, folder: Path) -> int:
-    """Write scans and masks of all usable cases, named by their ids; returns how many."""
-    return len(_written(cases, folder))
-
-
 def follow(
     cases: Cases,
     storage: Storage,
@@ -76,7 +71,7 @@ def follow(
         The data set stays as it was.
     """
     with TemporaryDirectory(prefix="hippoview-") as name:
-        state = _written(cases, Path(name))
+        state = write_reviewed(cases, Path(name))
         prepared = prepare(Path(name), storage, REVIEWED_NAME, on_case)
     storage.write(key_of(REVIEWED_NAME, _STATE_NAME), json.dumps(state).encode())
     return prepared
@@ -108,7 +103,7 @@ def follow_before(name: str, cases: Cases, storage: Storage) -> None:
         follow(cases, storage)
 
 
-def _written(cases: Cases, folder: Path) -> dict[str, int]:
+def write_reviewed(cases: Cases, folder: Path) -> dict[str, int]:
     """Write scans and masks of usable cases; returns the mask version of each case."""
     for part in ("imagesTr", "labelsTr"):
         (folder / part).mkdir()

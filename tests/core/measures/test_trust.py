@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from core.measures.measure import appraise_head, assess_head
+from core.measures.measure import appraise_head
 from core.predictor.heads import fingerprint
 
 AFFINE = np.eye(4)
@@ -48,7 +48,7 @@ def judged(labels: np.ndarray, known: dict) -> tuple[str, tuple[str, ...]]:
 
 def test_a_good_head_is_trusted():
     assert judged(two(), head(two())) == ("high", ())
-    assert assess_head(two(), AFFINE, head(two())) == []
+    assert appraise_head(two(), AFFINE, head(two())).findings == ()
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,10 @@ def test_a_small_head_has_a_small_hippocampus():
     small = two(left=(6, 27, 9), right=(6, 27, 9))
     known = head(small)
     assert judged(small, known)[0] == "check"
-    assert "volume_small" in [f.code for f in assess_head(small, AFFINE, known)]
-    assert "volume_small" in [f.code for f in assess_head(small, AFFINE, known | {"scale": 0.93})]
-    codes = [f.code for f in assess_head(small, AFFINE, known | {"scale": 0.85})]
-    assert "volume_small" not in codes
+
+    def codes(**change):
+        return [f.code for f in appraise_head(small, AFFINE, known | change).findings]
+
+    assert "volume_small" in codes()
+    assert "volume_small" in codes(scale=0.93)
+    assert "volume_small" not in codes(scale=0.85)

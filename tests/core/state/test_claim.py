@@ -7,7 +7,7 @@ import pytest
 from core.__main__ import main
 from core.errors import InputError
 from core.settings import ROOT
-from core.state.claim import MARK_NAME, claim
+from core.state.claim import MARK_NAME, claim, is_marked
 from tests.datasets import made
 
 
@@ -69,6 +69,7 @@ def test_our_folder_of_another_kind_is_refused_unless_it_may_be_used(tmp_path):
 def test_what_dvc_puts_there_first_is_nobodys(tmp_path):
     (tmp_path / ".gitignore").write_text("/run.json\n")
     claim(tmp_path, "training")
+    assert is_marked(tmp_path, "training")
 
 
 def test_a_training_throws_away_only_what_one_of_ours_left(diary, tmp_path):

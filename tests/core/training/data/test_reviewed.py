@@ -44,7 +44,7 @@ def cases(home, tmp_path):
 def test_the_reviewed_cases_become_a_data_set(cases, tmp_path):
     folder = tmp_path / "set"
     folder.mkdir()
-    assert write_reviewed(cases, folder) == 11
+    assert len(write_reviewed(cases, folder)) == 11
     dataset, report = prepare(folder, LocalStorage(tmp_path / "storage"), "reviewed")
     assert report.left_out == {}
     assert set(dataset.cases) == {row.id for row in usable(cases)}
