@@ -1,7 +1,8 @@
 """What the tests share: real scans, the real model, a real server."""
 
+import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from scipy import ndimage
 
 from core.models.folder import opened
+from core.pipeline import Analysis, analyse
 from core.predictor.predictor import InferenceOptions, Predictor
 from core.predictor.service import Predictors
 from core.settings import ROOT, Settings
@@ -44,6 +46,15 @@ def predictor() -> Iterator[Predictor]:
     predictors = Predictors(partial(opened, Settings().model_dir), InferenceOptions(), 16)
     yield predictors.on("auto")
     predictors.close()
+
+
+@pytest.fixture(scope="session")
+def segmented(
+    predictor: Predictor, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[nib.Nifti1Image], Analysis]:
+    """A scan as a page or the API analyses it."""
+    folder = tmp_path_factory.mktemp("segmented")
+    return lambda scan: analyse(io.BytesIO(scan.to_bytes()), predictor, folder)
 
 
 @pytest.fixture(scope="session")

@@ -302,6 +302,26 @@ def test_a_link_works_in_its_own_browser_only_and_in_parts(user, browser, server
     assert httpx.get(link, cookies=cookies).status_code == 404
 
 
+def test_a_click_on_a_picture_that_is_half_in_sight_does_not_move_the_page(user):
+    user.try_example()
+    user.choose("Coronal")
+    user.page.set_viewport_size({"width": 1280, "height": 500})
+    main = user.page.get_by_test_id("stMain")
+    main.evaluate("(main) => main.scrollTo(0, 0)")
+    top = main.evaluate(
+        "(main, canvas) => { const y = canvas.getBoundingClientRect().top;"
+        " main.scrollBy(0, y - 200); return main.scrollTop }",
+        user.canvas.element_handle(),
+    )
+    box = user.canvas.bounding_box()
+    assert box["y"] < 500 < box["y"] + box["height"]
+    before = user.viewer.get_attribute("data-voxel")
+    user.page.mouse.click(box["x"] + 0.4 * box["width"], box["y"] + 0.3 * box["height"])
+    expect(user.viewer).not_to_have_attribute("data-voxel", before)
+    assert main.evaluate("(main) => main.scrollTop") == top
+    assert user.canvas.bounding_box() == box
+
+
 def test_another_case_takes_the_place_of_the_first(user):
     user.upload(("one.nii", as_bytes(example())))
     user.see_result("one")

@@ -109,6 +109,7 @@ class User:
         self._press(*places)
 
     def _press(self, *places: Any) -> None:
+        self.canvas.scroll_into_view_if_needed()
         box = self.canvas.bounding_box()
         if box is None:
             raise AssertionError("the picture is not visible")

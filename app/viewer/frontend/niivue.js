@@ -54,6 +54,16 @@ export function takeOverDrawing(nv, { scene, space }) {
   return { draw, cast: castAt }
 }
 
+/**
+ * NiiVue takes the keyboard at each click: without this the browser would also scroll the whole
+ * picture into view, under the pointer.
+ * @param {HTMLCanvasElement} canvas
+ */
+export function focusInPlace(canvas) {
+  const focus = canvas.focus.bind(canvas)
+  canvas.focus = () => focus({ preventScroll: true })
+}
+
 /** @param {Niivue} nv */
 export function redraw(nv) {
   nv.drawScene()

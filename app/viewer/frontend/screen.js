@@ -73,6 +73,7 @@ export class Screen {
       viewModeHotKey: "", clipPlaneHotKey: "", cycleClipPlaneHotKey: "",
       dragMode: DRAG_MODE.windowing, rulerWidth: 2, renderOverlayBlend: 1,
     })
+    inside.focusInPlace(canvas)
     await nv.attachToCanvas(canvas)
     inside.plateLetters(nv)
     return new Screen(nv, canvas)

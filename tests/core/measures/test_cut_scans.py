@@ -18,12 +18,12 @@ from core.cases.store import Cases
 from core.commands.segment import _print_summary
 from core.exports.strip import strip_png
 from core.exports.tables import Outcome, archive, report_csv, report_json, summary_csv
-from core.pipeline import Analysis, analyse
+from core.pipeline import Analysis
 from core.state.database import connect
 from core.state.storage import LocalStorage
 from tests.core.cases.test_corrections import packed
 from tests.core.measures.test_edges import cut
-from tests.scans import as_bytes, example, image, stream, template_head
+from tests.scans import example, image, template_head
 
 WORDS = "the image ends within it"
 BRAIN_WORDS = "The image ends within the brain: the hippocampi's share of it is not computed."
@@ -31,23 +31,13 @@ BEHIND_VOXEL = 102  # of the template: 32 mm behind its middle, within both hipp
 
 
 @pytest.fixture(scope="module")
-def run(predictor, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("cut")
-
-    def segmented(scan: nib.Nifti1Image) -> Analysis:
-        return analyse(stream(as_bytes(scan)), predictor, folder)
-
-    return segmented
+def head(segmented) -> Analysis:
+    return segmented(template_head().slicer[:, BEHIND_VOXEL:])
 
 
 @pytest.fixture(scope="module")
-def head(run) -> Analysis:
-    return run(template_head().slicer[:, BEHIND_VOXEL:])
-
-
-@pytest.fixture(scope="module")
-def crop(run) -> Analysis:
-    return run(example().slicer[:, :, 12:])
+def crop(segmented) -> Analysis:
+    return segmented(example().slicer[:, :, 12:])
 
 
 def codes(analysis: Analysis) -> list[str]:
@@ -66,19 +56,19 @@ def test_a_head_that_is_cut_is_not_trusted_and_says_where(head):
 
 
 @pytest.mark.parametrize("padding", [0, np.nan])
-def test_padding_around_a_cut_head_does_not_hide_it(padding, run, head):
+def test_padding_around_a_cut_head_does_not_hide_it(padding, segmented, head):
     data = np.asarray(template_head().dataobj).astype(np.float32)
     data[:, :BEHIND_VOXEL] = padding
-    padded = run(image(data, template_head().affine))
+    padded = segmented(image(data, template_head().affine))
     assert padded.measures.too_small == head.measures.too_small
 
 
-def test_a_crop_that_is_cut_says_where(crop, run):
+def test_a_crop_that_is_cut_says_where(crop, segmented):
     assert codes(crop) == ["touches_border"]
     message = crop.findings[-1].message
     assert message.startswith("The image ends within the hippocampus (")
     assert "below" in message.split(":")[0]
-    assert run(example()).measures.too_small == {}
+    assert segmented(example()).measures.too_small == {}
 
 
 @pytest.fixture
@@ -159,7 +149,7 @@ def test_every_export_and_list_says_it_beside_the_volume(kind, house, request, c
     assert page.warning[0].value.count("left hippocampus") == (kind == "head")
 
 
-def test_the_picture_says_it(house, crop, run):
+def test_the_picture_says_it(house, crop, segmented):
     cases, _ = house
 
     def amber(analysis: Analysis) -> int:
@@ -169,12 +159,12 @@ def test_the_picture_says_it(house, crop, run):
         lowest = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))[-70:].astype(int)
         return int((np.abs(lowest - (255, 224, 138)).max(-1) < 40).sum())
 
-    assert amber(crop) > amber(run(example())) + 200
+    assert amber(crop) > amber(segmented(example())) + 200
 
 
-def test_a_whole_scan_has_no_word(house, run):
+def test_a_whole_scan_has_no_word(house, segmented):
     cases, _ = house
-    case = cases.add(run(example()), "x")
+    case = cases.add(segmented(example()), "x")
     assert all(row["remark"] == "" for row in volumes(report_csv(case)))
     assert cases.find()[0].too_small == ""
     page = page_of(case)
@@ -198,39 +188,39 @@ def test_a_corrected_mask_of_a_cut_scan_is_judged_by_where_it_ends(house, head):
     assert again["head"] == case.report["head"]
 
 
-def test_padding_is_remembered_for_corrections(house, run):
+def test_padding_is_remembered_for_corrections(house, segmented):
     """The mask alone does not tell where the image within its padding ends."""
     cases, corrections = house
     padded = np.asarray(example().dataobj).copy()
     padded[:, :, :12] = 0
-    case = cases.add(run(image(padded, example().affine)), "x")
+    case = cases.add(segmented(image(padded, example().affine)), "x")
     labels = cases.images(case.id).labels.copy()
     labels[0, 0, -1] = 2
     corrections.save(case.id, packed(labels), base=0, author="A", comment="")
     assert "below" in cases.find()[0].too_small
 
 
-def test_real_crops_that_lost_a_tenth_are_said_and_whole_ones_are_not(run, task04):
+def test_real_crops_that_lost_a_tenth_are_said_and_whole_ones_are_not(segmented, task04):
     said, false = [], []
     for number, path in enumerate(task04[::55]):
         scan = nib.as_closest_canonical(nib.load(path))
         truth = nib.load(str(path).replace("imagesTr", "labelsTr"))
         mask = np.asarray(nib.as_closest_canonical(truth).dataobj) > 0
-        false.append("touches_border" in codes(run(scan)))
+        false.append("touches_border" in codes(segmented(scan)))
         for name in ("left", "right", "behind", "in front", "below", "above")[number % 2 :: 2]:
-            found = run(scan.slicer[cut(mask, name, 0.1)])
+            found = segmented(scan.slicer[cut(mask, name, 0.1)])
             said.append(name in str(found.measures.too_small))
     assert len(said) == 12
     assert np.mean(said) >= 0.95
     assert np.mean(false) <= 0.05
 
 
-def test_a_real_head_that_lost_a_tenth_is_said(run, shared_data):
+def test_a_real_head_that_lost_a_tenth_is_said(segmented, shared_data):
     path = shared_data / "heads/elderly_2mm/t1/subject_06.nii.gz"
     scan = nib.as_closest_canonical(nib.load(path))
     truth = nib.as_closest_canonical(nib.load(path.parents[1] / "segmentation" / path.name))
     mask = np.isin(np.asarray(truth.dataobj), (47, 48))
     for name in ("behind", "right"):
-        found = run(scan.slicer[cut(mask, name, 0.1)])
+        found = segmented(scan.slicer[cut(mask, name, 0.1)])
         assert found.segmentation.head.confidence != "high"
         assert name in str(found.measures.too_small)

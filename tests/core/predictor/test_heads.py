@@ -10,22 +10,12 @@ from scipy.spatial.transform import Rotation
 
 from core.cases.side_labels import VALUES, itksnap_labels, lookup_table
 from core.errors import InputError
-from core.pipeline import Analysis, analyse
+from core.pipeline import Analysis
 from core.predictor.heads import sides_of
-from tests.scans import all_orientations, as_bytes, image, noise, reoriented, stream, template_head
+from tests.scans import all_orientations, image, noise, reoriented, template_head
 
 LEFT, RIGHT = np.array((-25.7, -22.0, -14.3)), np.array((25.7, -22.0, -14.3))
 DLMUSE = {"left": 48, "right": 47}
-
-
-@pytest.fixture(scope="module")
-def segmented(predictor, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("heads")
-
-    def run(scan: nib.Nifti1Image) -> Analysis:
-        return analyse(stream(as_bytes(scan)), predictor, folder)
-
-    return run
 
 
 @pytest.fixture(scope="module")
