@@ -17,9 +17,10 @@ from tests.server import Server, running
 # Two cores draw, serve and test: what a user would see at once may take its time here.
 expect.set_options(timeout=LONG)
 
-# Software rendering, and none of the browser's own traffic.
+# Software rendering, for the page itself by the shorter way, and none of the browser's own traffic.
 _FLAGS = [
     "--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
+    "--disable-gpu-compositing",
     "--disable-background-networking", "--disable-quic", "--disable-component-update",
     "--disable-sync", "--no-first-run",
 ]  # fmt: skip
