@@ -3,20 +3,21 @@
 import argparse
 import io
 import sys
+from importlib import import_module
 
 from loguru import logger
 
 from core.anatomy import NOTICE
-from core.commands.data import add_data
-from core.commands.drift import add_drift
-from core.commands.evaluate import add_evaluate
 from core.commands.installation import print_error
-from core.commands.models import add_models
-from core.commands.segment import add_segment
-from core.commands.train import add_train
 from core.errors import HippoViewError
 from core.settings import Settings
 
+# The module of core.commands that adds each command. Only the named one is imported: matplotlib and
+# scipy.stats, which some need, take two seconds.
+_MODULES = {
+    "segment": "segment", "data": "data", "train": "train", "sweep": "train",
+    "evaluate": "evaluate", "compare": "evaluate", "models": "models", "drift": "drift",
+}  # fmt: skip
 # Commands that run for minutes: they log their progress.
 _LONG = ("train", "sweep")
 
@@ -30,13 +31,12 @@ def main(arguments: list[str]) -> int:
         0: all done. 1: at least one file was not segmented. 2: the call was not understood.
     """
     parser = argparse.ArgumentParser(prog="python -m core", description=f"HippoView. {NOTICE}")
-    commands = parser.add_subparsers(dest="command", required=True)
-    add_segment(commands)
-    add_data(commands)
-    add_train(commands)
-    add_evaluate(commands)
-    add_models(commands)
-    add_drift(commands)
+    named = _MODULES.get(arguments[0] if arguments else "")
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="{" + ",".join(_MODULES) + "}" if named else None
+    )
+    for module in [named] if named else dict.fromkeys(_MODULES.values()):
+        import_module(f"core.commands.{module}").add_commands(commands)
     for stream in (sys.stdout, sys.stderr):
         # What a terminal cannot show (mm\u00b3 in the C locale) must not end a batch.
         if isinstance(stream, io.TextIOWrapper):

@@ -84,7 +84,8 @@ class HeadLimits:
     least_agreement : float
         Dice of the masks of two crops.
     least_mm3, most_mm3 : float
-        Volume of one side, in a head of the template's size.
+        Volume of one side, in a head of the template's size: past it the search may have found
+        something else. PLAUSIBLE_TOTAL_MM3 is about the person, and asks of every mask.
     most_asymmetry : float
         Difference of the two sides' volumes against their mean.
     least_apart_mm, most_apart_mm : float

@@ -1,4 +1,4 @@
-"""What a case's report says of its mask, for one that a person drew."""
+"""Measures and findings of a mask that a person drew: a report takes them for the model's."""
 
 import json
 from collections.abc import Mapping, Sequence

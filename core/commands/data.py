@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from core.commands.installation import Commands
 
 
-def add_data(commands: "Commands") -> None:
+def add_commands(commands: "Commands") -> None:
     """``data prepare``."""
     data = commands.add_parser("data", help="data sets to train on")
     actions = data.add_subparsers(dest="action", required=True)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from core.commands.installation import Commands
 
 
-def add_drift(commands: "Commands") -> None:
+def add_commands(commands: "Commands") -> None:
     """``drift``."""
     command = commands.add_parser(
         "drift",

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 EVALUATION_NAME, PAGE_NAME, CARD_TEXT_NAME = "evaluation.json", "report.html", "card.md"
 
 
-def add_evaluate(commands: "Commands") -> None:
+def add_commands(commands: "Commands") -> None:
     """``evaluate`` and ``compare``."""
     command = commands.add_parser(
         "evaluate",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from core.commands.installation import Commands
 
 
-def add_models(commands: "Commands") -> None:
+def add_commands(commands: "Commands") -> None:
     """``models``."""
     command = commands.add_parser("models", help="the model versions of this installation")
     actions = command.add_subparsers(dest="action", required=True)

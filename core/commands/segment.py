@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _SEPARATORS = tuple(separator for separator in (os.sep, os.altsep) if separator)
 
 
-def add_segment(commands: "Commands") -> None:
+def add_commands(commands: "Commands") -> None:
     """``segment``."""
     segment = commands.add_parser(
         "segment",

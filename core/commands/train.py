@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _OVERRIDES = "such as epochs=10, fold=-1 or augmentation=strong; all names: core/training/config.py"
 
 
-def add_train(commands: "Commands") -> None:
+def add_commands(commands: "Commands") -> None:
     """``train`` and ``sweep``."""
     presets = " ".join(f"{name}: {what}" for name, what in PRESETS.items())
     command = commands.add_parser(

@@ -1,4 +1,4 @@
-"""Reports: HTML files that need no network, in one frame."""
+"""The page around every HTML report: title, style and notice, in one file that needs no network."""
 
 import io
 from typing import Any

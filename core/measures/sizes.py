@@ -1,4 +1,4 @@
-"""Sizes of a segmentation: of one label, of one hippocampus, of both of a head."""
+"""Sizes in a segmentation: one label, one hippocampus, or both hippocampi of a head."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -34,7 +34,7 @@ class LabelMeasures:
 
 @dataclass(frozen=True)
 class Measures:
-    """Sizes of one hippocampus, or of both of a head together.
+    """Sizes of one hippocampus, or of the two of a head together.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""int8 for a model version: the value ranges it needs, and the proof that it costs nothing.
+"""int8 for a model version: the value ranges it needs, and the proof that its masks are as good.
 
 ``python -m core.predictor.calibrate MODEL DATA`` does it for a model folder, with a data set in
 the Decathlon's layout, and writes the result into its card. With ``--proof-only`` the ranges stay

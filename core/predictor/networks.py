@@ -99,7 +99,7 @@ def networks_of(
     ----------
     precision
         The setting: ``float32``, ``bfloat16``, ``int8``, or ``auto``: int8 where the model's card
-        proves that it costs nothing, else float32.
+        proves that its masks are as good (`core.predictor.calibrate`), else float32.
     passes
         Mirrored predictions of each patch, which can be computed in parallel.
     may_fall_back
