@@ -17,6 +17,8 @@ from core.state.storage import open_storage, write_whole
 from core.training.config import PRESETS, TrainingRequest, check_installed, share_cores
 from core.training.data.dataset import Datasets
 from core.training.data.reviewed import follow_before
+from core.training.run_folder import dataset_of, is_run, train
+from core.training.sweep import SWEEP_NAME, check_held_out, folder_of, grid, table_of
 
 if TYPE_CHECKING:
     from core.commands.installation import Commands
@@ -63,8 +65,6 @@ def _add_request(command: argparse.ArgumentParser) -> None:
 def _train(options: argparse.Namespace, settings: Settings) -> int:
     check_installed()
     share_cores()
-    from core.training.run_folder import is_run, train
-
     if not is_run(options.out):
         _follow_reviews(options.dataset, settings)
     with redirect_stdout(sys.stderr):  # nnU-Net talks
@@ -80,9 +80,6 @@ def _train(options: argparse.Namespace, settings: Settings) -> int:
 def _sweep(options: argparse.Namespace, settings: Settings) -> int:
     check_installed()
     share_cores()
-    from core.training.run_folder import dataset_of, is_run, train
-    from core.training.sweep import SWEEP_NAME, check_held_out, folder_of, grid, table_of
-
     requests = grid(TrainingRequest(options.dataset, options.preset, options.overrides))
     datasets = Datasets(open_storage(settings))
     if not options.out.exists():

@@ -1,21 +1,24 @@
 """``python -m core.training JOB [START]``: the child process of a training job."""
 
 import faulthandler
+import json
 import os
 import signal
 import sys
 import threading
+from pathlib import Path
 
 from loguru import logger
+from sqlalchemy import Engine
 
 from core import limits
 from core.errors import HippoViewError
 from core.models.registry import Registry
 from core.settings import Settings
 from core.state.database import connect
-from core.state.storage import open_storage
+from core.state.storage import open_storage, write_whole
 from core.training.config import TrainingRequest, share_cores
-from core.training.data.dataset import Datasets
+from core.training.data.dataset import Dataset, Datasets
 from core.training.job_folders import occupy
 from core.training.jobs import Jobs, Work
 
@@ -51,18 +54,7 @@ def main(job_id: int, attempt: int | None = None) -> int:
     folder = jobs.folder(job_id)
     try:
         occupy(folder)  # until this process ends
-        # Importing PyTorch and nnU-Net takes seconds; the first heartbeat comes before.
-        from core.training.job import run
-
-        storage = open_storage(settings)
-        version = run(
-            work,
-            folder,
-            TrainingRequest(**jobs.get(job_id).spec),
-            settings,
-            Datasets(storage),
-            Registry(engine, storage, settings.model_dir),
-        )
+        version = _version(work, folder, TrainingRequest(**jobs.get(job_id).spec), settings, engine)
     except HippoViewError as error:
         logger.error("{}. {}", error.message, error.hint)
         work.fail(f"{error.message}. {error.hint}")
@@ -76,6 +68,33 @@ def main(job_id: int, attempt: int | None = None) -> int:
         return _NOT_OURS
     logger.info("Done: model version {}", version)
     return 0
+
+
+def _version(
+    work: Work, folder: Path, request: TrainingRequest, settings: Settings, engine: Engine
+) -> int:
+    """The number of the version that the job gives."""
+    storage = open_storage(settings)
+    registry = Registry(engine, storage, settings.model_dir)
+    before = registry.made_by(work.uid)
+    if before is not None:  # an earlier start was killed after it registered
+        return before.number
+    datasets = Datasets(storage)
+    dataset = _dataset(folder, datasets, request.dataset)
+    # Importing PyTorch and nnU-Net takes seconds: heartbeats and mistakes come before.
+    from core.training.job import run
+
+    return run(work, folder, request, dataset, settings, datasets, registry)
+
+
+def _dataset(folder: Path, datasets: Datasets, name: str) -> Dataset:
+    """The data set as it was when the job began."""
+    note = folder / "data.json"
+    if note.is_file():
+        return datasets.get(name, json.loads(note.read_bytes()))
+    dataset = datasets.get(name)
+    write_whole(note, json.dumps(dataset.sha256).encode())
+    return dataset
 
 
 def watch() -> None:

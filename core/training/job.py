@@ -19,7 +19,8 @@ from core.training.evaluation.evaluate import FORMAT, evaluate
 from core.training.evaluation.statistics import card_metrics
 from core.training.fit import ParentVersion, device_for, fit, prepare_run
 from core.training.jobs import Work
-from core.training.package import export, lineage
+from core.training.origin import lineage
+from core.training.package import export
 from core.wording import counted
 
 
@@ -27,6 +28,7 @@ def run(
     work: Work,
     folder: Path,
     request: TrainingRequest,
+    dataset: Dataset,
     settings: Settings,
     datasets: Datasets,
     registry: Registry,
@@ -43,12 +45,8 @@ def run(
     HippoViewError
         Explained to the user; any other exception is a fault of the program or the machine.
     """
-    before = registry.made_by(work.uid)
-    if before is not None:  # an earlier start was killed after it registered
-        return before.number
     config, options = request.config(), InferenceOptions.from_settings(settings)
     device = device_for(config, settings.device)
-    dataset = _dataset(folder, datasets, request.dataset)
     base_version = _base(folder, registry) if config.start == "serving" else None
     cases = counted(len(dataset.training), "case")
     logger.info("Training on {} of {}: {}", cases, dataset.name, config)
@@ -79,16 +77,6 @@ def run(
     for part in ("raw", "preprocessed", "results"):  # the version has all that is needed
         shutil.rmtree(folder / part, ignore_errors=True)
     return version.number
-
-
-def _dataset(folder: Path, datasets: Datasets, name: str) -> Dataset:
-    """The data set as it was when the job began."""
-    note = folder / "data.json"
-    if note.is_file():
-        return datasets.get(name, json.loads(note.read_bytes()))
-    dataset = datasets.get(name)
-    write_whole(note, json.dumps(dataset.sha256).encode())
-    return dataset
 
 
 def _base(folder: Path, registry: Registry) -> Version:

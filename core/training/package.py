@@ -3,7 +3,6 @@
 import hashlib
 import importlib.metadata
 import json
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,12 +27,11 @@ from core.predictor.calibrate import (
     ranges_file,
     read_labelled,
 )
-from core.settings import ROOT
 from core.state.storage import write_whole
 from core.training.config import TrainingConfig, TrainingRequest
 from core.training.data.dataset import Dataset, file_names
 from core.training.fit import ParentVersion, PreparedRun
-from core.training.plan import trained_on
+from core.training.origin import trained_on
 from core.training.progress import Progress
 from core.training.trainer import Trainer
 from core.wording import counted
@@ -52,7 +50,6 @@ _NNUNET = (
     "Isensee F. et al., nnU-Net: a self-configuring method for deep learning-based biomedical "
     "image segmentation, Nature Methods 18, 203-211 (2021)"
 )
-_PROGRAMS = ("nnunetv2", "torch", "numpy", "batchgenerators")
 
 
 @dataclass(frozen=True)
@@ -121,18 +118,6 @@ def _description(file: Path) -> bytes:
     content = file.read_bytes()
     described = json.loads(content)
     return json.dumps(described, indent=1).encode() if described.pop("dataset", None) else content
-
-
-def lineage(config: TrainingConfig, request: TrainingRequest, dataset: Dataset) -> dict[str, Any]:
-    """Where a training comes from: data set, request, configuration, programs, commit."""
-    return {
-        "dataset": dataset.name,
-        "dataset_sha256": dataset.sha256,
-        "request": request.as_dict(),
-        "configuration": vars(config),
-        "programs": {name: importlib.metadata.version(name) for name in _PROGRAMS},
-        "commit": _commit(),
-    }
 
 
 def _folds(config: TrainingConfig, dataset: Dataset) -> str:
@@ -255,15 +240,3 @@ def with_int8(
         logger.info("No int8 for this version: it costs more than it may")
         return package
     return PackagedModel(package.card | {"int8": proven}, parts, package.seen)
-
-
-def _commit() -> str:
-    """The program's git commit, where there is one."""
-    try:
-        process = subprocess.run(
-            ["git", "rev-parse", "HEAD"],  # noqa: S607 - whichever git is installed
-            cwd=ROOT, capture_output=True, text=True, timeout=10, check=False,
-        )  # fmt: skip
-    except (OSError, subprocess.TimeoutExpired):
-        return "unknown"
-    return process.stdout.strip() or "unknown"

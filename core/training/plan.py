@@ -17,14 +17,14 @@ with contextlib.redirect_stdout(io.StringIO()):
         extract_fingerprint_dataset,
         plan_experiment_dataset,
     )
-    from nnunetv2.utilities.crossval_split import generate_crossval_split
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
     from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 
 from core.models.folder import Model
 from core.state.storage import write_whole
 from core.training.config import TrainingConfig
-from core.training.data.dataset import FOLDS, NNUNET_NAME, READER, Dataset, file_names
+from core.training.data.dataset import NNUNET_NAME, READER, Dataset, file_names
+from core.training.origin import folds
 
 _ID = 1
 _PLANS = "nnUNetPlans"
@@ -33,7 +33,6 @@ _RESIDUAL = "dynamic_network_architectures.architectures.unet.ResidualEncoderUNe
 # As nnU-Net's planner for residual encoders has them.
 _RESIDUAL_BLOCKS = (1, 3, 4, 6, 6, 6, 6)
 _DONE = "hippoview-preprocessed"
-_NNUNET_SEED = 12345  # of nnU-Net's own split
 
 
 def set_environment(
@@ -93,27 +92,6 @@ def plan(folder: Path, config: TrainingConfig, parent: Model | None) -> tuple[di
     description = folder / "raw" / NNUNET_NAME / "dataset.json"
     write_whole(target / "dataset.json", description.read_bytes())
     return plans, configuration
-
-
-def folds(config: TrainingConfig, dataset: Dataset) -> list[dict[str, list[str]]]:
-    """The cases to train on (``train``) and those held out (``val``) in each of the five folds.
-
-    If the test set is trained on as well, they are nnU-Net's own folds, so that figures can be
-    compared with other trainings of nnU-Net on the same cases.
-    """
-    if config.with_test:
-        splits: list[dict[str, list[str]]] = generate_crossval_split(
-            sorted(dataset.cases), seed=_NNUNET_SEED, n_splits=FOLDS
-        )
-        return splits
-    return dataset.splits()
-
-
-def trained_on(config: TrainingConfig, dataset: Dataset) -> list[str]:
-    """The cases that a training learns from, without the fold that it holds out."""
-    if config.fold >= 0:
-        return folds(config, dataset)[config.fold]["train"]
-    return list(dataset.cases) if config.with_test else dataset.training
 
 
 def preprocess(

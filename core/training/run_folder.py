@@ -2,7 +2,8 @@
 
 A run's folder has ``run.json`` (request, configuration, data set, programs, commit),
 ``events.jsonl``, ``log.txt``, nnU-Net's ``progress.png``, and in the end ``model``, a model
-folder; it is marked as HippoView's (`core.state.claim`). Imports nnU-Net, so import it late.
+folder; it is marked as HippoView's (`core.state.claim`). PyTorch and nnU-Net are imported once
+there is something to train: a mistake is answered before.
 """
 
 import json
@@ -10,7 +11,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
@@ -22,9 +23,11 @@ from core.state.claim import claim
 from core.state.storage import write_whole
 from core.training.config import TrainingConfig, TrainingRequest
 from core.training.data.dataset import Dataset, Datasets
-from core.training.fit import ParentVersion, PreparedRun, device_for, fit, prepare_run
-from core.training.package import export, lineage
+from core.training.origin import lineage
 from core.training.progress import Events
+
+if TYPE_CHECKING:
+    from core.training.fit import ParentVersion, PreparedRun
 
 RUN_NAME, MODEL_NAME, LOG_NAME = "run.json", "model", "log.txt"
 _EVENTS, _PROGRESS = "events.jsonl", "progress.png"
@@ -68,6 +71,8 @@ def train(
     if (model_folder / CARD_NAME).is_file():
         logger.info("This training has come to its end before")
         return model_folder
+    from core.training.fit import device_for, prepare_run
+
     progress = Events(folder / _EVENTS)
     log = logger.add(folder / LOG_NAME, level="INFO", diagnose=False)
     try:
@@ -83,12 +88,15 @@ def train(
 
 def _train(
     progress: Events,
-    prepared: PreparedRun,
+    prepared: "PreparedRun",
     config: TrainingConfig,
     request: TrainingRequest,
-    parent: ParentVersion | None,
+    parent: "ParentVersion | None",
     device: str,
 ) -> None:
+    from core.training.fit import fit
+    from core.training.package import export
+
     trainer = fit(progress, prepared, config, parent, device)
     export(progress, trainer, prepared, config, request, parent).write(prepared.folder / MODEL_NAME)
     picture = Path(trainer.output_folder) / _PROGRESS
@@ -148,7 +156,9 @@ def _noted(folder: Path) -> dict[str, Any] | None:
 
 
 @contextmanager
-def _base(config: TrainingConfig, serving: OpenModel) -> Iterator[ParentVersion | None]:
+def _base(config: TrainingConfig, serving: OpenModel) -> "Iterator[ParentVersion | None]":
+    from core.training.fit import ParentVersion
+
     if config.start != "serving":
         yield None
         return

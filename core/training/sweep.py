@@ -1,4 +1,4 @@
-"""Several trainings over a grid of values, each in a folder of its own. Imports nnU-Net."""
+"""Several trainings over a grid of values, each in a folder of its own."""
 
 import hashlib
 from collections.abc import Sequence, Set
@@ -8,7 +8,7 @@ from pathlib import Path
 from core.errors import TrainingError
 from core.training.config import TrainingConfig, TrainingRequest
 from core.training.data.dataset import Dataset
-from core.training.plan import trained_on
+from core.training.origin import trained_on
 
 SWEEP_NAME = "sweep.txt"
 

@@ -1,15 +1,9 @@
-"""Compares one label of a mask with the expert's. Imports MONAI, so import it late."""
+"""Compares one label of a mask with the expert's."""
 
 import os
 import warnings
 
-# MONAI reads the account's name when it is imported; a container's user may have no account.
-os.environ.setdefault("LOGNAME", str(os.getuid()))
-
 import numpy as np
-import torch
-from monai.metrics.hausdorff_distance import compute_hausdorff_distance
-from monai.metrics.surface_distance import compute_average_surface_distance
 from numpy.typing import NDArray
 
 Figures = dict[str, float | None]
@@ -69,6 +63,13 @@ def distances(
     """
     if not a.any() or not b.any():
         return None, None
+    # Not before it is needed: importing MONAI takes ten seconds. It reads the account's name then,
+    # and a container's user may have no account.
+    os.environ.setdefault("LOGNAME", str(os.getuid()))
+    import torch
+    from monai.metrics.hausdorff_distance import compute_hausdorff_distance
+    from monai.metrics.surface_distance import compute_average_surface_distance
+
     pair = [torch.from_numpy(mask[None, None].astype(np.uint8)) for mask in (a, b)]
     spacing = list(spacing_mm)
     with warnings.catch_warnings():

@@ -10,7 +10,7 @@ from core.state.storage import LocalStorage
 from core.training.config import TrainingRequest
 from core.training.data.dataset import Datasets
 from core.training.data.prepare import prepare
-from core.training.plan import folds, trained_on
+from core.training.origin import folds, trained_on
 from core.training.sweep import check_held_out, table_of
 from tests.datasets import made
 
