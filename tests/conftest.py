@@ -25,6 +25,21 @@ for variable in [v for v in os.environ if v.startswith("HIPPOVIEW_")]:
 SHARED = ROOT.parent / "shared" / "data"
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """For several workers, files with a browser stand evenly among the others.
+
+    Two browsers at once fight for two cores.
+    """
+    if not hasattr(config, "workerinput"):
+        return
+    files = list(dict.fromkeys(item.path for item in items))
+    places = {}
+    for with_browser in (False, True):
+        alike = [path for path in files if (path.parent.name == "browser") == with_browser]
+        places |= {path: (number + 0.5) / len(alike) for number, path in enumerate(alike)}
+    items.sort(key=lambda item: places[item.path])
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _children_are_not_traced() -> None:
     """Coverage is measured where tests run: traced, a training child takes twice as long."""

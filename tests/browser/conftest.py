@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,8 @@ def browser() -> Iterator[Browser]:
         pytest.fail("Chromium is missing: sh scripts/install-chromium")
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=path, args=_FLAGS)
+        # Without Streamlit's animations, which software draws sixty times a second.
+        started.new_context = partial(started.new_context, reduced_motion="reduce")
         yield started
         started.close()
 
