@@ -15,7 +15,7 @@ from typing import BinaryIO
 from loguru import logger
 
 from core.errors import SettingsError
-from core.state.storage import disk_error
+from core.state.failures import disk_error
 
 
 class KeptFiles:

@@ -32,7 +32,8 @@ from core.cases.records import (
 )
 from core.errors import ChangedError, HippoViewError, NotFoundError, StorageError
 from core.state.database import reading
-from core.state.storage import Storage, changed_file
+from core.state.failures import changed_file
+from core.state.storage import Storage
 from core.state.tables import CASES
 
 # How often a change is tried when another process was faster.

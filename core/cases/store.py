@@ -42,7 +42,8 @@ from core.image.voxels import with_background
 from core.measures.features import Values
 from core.pipeline import Analysis
 from core.state.database import reading
-from core.state.storage import Storage, missing_file
+from core.state.failures import missing_file
+from core.state.storage import Storage
 from core.state.tables import CASES, FEATURES, MASK_VERSIONS
 
 # No I, L, O, U: a case id is read aloud and typed by hand.

@@ -24,7 +24,7 @@ from requests import exceptions as request_errors
 
 from core.errors import StorageError
 from core.settings import GS_PREFIX
-from core.state.storage import changed_file, checked_key, disk_error, missing_file
+from core.state.failures import changed_file, checked_key, disk_error, missing_file
 
 # Seconds that one operation may take, its repetitions included.
 _PATIENCE_S = 30.0

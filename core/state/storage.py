@@ -3,10 +3,8 @@
 Every failure is a `StorageError` that says what to do, never an ``OSError``.
 """
 
-import errno
 import fcntl
 import os
-import re
 import secrets
 import shutil
 import tempfile
@@ -18,10 +16,9 @@ from pathlib import Path
 from typing import Protocol
 
 from core import limits
-from core.errors import ChangedError, NotFoundError, StorageError
+from core.errors import NotFoundError
 from core.settings import GS_PREFIX, Settings
-
-_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
+from core.state.failures import changed_file, checked_key, in_words, missing_file
 
 
 class Storage(Protocol):
@@ -129,7 +126,7 @@ def clear_unless_shared(folder: Path) -> None:
     ------
     StorageError
     """
-    with _in_words():
+    with in_words():
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         handle = os.open(folder.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
         try:
@@ -157,7 +154,7 @@ class LocalStorage:
         self._root = root
         # Files are written here first, so that an interrupted write leaves its part only here.
         self._unfinished = root / ".unfinished"
-        with _in_words():
+        with in_words():
             root.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._unfinished.mkdir(exist_ok=True, mode=0o700)
             for path in self._unfinished.iterdir():
@@ -167,13 +164,13 @@ class LocalStorage:
     def write(self, key: str, data: bytes) -> None:
         """See `Storage.write`."""
         path = self._path(key)
-        with _in_words(), self._written(data) as file, self._locked():
+        with in_words(), self._written(data) as file, self._locked():
             _move(file, path)
 
     def replace(self, key: str, data: bytes, old: bytes | None) -> None:
         """See `Storage.replace`."""
         path = self._path(key)
-        with _in_words(), self._written(data) as file, self._locked():
+        with in_words(), self._written(data) as file, self._locked():
             # The file is read only if its content must be compared.
             current = path.read_bytes() if old is not None and path.is_file() else None
             if current != old or (old is None and path.exists()):
@@ -183,7 +180,7 @@ class LocalStorage:
     def read(self, key: str) -> bytes:
         """See `Storage.read`."""
         path = self._path(key)
-        with _in_words():
+        with in_words():
             try:
                 return path.read_bytes()
             except FileNotFoundError as error:
@@ -192,7 +189,7 @@ class LocalStorage:
     def delete(self, key: str) -> None:
         """See `Storage.delete`."""
         path = self._path(key)
-        with _in_words(), self._locked():
+        with in_words(), self._locked():
             path.unlink(missing_ok=True)
             for folder in path.parents:
                 if folder.parent == self._root or not _is_empty(folder):
@@ -206,7 +203,7 @@ class LocalStorage:
     def ages_s(self, prefix: str) -> dict[str, float]:
         """See `Storage.ages_s`."""
         path, ages = self._path(prefix), {}
-        with _in_words():
+        with in_words():
             for folder, _, names in os.walk(path, onerror=_raise):
                 for name in names:
                     file = Path(folder, name)
@@ -217,7 +214,7 @@ class LocalStorage:
     def folders(self, prefix: str) -> list[str]:
         """See `Storage.folders`."""
         path = self._path(prefix)
-        with _in_words():
+        with in_words():
             try:
                 return sorted(p.name for p in path.iterdir() if p.is_dir())
             except FileNotFoundError:
@@ -226,7 +223,7 @@ class LocalStorage:
     def delete_folder(self, prefix: str) -> None:
         """See `Storage.delete_folder`."""
         path = self._path(prefix)
-        with _in_words(), self._locked():
+        with in_words(), self._locked():
             try:
                 shutil.rmtree(path)
             except FileNotFoundError:
@@ -310,68 +307,3 @@ def _is_empty(folder: Path) -> bool:
 def _raise(error: OSError) -> None:
     if not isinstance(error, FileNotFoundError):  # no folder: no files
         raise error
-
-
-# By the operating system's error: what it means, what to do, and our code.
-_FAILURES = {
-    errno.ENOSPC: ("The disk of the storage is full", "Make room on the disk of the data folder, "
-                   "then try again.", "storage_full"),
-    errno.EDQUOT: ("The storage has used up what it may take of the disk", "Make room or raise "
-                   "the quota, then try again.", "storage_full"),
-    errno.EACCES: ("The server has no access to its storage", "Give its account the right to read "
-                   "and write below the data folder.", "storage_denied"),
-    errno.EPERM: ("The server has no access to its storage", "Give its account the right to read "
-                  "and write below the data folder.", "storage_denied"),
-    errno.EROFS: ("The disk of the storage cannot be written", "It is mounted read-only: look "
-                  "whether it fails, then mount it again.", "storage_denied"),
-    errno.ENOTDIR: ("The storage is damaged: a file lies where a folder should be", "Move that "
-                    "file away, or restore the data folder from a backup.", "storage_damaged"),
-    errno.EISDIR: ("The storage is damaged: a folder lies where a file should be", "Move that "
-                   "folder away, or restore the data folder from a backup.", "storage_damaged"),
-    errno.EEXIST: ("The storage is damaged: a file lies where a folder should be", "Move that "
-                   "file away, or restore the data folder from a backup.", "storage_damaged"),
-}  # fmt: skip
-
-
-@contextmanager
-def _in_words() -> Iterator[None]:
-    """Turn an ``OSError`` into a `StorageError`."""
-    try:
-        yield
-    except OSError as error:
-        raise disk_error(error) from error
-
-
-def disk_error(error: OSError) -> StorageError:
-    """The `StorageError` for a failing disk, without any file's name."""
-    message, hint, code = _FAILURES.get(
-        error.errno or 0,
-        (
-            f"The disk of the storage fails ({error.strerror or type(error).__name__})",
-            "Look at the disk of the data folder, then try again.",
-            "storage_failed",
-        ),
-    )
-    return StorageError(message, hint, code=code)
-
-
-def checked_key(key: str) -> str:
-    """The key itself; raises ``ValueError`` if it could lead outside of the storage."""
-    if not _KEY.fullmatch(key):
-        raise ValueError(f"not a storage key: {key!r}")
-    return key
-
-
-def missing_file() -> NotFoundError:
-    """The error for a file that should exist and does not."""
-    return NotFoundError(
-        "A file is missing from the storage",
-        "Segment the scan again; if it is a model or a data set, restore it from a backup.",
-    )
-
-
-def changed_file() -> ChangedError:
-    """The error for a file that changed since the caller read it."""
-    return ChangedError(
-        "Someone else changed the same at the same time", "Look at what is there now and try again."
-    )
