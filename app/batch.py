@@ -34,16 +34,17 @@ _GIVEN_UP = "It was given up before it was segmented. Drop it again."
 _FAILED = "The server failed on this file. Try it again; the log says more."
 _NOT_KEPT = "The server could not keep the file. Its disk may be full: tell the administrator."
 
-# Segments one file and keeps it under its name.
-Work = Callable[[BinaryIO, str, Caller], Case]
+# Segments one file and keeps it under its name, as a scan of a patient.
+Work = Callable[[BinaryIO, str, Caller, str], Case]
 
 
 @dataclass(frozen=True)
 class Upload:
-    """One file to segment."""
+    """One file to segment, and its patient's pseudonym, if there is one."""
 
     name: str
     source: BinaryIO
+    patient: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Progress:
 class _File:
     name: str
     path: Path | None
+    patient: str = ""
     step: Step = "check"
     words: str = ""
     given_up: bool = False
@@ -177,7 +179,7 @@ class Batch:
         except OSError:
             Path(name).unlink(missing_ok=True)
             return self._not_kept(upload.name)
-        return _File(upload.name, Path(name))
+        return _File(upload.name, Path(name), upload.patient)
 
     def _not_kept(self, name: str) -> _File:
         logger.exception("A file of the page could not be kept in the data folder")
@@ -212,7 +214,9 @@ class Batch:
         while not gone() and file.path is not None:
             try:
                 with file.path.open("rb") as source:
-                    return Outcome(file.name, self._work(source, file.name, caller))
+                    return Outcome(
+                        file.name, self._work(source, file.name, caller, file.patient)
+                    )  # fmt: skip
             except BusyError as error:
                 self._tell(file, "wait", f"{error.message}; it is tried again")
                 self.wait(_BUSY_S)

@@ -122,15 +122,22 @@ class Services:
         )
         return analysis
 
-    def segment_and_keep(self, source: BinaryIO, name: str, caller: Caller) -> Case:
+    def segment_and_keep(
+        self, source: BinaryIO, name: str, caller: Caller, patient: str = ""
+    ) -> Case:
         """Segment a file from a page and store it as a case; waits for the model first.
+
+        Parameters
+        ----------
+        patient
+            Pseudonym of its patient, if there is one.
 
         Raises
         ------
         HippoViewError
         """
         wait_for_model(self.predictors, MODEL_WAIT_S)
-        return self.cases.add(self.analyse(source, "page", caller), name)
+        return self.cases.add(self.analyse(source, "page", caller), name, patient)
 
     def segment_here(
         self, case_id: str, side: str, centre_mm: Sequence[float], *, base: int, author: str,

@@ -6,6 +6,7 @@ import streamlit as st
 
 from app.operations import cases_health, cases_words
 from app.views.case import show_case
+from app.views.patients import patient_form
 from app.views.reviewing import typed
 from app.views.shared import services
 from app.views.words import show_error
@@ -54,7 +55,7 @@ def _rename(case_id: str, key: str) -> None:
 
 
 with st.container(horizontal=True, vertical_alignment="bottom"):
-    search = st.text_input("Search by name or case id", placeholder="All cases", width=300)
+    search = st.text_input("Search by name, patient or case id", placeholder="All cases", width=300)
     kind = st.segmented_control(
         "Show", KINDS, default=ANY, required=True, format_func=str.capitalize, key="kind"
     )
@@ -133,6 +134,7 @@ with listing:
                     "": "▸" if r.id == is_open else "",
                     "Name": r.name,
                     "Case": r.id,
+                    "Patient": r.patient,
                     "Segmented (UTC)": r.created_at[:16].replace("T", " "),
                     "Review": r.review.capitalize(),
                     "Anterior (mm³)": round(r.anterior_mm3),
@@ -189,6 +191,7 @@ if case_id := st.query_params.get("case"):
                         key=field,
                     )  # fmt: skip
                     st.form_submit_button("Save the name", on_click=_rename, args=(case.id, field))
+                patient_form(cases, case.id, case.patient)
                 # Each control by its case's key: a late click acts on the case that was seen.
                 st.button(
                     "Delete", on_click=_delete, args=(case.id,), icon=":material/delete:",

@@ -8,6 +8,7 @@ from app.batch import Upload, current, zip_of
 from app.services import MODEL_WAIT_S, example_file, wait_for_model
 from app.views.case import outcome_table, show_case
 from app.views.following import batch_of, follow, tell_lost
+from app.views.patients import chosen_patient, patient_field
 from app.views.shared import services
 from app.views.words import plain, show_error
 from core.errors import HippoViewError
@@ -26,8 +27,16 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
         key=f"files-{batch.round}",
     )
     example = st.button("Try an example", icon=":material/play_circle:")
+# With the files that it was chosen for it is gone: no later file gets another one's patient.
+patient_key = f"patient-{batch.round}"
+patient = chosen_patient(patient_key)
+with st.popover(
+    f"Patient of the next files: {plain(patient) or 'none given'}", icon=":material/person:",
+    key=f"popover-{patient_key}",
+):  # fmt: skip
+    patient_field(shared.cases, patient_key)
 
-uploads = [Upload(f.name, f) for f in files]
+uploads = [Upload(f.name, f, patient) for f in files]
 if example:
     uploads.append(Upload(NAME, io.BytesIO(example_file())))
 if uploads:
@@ -69,8 +78,9 @@ if len(outcomes) > 1:
         chosen = outcome_table(outcomes, key=f"table-{batch.round}-{len(outcomes)}")
         with st.container(horizontal=True, vertical_alignment="center"):
             with_names = st.toggle(
-                "My file names in the summary",
-                help="Off: files are named by case id only, so that no patient's name leaves.",
+                "My file names and patients in the summary",
+                help="Off: files are named by case id only, so that neither a name nor a pseudonym "
+                "leaves.",
             )
             st.download_button(
                 f"Download all{' with names' * with_names} (.zip)",

@@ -18,7 +18,7 @@ from core.errors import HippoViewError
 from core.limits import MAX_ARCHIVE_MIB, MIN_DATASET_CASES
 from core.settings import ROOT
 from core.training.config import TrainingRequest
-from core.training.data.dataset import REVIEWED_NAME, Dataset
+from core.training.data.dataset import REVIEWED_NAME, SPLIT_BY_FILE, Dataset
 from core.training.data.prepare import Report, TooFewCasesError, prepare
 from core.training.data.reviewed import changes, follow, follow_before, usable
 from core.training.jobs import Epoch, Job
@@ -124,10 +124,13 @@ def data_set_summary(shared: Services, dataset: Dataset) -> None:
             "Cases": f"{len(dataset.cases)} of {counted(patients, 'patient')}",
             "To train on": f"{len(dataset.training)} in five folds",
             "Frozen test set": counted(len(dataset.test), "case"),
+            "Split": "by file" if dataset.split_by_file else "by patient",
             "Hash": dataset.sha256[:16],
         },
         border="horizontal",
     )
+    if dataset.split_by_file:
+        st.warning(f"This data set {SPLIT_BY_FILE}", icon=":material/warning:")
     try:
         report = shared.datasets.report(dataset.name)
     except HippoViewError as error:

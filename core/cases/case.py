@@ -53,6 +53,8 @@ class Case:
     mask_version : int
         The current mask; 0 is the model's own.
     review : Review
+    patient : str
+        Pseudonym of the patient, empty where nobody gave one; exports have it only on request.
     """
 
     id: str
@@ -61,6 +63,7 @@ class Case:
     report: dict[str, Any]
     mask_version: int = MODEL_MASK
     review: Review = field(default_factory=Review)
+    patient: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,7 @@ class CaseRow:
     reason: str
     confidence: str
     too_small: str
+    patient: str = ""
 
     @property
     def total_mm3(self) -> float:

@@ -66,8 +66,15 @@ class Cases:
         self.acts = Acts(engine, storage)
         self.caretaker = Caretaker(self.acts, now)
 
-    def add(self, analysis: Analysis, name: str) -> Case:
+    def add(self, analysis: Analysis, name: str, patient: str = "") -> Case:
         """Keep an analysis, under an id that no other case has.
+
+        Parameters
+        ----------
+        name
+            The user's name for it.
+        patient
+            Pseudonym of its patient, if there is one.
 
         Raises
         ------
@@ -80,7 +87,8 @@ class Cases:
             case_id = "HV-" + "".join(secrets.choice(_ID_LETTERS) for _ in range(_ID_LENGTH))
             identity = {"case_id": case_id, "created_at": created_at}
             report = json.loads(json.dumps(identity | analysis.as_dict()))
-            record = _record(_clean_name(name) or case_id, report) | {"features": analysis.features}
+            record = _record(_clean_name(name) or case_id, report)
+            record |= {"features": analysis.features, "patient": clean_text(patient)}
             with reading(self._engine) as connection:
                 if connection.scalar(select(CASES.c.id).where(CASES.c.id == case_id)):
                     continue
@@ -88,7 +96,7 @@ class Cases:
                 self.acts.create(record, {IMAGE: image, MASK: analysis.mask_file})
             except ChangedError:  # another database on this bucket has it
                 continue
-            return Case(case_id, record["name"], created_at, report)
+            return Case(case_id, record["name"], created_at, report, patient=record["patient"])
         raise StorageError("No free case id was found", "Try again.", code="no_case_id")
 
     def import_from_storage(self) -> int:
@@ -119,7 +127,7 @@ class Cases:
         return [(CaseRow(*row[:-1]), json.loads(row[-1])) for row in rows]
 
     def find(self, search: str = "", *, deleted: bool = False) -> list[CaseRow]:
-        """Cases whose id or name holds the words searched for, the newest first."""
+        """Cases whose id, name or patient holds the words searched for, the newest first."""
         columns = [CASES.c[field] for field in CaseRow.__dataclass_fields__]
         query = select(*columns).order_by(CASES.c.created_at.desc(), CASES.c.id)
         query = query.where(CASES.c.deleted_at.is_not(None) if deleted else _not_deleted())
@@ -127,9 +135,16 @@ class Cases:
             query = query.where(
                 CASES.c.id.icontains(word, autoescape=True)
                 | CASES.c.name.icontains(word, autoescape=True)
+                | CASES.c.patient.icontains(word, autoescape=True)
             )
         with reading(self._engine) as connection:
             return [CaseRow(*row) for row in connection.execute(query)]
+
+    def patients(self) -> list[str]:
+        """The pseudonyms of the cases on the list, in order."""
+        query = select(CASES.c.patient).where(_not_deleted(), CASES.c.patient != "").distinct()
+        with reading(self._engine) as connection:
+            return sorted(connection.scalars(query))
 
     def count(self) -> int:
         """How many cases are on the list."""
@@ -269,6 +284,15 @@ class Cases:
             raise InputError("The name is empty", "Type a name.", code="bad_name")
         self._change(case_id, name=name)
 
+    def set_patient(self, case_id: str, patient: str) -> None:
+        """Say whose scan a case is, by a pseudonym; an empty one takes it away.
+
+        Raises
+        ------
+        NotFoundError
+        """
+        self._change(case_id, patient=clean_text(patient))
+
     def delete(self, case_id: str) -> None:
         """Take a case off the list; it can be restored for `limits.TRASH_DAYS` days."""
         self._change(case_id, deleted_at=self._timestamp())
@@ -329,7 +353,9 @@ def _record(name: str, report: dict[str, Any]) -> Record:
 def _case(row: Row[Any]) -> Case:
     report = report_now(row.report, row.content)
     review = Review(row.review, row.reviewer, row.reviewed_at, row.reason)
-    return Case(row.id, row.name, row.created_at, report, row.mask_version, review)
+    return Case(
+        row.id, row.name, row.created_at, report, row.mask_version, review, row.patient
+    )  # fmt: skip
 
 
 def _doubts(record: Record) -> list[str]:

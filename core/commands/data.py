@@ -6,10 +6,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from core.commands.installation import warn_of_split
 from core.settings import Settings
 from core.state.storage import open_storage
 from core.training.data.download import TASK04_URL, download
-from core.training.data.patients import read_table
+from core.training.data.patients import RULE_KEY, RULES, read_table
 from core.training.data.prepare import TooFewCasesError, prepare
 from core.wording import counted
 
@@ -39,6 +40,12 @@ def add_commands(commands: "Commands") -> None:
         "names, or that differ only by a side at the end (_L, _R, _left, _right), are of one "
         "patient",
     )  # fmt: skip
+    command.add_argument(
+        "--patient-rule", choices=RULES, default="",
+        help=f"how names tell patients. {'; '.join(f'{n}: {what}' for n, what in RULES.items())}. "
+        f"Default: the one that SRC's dataset.json has as {RULE_KEY}; the Decathlon's own has the "
+        "first",
+    )  # fmt: skip
     command.add_argument("--json", action="store_true", help="print the report as JSON")
     command.set_defaults(run=_prepare)
 
@@ -51,7 +58,9 @@ def _prepare(options: argparse.Namespace, settings: Settings) -> int:
         source = download(options.source, settings.data_dir / "downloads", expected)
     table = read_table(options.patients) if options.patients else None
     try:
-        dataset, report = prepare(source, open_storage(settings), name, table=table)
+        dataset, report = prepare(
+            source, open_storage(settings), name, table=table, rule=options.patient_rule
+        )
     except TooFewCasesError as error:
         sys.stdout.write("\n".join(error.report.lines()) + "\n")
         raise
@@ -60,6 +69,7 @@ def _prepare(options: argparse.Namespace, settings: Settings) -> int:
         sys.stdout.write(json.dumps(record | report.as_dict()) + "\n")
         return 0
     sys.stdout.write("\n".join(report.lines()) + "\n")
+    warn_of_split(dataset)
     sys.stdout.write(
         f"Data set {name}: {counted(len(dataset.training), 'case')} to train on in five folds, "
         f"{len(dataset.test)} in the frozen test set\n"

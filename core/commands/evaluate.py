@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.anatomy import NOTICE
-from core.commands.installation import model_named
+from core.commands.installation import model_named, warn_of_split
 from core.errors import InputError
 from core.models.registry import reference_of
 from core.predictor.predictor import InferenceOptions
@@ -45,7 +45,7 @@ def add_commands(commands: "Commands") -> None:
     command.add_argument("models", metavar="MODEL", nargs="+",
                          help="a model folder (RUN/model) or a version's number")  # fmt: skip
     command.add_argument("--cases", choices=("test", "unseen"), default="test",
-                         help="the frozen test set, or all that the models never saw")  # fmt: skip
+                         help="the frozen test set, or all of patients never seen")  # fmt: skip
     command.add_argument("--out", metavar="FOLDER", type=Path, required=True)
     command.set_defaults(run=_evaluate)
     command = commands.add_parser(
@@ -64,6 +64,7 @@ def _evaluate(options: argparse.Namespace, settings: Settings) -> int:
     check_installed()
     dataset = Datasets(open_storage(settings)).get(options.dataset)
     claim(options.out, "evaluation", also=("training",))
+    warn_of_split(dataset)
     figures = measured(options.models, dataset, options.cases, options.out, settings)
     failed = figures["failed"]
     for label, dice in figures["dice"].items():
@@ -84,8 +85,8 @@ def measured(
     Parameters
     ----------
     cases
-        ``test`` for the frozen test set, ``unseen`` for all that the models never saw, ``fold``
-        for those of them that are not in the frozen test set.
+        ``test`` for the frozen test set, ``unseen`` for all of patients that the models never saw,
+        ``fold`` for those of them that are not in the frozen test set.
     """
     from core.training.evaluation.evaluate import evaluate, evaluation_file, mask_file, summary
     from core.training.evaluation.report import card_text, evaluation_page
@@ -102,11 +103,8 @@ def measured(
         for text in models:
             with model_named(text, settings) as model:
                 seen = {case["content_sha256"] for case in reference_of(model)}
-                names = [
-                    name
-                    for name in sorted(remaining)
-                    if cases == "test" or dataset.cases[name].content_sha256 not in seen
-                ]
+                known = set() if cases == "test" else dataset.known_to(seen)
+                names = sorted(remaining - known)
                 remaining -= set(names)
                 if not names:
                     continue

@@ -15,6 +15,7 @@ from core.predictor.service import OpenModel
 from core.settings import Settings
 from core.state.database import DATABASE_NAME, connect
 from core.state.storage import open_storage, write_whole
+from core.training.data.dataset import SPLIT_BY_FILE, Dataset
 from core.wording import shown
 
 if TYPE_CHECKING:
@@ -78,3 +79,9 @@ def unwritable(error: OSError, what: str) -> InputError:
         "Check that the folder exists and may be written to.",
         code="unwritable",
     )
+
+
+def warn_of_split(dataset: Dataset) -> None:
+    """Say on stderr that a data set is split by file, if it is."""
+    if dataset.split_by_file:
+        sys.stderr.write(f"Data set {dataset.name} {SPLIT_BY_FILE}\n")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from core.cases.store import Cases
 from core.commands.evaluate import measured
-from core.commands.installation import in_service
+from core.commands.installation import in_service, warn_of_split
 from core.models.registry import reference_of
 from core.settings import Settings
 from core.state.claim import claim
@@ -67,6 +67,7 @@ def _train(options: argparse.Namespace, settings: Settings) -> int:
     share_cores()
     if not is_run(options.out):
         _follow_reviews(options.dataset, settings)
+    warn_of_split(dataset_of(options.out, Datasets(open_storage(settings)), options.dataset))
     with redirect_stdout(sys.stderr):  # nnU-Net talks
         model_folder = train(
             TrainingRequest(options.dataset, options.preset, options.overrides), options.out,
@@ -88,6 +89,7 @@ def _sweep(options: argparse.Namespace, settings: Settings) -> int:
         seen = {case["content_sha256"] for case in reference_of(model)}
     for request in requests:
         check_held_out(request.config(), datasets.get(options.dataset), seen)
+    warn_of_split(datasets.get(options.dataset))
     claim(
         options.out, "sweep",
         known=lambda folder: all(is_run(p) or p.name == SWEEP_NAME for p in folder.iterdir()),

@@ -116,12 +116,13 @@ SUMMARY_COLUMNS = (
 
 
 def summary_csv(outcomes: Sequence[Outcome], *, with_names: bool = False) -> bytes:
-    """One row a file. Names stay out unless asked for: they may be patients' names."""
-    columns = ("name", *SUMMARY_COLUMNS) if with_names else SUMMARY_COLUMNS
+    """One row a file. Names and patients stay out unless asked for: names may be patients' own."""
+    columns = ("name", *SUMMARY_COLUMNS, "patient") if with_names else SUMMARY_COLUMNS
     rows = []
     for outcome in outcomes:
         row = _summary_row(outcome)
-        rows.append((outcome.name, *row) if with_names else row)
+        patient = outcome.case.patient if outcome.case else ""
+        rows.append((outcome.name, *row, patient) if with_names else row)
     return _table(columns, rows)
 
 

@@ -229,5 +229,7 @@ _STEPS: dict[int, tuple[_Part, ...]] = {
     ),
     # Why the volumes of a case come out too small.
     6: ("ALTER TABLE cases ADD COLUMN too_small VARCHAR DEFAULT '' NOT NULL",),
-    # 7 was taken by a program that was never released: the next is 8.
+    # 7 was taken by a program that was never released.
+    # The patient of a case.
+    8: ("ALTER TABLE cases ADD COLUMN patient VARCHAR DEFAULT '' NOT NULL",),
 }

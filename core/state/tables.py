@@ -48,6 +48,8 @@ CASES = Table(
     Column("revision", Integer, nullable=False, server_default="0"),
     # Why the volumes come out too small, where something speaks for it.
     Column("too_small", String, nullable=False, server_default=""),
+    # A pseudonym; cases of one patient are on one side of every split.
+    Column("patient", String, nullable=False, server_default=""),
 )
 
 # Masks that people drew, from 1 for each case; the files lie in the storage. ``content`` is JSON.

@@ -29,17 +29,27 @@ def lineage(config: TrainingConfig, request: TrainingRequest, dataset: Dataset) 
 def folds(config: TrainingConfig, dataset: Dataset) -> list[dict[str, list[str]]]:
     """The cases to train on (``train``) and those held out (``val``) in each of the five folds.
 
-    If the test set is trained on as well, they are nnU-Net's own folds, so that figures can be
-    compared with other trainings of nnU-Net on the same cases.
+    If the test set is trained on as well, they are the folds that nnU-Net makes, of patients where
+    nnU-Net takes files: its own, where each case is a patient.
     """
     if config.with_test:
         with contextlib.redirect_stdout(io.StringIO()):
             from nnunetv2.utilities.crossval_split import generate_crossval_split
 
+        patients = sorted({entry.patient for entry in dataset.cases.values()})
         splits: list[dict[str, list[str]]] = generate_crossval_split(
-            sorted(dataset.cases), seed=_NNUNET_SEED, n_splits=FOLDS
+            patients, seed=_NNUNET_SEED, n_splits=FOLDS
         )
-        return splits
+        cases: dict[str, list[str]] = {}
+        for name in sorted(dataset.cases):
+            cases.setdefault(dataset.cases[name].patient, []).append(name)
+        return [
+            {
+                part: [n for patient in of_part for n in cases[patient]]
+                for part, of_part in s.items()
+            }
+            for s in splits
+        ]
     return dataset.splits()
 
 

@@ -121,11 +121,12 @@ def _description(file: Path) -> bytes:
 
 
 def _folds(config: TrainingConfig, dataset: Dataset) -> str:
+    by = ", split by file" if dataset.split_by_file else ""
     if config.with_test:
         held_out = f", without fold {config.fold} of nnU-Net's 5" if config.fold >= 0 else ""
-        return f"the frozen test set as well{held_out}"
+        return f"the frozen test set as well{held_out}{by}"
     held_out = f" and fold {config.fold} of 5" if config.fold >= 0 else ""
-    return f"without the frozen test set of {len(dataset.test)}{held_out}"
+    return f"without the frozen test set of {len(dataset.test)}{held_out}{by}"
 
 
 def reference_file(cases: list[dict[str, Any]]) -> bytes:
@@ -231,7 +232,7 @@ def with_int8(
         with with_ranges.as_model(scratch) as model:
             proven = proof(
                 model, [read(name) for name in dataset.test],
-                seen=any(dataset.cases[n].content_sha256 in package.seen for n in dataset.test),
+                seen=not dataset.known_to(package.seen).isdisjoint(dataset.test),
             )  # fmt: skip
     except HippoViewError as error:
         logger.info("No int8 for this version: {}", error.message)

@@ -58,7 +58,7 @@ def check_held_out(config: TrainingConfig, dataset: Dataset, seen: Set[str]) -> 
     """
     left = set(dataset.training) - set(trained_on(config, dataset))
     if config.start == "serving":
-        left = {name for name in left if dataset.cases[name].content_sha256 not in seen}
+        left -= dataset.known_to(seen)
     if not left:
         raise TrainingError(
             "This sweep would have no case to compare on: all were seen in training",

@@ -20,9 +20,10 @@ class Hospital:
         self.began = threading.Semaphore(0)
         self.seen: list[str] = []
         self.users: set[str] = set()
+        self.patients: list[str] = []
         self.busy = 0
 
-    def work(self, source, name, caller):
+    def work(self, source, name, caller, patient):
         if self.busy:
             self.busy -= 1
             raise BusyError("16 scans are waiting already", "", retry_after_s=1)
@@ -34,6 +35,7 @@ class Hospital:
             if caller.gone():
                 raise GoneError("Nobody waits for this scan any more")
         self.seen.append(name)
+        self.patients.append(patient)
         if content == "bad":
             raise InputError("This is not a NIfTI image", "Convert it.")
         if content == "unforeseen":
@@ -172,3 +174,12 @@ def test_the_list_can_be_cleared(hospital, tmp_path):
     done(batch)
     batch.clear()
     assert batch.outcomes == []
+
+
+def test_each_file_keeps_the_patient_that_was_chosen_when_it_came(hospital, tmp_path):
+    batch = batch_of(hospital, tmp_path)
+    hospital.may_go.set()
+    batch.add([Upload("1.nii", io.BytesIO(b"a"), "P-1")])
+    batch.add([Upload("2.nii", io.BytesIO(b"b"))])
+    done(batch)
+    assert dict(zip(hospital.seen, hospital.patients, strict=True)) == {"1.nii": "P-1", "2.nii": ""}

@@ -52,6 +52,32 @@ def test_a_case_is_found_renamed_deleted_and_brought_back(user):
     expect(user.page.get_by_text("There is no such case")).to_be_visible()
 
 
+def test_a_case_gets_a_patient_at_upload_and_another_one_later(user):
+    field = user.page.get_by_role("combobox", name="Patient (a pseudonym)")
+    user.page.get_by_role("button", name="Patient of the next files: none given").click()
+    field.fill("QX-4711")
+    field.press("Enter")
+    expect(user.page.get_by_text("Patient of the next files: QX-4711")).to_be_visible()
+    user.page.keyboard.press("Escape")
+    kept = segmented(user, "visit-mu")
+    expect(user.page.get_by_text("Patient of the next files: none given")).to_be_visible()
+    user.go("Cases")
+    user.search("qx-4711")
+    expect(user.page.get_by_text("1 case.")).to_be_visible()
+
+    user.open(f"/cases?case={kept}")
+    user.see_result("visit-mu")
+    user.page.get_by_role("button", name="Patient", exact=True).click()
+    expect(field).to_have_value("QX-4711")
+    field.fill("QX-4712")
+    field.press("Enter")
+    user.page.get_by_role("button", name="Save the patient").click()
+    user.search("qx-4711")
+    expect(user.page.get_by_text("No case matches")).to_be_visible()
+    user.search("qx-4712")
+    expect(user.page.get_by_text("1 case.")).to_be_visible()
+
+
 def test_a_case_stands_still_while_the_list_above_it_comes_and_goes(user):
     segmented(user, "visit-mu")
     user.go("Cases")

@@ -157,7 +157,7 @@ def test_five_files_with_one_bad_make_five_rows_and_one_archive(user):
     assert "not a NIfTI" in rows[2]["error"]
     assert "name" not in rows[0]
 
-    user.switch("My file names in the summary")
+    user.switch("My file names and patients in the summary")
     _, content = user.download("Download all with names (.zip)")
     summary = zipfile.ZipFile(io.BytesIO(content)).read("summary.csv").decode()
     assert "broken.nii" in summary

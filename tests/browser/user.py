@@ -157,7 +157,7 @@ class User:
         self.settle()
 
     def search(self, words: str) -> None:
-        self.page.get_by_label("Search by name or case id").fill(words)
+        self.page.get_by_label("Search by name, patient or case id").fill(words)
         self.page.keyboard.press("Enter")
 
     def press_until(self, key: str, then: Locator) -> None:

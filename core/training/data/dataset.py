@@ -1,8 +1,8 @@
 """A prepared data set: cleaned cases in nnU-Net's raw layout, a frozen test set, five folds.
 
 In the storage below ``datasets/<name>``: ``imagesTr``, ``labelsTr`` (to train on), ``imagesTs``,
-``labelsTs`` (the frozen test set), ``dataset.json``, ``split.json`` (each case's fold and hashes)
-and ``report.json`` (what was kept, mended and left out, and why).
+``labelsTs`` (the frozen test set), ``dataset.json``, ``split.json`` (each case's patient, fold and
+hashes) and ``report.json`` (what was kept, mended and left out, and why).
 
 A file that a split names is never overwritten. When a preparation changes the split, the old one is
 kept as ``revisions/<sha256>.json``, and ``history.json`` says until when it was current and which
@@ -12,7 +12,7 @@ cases were in its test set: so a training always reads the split that it began w
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +22,7 @@ from core import limits
 from core.anatomy import LABELS
 from core.errors import InputError, NotFoundError, TrainingError
 from core.state.storage import Storage
+from core.training.data import patients
 
 FOLDS = 5
 NNUNET_NAME = "Dataset001_Hippocampus"
@@ -37,6 +38,11 @@ _FOLDER = "datasets"
 _REVISIONS = "revisions"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 TEST = -1  # the fold of the frozen test set
+SPLIT_BY_FILE = (
+    "is split by file: cases of one patient are on two sides of its split, so that its figures "
+    "flatter every model. Prepare it again from its source; the Decathlon's Task04 without its "
+    f"dataset.json: --patient-rule {patients.DECATHLON}"
+)
 
 
 @dataclass(frozen=True)
@@ -78,11 +84,15 @@ class Dataset:
     ----------
     sha256 : str
         Hash of its split file, which names the hash of every file.
+    rule : str
+        Rule by which its names tell patients: one of `core.training.data.patients.RULES`, or
+        nothing.
     """
 
     name: str
     cases: dict[str, Entry]
     sha256: str
+    rule: str = ""
 
     @property
     def test(self) -> list[str]:
@@ -103,6 +113,33 @@ class Dataset:
             }
             for fold in range(FOLDS)
         ]
+
+    def known_to(self, seen: Collection[str]) -> set[str]:
+        """Names of the cases whose patient a model knows.
+
+        Parameters
+        ----------
+        seen
+            ``content_sha256`` of every case that the model was trained on.
+        """
+        known = {e.patient for e in self.cases.values() if e.content_sha256 in seen}
+        return {name for name, entry in self.cases.items() if entry.patient in known}
+
+    @property
+    def split_by_file(self) -> bool:
+        """Whether cases of one patient are on two sides of its split, in test set or folds.
+
+        So were the sets of earlier versions, which took the two sides of each person in the
+        Decathlon's Task04 for two patients.
+        """
+        looks_like = patients.looks_like_decathlon(self.cases)
+        rule = self.rule or (patients.DECATHLON if looks_like else "")
+        folds: dict[str, set[int]] = {}
+        for name, entry in self.cases.items():
+            alone = entry.patient == name
+            patient = patients.patient_of(name, rule) if alone else entry.patient
+            folds.setdefault(patient, set()).add(entry.fold)
+        return any(len(places) > 1 for places in folds.values())
 
     @property
     def test_key(self) -> str:
@@ -255,7 +292,7 @@ def files_key(entry: Entry) -> str:
     return _sha256((entry.image_sha256 + entry.label_sha256).encode())[:16]
 
 
-def assign(known: Mapping[str, int], patients: Iterable[str]) -> dict[str, int]:
+def assign(known: Mapping[str, int], everyone: Iterable[str]) -> dict[str, int]:
     """Put patients into the test set or a fold. Those that have one keep it.
 
     New ones are ordered by a hash of their names, which looks random and is reproducible.
@@ -264,13 +301,12 @@ def assign(known: Mapping[str, int], patients: Iterable[str]) -> dict[str, int]:
     ----------
     known
         Patients that have a fold already, -1 for the test set.
-    patients
+    everyone
         All patients, with or without a fold.
     """
     folds = dict(known)
-    new = sorted(set(patients) - set(known), key=lambda patient: _sha256(patient.encode()))
-    total = len(folds) + len(new)
-    test_patients = max(limits.MIN_TEST_CASES, round(limits.TEST_SHARE * total))
+    new = sorted(set(everyone) - set(known), key=lambda patient: _sha256(patient.encode()))
+    test_patients = tested_of(len(folds) + len(new))
     for patient in new:
         if sum(fold == TEST for fold in folds.values()) < test_patients:
             folds[patient] = TEST
@@ -280,16 +316,24 @@ def assign(known: Mapping[str, int], patients: Iterable[str]) -> dict[str, int]:
     return folds
 
 
-def split_file(cases: Mapping[str, Entry]) -> bytes:
-    """The content of ``split.json``; the same cases give the same bytes."""
+def tested_of(total: int) -> int:
+    """How many of so many patients belong in the frozen test set."""
+    return max(limits.MIN_TEST_CASES, round(limits.TEST_SHARE * total))
+
+
+def split_file(cases: Mapping[str, Entry], rule: str = "") -> bytes:
+    """The content of ``split.json``; the same cases and rule give the same bytes."""
     entries = {name: asdict(cases[name]) for name in sorted(cases)}
     for entry in entries.values():
         if not entry["tag"]:
             del entry["tag"]  # the same bytes as before there were any
-    return (json.dumps({"format": 1, "cases": entries}, indent=1) + "\n").encode()
+    named = {patients.RULE_KEY: rule} if rule else {}
+    return (json.dumps({"format": 1, **named, "cases": entries}, indent=1) + "\n").encode()
 
 
-def dataset_file(cases: Mapping[str, Entry], licence: str, *, named: bool = False) -> bytes:
+def dataset_file(
+    cases: Mapping[str, Entry], licence: str, rule: str = "", *, named: bool = False
+) -> bytes:
     """The content of nnU-Net's ``dataset.json``.
 
     Parameters
@@ -306,6 +350,8 @@ def dataset_file(cases: Mapping[str, Entry], licence: str, *, named: bool = Fals
         "overwrite_image_reader_writer": READER,
         "licence": licence,
     }
+    if rule:
+        content[patients.RULE_KEY] = rule
     if named:
         files = {name: file_names(name, e) for name, e in sorted(cases.items()) if not e.is_test}
         content["dataset"] = {
@@ -315,8 +361,9 @@ def dataset_file(cases: Mapping[str, Entry], licence: str, *, named: bool = Fals
 
 
 def _dataset(name: str, content: bytes) -> Dataset:
-    entries = {case: Entry(**entry) for case, entry in json.loads(content)["cases"].items()}
-    return Dataset(name, entries, _sha256(content))
+    split = json.loads(content)
+    entries = {case: Entry(**entry) for case, entry in split["cases"].items()}
+    return Dataset(name, entries, _sha256(content), split.get(patients.RULE_KEY, ""))
 
 
 def _sha256(data: bytes) -> str:

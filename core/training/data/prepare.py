@@ -36,9 +36,11 @@ from core.training.data.dataset import (
     Entry,
     dataset_file,
     file_names,
+    files_key,
     key_of,
     split_file,
 )
+from core.training.data.patients import rule_of
 from core.training.data.source import opened, pairs_of
 from core.training.data.split import split
 from core.wording import counted
@@ -121,8 +123,13 @@ def prepare(
     name: str,
     on_case: Callable[[int, int], None] = lambda done, total: None,
     table: Mapping[str, str] | None = None,
+    rule: str = "",
+    *,
+    of_cases: bool = False,
 ) -> tuple[Dataset, Report]:
     """Prepare a data set, or add to it. A second run with the same source changes nothing.
+
+    Where its split changes, it gets another hash, and the earlier split stays readable.
 
     Parameters
     ----------
@@ -135,11 +142,16 @@ def prepare(
         Called with the number of cases done and their total.
     table
         Patient by case; see `core.training.data.patients`.
+    rule
+        One of `core.training.data.patients.RULES`. Otherwise the one that the source's
+        ``dataset.json`` names, or that the data set was prepared by.
+    of_cases
+        As in `core.training.data.split.split`.
 
     Raises
     ------
     InputError
-        The source does not have this layout.
+        The source does not have this layout, or too few patients.
     TooFewCasesError
         Its ``report`` says why each case could not be used.
     """
@@ -162,18 +174,32 @@ def prepare(
         if len(stay.keys() | cases.keys()) < limits.MIN_DATASET_CASES:
             raise TooFewCasesError(len(stay.keys() | cases.keys()), report)
         new_entries = {case: prepared.entry("", 0) for case, prepared in cases.items()}
-        entries, grouped = split(new_entries, stay, former, table or {})
-        report.rules += grouped
-        licence = _licence(root)
+        described = _description(root)
+        rule = rule or rule_of(described) or (old.rule if old else "")
+        entries, words = split(
+            new_entries, stay, former, table or {}, rule,
+            earlier_rule=old.rule if old else rule, of_cases=of_cases,
+        )  # fmt: skip
+        report.rules += words
+        licence = described.get("licence") or described.get("license") or "not stated"
         for case, prepared in cases.items():
             image, label = file_names(case, entries[case])
             _write(storage, key_of(name, image), prepared.image_file)
             _write(storage, key_of(name, label), prepared.label_file)
-    report.changed = [case for case in stay if entries[case] != stay[case]]
-    content = split_file(entries)
+    for case in stay.keys() - cases.keys():  # one that changed sides has its files elsewhere
+        for before, after in zip(
+            file_names(case, stay[case]), file_names(case, entries[case]), strict=True
+        ):
+            if before != after:
+                _write(storage, key_of(name, after), storage.read(key_of(name, before)))
+    report.changed = [case for case in stay if files_key(entries[case]) != files_key(stay[case])]
+    content = split_file(entries, rule)
     if old is not None and hashlib.sha256(content).hexdigest() != old.sha256:
         datasets.retire(old, entries)
-    _write(storage, key_of(name, DATASET_NAME), dataset_file(entries, licence, named=follows))
+    # Files of earlier splits lie beside those of this one.
+    named = follows or bool(datasets.history(name))
+    description = dataset_file(entries, str(licence)[:200], rule, named=named)
+    _write(storage, key_of(name, DATASET_NAME), description)
     _write(storage, key_of(name, REPORT_NAME), json.dumps(report.as_dict(), indent=1).encode())
     # Last: once the split is written the data set exists.
     _write(storage, key_of(name, SPLIT_NAME), content)
@@ -333,13 +359,12 @@ def _largest_offset_mm(
     return float(np.linalg.norm(((a - b) @ points)[:3], axis=0).max())
 
 
-def _licence(root: Path) -> str:
-    """The licence in the source's own ``dataset.json``."""
+def _description(root: Path) -> dict[str, Any]:
+    """The source's own ``dataset.json``; empty if there is none that can be read."""
     try:
-        content = json.loads((root / DATASET_NAME).read_bytes())
-        return str(content.get("licence") or content.get("license") or "not stated")[:200]
-    except (OSError, ValueError, AttributeError):
-        return "not stated"
+        return dict(json.loads((root / DATASET_NAME).read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return {}
 
 
 def _write(storage: Storage, key: str, data: bytes) -> None:

@@ -1,7 +1,8 @@
 """The data set *reviewed*: the cases that people accepted or corrected, kept up to date.
 
 A mask that is corrected again is replaced; a case that is rejected, deleted or no longer reviewed
-is removed, also from the frozen test set. `Datasets.history` lists what was there before.
+is removed, also from the frozen test set. `Datasets.history` lists what was there before. All cases
+of a patient are on one side of its split; a case without a patient is a patient of its own.
 """
 
 import json
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from core.cases.case import CaseRow
 from core.cases.store import Cases
@@ -20,6 +22,8 @@ from core.training.data.prepare import Report, prepare
 USABLE = ("accepted", "corrected")
 # File with the mask version of each case that the data set was made from.
 _STATE_NAME = "reviews.json"
+# File with the patient of each case that has one.
+_PATIENTS_NAME = "patients.json"
 
 
 @dataclass(frozen=True)
@@ -31,14 +35,17 @@ class Changes:
     joined, corrected, left : int
         Numbers of cases that it lacks, that have a newer mask, and that it should not have any
         more.
+    regrouped : int
+        Of its cases that were given a patient, another one, or none.
     """
 
     joined: int
     corrected: int
     left: int
+    regrouped: int = 0
 
     def __bool__(self) -> bool:
-        return bool(self.joined or self.corrected or self.left)
+        return bool(self.joined or self.corrected or self.left or self.regrouped)
 
     @property
     def in_words(self) -> str:
@@ -46,7 +53,7 @@ class Changes:
         return (
             f"{self.joined} new, {self.corrected} corrected, {self.left} rejected, deleted or no "
             "longer reviewed"
-        )
+        ) + (f", {self.regrouped} of another patient" if self.regrouped else "")
 
 
 def usable(cases: Cases) -> list[CaseRow]:
@@ -71,23 +78,27 @@ def follow(
         The data set stays as it was.
     """
     with TemporaryDirectory(prefix="hippoview-") as name:
-        state = write_reviewed(cases, Path(name))
-        prepared = prepare(Path(name), storage, REVIEWED_NAME, on_case)
-    storage.write(key_of(REVIEWED_NAME, _STATE_NAME), json.dumps(state).encode())
+        rows = write_reviewed(cases, Path(name))
+        patients = _patients(rows)
+        prepared = prepare(
+            Path(name), storage, REVIEWED_NAME, on_case, table=patients, of_cases=True
+        )  # fmt: skip
+    storage.write(key_of(REVIEWED_NAME, _PATIENTS_NAME), json.dumps(patients).encode())
+    storage.write(key_of(REVIEWED_NAME, _STATE_NAME), json.dumps(_state(rows)).encode())
     return prepared
 
 
 def changes(cases: Cases, storage: Storage) -> Changes:
     """How the current reviews differ from the data set."""
-    try:
-        before = json.loads(storage.read(key_of(REVIEWED_NAME, _STATE_NAME)))
-    except NotFoundError:  # there is none, or one of an earlier version
-        before = {}
-    current = _state(usable(cases))
+    before, patients_before = (_noted(storage, name) for name in (_STATE_NAME, _PATIENTS_NAME))
+    rows = usable(cases)
+    current, patients = _state(rows), _patients(rows)
+    both = current.keys() & before.keys()
     return Changes(
         len(current.keys() - before.keys()),
-        sum(current[case] != before[case] for case in current.keys() & before.keys()),
+        sum(current[case] != before[case] for case in both),
         len(before.keys() - current.keys()),
+        sum(patients.get(case) != patients_before.get(case) for case in both),
     )
 
 
@@ -103,8 +114,8 @@ def follow_before(name: str, cases: Cases, storage: Storage) -> None:
         follow(cases, storage)
 
 
-def write_reviewed(cases: Cases, folder: Path) -> dict[str, int]:
-    """Write scans and masks of usable cases; returns the mask version of each case."""
+def write_reviewed(cases: Cases, folder: Path) -> list[CaseRow]:
+    """Write scans and masks of usable cases; returns their rows."""
     for part in ("imagesTr", "labelsTr"):
         (folder / part).mkdir()
     written = []
@@ -118,7 +129,19 @@ def write_reviewed(cases: Cases, folder: Path) -> dict[str, int]:
         written.append(row)
     licence = {"licence": "Of this installation: its own scans. Ask before passing them on."}
     (folder / "dataset.json").write_text(json.dumps(licence))
-    return _state(written)
+    return written
+
+
+def _noted(storage: Storage, name: str) -> dict[str, Any]:
+    """What the last preparation noted by case; nothing if there was none."""
+    try:
+        return dict(json.loads(storage.read(key_of(REVIEWED_NAME, name))))
+    except NotFoundError:  # there is none, or one of an earlier version
+        return {}
+
+
+def _patients(rows: list[CaseRow]) -> dict[str, str]:
+    return {row.id: row.patient for row in rows if row.patient}
 
 
 def _state(rows: list[CaseRow]) -> dict[str, int]:

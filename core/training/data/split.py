@@ -7,10 +7,12 @@ from dataclasses import replace
 from core import limits
 from core.errors import InputError
 from core.training.data import patients
-from core.training.data.dataset import FOLDS, Entry, assign
+from core.training.data.dataset import FOLDS, TEST, Entry, assign, tested_of
 from core.wording import counted
 
 _TAG_DIGITS = 12
+_LEAST_TRAINED = 2  # patients: one to learn from, one to hold out
+_NAMED_AT_MOST = 10
 
 
 def split(
@@ -18,8 +20,17 @@ def split(
     stay: Mapping[str, Entry],
     former: Mapping[str, Entry],
     table: Mapping[str, str],
+    rule: str = "",
+    *,
+    earlier_rule: str = "",
+    of_cases: bool = False,
 ) -> tuple[dict[str, Entry], list[str]]:
-    """Give every case its fold.
+    """Give every case its patient and its fold. No patient is on two sides.
+
+    Patients stay where they are. Where cases that an earlier split had apart turn out to be of one
+    patient, all of them go to the fold in which one was trained on. If it is the rule that says
+    so, and the earlier split had another, or if less than half of a test set would be left, the
+    earlier split was by file, and a new one is made of all patients.
 
     Parameters
     ----------
@@ -27,12 +38,17 @@ def split(
         The source's cases, with hashes; their patient and fold are not set yet.
     stay
         Cases that are in the data set and stay there. One with other hashes in ``cases`` changed:
-        it keeps its fold, and gets a tag, so that its new files have names of their own.
+        it gets a tag, so that its new files have names of their own.
     former
-        Cases that were removed from the data set. One that returns gets its fold back, and so does
-        another case with the same image.
-    table
-        Patient by case; see `core.training.data.patients`.
+        Cases that were removed from the data set. One that returns gets its patient's place back,
+        and so do another case with the same image and another case of the same patient.
+    table, rule
+        Patient by case, and the rule of the names; see `core.training.data.patients`.
+    earlier_rule
+        The rule that the earlier split was made by.
+    of_cases
+        Whether the table is what the cases of this installation have as their patients: then it
+        alone counts, and no patient of an earlier split.
 
     Returns
     -------
@@ -43,60 +59,101 @@ def split(
     Raises
     ------
     InputError
-        No case is left in the frozen test set.
+        No case is left in the frozen test set, or too few patients to train on.
     """
-    groups_of = patients.grouped(stay.keys() | cases.keys(), table)
-    fold_of_patient = {entry.patient: entry.fold for entry in stay.values()}
     by_image = {entry.content_sha256: entry for entry in former.values()}
-    of_case: dict[str, str] = {}
-    returning = {}
-    for case, entry in cases.items():
-        was = former.get(case) or by_image.get(entry.content_sha256)
-        if case not in stay and was is not None:
-            returning[case] = was
-            of_case[case] = was.patient
-            fold_of_patient.setdefault(was.patient, was.fold)
-    # A group of cases belongs to the patient that its first case has in the split already.
-    groups: dict[str, str] = {}
-    for case in sorted(stay):
-        groups.setdefault(groups_of[case][0], stay[case].patient)
-    for case in cases:
-        if case not in stay and case not in of_case:
-            of_case[case] = groups.setdefault(groups_of[case][0], groups_of[case][0])
-    folds = assign(fold_of_patient, of_case.values())
-    entries = dict(stay)
-    for case, entry in cases.items():
-        entries[case] = _placed(case, entry, stay, returning, of_case, folds)
+    twins = {
+        case: by_image[entry.content_sha256].patient
+        for case, entry in cases.items()
+        if case not in stay and case not in former and entry.content_sha256 in by_image
+    }
+    earlier = {} if of_cases else {case: entry.patient for case, entry in stay.items()}
+    earlier |= {case: patient for case, patient in twins.items() if case not in table}
+    groups_of = patients.grouped(sorted(stay.keys() | cases.keys()), table, rule, earlier)
+    of_case = {case: patient for case, (patient, _) in groups_of.items()}
+    folds, remarks = _places(of_case, stay, former, twins, by_file=rule != earlier_rule)
+    entries = {}
+    for case, patient in of_case.items():
+        was = stay.get(case) or former.get(case)
+        entry = _files(cases[case], was) if case in cases else stay[case]
+        entries[case] = replace(entry, patient=patient, fold=folds[patient])
     entries = _without_empty_folds(entries)
-    if not any(entry.is_test for entry in entries.values()):
+    trained = {entry.patient for entry in entries.values() if not entry.is_test}
+    if len(trained) == len({entry.patient for entry in entries.values()}):
         raise InputError(
             "No case is left in the frozen test set",
             "Add cases: new ones go there first.",
             code="no_test_set",
         )
+    if len(trained) < _LEAST_TRAINED:
+        raise InputError(
+            f"The cases are of {counted(len(set(of_case.values())), 'patient')} only: "
+            f"{limits.MIN_TEST_CASES} go to the frozen test set, and too few are left to train on",
+            f"Add cases of other patients: {limits.MIN_TEST_CASES + _LEAST_TRAINED} are needed.",
+            code="too_few_patients",
+        )
+    grouping = {case: groups_of[case] for case in sorted(cases)}
     return entries, [
-        *patients.words({c: groups_of[c] for c in sorted(cases)}),
-        *_remarks(entries, groups_of),
-    ]
+        *patients.words(grouping, of_cases=of_cases), *remarks, *_few_tested(entries)
+    ]  # fmt: skip
 
 
-def _placed(
-    case: str,
-    entry: Entry,
-    stay: Mapping[str, Entry],
-    returning: Mapping[str, Entry],
+def _places(
     of_case: Mapping[str, str],
-    folds: Mapping[str, int],
-) -> Entry:
-    was = stay.get(case) or returning.get(case)
+    stay: Mapping[str, Entry],
+    former: Mapping[str, Entry],
+    twins: Mapping[str, str],
+    *,
+    by_file: bool,
+) -> tuple[dict[str, int], list[str]]:
+    """Fold of each patient, and what had to be moved, in sentences."""
+    present: dict[str, list[int]] = {}
+    for case in sorted(stay):
+        present.setdefault(of_case[case], []).append(stay[case].fold)
+    folds = {patient: _one_of(places) for patient, places in present.items()}
+    gone: dict[str, list[int]] = {}
+    for case in sorted(former):
+        # By name where it returns: it may have been given another patient meanwhile.
+        patient = of_case.get(case, former[case].patient)
+        gone.setdefault(patient, []).append(former[case].fold)
+    for case, patient in twins.items():
+        gone.setdefault(of_case[case], []).extend(
+            entry.fold for entry in former.values() if entry.patient == patient
+        )
+    for patient in set(of_case.values()) - folds.keys():
+        if patient in gone:
+            folds[patient] = _one_of(gone[patient])
+    torn = sorted(patient for patient, places in present.items() if len(set(places)) > 1)
+    everyone = set(of_case.values())
+    if not torn:
+        return assign(folds, everyone), []
+    were = counted(len(torn), "patient was", "patients were")
+    tested = sum(fold == TEST for fold in folds.values())
+    if by_file or 2 * tested < tested_of(len(everyone)):
+        remark = (
+            f"The earlier split was by file: {were} on two sides of it. A new one was made of all "
+            "patients; the earlier one stays readable, and models trained on it know cases of the "
+            "new test set"
+        )
+        return assign({}, everyone), [remark]
+    named = ", ".join(torn[:_NAMED_AT_MOST]) + (", ..." if len(torn) > _NAMED_AT_MOST else "")
+    remark = f"{were} on two sides of the earlier split; all cases of them are to train on: {named}"
+    return assign(folds, everyone), [remark]
+
+
+def _one_of(places: list[int]) -> int:
+    """Where all cases of a patient go: to the first fold, if any of them was trained on."""
+    return next((fold for fold in places if fold != TEST), TEST)
+
+
+def _files(entry: Entry, was: Entry | None) -> Entry:
+    """A case as the source has it, with a tag if it had other files before."""
     if was is None:
-        return replace(entry, patient=of_case[case], fold=folds[of_case[case]])
+        return entry
     old, new = (e.image_sha256 + e.label_sha256 for e in (was, entry))
-    fold = was.fold if case in stay else folds[was.patient]
-    if old == new and fold == was.fold:
+    if old == new:
         return was
-    tag = hashlib.sha256(new.encode()).hexdigest()[:_TAG_DIGITS]
-    return replace(entry, patient=was.patient, fold=fold, tag=tag)
+    return replace(entry, tag=hashlib.sha256(new.encode()).hexdigest()[:_TAG_DIGITS])
 
 
 def _without_empty_folds(entries: dict[str, Entry]) -> dict[str, Entry]:
@@ -115,28 +172,15 @@ def _without_empty_folds(entries: dict[str, Entry]) -> dict[str, Entry]:
         filled = {c: replace(e, fold=empty) if e.patient == moved else e for c, e in filled.items()}
 
 
-def _remarks(
-    entries: Mapping[str, Entry], groups_of: Mapping[str, tuple[str, patients.Rule]]
-) -> list[str]:
-    """Problems of the split: patients on two sides, and too few tested patients."""
-    folds_of: dict[str, set[int]] = {}
-    for case, entry in entries.items():
-        folds_of.setdefault(groups_of[case][0], set()).add(entry.fold)
-    torn = sorted(patient for patient, folds in folds_of.items() if len(folds) > 1)
-    remarks = []
-    if torn:
-        were_put = counted(len(torn), "patient was put", "patients were put")
-        remarks.append(
-            f"{were_put} on two sides of the split by an earlier preparation, "
-            f"which stays: {', '.join(torn)}. Prepare it under another name to have them together"
-        )
+def _few_tested(entries: Mapping[str, Entry]) -> list[str]:
+    """Whether too few patients are in the frozen test set, in a sentence."""
     tested = len({entry.patient for entry in entries.values() if entry.is_test})
-    if tested < limits.MIN_TEST_CASES:
-        remarks.append(
-            f"only {tested} are left in the frozen test set, fewer than {limits.MIN_TEST_CASES}: "
-            "add cases, new ones go there first"
-        )
-    return remarks
+    if tested >= limits.MIN_TEST_CASES:
+        return []
+    return [
+        f"only {tested} are left in the frozen test set, fewer than {limits.MIN_TEST_CASES}: "
+        "add cases, new ones go there first"
+    ]
 
 
 def _order(patient: str) -> str:

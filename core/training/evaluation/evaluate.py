@@ -52,7 +52,7 @@ def evaluate(
         How the masks are computed.
     seen
         ``content_sha256`` of every case that the version, or one that it was made from, was
-        trained on.
+        trained on. All cases of their patients count as seen.
     on_mask
         Called with each case's name, mask and affine, both RAS+.
 
@@ -62,6 +62,7 @@ def evaluate(
         `summary` of the cases' figures.
     """
     predictor = loaded(model, options)
+    known = dataset.known_to(seen)
     rows: list[dict[str, Any]] = []
     for number, name in enumerate(names):
         on_case(number, len(names))
@@ -73,7 +74,7 @@ def evaluate(
         rows.append(
             {
                 "case": name,
-                "seen": entry.content_sha256 in seen,
+                "seen": name in known,
                 "files": files_key(entry),
                 **{
                     part: compare(mask == value, case.truth == value, case.scan.spacing_mm)
@@ -92,8 +93,9 @@ def summary(dataset: Dataset, rows: list[dict[str, Any]]) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``cases``: for each its name, whether it was seen, a hash of its files, and `compare`'s
-        figures of each label; ``test_key`` identifies them all by content;
+        ``cases``: for each its name, whether its patient was seen, a hash of its files, and
+        `compare`'s figures of each label; ``test_key`` identifies them all by content;
+        ``split_by_file``: whether patients are on two sides of the data set's split;
         ``seen_in_training``: whether any was; then by label: ``failed``, how many masks lack it;
         ``dice`` with mean, its interval, standard deviation, median and worst; means of
         ``hd95_mm`` (and ``hd95_median_mm``), ``asd_mm`` and ``precision`` over the cases that did
@@ -111,6 +113,7 @@ def summary(dataset: Dataset, rows: list[dict[str, Any]]) -> dict[str, Any]:
         "format": FORMAT,
         "dataset": dataset.name,
         "test_key": _key_of(dataset, rows),
+        "split_by_file": dataset.split_by_file,
         "cases": rows,
         "seen_in_training": any(row["seen"] for row in rows),
         "failed": failures({"cases": rows}),

@@ -71,9 +71,10 @@ def card_text(card: dict[str, Any], figures: dict[str, Any]) -> str:
     heads, rows = _label_rows(figures)
     cases = counted(len(figures["cases"]), "case")
     seen = "some of them seen in training" if figures["seen_in_training"] else "never seen by it"
+    by = " (split by file: patients are on two sides of it)" if figures["split_by_file"] else ""
     lines = [
         f"# {card['name']}", "", f"**{NOTICE}**", "", card["summary"], "",
-        "## Figures", "", f"On {cases} of data set {figures['dataset']}, {seen}.", "",
+        "## Figures", "", f"On {cases} of data set {figures['dataset']}{by}, {seen}.", "",
         f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}",
         *(f"| {' | '.join(row)} |" for row in rows), "",
         "Intervals: 95 %, bootstrap over the cases. Failed: cases whose mask lacks the label; "

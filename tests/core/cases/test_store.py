@@ -205,6 +205,17 @@ def test_names_stand_in_a_summary_only_when_asked_for(cases, analysis):
     assert "bad.nii,,refused" in with_names
 
 
+def test_a_patient_stands_in_a_summary_with_names_and_in_no_other_export(cases, analysis):
+    case = cases.add(analysis, "a", "QX-4711")
+    outcomes = [Outcome("a.nii", case)]
+    masks = [(case.id, cases.mask_file(case.id))]
+    exports = [report_json(case), report_csv(case), cases.image_file(case.id)]
+    with zipfile.ZipFile(io.BytesIO(archive(outcomes, masks))) as zipped:
+        exports += [zipped.read(name) for name in zipped.namelist()]
+    assert not any(b"QX-4711" in export for export in exports)
+    assert summary_csv(outcomes, with_names=True).count(b"QX-4711") == 1
+
+
 def test_an_archive_holds_all_masks_and_a_summary(cases, analysis):
     case = cases.add(analysis, "a")
     outcomes = [Outcome("a.nii", case), Outcome("bad.nii", None, "It is empty.")]

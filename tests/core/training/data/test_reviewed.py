@@ -137,3 +137,47 @@ def test_a_correction_that_stays_unreliable_trains_only_once_somebody_accepts_it
     assert case_id not in {row.id for row in usable(cases)}
     cases.review(case_id, "accepted", "A", despite_doubts=True)
     assert case_id in {row.id for row in usable(cases)}
+
+
+def fold_of(dataset, case_id):
+    return dataset.cases[case_id].fold
+
+
+def test_scans_of_one_patient_never_cross_the_split_whenever_that_is_said(cases, tmp_path):
+    storage = LocalStorage(tmp_path / "storage")
+    first, report = follow(cases, storage)
+    assert any("11 cases have no patient" in rule for rule in report.rules)
+    assert not changes(cases, storage)
+    tested, trained = first.test[0], first.training[0]
+    cases.set_patient(tested, "P-1")
+    assert not changes(cases, storage).joined
+    assert changes(cases, storage).regrouped == 1
+    cases.set_patient(trained, "P-1")
+    assert "2 of another patient" in changes(cases, storage).in_words
+    follow_before(REVIEWED_NAME, cases, storage)
+    joined = Datasets(storage).get(REVIEWED_NAME)
+    assert joined.sha256 != first.sha256
+    assert {joined.cases[case].patient for case in (tested, trained)} == {"P-1"}
+    assert fold_of(joined, tested) == fold_of(joined, trained)
+    report = Datasets(storage).report(REVIEWED_NAME)
+    assert any("9 cases have no patient" in rule for rule in report["rules"])
+    assert any("2 by the patient of the case" in rule for rule in report["rules"])
+    assert not changes(cases, storage)
+    # A pseudonym that was wrong parts them again.
+    cases.set_patient(tested, "P-2")
+    parted, _ = follow(cases, storage)
+    assert parted.cases[tested].patient == "P-2"
+    assert not parted.split_by_file
+
+
+def test_a_follow_up_joins_its_patient_in_the_split(cases, tmp_path):
+    storage = LocalStorage(tmp_path / "storage")
+    known = usable(cases)[0].id
+    cases.set_patient(known, "P-1")
+    first, _ = follow(cases, storage)
+    (new,) = [row.id for row in cases.find() if row.review == "new"]
+    cases.set_patient(new, "P-1")
+    cases.review(new, "accepted", "A")
+    after, _ = follow(cases, storage)
+    assert fold_of(after, new) == fold_of(first, known)
+    assert {case: after.cases[case] for case in first.cases} == first.cases
