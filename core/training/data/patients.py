@@ -2,7 +2,8 @@
 
 The rule, in this order: the table that was given (``case,patient``); ``sub-XX`` anywhere in the
 name (BIDS); a side at the end of the name (``_L``, ``_R``, ``_left``, ``_right``, ``_lh``, ``_rh``,
-in capitals or not, ``-`` as well); else the case is a patient of its own.
+in capitals or not, ``-`` as well); else the case is a patient of its own. What is cut from a head
+has the patient of the head, by the head's name.
 """
 
 import csv
@@ -14,13 +15,15 @@ from typing import Literal
 
 from core.errors import InputError
 from core.image.header import stem_of
+from core.training.data.names import is_from_head, source_of
 from core.wording import counted
 
-Rule = Literal["table", "sub-", "side", "alone"]
+Rule = Literal["table", "sub-", "side", "head", "alone"]
 _RULES: dict[Rule, str] = {
     "table": "by the table of patients",
     "sub-": "by sub-XX in the name",
     "side": "by the name without its side (_L, _R, _left, _right)",
+    "head": "by the head that they were cut from",
 }
 _BIDS = re.compile(r"sub-[A-Za-z0-9]+")
 _SIDE = re.compile(r"(.+)[_-](?:l|r|lh|rh|left|right)", re.IGNORECASE)
@@ -51,8 +54,9 @@ def grouped(
         by_name.setdefault(patient_of(case), set()).add(patient)
     groups: dict[str, tuple[str, Rule]] = {}
     for case in cases:
-        if case in named:
-            groups[case] = (named[case], "table")
+        key = case if case in named else source_of(case)
+        if key in named:
+            groups[case] = (named[key], "table")
             continue
         patient, rule = _by_name(case)
         others = by_name.get(patient, set())
@@ -114,6 +118,9 @@ def read_table(file: Path) -> dict[str, str]:
 
 
 def _by_name(case: str) -> tuple[str, Rule]:
+    if is_from_head(case):
+        patient, rule = _by_name(source_of(case))
+        return patient, "head" if rule == "alone" else rule
     if match := _BIDS.search(case):
         return match.group(), "sub-"
     if match := _SIDE.fullmatch(case):

@@ -1,4 +1,4 @@
-"""The data set *reviewed*: the cases that people accepted or corrected, kept up to date.
+"""The data set *reviewed*: the crops and heads that people accepted or corrected, kept up to date.
 
 A mask that is corrected again is replaced; a case that is rejected, deleted or no longer reviewed
 is removed, also from the frozen test set. `Datasets.history` lists what was there before.
@@ -110,7 +110,7 @@ def write_reviewed(cases: Cases, folder: Path) -> dict[str, int]:
     written = []
     for row in usable(cases):
         try:
-            image, mask = cases.image_file(row.id), cases.mask_file(row.id, row.mask_version)
+            image, mask = cases.image_file(row.id), _mask_file(cases, row)
         except NotFoundError:  # deleted since the list was read
             continue
         (folder / "imagesTr" / f"{row.id}.nii.gz").write_bytes(image)
@@ -119,6 +119,13 @@ def write_reviewed(cases: Cases, folder: Path) -> dict[str, int]:
     licence = {"licence": "Of this installation: its own scans. Ask before passing them on."}
     (folder / "dataset.json").write_text(json.dumps(licence))
     return _state(written)
+
+
+def _mask_file(cases: Cases, row: CaseRow) -> bytes:
+    """The mask that was reviewed; of a head with values of their own for each side."""
+    if cases.get(row.id, row.mask_version).report.get("head"):
+        return cases.sides_file(row.id, row.mask_version)
+    return cases.mask_file(row.id, row.mask_version)
 
 
 def _state(rows: list[CaseRow]) -> dict[str, int]:
