@@ -19,7 +19,8 @@ from core.limits import MAX_ARCHIVE_MIB, MIN_DATASET_CASES
 from core.settings import ROOT
 from core.training.config import TrainingRequest
 from core.training.data.dataset import REVIEWED_NAME, SPLIT_BY_FILE, Dataset
-from core.training.data.prepare import Report, TooFewCasesError, prepare
+from core.training.data.preparation import Report, TooFewCasesError
+from core.training.data.prepare import prepare
 from core.training.data.reviewed import changes, follow, follow_before, usable
 from core.training.jobs import Epoch, Job
 from core.wording import counted

@@ -200,19 +200,19 @@ class Cases:
         turned = stored.with_stored(to_ras(stored.stored, header))
         return CaseImages(with_background(turned), labels, ras_affine(header))
 
-    def sides_file(self, case_id: str) -> bytes:
-        """The newest mask of a head, with separate values for left and right.
+    def sides_file(self, case_id: str, version: int | None = None) -> bytes:
+        """A head's newest mask, or its version of a number, with separate values for each side.
 
         Raises
         ------
         NotFoundError
             It is a crop.
         """
-        case = self.get(case_id)
+        case = self.get(case_id, version)
         head = case.report.get("head")
         if not head:
             raise NotFoundError("The side of a crop is not known")
-        mask = self.mask_file(case_id, case.mask_version)
+        mask = self.mask_file(case_id, case.mask_version if version is None else version)
         header = nifti.header_of(mask)
         labels = to_ras(nifti.read_mask(mask), header)
         return sides_file(labels, ras_affine(header), header, head)

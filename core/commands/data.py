@@ -11,7 +11,8 @@ from core.settings import Settings
 from core.state.storage import open_storage
 from core.training.data.download import TASK04_URL, download
 from core.training.data.patients import RULE_KEY, RULES, read_table
-from core.training.data.prepare import TooFewCasesError, prepare
+from core.training.data.preparation import TooFewCasesError
+from core.training.data.prepare import prepare
 from core.wording import counted
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ def add_commands(commands: "Commands") -> None:
         "prepare",
         help="clean a data set and split it",
         description="A folder or tar in the Decathlon's layout (imagesTr, labelsTr) becomes a "
-        "data set in nnU-Net's raw layout, with a frozen test set and five folds by patient. What "
+        "data set in nnU-Net's raw layout, with a frozen test set and five folds by patient. It "
+        "may hold crops and whole heads; each side of a head is cut as inference cuts it. What "
         "cannot be trained on is left out by name. Run twice, nothing changes; run with more "
         "cases, the old ones stay where they are. The source is only read. A download goes on "
         f"where it was cut off. The hippocampus of the Decathlon: {TASK04_URL}",

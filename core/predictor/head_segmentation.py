@@ -24,13 +24,13 @@ from core.predictor.heads import CROP, Head, Side, crop_grid, fingerprint, halve
 from core.predictor.localiser import Location, locate, sample_unit
 
 # Each side is segmented in two crops, the second moved by this: a good mask does not depend on it.
-_SECOND_CROP_OFFSET_MM = np.array((1.5, -1.5, 1.5))
+SECOND_CROP_OFFSET_MM = np.array((1.5, -1.5, 1.5))
 _FOREGROUND = 0.5  # probability of background below which a voxel belongs to the mask
 _26_NEIGHBOURS = np.ones((3, 3, 3))
 
 
 @dataclass(frozen=True, eq=False)
-class _CropResult:
+class CropResult:
     """One crop and what the network makes of it.
 
     Attributes
@@ -45,7 +45,7 @@ class _CropResult:
 
 
 @dataclass(frozen=True, eq=False)
-class _SideMask:
+class SideMask:
     """One side's labels, from two crops about one centre.
 
     Attributes
@@ -137,7 +137,7 @@ def _head(
     return replace(head, sides=marked)
 
 
-def _is_blank(volume: Volume, mask: _SideMask) -> bool:
+def _is_blank(volume: Volume, mask: SideMask) -> bool:
     """Whether a mask lies where the image shows nothing: most of its voxels have one value."""
     values = volume.unit_in(mask.box)[mask.labels > 0]
     if not values.size:
@@ -168,16 +168,16 @@ def _candidate_centres(
 def _side_mask(
     volume: Volume, engine: Engine, run: ScanRun, side: str, centre_mm: NDArray[np.float64],
     axes: NDArray[np.float64],
-) -> _SideMask:  # fmt: skip
+) -> SideMask:  # fmt: skip
     """Segment a side in two crops about one centre."""
     first, second = (
-        _CropResult(grid, _crop_probabilities(volume, engine, run, side, grid, quick=False))
+        CropResult(grid, _crop_probabilities(volume, engine, run, side, grid, quick=False))
         for grid in (
             crop_grid(side, at_mm, axes)
-            for at_mm in (centre_mm, centre_mm + axes @ _SECOND_CROP_OFFSET_MM)
+            for at_mm in (centre_mm, centre_mm + axes @ SECOND_CROP_OFFSET_MM)
         )
     )
-    return _merged(volume, centre_mm, first, second)
+    return merged(volume, centre_mm, first, second)
 
 
 def _crop_probabilities(
@@ -203,15 +203,15 @@ def _centre_of_largest_piece(inside: NDArray[np.bool_]) -> NDArray[np.float64] |
     return np.asarray(np.argwhere(pieces == largest).mean(0))
 
 
-def _merged(
-    volume: Volume, centre_mm: NDArray[np.float64], first: _CropResult, second: _CropResult
-) -> _SideMask:
+def merged(
+    volume: Volume, centre_mm: NDArray[np.float64], first: CropResult, second: CropResult
+) -> SideMask:
     """Both crops' probabilities averaged on the volume's grid, the largest piece labelled."""
     box = _box_of_crops(volume, first, second)
     x, y, z = box
     labels = np.zeros((x.stop - x.start, y.stop - y.start, z.stop - z.start), np.uint8)
     if not labels.size:
-        return _SideMask(centre_mm, box, labels, 0.0, 0.0)
+        return SideMask(centre_mm, box, labels, 0.0, 0.0)
     background = [_on_volume_grid(volume, crop, 0, box) for crop in (first, second)]
     masks = [p < _FOREGROUND for p in background]
     total = masks[0].sum() + masks[1].sum()
@@ -223,7 +223,7 @@ def _merged(
         inside = pieces == np.bincount(pieces.ravel())[1:].argmax() + 1
     tight = box_around(inside, 0)
     if tight is None:
-        return _SideMask(centre_mm, box, labels, 0.0, float(agreement))
+        return SideMask(centre_mm, box, labels, 0.0, float(agreement))
     # The labels themselves are resampled only where there are any.
     i, j, k = (
         slice(whole.start + part.start, whole.start + part.stop)
@@ -235,10 +235,10 @@ def _merged(
     ])  # fmt: skip
     labels[tight] = np.where(inside[tight], 1 + foreground.argmax(0), 0)
     certainty = float(1 - mean[inside].mean())
-    return _SideMask(centre_mm, box, labels, certainty, float(agreement))
+    return SideMask(centre_mm, box, labels, certainty, float(agreement))
 
 
-def _box_of_crops(volume: Volume, first: _CropResult, second: _CropResult) -> Box:
+def _box_of_crops(volume: Volume, first: CropResult, second: CropResult) -> Box:
     """The part of the volume's grid that holds two crops; it may be empty."""
     from_mm = np.linalg.inv(volume.affine)
     ends = np.array(list(product(*((0, n - 1) for n in CROP))))
@@ -250,7 +250,7 @@ def _box_of_crops(volume: Volume, first: _CropResult, second: _CropResult) -> Bo
 
 
 def _on_volume_grid(
-    volume: Volume, crop: _CropResult, channel: int, box: Box
+    volume: Volume, crop: CropResult, channel: int, box: Box
 ) -> NDArray[np.float32]:
     """One channel of a crop's probabilities on a box of the volume's grid."""
     to_crop = np.linalg.inv(crop.grid) @ volume.affine

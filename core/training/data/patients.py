@@ -3,7 +3,8 @@
 In this order: the table that was given (``case,patient``); the rule (`RULES`) that the data set's
 description names; ``sub-XX`` anywhere in the name (BIDS); a side at the end of the name (``_L``,
 ``_R``, ``_left``, ``_right``, ``_lh``, ``_rh``, in capitals or not, ``-`` as well); else the case
-is a patient of its own. What an earlier split had as one patient stays one.
+is a patient of its own. What is cut from a head has the patient of the head, by the head's name.
+What an earlier split had as one patient stays one.
 """
 
 import csv
@@ -15,6 +16,7 @@ from typing import Any, Literal
 
 from core.errors import InputError
 from core.image.header import stem_of
+from core.training.data.names import is_from_head, source_of
 from core.wording import counted
 
 # Names of rules, as ``dataset.json`` has them under `RULE_KEY`.
@@ -26,7 +28,7 @@ RULES = {
     NAMES_ONLY: "nothing but sub-XX and the side at the end of a name",
 }
 RULE_KEY = "patient_rule"
-Rule = Literal["table", "named", "earlier", "sub-", "side", "alone"]
+Rule = Literal["table", "named", "earlier", "sub-", "side", "head", "alone"]
 # The first of them gives a patient its name.
 _RULES: dict[Rule, str] = {
     "table": "by the table of patients",
@@ -34,6 +36,7 @@ _RULES: dict[Rule, str] = {
     "earlier": "as an earlier preparation had them",
     "sub-": "by sub-XX in the name",
     "side": "by the name without its side (_L, _R, _left, _right)",
+    "head": "by the head that they were cut from",
 }
 _BIDS = re.compile(r"sub-[A-Za-z0-9]+")
 _SIDE = re.compile(r"(.+)[_-](?:l|r|lh|rh|left|right)", re.IGNORECASE)
@@ -118,8 +121,9 @@ def grouped(
         by_name.setdefault(patient_of(case, rule), set()).add(patient)
     groups: dict[str, tuple[str, Rule]] = {}
     for case in cases:
-        if case in named:
-            groups[case] = (named[case], "table")
+        key = case if case in named else source_of(case)
+        if key in named:
+            groups[case] = (named[key], "table")
             continue
         patient, how = _by_name(case, rule)
         others = by_name.get(patient, set())
@@ -233,6 +237,9 @@ def _joined(
 
 
 def _by_name(case: str, rule: str) -> tuple[str, Rule]:
+    if is_from_head(case):
+        patient, how = _by_name(source_of(case), rule)
+        return patient, "head" if how == "alone" else how
     if rule == DECATHLON and (match := _DECATHLON_CASE.fullmatch(case)):
         return f"Task04-{(int(match[1]) + 1) // 2:03}", "named"
     if match := _BIDS.search(case):

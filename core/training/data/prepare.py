@@ -1,7 +1,8 @@
 """A folder or tar in the Decathlon's layout becomes a prepared data set.
 
-Every image and label goes through the same intake as an upload. What cannot be trained on is
-left out by name, with its reason; the source is only read.
+It may hold crops around one hippocampus, and whole heads, which give cases of each side. Every
+image and label goes through the same intake as an upload. What cannot be trained on is left out by
+name, with its reason; the source is only read.
 """
 
 import gzip
@@ -9,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -40,67 +41,20 @@ from core.training.data.dataset import (
     key_of,
     split_file,
 )
+from core.training.data.heads import cut, kinds_in_words
+from core.training.data.labels import refuse_missing, whole_numbers
+from core.training.data.names import is_extra_cut, is_from_head, source_of
 from core.training.data.patients import rule_of
+from core.training.data.preparation import Report, TooFewCasesError
 from core.training.data.source import opened, pairs_of
 from core.training.data.split import split
-from core.wording import counted
+from core.training.heads.locator import HeadLocator
+from core.training.heads.sides import HEAD_VALUES
 
 # SimpleITK, which nnU-Net reads with, refuses axes that are not at right angles.
 _LARGEST_SHEAR = 1e-3
 # A label's grid may differ from its image's by this share of a voxel, from rounding.
 _GRID_TOLERANCE = 0.1
-# Labels 0 to 2 in 8 bits with a slope miss their whole number by at most 2 / 255 / 2.
-_SLOPE_TOLERANCE = 0.005
-_ROUNDING = 1e-3
-
-
-@dataclass
-class Report:
-    """Report of a preparation.
-
-    Attributes
-    ----------
-    kept : list of str
-        Names of the cases in the data set that the source holds.
-    mended, left_out : dict of str to str
-        By file or case, what was changed, or why it is not used.
-    changed, gone : list of str
-        Of a data set that follows its source: cases with new files, and cases that are no longer
-        in the source.
-    rules : list of str
-        Sentences: by which rules files were paired and cases grouped by patient, and which could
-        not be grouped.
-    """
-
-    kept: list[str] = field(default_factory=list)
-    mended: dict[str, str] = field(default_factory=dict)
-    left_out: dict[str, str] = field(default_factory=dict)
-    changed: list[str] = field(default_factory=list)
-    gone: list[str] = field(default_factory=list)
-    rules: list[str] = field(default_factory=list)
-
-    def as_dict(self) -> dict[str, Any]:
-        """For ``report.json``."""
-        return {
-            "kept": sorted(self.kept),
-            "mended": dict(sorted(self.mended.items())),
-            "left_out": dict(sorted(self.left_out.items())),
-            "changed": sorted(self.changed),
-            "gone": sorted(self.gone),
-            "rules": self.rules,
-        }
-
-    def lines(self) -> list[str]:
-        """Lines for a person to read."""
-        return [
-            f"{counted(len(self.kept), 'case')} kept, {len(self.mended)} mended, "
-            f"{len(self.left_out)} left out",
-            *(f"  mended    {name}: {what}" for name, what in sorted(self.mended.items())),
-            *(f"  left out  {name}: {why}" for name, why in sorted(self.left_out.items())),
-            *(f"  changed   {name}: taken anew" for name in sorted(self.changed)),
-            *(f"  gone      {name}: no longer in the source" for name in sorted(self.gone)),
-            *(f"  {rule}" for rule in self.rules),
-        ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,6 +62,14 @@ class _Case:
     content_sha256: str
     image_file: bytes
     label_file: bytes
+
+    @classmethod
+    def of(
+        cls, content_sha256: str, image: NDArray[Any], labels: NDArray[np.uint8],
+        affine: NDArray[np.float64],
+    ) -> "_Case":  # fmt: skip
+        """The files of an image with its labels, both RAS+."""
+        return cls(content_sha256, _nifti(image, affine), _nifti(labels, affine))
 
     def entry(self, patient: str, fold: int) -> Entry:
         """As the split names it."""
@@ -164,35 +126,47 @@ def prepare(
         old = None
     old_cases = old.cases if old else {}
     former = datasets.former(name) if old and follows else {}
-    with opened(source) as root, TemporaryDirectory() as scratch:
+    with opened(source) as root, TemporaryDirectory() as scratch, HeadLocator() as locator:
         pairs, report.left_out, report.rules = pairs_of(root)
-        stay = {case: e for case, e in old_cases.items() if case in pairs} if follows else old_cases
-        cases = dict(_usable(pairs, stay, Path(scratch), report, on_case, follows=follows))
+        in_source = {case: e for case, e in old_cases.items() if source_of(case) in pairs}
+        stay = in_source if follows else old_cases
+        reader = _Reader(Path(scratch), locator)
+        cases = dict(_usable(pairs, stay, reader, report, on_case, follows=follows))
         if follows:
             stay = {case: entry for case, entry in stay.items() if case in cases}
-            report.gone = [case for case in old_cases if case not in pairs]
-        if len(stay.keys() | cases.keys()) < limits.MIN_DATASET_CASES:
-            raise TooFewCasesError(len(stay.keys() | cases.keys()), report)
+            report.gone = [case for case in old_cases if case not in in_source]
+        count = sum(not is_extra_cut(case) for case in stay.keys() | cases.keys())
+        if count < limits.MIN_DATASET_CASES:
+            raise TooFewCasesError(count, report)
         new_entries = {case: prepared.entry("", 0) for case, prepared in cases.items()}
         described = _description(root)
         rule = rule or rule_of(described) or (old.rule if old else "")
-        entries, words = split(
+        entries, grouped = split(
             new_entries, stay, former, table or {}, rule,
             earlier_rule=old.rule if old else rule, of_cases=of_cases,
         )  # fmt: skip
-        report.rules += words
+        # The further cuts of a head are there to learn from: a test counts each side once.
+        entries = {c: e for c, e in entries.items() if not (e.is_test and is_extra_cut(c))}
+        cases = {case: prepared for case, prepared in cases.items() if case in entries}
+        report.kept = [case for case in report.kept if case in entries]
+        kinds = kinds_in_words(report.kept)
+        report.rules += [kinds, *grouped] if kinds else grouped
         licence = described.get("licence") or described.get("license") or "not stated"
         for case, prepared in cases.items():
             image, label = file_names(case, entries[case])
             _write(storage, key_of(name, image), prepared.image_file)
             _write(storage, key_of(name, label), prepared.label_file)
-    for case in stay.keys() - cases.keys():  # one that changed sides has its files elsewhere
+    # One that changed sides has its files elsewhere.
+    for case in (stay.keys() - cases.keys()) & entries.keys():
         for before, after in zip(
             file_names(case, stay[case]), file_names(case, entries[case]), strict=True
         ):
             if before != after:
                 _write(storage, key_of(name, after), storage.read(key_of(name, before)))
-    report.changed = [case for case in stay if files_key(entries[case]) != files_key(stay[case])]
+    report.changed = [
+        case for case in stay
+        if case in entries and files_key(entries[case]) != files_key(stay[case])
+    ]  # fmt: skip
     content = split_file(entries, rule)
     if old is not None and hashlib.sha256(content).hexdigest() != old.sha256:
         datasets.retire(old, entries)
@@ -206,24 +180,10 @@ def prepare(
     return datasets.get(name), report
 
 
-class TooFewCasesError(InputError):
-    """Too few cases of a data set can be used; its report says why."""
-
-    code = "too_few_cases"
-
-    def __init__(self, count: int, report: Report) -> None:
-        super().__init__(
-            f"Only {counted(count, 'case')} can be used; {limits.MIN_DATASET_CASES} are needed for "
-            "a test set and five folds",
-            "See the reasons for each case, correct the files and prepare it again.",
-        )
-        self.report = report
-
-
 def _usable(
     pairs: dict[str, tuple[Path, Path]],
     known: dict[str, Entry],
-    scratch: Path,
+    reader: "_Reader",
     report: Report,
     on_case: Callable[[int, int], None],
     *,
@@ -232,47 +192,77 @@ def _usable(
     contents = {entry.content_sha256: case for case, entry in known.items()}
     for number, (name, (image, label)) in enumerate(pairs.items()):
         on_case(number, len(pairs))
+        if is_from_head(name):
+            report.left_out[name] = "its name is kept for cases that are cut from a head"
+            continue
         try:
-            case, mended = _read(image, label, scratch)
+            made, mended, left_out = reader.read(name, image, label)
         except HippoViewError as error:
             report.left_out[name] = error.message
             continue
-        twin = contents.setdefault(case.content_sha256, name)
-        if twin != name:
-            report.left_out[name] = f"the same image as case {twin}"
-            continue
-        if name in known and not follows and not _is_same(known[name], case):
-            report.left_out[name] = "differs from the case of this name that is there already"
-            continue
-        if mended:
-            report.mended[name] = mended
-        report.kept.append(name)
-        yield name, case
+        report.left_out |= left_out
+        for case, content in made.items():
+            twin = contents.setdefault(content.content_sha256, case)
+            if twin != case:
+                report.left_out[case] = f"the same image as case {twin}"
+                continue
+            if case in known and not follows and not _is_same(known[case], content):
+                report.left_out[case] = "differs from the case of this name that is there already"
+                continue
+            if mended:
+                report.mended[name] = mended
+            report.kept.append(case)
+            yield case, content
     on_case(len(pairs), len(pairs))
 
 
-def _read(image: Path, label: Path, scratch: Path) -> tuple[_Case, str]:
-    with _vetted(image, scratch) as file:
-        loaded = volume.load(file)
-    if loaded.is_head:
-        raise InputError("it is a whole head; only crops around one hippocampus train a model")
-    if _shear(loaded.affine) > _LARGEST_SHEAR:
-        raise InputError("the image's axes are not at right angles")
-    with _vetted(label, scratch) as file:
-        values = nifti.values_of(file.path.read_bytes(), file.header)
-        header = file.header
-    labels, mended = _labels(_on_grid_of(loaded, values, header))
-    if header.orientation != loaded.header.orientation:
-        turned = f"the label's axes ({header.orientation}) were turned to the image's"
-        mended = "; ".join(filter(None, (turned, mended)))
-    return (
-        _Case(
-            loaded.content_sha256,
-            _nifti(loaded.data, loaded.affine),
-            _nifti(labels, loaded.affine),
-        ),
-        mended,
-    )
+@dataclass(frozen=True)
+class _Reader:
+    """Reads an image and its label through the intake.
+
+    Attributes
+    ----------
+    scratch : Path
+        Where private copies lie meanwhile.
+    locator : HeadLocator
+        Finds the heads among the images.
+    """
+
+    scratch: Path
+    locator: HeadLocator
+
+    def read(
+        self, name: str, image: Path, label: Path
+    ) -> tuple[dict[str, _Case], str, dict[str, str]]:
+        """The cases of a pair by name, what was mended, and why a side of a head gives none.
+
+        Raises
+        ------
+        HippoViewError
+            It cannot be used.
+        """
+        with _vetted(image, self.scratch) as file:
+            loaded = volume.load(file)
+        if not loaded.is_head and _shear(loaded.affine) > _LARGEST_SHEAR:
+            raise InputError("the image's axes are not at right angles")
+        with _vetted(label, self.scratch) as file:
+            values = nifti.values_of(file.path.read_bytes(), file.header)
+            header = file.header
+        known = HEAD_VALUES if loaded.is_head else LABELS
+        labels, mended = whole_numbers(_on_grid_of(loaded, values, header), known)
+        if header.orientation != loaded.header.orientation:
+            turned = f"the label's axes ({header.orientation}) were turned to the image's"
+            mended = "; ".join(filter(None, (turned, mended)))
+        if not loaded.is_head:
+            refuse_missing(labels)
+            content = loaded.content_sha256
+            return {name: _Case.of(content, loaded.data, labels, loaded.affine)}, mended, {}
+        head = cut(name, loaded, labels, self.locator)
+        cases = {
+            case: _Case.of(head.content_of(case), crop.image, crop.labels, np.eye(4))
+            for case, crop in head.crops.items()
+        }
+        return cases, mended, head.left_out
 
 
 def _on_grid_of(
@@ -288,7 +278,7 @@ def _on_grid_of(
     turn = io_orientation(np.linalg.inv(scan.affine) @ header.affine)
     if not np.isnan(turn).any():
         turned = np.asarray(apply_orientation(values, turn))
-        if turned.shape == scan.data.shape:
+        if turned.shape == scan.shape:
             affine = header.affine @ inv_ornt_aff(turn, header.shape)
             offset = _largest_offset_mm(affine, scan.affine, turned.shape)
             if offset > _GRID_TOLERANCE * min(scan.spacing_mm):
@@ -302,33 +292,6 @@ def _on_grid_of(
 def _vetted(path: Path, scratch: Path) -> Iterator[VettedFile]:
     with path.open("rb") as stream, vetted(stream, scratch) as file:
         yield file
-
-
-def _labels(values: NDArray[np.float64]) -> tuple[NDArray[np.uint8], str]:
-    """Label values as integers, and what was mended, in words."""
-    if not np.isfinite(values).all():
-        raise InputError("the label has values that are not numbers")
-    distinct = np.unique(values)
-    off = float(np.abs(distinct - np.round(distinct)).max())
-    # A slope moves each label as a whole; interpolation makes many values of one.
-    is_scaled = off <= _SLOPE_TOLERANCE and len(np.unique(np.round(distinct))) == len(distinct)
-    if off > _ROUNDING and not is_scaled:
-        raise InputError("the label has values between the labels: it was interpolated")
-    values_there = {int(v) for v in np.round(distinct)}
-    unknown = sorted(values_there - {0, *LABELS.values()})
-    if unknown:
-        names = ", ".join(f"{value} {name}" for name, value in LABELS.items())
-        raise InputError(f"the label has the value {unknown[0]}; known are 0 background, {names}")
-    for name, value in LABELS.items():
-        if value not in values_there:
-            raise InputError(f"the label has no voxel of {name} ({value})")
-    mended = ""
-    if off > _ROUNDING:
-        read = ", ".join(f"{v:.4f} as {v:.0f}" for v in distinct if abs(v - round(v)) > _ROUNDING)
-        mended = f"a slope in the header moved the label's values; read {read}"
-    elif off:
-        mended = "label values were rounded to whole numbers"
-    return np.ascontiguousarray(np.round(values).astype(np.uint8)), mended
 
 
 def _is_same(entry: Entry, case: _Case) -> bool:

@@ -1,4 +1,4 @@
-"""The data set *reviewed*: the cases that people accepted or corrected, kept up to date.
+"""The data set *reviewed*: the crops and heads that people accepted or corrected, kept up to date.
 
 A mask that is corrected again is replaced; a case that is rejected, deleted or no longer reviewed
 is removed, also from the frozen test set. `Datasets.history` lists what was there before. All cases
@@ -17,7 +17,8 @@ from core.cases.store import Cases
 from core.errors import NotFoundError
 from core.state.storage import Storage
 from core.training.data.dataset import REVIEWED_NAME, Dataset, key_of
-from core.training.data.prepare import Report, prepare
+from core.training.data.preparation import Report
+from core.training.data.prepare import prepare
 
 USABLE = ("accepted", "corrected")
 # File with the mask version of each case that the data set was made from.
@@ -121,7 +122,7 @@ def write_reviewed(cases: Cases, folder: Path) -> list[CaseRow]:
     written = []
     for row in usable(cases):
         try:
-            image, mask = cases.image_file(row.id), cases.mask_file(row.id, row.mask_version)
+            image, mask = cases.image_file(row.id), _mask_file(cases, row)
         except NotFoundError:  # deleted since the list was read
             continue
         (folder / "imagesTr" / f"{row.id}.nii.gz").write_bytes(image)
@@ -142,6 +143,13 @@ def _noted(storage: Storage, name: str) -> dict[str, Any]:
 
 def _patients(rows: list[CaseRow]) -> dict[str, str]:
     return {row.id: row.patient for row in rows if row.patient}
+
+
+def _mask_file(cases: Cases, row: CaseRow) -> bytes:
+    """The mask that was reviewed; of a head with values of their own for each side."""
+    if cases.get(row.id, row.mask_version).report.get("head"):
+        return cases.sides_file(row.id, row.mask_version)
+    return cases.mask_file(row.id, row.mask_version)
 
 
 def _state(rows: list[CaseRow]) -> dict[str, int]:

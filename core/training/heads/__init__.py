@@ -1,1 +1,1 @@
-"""The training of the network that finds the hippocampi in a whole head."""
+"""Whole heads in training: the network that finds their hippocampi, and crops cut from them."""

@@ -54,3 +54,13 @@ def test_a_table_that_says_nothing_is_refused(tmp_path, content, why):
     (tmp_path / "t.csv").write_bytes(content)
     with pytest.raises(InputError, match=why):
         read_table(tmp_path / "t.csv")
+
+
+def test_what_is_cut_from_a_head_has_the_patient_of_the_head():
+    cases = ["P07.head-left", "P07.head-right2", "sub-01_ses-1.head-left", "sub-01_ses-2.head-left"]
+    groups = grouped(cases)
+    assert groups["P07.head-left"] == groups["P07.head-right2"] == ("P07", "head")
+    assert groups[cases[2]] == groups[cases[3]] == ("sub-01", "sub-")
+    assert grouped(cases, {"P07": "anna"})["P07.head-right2"] == ("anna", "table")
+    (line,) = words(groups)
+    assert "2 by sub-XX in the name, 2 by the head that they were cut from" in line

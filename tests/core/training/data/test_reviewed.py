@@ -13,7 +13,8 @@ from core.pipeline import analyse
 from core.state.database import connect
 from core.state.storage import LocalStorage
 from core.training.data.dataset import REVIEWED_NAME, Datasets, file_names
-from core.training.data.prepare import TooFewCasesError, prepare
+from core.training.data.preparation import TooFewCasesError
+from core.training.data.prepare import prepare
 from core.training.data.reviewed import changes, follow, follow_before, usable, write_reviewed
 from tests.datasets import labels_like
 from tests.scans import as_bytes, example, image, stream
