@@ -25,19 +25,17 @@ for variable in [v for v in os.environ if v.startswith("HIPPOVIEW_")]:
 SHARED = ROOT.parent / "shared" / "data"
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """For several workers, files with a browser stand evenly among the others.
+# Files whose tests keep both cores busy: browsers that draw in software, and trainings.
+_HEAVY = ("browser/", "core/training/test_job.py", "core/training/test_run_folder.py",
+          "test_data_versions.py")  # fmt: skip
 
-    Two browsers at once fight for two cores.
-    """
-    if not hasattr(config, "workerinput"):
-        return
-    files = list(dict.fromkeys(item.path for item in items))
-    places = {}
-    for with_browser in (False, True):
-        alike = [path for path in files if (path.parent.name == "browser") == with_browser]
-        places |= {path: (number + 0.5) / len(alike) for number, path in enumerate(alike)}
-    items.sort(key=lambda item: places[item.path])
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """For two workers (``--dist loadgroup``): what is heavy by one of them, other files by any."""
+    for item in items:
+        file = item.path.relative_to(ROOT / "tests").as_posix()
+        item.add_marker(pytest.mark.xdist_group("heavy" if file.startswith(_HEAVY) else file))
 
 
 @pytest.fixture(scope="session", autouse=True)
