@@ -12,11 +12,11 @@ serve: .venv/installed-serve
 
 install: .venv/installed
 
-# All of it two at a time (tests/conftest.py). A part (ARGS) as it is asked for, with no share of the code.
+# A part of the tests (ARGS) is asked for no share of the code.
 test: .venv/installed-dev
 	@sh scripts/install-chromium
 	$(PY) -m coverage erase
-	$(PY) -m coverage run -m pytest $(or $(ARGS),-n 2)
+	$(PY) -m coverage run -m pytest $(ARGS)
 	$(PY) -m coverage combine -q
 	$(PY) -m coverage report --include='core/*,app/*' --fail-under=$(if $(ARGS),0,85)
 

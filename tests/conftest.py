@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -24,24 +23,6 @@ for variable in [v for v in os.environ if v.startswith("HIPPOVIEW_")]:
     del os.environ[variable]
 
 SHARED = ROOT.parent / "shared" / "data"
-
-
-# Files whose tests keep both cores busy: browsers that draw in software, and trainings.
-_HEAVY = ("browser/", "core/training/test_job.py", "core/training/test_run_folder.py",
-          "test_data_versions.py")  # fmt: skip
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """For two workers: what is heavy by the first of them, each other file by either."""
-    from xdist.scheduler import LoadScopeScheduling
-
-    class Scheduling(LoadScopeScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            file = nodeid.split("::")[0].removeprefix("tests/")
-            return "heavy" if file.startswith(_HEAVY) else file
-
-    return Scheduling(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
