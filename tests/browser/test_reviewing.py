@@ -52,11 +52,7 @@ def test_the_keyboard_alone_reviews_three_cases(person, listed, pictures):
     # A review is signed: the key alone says so.
     keys.press("y")
     person.read("Type your name first")
-    for _ in range(60):
-        keys.press("Tab")
-        focused = person.page.evaluate("document.activeElement?.getAttribute('aria-label')")
-        if focused == "Your name":
-            break
+    person.tab_to("Your name")
     keys.type("Dr Keys")
     keys.press("Enter")
     keys.press("Tab")
@@ -67,10 +63,7 @@ def test_the_keyboard_alone_reviews_three_cases(person, listed, pictures):
     see_case(person, "three")
     keys.press("x")
     expect(person.page.get_by_label("What is wrong with it?")).to_be_visible()
-    for _ in range(5):
-        if person.page.evaluate("document.activeElement?.tagName") == "INPUT":
-            break
-        keys.press("Tab")
+    person.tab_to("What is wrong with it?")
     keys.type("The tail is cut off")
     keys.press("Enter")
     person.read("Rejected by Dr Keys", "Reason: The tail is cut off", "2 of 4 reviewed")

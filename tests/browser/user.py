@@ -16,6 +16,7 @@ from core.anatomy import LABEL_RGB
 
 _SECOND = 1000
 LONG = 90 * _SECOND
+_MOST_TABS = 200
 # A table's rows are 2.1875 rem high by default, whatever the theme's font size.
 _ROW_PX = "2.1875 * parseFloat(getComputedStyle(document.documentElement).fontSize)"
 
@@ -170,6 +171,14 @@ class User:
             except PlaywrightTimeout:
                 continue
         expect(then).to_be_visible()
+
+    def tab_to(self, label: str) -> None:
+        """Press Tab until a control has the focus; at once where it has it already."""
+        for _ in range(_MOST_TABS):
+            if self.page.evaluate("document.activeElement?.getAttribute('aria-label')") == label:
+                return
+            self.page.keyboard.press("Tab")
+        raise AssertionError(f"{_MOST_TABS} times Tab never came to {label!r}")
 
     def pick_row(self, number: int, then: Locator) -> None:
         """Click the selector in front of a table's row, the first being 0, until it shows.
