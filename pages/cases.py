@@ -18,6 +18,8 @@ from core.wording import counted
 
 _TABLE_PX = 290
 _REFRESH_S = 2.0
+# So that all columns are in sight at 1280 pixels; a longer content shows when pointed at.
+_COLUMN_PX = {"": 30, "Name": 150, "Case": 90, "Patient": 80, "Review": 80, "Warnings": 75}
 _NAME_PX = 480  # Streamlit writes its hint over the end of a narrower field
 
 cases: Cases = services().cases
@@ -155,7 +157,7 @@ with listing:
             selection_mode="single-row",
             column_config={
                 **dict.fromkeys(("Anterior (mm³)", "Posterior (mm³)", "Total (mm³)"), number),
-                "": st.column_config.Column(width=30),
+                **{name: st.column_config.Column(width=px) for name, px in _COLUMN_PX.items()},
             },
             alt="Cases with their review, volumes and warnings",
         )

@@ -89,7 +89,10 @@ def show_case(shared: Services, case_id: str, on_next: Callable[[str], None] | N
     with st.container(
         horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom"
     ):
-        st.subheader(plain(case.name), anchor=False, width="content")
+        with st.container(horizontal=True, vertical_alignment="bottom", width="content"):
+            st.subheader(plain(case.name), anchor=False, width="content")
+            # A place of its own, filled or not: what comes after it stays where it is.
+            st.caption(f"Patient {plain(case.patient)}" if case.patient else "", width="content")
         _convention_switch()
     left, right = st.columns([3, 2], gap="medium")
     with left:

@@ -1,6 +1,6 @@
 """Evaluates a model version on labelled cases, case by case and in summary.
 
-The masks come from the same predictor that serves. Imports MONAI, so import it late.
+The masks come from the same predictor that serves.
 """
 
 import gzip

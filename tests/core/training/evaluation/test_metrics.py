@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis.extra import numpy as hnp
+from scipy import ndimage
 
 from core.settings import ROOT
 from core.training.evaluation.metrics import compare, distances
@@ -37,6 +38,22 @@ def test_distances_are_those_of_the_definition(a, b):
     hd95, asd = distances(a, b, SPACING)
     assert hd95 == pytest.approx(max(np.percentile(there, 95), np.percentile(back, 95)), abs=1e-5)
     assert asd == pytest.approx(np.concatenate([there, back]).mean(), abs=1e-5)
+
+
+@pytest.mark.long
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # Project-MONAI/MONAI/issues/9059
+def test_distances_are_monais():
+    import torch
+    from monai.metrics.hausdorff_distance import compute_hausdorff_distance
+    from monai.metrics.surface_distance import compute_average_surface_distance
+
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        a, b = (ndimage.gaussian_filter(rng.random((14, 12, 16)), 2) > 0.5 for _ in range(2))
+        pair = [torch.from_numpy(mask[None, None].astype(np.uint8)) for mask in (a, b)]
+        hd95 = compute_hausdorff_distance(*pair, True, percentile=95, spacing=list(SPACING))
+        asd = compute_average_surface_distance(*pair, True, symmetric=True, spacing=list(SPACING))
+        assert distances(a, b, SPACING) == pytest.approx((float(hd95), float(asd)), abs=1e-4)
 
 
 @settings(deadline=None)
