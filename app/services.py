@@ -1,6 +1,7 @@
 """The services that all pages and API calls of the process share."""
 
 import functools
+import gc
 import io
 import secrets
 import threading
@@ -309,6 +310,10 @@ def _warm_up(shared: Services) -> None:
     shared.predictors.load(before=shared.registry.prepare)
     contrast.prepare()
     example_file()  # so that its first visitor does not wait for it
+    # Streamlit collects garbage after every run of a page and holds up all others while it does:
+    # 0.2 s, unless what the start made is left out. A predictor goes by its last reference.
+    gc.collect()
+    gc.freeze()
 
 
 @functools.cache

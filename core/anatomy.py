@@ -19,9 +19,12 @@ LEFT_MM = np.array((-25.7, -22.0, -14.3))
 # Used everywhere: Okabe and Ito (2008), safe for colour-blind eyes.
 LABEL_COLOURS = {"anterior": "#E69F00", "posterior": "#56B4E9"}
 LABEL_RGB = {
-    name: tuple(int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    name: (int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16))
     for name, colour in LABEL_COLOURS.items()
 }
+
+# Letters in a colour that stands out on black, grey and white.
+LETTER_RGB = (219, 26, 158)
 
 Convention = Literal["radiological", "neurological"]
 CONVENTION_WORDS = {

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from app.viewer.kept import KeptFiles
 from core import limits
-from core.anatomy import CONVENTION_WORDS, LABEL_RGB, LABELS, NOTICE, Convention
+from core.anatomy import CONVENTION_WORDS, LABEL_RGB, LABELS, LETTER_RGB, NOTICE, Convention
 from core.cases.case import MODEL_MASK, CaseImages
 from core.cases.store import Cases
 from core.errors import NotFoundError
@@ -27,8 +27,6 @@ from core.measures.landmarks import landmarks
 from core.measures.measure import why_scan_too_small
 from core.predictor.heads import centres_of, sides_of
 
-# Letters in a colour that stands out on black, grey and white.
-LETTER_RGB = (219, 26, 158)
 # Percentiles of the scan's values that are drawn black and white.
 _WINDOWS = {"2 to 98 %": (2, 98), "all values": (0, 100), "soft, 0.5 to 90 %": (0.5, 90)}
 _SMALLEST_WINDOW = 1e-6

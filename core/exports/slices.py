@@ -1,8 +1,4 @@
-"""How a slice lies on a picture, the same for all that paint one.
-
-Two paint: `core.exports.strip` outlines by matplotlib for print, `core.exports.slice_picture`
-fills by Pillow, for a browser that waits for each slice: it takes a twentieth of the time.
-"""
+"""How a slice lies on a picture; `core.exports.painter` paints it."""
 
 from typing import TypeVar
 

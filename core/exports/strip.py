@@ -3,15 +3,13 @@
 import io
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
 from nibabel.affines import voxel_sizes
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw, PngImagePlugin
 
-from core.anatomy import CONVENTION_WORDS, LABEL_COLOURS, LABELS, NOTICE, Convention
+from core.anatomy import CONVENTION_WORDS, LABEL_RGB, LABELS, LETTER_RGB, NOTICE, Convention
 from core.cases.case import Case, CaseImages, confidence_of
+from core.exports.painter import Rgb, outline, paint, write, write_letters
 from core.exports.slices import ENDS, as_drawn, letters_of, size_mm
 from core.image.volume import box_around, cut_affine
 from core.limits import MAX_CROP_MM
@@ -19,13 +17,16 @@ from core.measures.measure import why_too_small
 
 _COLUMNS = 6
 _MARGIN_MM = 20.0
-_DPI = 150
-_WIDTH_IN = 12.0
-# For words above and below the pictures, whatever the figure's height.
-_TOP_IN, _BOTTOM_IN, _REMARK_IN = 0.5, 0.4, 0.2
-_REMARK_COLOUR = "#ffe08a"
+# Pixels, at 150 an inch: of the whole, around it, between pictures, for words.
+_WIDTH_PX, _EDGE_PX, _GAP_PX, _LINE_PX = 1800, 36, 16, 30
+_SLICE_PX = (_WIDTH_PX - 2 * _EDGE_PX - (_COLUMNS - 1) * _GAP_PX) // _COLUMNS
+_OUTLINE_PX = 2.9
+_CAPTION_PX, _TITLE_PX, _LETTER_PX, _NAME_PX = 19, 17, 17, 25
+_WHITE: Rgb = (255, 255, 255)
+_NOTE: Rgb = (255, 224, 138)
 # Name, and axis that is cut, from above downwards.
 _VIEWS = (("Coronal", 1), ("Sagittal", 0), ("Axial", 2))
+_LABELS_PX = 690
 
 
 def strip_png(case: Case, images: CaseImages, convention: Convention) -> bytes:
@@ -34,71 +35,64 @@ def strip_png(case: Case, images: CaseImages, convention: Convention) -> bytes:
     Where the mask is empty they run through the whole volume.
     """
     values, labels, affine = _near_the_mask(images)
-    spacing = voxel_sizes(affine)
     low, high = np.percentile(values, (2, 98))
-    sizes = [size_mm(values.shape, spacing, cut) for _, cut in _VIEWS]
-    heights = [height / width for width, height in sizes]
-    height_in = 2.0 * sum(heights) + 1.0
-    figure = Figure(figsize=(_WIDTH_IN, height_in), dpi=_DPI, facecolor="black")
-    FigureCanvasAgg(figure)
+    sizes = [_size_px(values.shape, affine, cut, _SLICE_PX) for _, cut in _VIEWS]
     remark = _remark(case)
-    grid = figure.add_gridspec(
-        3, _COLUMNS, height_ratios=heights, left=0.02, right=0.98, top=1 - _TOP_IN / height_in,
-        bottom=(_BOTTOM_IN + _REMARK_IN * bool(remark)) / height_in, wspace=0.06, hspace=0.12,
-    )  # fmt: skip
-    for row, (name, cut) in enumerate(_VIEWS):
-        extent = _extent(sizes[row])
+    below_px = (1 + bool(remark)) * _LINE_PX + _GAP_PX
+    height = 2 * _LINE_PX + sum(size[1] + _LINE_PX + _GAP_PX for size in sizes) + below_px
+    page = Image.new("RGB", (_WIDTH_PX, height))
+    top = 2 * _LINE_PX
+    for (name, cut), size in zip(_VIEWS, sizes, strict=True):
         for column, index in enumerate(_slices(labels, cut)):
-            axes = figure.add_subplot(grid[row, column])
-            axes.imshow(
-                as_drawn(np.take(values, index, cut), cut, convention), cmap="gray", vmin=low,
-                vmax=max(high, low + 1e-6), origin="lower", extent=extent, interpolation="nearest",
-            )  # fmt: skip
-            _outline(axes, as_drawn(np.take(labels, index, cut), cut, convention), extent)
-            axes.set_axis_off()
-            _write_letters(axes, letters_of(cut, convention))
+            left = _EDGE_PX + column * (_SLICE_PX + _GAP_PX)
             middle = [(n - 1) / 2 for n in values.shape]
             middle[cut] = index
             position_mm = (affine[:3, :3] @ middle + affine[:3, 3])[cut]
-            axes.set_title(
-                f"{name}  {ENDS[cut][int(position_mm >= 0)]} {abs(position_mm):.0f} mm",
-                color="white", fontsize=8, pad=3, y=1.0,  # found by itself, y costs the ticks
-            )  # fmt: skip
-    _write_captions(figure, case, convention)
-    out = io.BytesIO()
-    figure.savefig(out, format="png", facecolor="black", metadata={"Software": "HippoView"})
-    return out.getvalue()
+            title = f"{name}  {ENDS[cut][int(position_mm >= 0)]} {abs(position_mm):.0f} mm"
+            write(page, title, (left + _SLICE_PX / 2, top), "ms", _WHITE, _TITLE_PX)
+            drawn_labels = as_drawn(np.take(labels, index, cut), cut, convention)
+            grey = as_drawn(np.take(values, index, cut), cut, convention)
+            picture = paint(grey, drawn_labels, size, (float(low), float(high)))
+            outline(picture, drawn_labels, _OUTLINE_PX)
+            write_letters(picture, letters_of(cut, convention), LETTER_RGB, _LETTER_PX, bold=True)
+            page.paste(picture, (left, top + _LINE_PX // 4))
+        top += size[1] + _LINE_PX + _GAP_PX
+    _write_captions(page, case, convention, remark)
+    return _png(page)
 
 
 def labels_png(images: CaseImages) -> bytes:
-    """Both labels filled and named on the sagittal slice that shows most of them."""
-    inside = images.labels > 0
-    index = int(inside.sum(axis=(1, 2)).argmax())
+    """Both labels outlined and named on the sagittal slice that shows most of them."""
+    index = int((images.labels > 0).sum(axis=(1, 2)).argmax())
     values = images.values
-    spacing = voxel_sizes(images.affine)
-    width, height = size_mm(images.shape, spacing, 0)
-    extent = _extent((width, height))
-    figure = Figure(figsize=(4.6, 4.6 * height / width), dpi=_DPI, facecolor="black")
-    FigureCanvasAgg(figure)
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.set_axis_off()
-    low, high = np.percentile(values, (2, 98))
-    axes.imshow(
-        as_drawn(values[index], 0, "radiological"), cmap="gray", vmin=low, vmax=high,
-        origin="lower", extent=extent, interpolation="bilinear",
-    )  # fmt: skip
+    size = _size_px(images.shape, images.affine, 0, _LABELS_PX)
     labels = as_drawn(images.labels[index], 0, "radiological")
-    _outline(axes, labels, extent)
+    grey = as_drawn(values[index], 0, "radiological")
+    low, high = np.percentile(values, (2, 98))
+    picture = paint(grey, labels, size, (float(low), float(high)), smooth=True)
+    outline(picture, labels, _OUTLINE_PX)
     for name, value in LABELS.items():
-        up, across = (np.argwhere(labels == value).mean(axis=0) + 0.5) * spacing[[2, 1]]
-        axes.text(
-            across, up, name, color=LABEL_COLOURS[name], fontsize=12, fontweight="bold",
-            ha="center", va="center", path_effects=[withStroke(linewidth=3, foreground="black")],
-        )  # fmt: skip
-    _write_letters(axes, letters_of(0, "radiological"))
+        up, across = (np.argwhere(labels == value).mean(axis=0) + 0.5) / labels.shape
+        place = (across * size[0], (1 - up) * size[1])
+        write(picture, name, place, "mm", LABEL_RGB[name], _NAME_PX, bold=True, rim_px=3)
+    write_letters(picture, letters_of(0, "radiological"), LETTER_RGB, _LETTER_PX, bold=True)
+    return _png(picture)
+
+
+def _png(picture: Image.Image) -> bytes:
     out = io.BytesIO()
-    figure.savefig(out, format="png", facecolor="black")
+    about = PngImagePlugin.PngInfo()
+    about.add_text("Software", "HippoView")
+    about.add_text("Comment", NOTICE)
+    picture.save(out, "PNG", pnginfo=about, compress_level=3)  # half of the time, as small
     return out.getvalue()
+
+
+def _size_px(
+    shape: tuple[int, ...], affine: NDArray[np.float64], cut: int, width_px: int
+) -> tuple[int, int]:
+    width_mm, height_mm = size_mm(shape, voxel_sizes(affine), cut)
+    return width_px, max(1, round(width_px * height_mm / width_mm))
 
 
 def _near_the_mask(
@@ -124,53 +118,20 @@ def _slices(labels: NDArray[np.uint8], axis: int) -> list[int]:
     return chosen[::-1] if axis == 1 else chosen  # coronal: from the front to the back
 
 
-def _extent(size_mm: tuple[float, float]) -> tuple[float, float, float, float]:
-    return (0.0, size_mm[0], 0.0, size_mm[1])
-
-
-def _outline(
-    axes: Axes, labels: NDArray[np.uint8], extent: tuple[float, float, float, float]
-) -> None:
-    height, width = labels.shape
-    x = (np.arange(width) + 0.5) * extent[1] / width
-    y = (np.arange(height) + 0.5) * extent[3] / height
-    for name, value in LABELS.items():
-        inside = (labels == value).astype(float)
-        if inside.any():
-            axes.contour(x, y, inside, levels=[0.5], colors=LABEL_COLOURS[name], linewidths=1.4)
-
-
-def _write_letters(axes: Axes, letters: str) -> None:
-    places = ((0.02, 0.5, "left", "center"), (0.98, 0.5, "right", "center"),
-              (0.5, 0.02, "center", "bottom"), (0.5, 0.98, "center", "top"))  # fmt: skip
-    for letter, (x, y, across, up) in zip(letters, places, strict=True):
-        axes.text(
-            x, y, letter, transform=axes.transAxes, ha=across, va=up,
-            color="#ffe08a", fontsize=8, fontweight="bold",
-            path_effects=[withStroke(linewidth=2, foreground="black")],
-        )  # fmt: skip
-
-
-def _write_captions(figure: Figure, case: Case, convention: Convention) -> None:
-    inch = 1 / figure.get_figheight()
-    for x, name in ((0.02, "anterior"), (0.10, "posterior")):
-        figure.text(
-            x,
-            1 - 0.1 * inch,
-            f"\N{BLACK SQUARE} {name}",
-            color=LABEL_COLOURS[name],
-            fontsize=9,
-            va="top",
-        )
+def _write_captions(page: Image.Image, case: Case, convention: Convention, remark: str) -> None:
+    left, right, x = _EDGE_PX, _WIDTH_PX - _EDGE_PX, _EDGE_PX
+    for name in LABELS:
+        ImageDraw.Draw(page).rectangle((x, 14, x + 13, 27), LABEL_RGB[name])
+        write(page, name, (x + 22, 28), "ls", LABEL_RGB[name], _CAPTION_PX)
+        x += 150
     model = case.report["model"]
-    figure.text(
-        0.98, 1 - 0.1 * inch, f"{case.id}   HippoView model {model['version']} ({model['name']})",
-        color="white", fontsize=9, ha="right", va="top",
-    )  # fmt: skip
-    if remark := _remark(case):
-        figure.text(0.02, 0.32 * inch, remark, color=_REMARK_COLOUR, fontsize=9)
-    figure.text(0.02, 0.12 * inch, CONVENTION_WORDS[convention], color="white", fontsize=9)
-    figure.text(0.98, 0.12 * inch, NOTICE, color="white", fontsize=9, ha="right")
+    about = f"{case.id}   HippoView model {model['version']} ({model['name']})"
+    write(page, about, (right, 28), "rs", _WHITE, _CAPTION_PX)
+    low = page.height - 18
+    if remark:
+        write(page, remark, (left, low - _LINE_PX), "ls", _NOTE, _CAPTION_PX)
+    write(page, CONVENTION_WORDS[convention], (left, low), "ls", _WHITE, _CAPTION_PX)
+    write(page, NOTICE, (right, low), "rs", _WHITE, _CAPTION_PX)
 
 
 def _remark(case: Case) -> str:
