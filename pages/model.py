@@ -13,6 +13,19 @@ from core.models.folder import measured_on
 from core.wording import counted
 
 
+def _by_person(figures: dict[str, Any]) -> str:
+    """What the figures are where no scan of the person was trained on."""
+    dice = " and ".join(
+        f"**{d['mean']:.3f}** ({d['low']:.3f} to {d['high']:.3f}) {label}"
+        for label, d in figures["dice"].items()
+    )
+    others = counted(figures["cases"], "other")
+    return (
+        f"These cases were split by file: of {figures['other_side_seen']}, the person's other "
+        f"hippocampus was trained on. On the {others} the Dice is {dice}."
+    )
+
+
 def _agreement(proof: dict[str, Any]) -> str:
     """How far the masks are the same; of versions proven earlier it is known of all voxels only."""
     if "foreground" not in proof:
@@ -66,6 +79,7 @@ with left:
             {
                 "Label": label.capitalize(),
                 "Mean Dice": f"{d['mean']:.3f}",
+                "95 % interval": f"{d['low']:.3f} to {d['high']:.3f}",
                 "Standard deviation": f"{d['sd']:.3f}",
                 "Worst case": f"{d['worst']:.3f}",
             }
@@ -78,6 +92,8 @@ with left:
         f"On {measured_on(metrics)}, {metrics['settings']}. "
         "Dice: overlap with an expert's mask, 0 none, 1 the same."
     )
+    if by_person := metrics.get("by_person"):
+        st.markdown(_by_person(by_person))
     st.subheader("Memory", anchor=False)
     st.table(memory_rows(), hide_index=True, border="horizontal")
     st.caption(MEMORY_WORDS)
