@@ -51,6 +51,7 @@ def test_a_prepared_data_set_goes_to_a_remote_and_comes_back(work, tmp_path):
     Datasets(storage).verify(back, work / "storage" / "datasets" / "one")
 
 
+@pytest.mark.long
 def test_from_data_to_a_report_and_only_what_changed_again(work, tmp_path, shared_data):
     for name in ("core", "models", "dvc.yaml"):
         source = ROOT / name

@@ -7,6 +7,7 @@ import threading
 
 import httpx
 import psutil
+import pytest
 from playwright.sync_api import Browser, expect
 
 from core.image.example import example_file
@@ -128,6 +129,7 @@ def test_retrain_compare_promote_and_roll_back_while_scans_go_on(
     assert "2" in served
 
 
+@pytest.mark.long
 def test_a_killed_training_is_lost_and_goes_on_from_its_last_epoch(browser, tmp_path):
     var = tmp_path / "var"
     archive = packed(made(tmp_path / "Task98", 12), tmp_path / "task.tar")

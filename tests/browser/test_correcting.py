@@ -41,7 +41,7 @@ def pack_of(user: User) -> bytes:
     return user.download("Mask (.nii.gz)")[1]
 
 
-@pytest.mark.parametrize("view", ["Coronal", "Sagittal"])
+@pytest.mark.parametrize("view", ["Coronal", pytest.param("Sagittal", marks=pytest.mark.long)])
 def test_a_known_stroke_changes_exactly_its_voxels(user, server, view):
     scan = gzip.compress(as_bytes(reoriented(example(), all_orientations()[13])))
     user.upload(("stroke.nii.gz", scan))

@@ -122,7 +122,10 @@ def test_a_page_that_is_closed_at_once_keeps_what_was_drawn(person, house):
     expect(again.viewer.locator(".volumes")).to_have_text(volumes)
 
 
-@pytest.mark.parametrize("fault", [FULL, BLOCKED], ids=["full", "blocked"])
+@pytest.mark.parametrize(
+    "fault",
+    [pytest.param(FULL, id="full"), pytest.param(BLOCKED, id="blocked", marks=pytest.mark.long)],
+)
 def test_a_storage_that_is_full_or_blocked_is_said_and_stops_nothing(fault, person, house):
     (case_id,) = house.add("only")
     person.page.add_init_script(fault)
@@ -162,7 +165,7 @@ def test_two_tabs_on_one_case_take_nothing_from_each_other(person, house):
     assert house.draft(context, case_id) is None
 
 
-@pytest.mark.parametrize("key", ["y", "x"])
+@pytest.mark.parametrize("key", ["y", pytest.param("x", marks=pytest.mark.long)])
 def test_a_key_is_about_the_case_that_was_seen(key, person, house):
     """The server has opened the next case, the screen not yet, when a key is pressed."""
     second, first = house.add("second", "first")

@@ -39,7 +39,9 @@ def is_there(house: House, case_id: str) -> bool:
     return True
 
 
-@pytest.mark.parametrize("act", [delete, rename, restore, undo])
+@pytest.mark.parametrize(
+    "act", [delete, undo, *(pytest.param(act, marks=pytest.mark.long) for act in (rename, restore))]
+)
 def test_an_act_whose_answer_is_late_touches_its_case_and_leaves_the_next_open(act, person, house):
     """The person goes on to the next case before the page has heard what became of the act."""
     third, second, first = house.add("third", "second", "first")

@@ -9,10 +9,15 @@ from tests.browser.user import User
 PAGES = [
     "Segment", "Cases", "Model", "About and help", "Retrain", "Models", "Drift", "Operations",
 ]  # fmt: skip
-LOOKS = [("dark", 1280), ("dark", 1920), ("light", 1280), ("light", 1920)]
+LOOKS = [
+    pytest.param(("dark", 1280), id="dark-1280"),
+    pytest.param(("light", 1920), id="light-1920"),
+    pytest.param(("dark", 1920), id="dark-1920", marks=pytest.mark.long),
+    pytest.param(("light", 1280), id="light-1280", marks=pytest.mark.long),
+]
 
 
-@pytest.fixture(scope="module", params=LOOKS, ids=lambda look: f"{look[0]}-{look[1]}")
+@pytest.fixture(scope="module", params=LOOKS)
 def visitor(request, browser: Browser, server):
     scheme, width = request.param
     context = browser.new_context(

@@ -8,7 +8,6 @@ import zipfile
 import httpx
 import nibabel as nib
 import numpy as np
-import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
@@ -124,21 +123,17 @@ def test_every_export_opens_with_what_it_is_made_for(user, server):
         assert b"DOE" not in export
 
 
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (b"Dear doctor" * 100, "not a NIfTI image"),
-        (SCAN[:3000], "ends too early"),
-        (b"", "empty"),
-    ],
-    ids=["text", "truncated", "empty"],
-)
-def test_a_bad_file_gets_a_reason_and_the_page_stays_usable(content, words, user):
-    user.upload(("bad.nii.gz", content))
-    alert = user.page.get_by_role("alert").filter(has_text="bad.nii.gz").filter(has_text=words)
-    expect(alert).to_be_visible(timeout=LONG)
-    user.settle()
-    assert "Traceback" not in user.text()
+def test_a_bad_file_gets_a_reason_and_the_page_stays_usable(user):
+    for name, content, words in (
+        ("text.nii.gz", b"Dear doctor" * 100, "not a NIfTI image"),
+        ("truncated.nii.gz", SCAN[:3000], "ends too early"),
+        ("empty.nii.gz", b"", "empty"),
+    ):
+        user.upload((name, content))
+        alert = user.page.get_by_role("alert").filter(has_text=name).filter(has_text=words)
+        expect(alert).to_be_visible(timeout=LONG)
+        user.settle()
+        assert "Traceback" not in user.text()
     user.try_example()
 
 

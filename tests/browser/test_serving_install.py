@@ -13,6 +13,8 @@ from tests.browser.user import User
 from tests.scans import stream
 from tests.server import running
 
+# `scripts/bare-machine serve` makes the same install in CI, from nothing.
+pytestmark = pytest.mark.long
 _MIB = 2**20
 LEFT_OUT = ("torch", "nnunetv2", "hydra", "wandb", "nvidia")
 

@@ -1,11 +1,13 @@
 """A tab that was duplicated: it knows the drawing by its name, and so does the one before."""
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser.house import drawing, see
 from tests.browser.user import User
 
 
+@pytest.mark.long
 def test_a_duplicated_tab_and_the_one_before_keep_what_is_drawn_in_each(person, house):
     (case_id,) = house.add("only")
     see(person, case_id)
