@@ -208,12 +208,15 @@ def test_a_gzip_bomb_costs_no_memory(name, tmp_path):
     assert answer["grew_kib"] < 40_000
 
 
-def test_random_headers_never_raise_anything_else(tmp_path):
-    """Thousands of mutated headers: refused, or a volume whose geometry nibabel shares."""
-    rng = np.random.default_rng(7)
+@pytest.mark.parametrize(
+    ("seed", "count"), [(7, 600), pytest.param(8, 6000, marks=pytest.mark.long)]
+)
+def test_random_headers_never_raise_anything_else(seed, count, tmp_path):
+    """Mutated headers: refused, or a volume whose geometry nibabel shares."""
+    rng = np.random.default_rng(seed)
     scan = as_bytes(image(noise((20, 22, 24), np.int16)))
     accepted = 0
-    for _ in range(3000):
+    for _ in range(count):
         raw = bytearray(scan)
         for _ in range(rng.integers(1, 6)):
             raw[rng.integers(0, 352)] = rng.integers(0, 256)
@@ -229,4 +232,4 @@ def test_random_headers_never_raise_anything_else(tmp_path):
         assert again.shape == file.header.shape
         assert np.allclose(again.affine, file.header.affine)
         assert np.isfinite(volume.data).all()
-    assert 100 < accepted < 2900
+    assert 0.03 < accepted / count < 0.97
