@@ -18,8 +18,10 @@ from core.wording import counted
 
 _TABLE_PX = 290
 _REFRESH_S = 2.0
-# So that all columns are in sight at 1280 pixels; a longer content shows when pointed at.
-_COLUMN_PX = {"": 30, "Name": 150, "Case": 90, "Patient": 80, "Review": 80, "Warnings": 75}
+# So that the volumes are in sight at 1280 pixels; a longer content shows when pointed at.
+_COLUMN_PX = {
+    "": 30, "Name": 140, "Case": 90, "Patient": 80, "Review": 75, "Confidence": 85, "Warnings": 75,
+}  # fmt: skip
 _NAME_PX = 480  # Streamlit writes its hint over the end of a narrower field
 
 cases: Cases = services().cases
@@ -139,12 +141,12 @@ with listing:
                     "Patient": r.patient,
                     "Segmented (UTC)": r.created_at[:16].replace("T", " "),
                     "Review": r.review.capitalize(),
+                    "Confidence": r.confidence,
                     "Anterior (mm³)": round(r.anterior_mm3),
                     "Posterior (mm³)": round(r.posterior_mm3),
                     "Total (mm³)": round(r.total_mm3),
-                    "Warnings": r.warning_count,
-                    "Confidence": r.confidence,
                     "Volumes": r.too_small,
+                    "Warnings": r.warning_count,
                     "Mask": f"version {r.mask_version}" if r.mask_version else "model",
                     "Model": r.model_version,
                 }

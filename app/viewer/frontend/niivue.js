@@ -32,7 +32,7 @@ export const PRIVATE = {
   },
   fields: {
     fontPx: "the letters' height, which grows with the picture",
-    gl: "writing the labels' box alone, and giving the context back",
+    gl: "writing the labels' box alone, what draws, and giving the context back",
     overlayTexture: "where the labels lie on the graphics card",
     scene: "crosshair, pan, zoom, turn and cut, to be read and set without moving the pointer",
     screenSlices: "which plane each pane cuts, and how large it is",
@@ -203,6 +203,16 @@ export function writeOverlay(nv, [x, y, z], [width, height, depth], rgba) {
   gl.bindTexture(gl.TEXTURE_3D, nv.overlayTexture)
   gl.pixelStorei(gl.UNPACK_ALIGNMENT, 1)
   gl.texSubImage3D(gl.TEXTURE_3D, 0, x, y, z, width, height, depth, gl.RGBA, gl.UNSIGNED_BYTE, rgba)
+}
+
+/**
+ * Whether there is no graphics card behind it.
+ * @param {Niivue} nv
+ */
+export function isDrawnBySoftware({ gl }) {
+  const info = gl.getExtension("WEBGL_debug_renderer_info")
+  const name = gl.getParameter(info ? info.UNMASKED_RENDERER_WEBGL : gl.RENDERER)
+  return /swiftshader|llvmpipe|software|basic render/i.test(String(name))
 }
 
 /** @param {Niivue} nv */
