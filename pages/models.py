@@ -57,7 +57,7 @@ else:
         f"Promote version {number}", type="primary", icon=":material/arrow_upward:",
         help="Puts it into service after you have confirmed.",
     ):  # fmt: skip
-        confirm_promotion(shared, serving, compared)
+        confirm_promotion(shared, compared.number)
 
 with st.expander("What was in service when"):
     history_table(registry.history())

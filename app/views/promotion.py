@@ -23,17 +23,17 @@ _STATES = {
 
 
 @st.dialog("Put another version into service?", width="large")
-def confirm_promotion(shared: Services, serving: Version, other: Version) -> None:
+def confirm_promotion(shared: Services, number: int) -> None:
     """Show what the gate says, and ask for confirmation; for a reason too where it stops it."""
     try:
-        verdict = shared.judge(other.number)
+        verdict = shared.judge(number)
     except HippoViewError as error:  # another went into service while this was open
         show_error(error)
         return
-    shown = f"gate-{other.number}"
+    shown = f"gate-{number}"
     seen = st.session_state.get(shown, verdict.key)
     st.session_state[shown] = verdict.key
-    _figures(serving, other)
+    _figures(*(shared.registry.get(n) for n in (verdict.before, verdict.after)))
     if seen != verdict.key:
         st.warning(
             "The figures changed since they were shown. These are the new ones.",
@@ -44,17 +44,23 @@ def confirm_promotion(shared: Services, serving: Version, other: Version) -> Non
         "New scans will be segmented by the new version at once. Those under way end with the "
         "old one. It can be rolled back with one click."
     )
-    with st.form(f"promote-{other.number}", border=False):
+    notice = st.container()
+    with st.form(f"promote-{number}", border=False):
         reason = ""
         if not verdict.passed:
             reason = st.text_input(
-                "Why all the same?", max_chars=MAX_REASON_CHARS, key=f"reason-{other.number}",
+                "Why all the same?", max_chars=MAX_REASON_CHARS, key=f"reason-{number}",
                 placeholder=f"At least {MIN_REASON_CHARS} characters",
-                help="Kept in the history, with who and when.",
             )  # fmt: skip
-        pressed = st.form_submit_button(f"Put version {other.number} into service", type="primary")
-    if pressed and seen == verdict.key:
-        _promote(shared, other.number, reason, verdict)
+            st.caption("The reason stays in the history, with who gave it and when.")
+        pressed = st.form_submit_button(f"Put version {number} into service", type="primary")
+    if not pressed or seen != verdict.key:
+        return
+    if not verdict.passed and len(reason.strip()) < MIN_REASON_CHARS:
+        words = f"Say why in at least {MIN_REASON_CHARS} characters."
+        notice.warning(words, icon=":material/edit:")
+        return
+    _promote(shared, number, reason, verdict)
 
 
 def _figures(serving: Version, other: Version) -> None:
@@ -94,9 +100,6 @@ def _lines(verdict: Verdict) -> None:
 
 
 def _promote(shared: Services, number: int, reason: str, verdict: Verdict) -> None:
-    if not verdict.passed and len(reason.strip()) < MIN_REASON_CHARS:
-        st.warning(f"Say why in at least {MIN_REASON_CHARS} characters.", icon=":material/edit:")
-        return
     with st.spinner(f"Loading version {number}. Scans go on meanwhile."):
         try:
             shared.promote(number, by=administrator(shared), reason=reason, seen=verdict.key)

@@ -38,8 +38,7 @@ class Dialog:
 
             from app.views.promotion import confirm_promotion
 
-            shared = st.session_state["shared"]
-            confirm_promotion(shared, shared.registry.serving(), shared.registry.get(2))
+            confirm_promotion(st.session_state["shared"], 2)
 
         self.at = AppTest.from_function(page)
         self.at.session_state["shared"] = shared
@@ -88,6 +87,18 @@ def test_a_version_that_is_stopped_needs_a_reason(shared):
     dialog.press("the old one fails on our scanner")
     assert shared.registry.serving().number == 2
     assert shared.registry.history()[0].note.reason == "the old one fails on our scanner"
+
+
+def test_another_version_that_went_into_service_meanwhile_is_named(shared):
+    figures(shared, 2, 0.81)
+    third = add(shared.registry, "third").number
+    figures(shared, third, 0.9)
+    dialog = Dialog(shared)
+    shared.registry.promote(third)
+    dialog.press()
+    assert "These are the new ones" in dialog.at.warning[0].value
+    assert f"stops it against version {third}, in service" in dialog.at.error[0].value
+    assert shared.registry.serving().number == third
 
 
 def test_figures_that_changed_are_shown_before_anything_happens(shared):

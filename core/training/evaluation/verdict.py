@@ -159,17 +159,19 @@ class Loss:
         one
             What each change is of: ``patient``.
         """
+        few = too_few(len(changes), needed, one)
         if not changes:
-            return cls("not judged", too_few(0, needed, one))
+            return cls("not judged", few)
         change = mean_of(sorted(changes))
         figures = f"{change.mean:+.4f} in the mean"
         if len(changes) >= _FEWEST:
             figures += f" (95 % interval {change.low:+.4f} to {change.high:+.4f})"
-        figures += f", {counted(len(changes), one)}"
-        if len(changes) >= _FEWEST and change.high < -margin - _ROUNDING:
-            return cls("failed", f"{figures}: worse by more than {margin:g}")
+            if change.high < -margin - _ROUNDING:
+                of = counted(len(changes), one)
+                return cls("failed", f"worse by more than {margin:g}: {figures}, {of}")
         if len(changes) < needed:
-            return cls("not judged", f"{figures} of the {needed} that are needed")
+            return cls("not judged", f"{few}: {figures}")
+        figures += f", {counted(len(changes), one)}"
         if change.low < -margin - _ROUNDING:
-            return cls("failed", f"{figures}: a loss of more than {margin:g} is not ruled out")
-        return cls("passed", f"{figures}: no loss of more than {margin:g}")
+            return cls("failed", f"a loss of more than {margin:g} is not ruled out: {figures}")
+        return cls("passed", f"no loss of more than {margin:g}: {figures}")
