@@ -61,7 +61,7 @@ def _is_of_crops(figures: Figures) -> bool:
         check_shape(figures, _SHAPE)
     except ValueError:
         return False
-    return "kind" not in figures
+    return "kind" not in figures and "/" not in figures["dataset"]
 
 
 def _checks(before: Figures, after: Figures, margins: Margins) -> Iterator[Check]:
