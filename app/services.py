@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from loguru import logger
 
@@ -33,6 +33,7 @@ from core.image.intake import Source, vetted
 from core.image.volume import load
 from core.limits import MIB
 from core.models.registry import Registry
+from core.models.service_log import Note
 from core.people.accounts import Accounts
 from core.pipeline import Analysis, Caller, analyse
 from core.predictor.predictor import InferenceOptions
@@ -43,6 +44,9 @@ from core.state.storage import Storage, clear_unless_shared, open_storage
 from core.training.data.dataset import Datasets
 from core.training.job_folders import JobFolders
 from core.training.jobs import Jobs
+
+if TYPE_CHECKING:
+    from core.training.evaluation.verdict import Verdict
 
 _TICK_S = 1.0
 # Seconds until a version that could not be loaded is tried again.
@@ -174,26 +178,45 @@ class Services:
         self.cases.delete(case_id)
         self.viewer_files.forget(case_id)
 
-    def promote(self, number: int) -> None:
-        """Put a model version into service; requests go on meanwhile.
+    def judge(self, number: int) -> "Verdict":
+        """What the gate says of a version; see `core.training.promotion.verdict_on`."""
+        # Imports scipy.stats, which a start need not wait for.
+        from core.training.promotion import margins_of, verdict_on
+
+        return verdict_on(self.registry, number, margins_of(self.settings))
+
+    def promote(self, number: int, *, by: str, reason: str = "", seen: str | None = None) -> None:
+        """Put a model version into service, through the gate; requests go on meanwhile.
+
+        Parameters
+        ----------
+        by, reason, seen
+            See `core.training.promotion.promote`.
 
         Raises
         ------
         HippoViewError
-            It cannot serve, or what serves could not be written down: this process serves as
-            before. `follow` makes up for what broke off halfway.
+            The gate stops it, it cannot serve, or what serves could not be written down: this
+            process serves as before. `follow` makes up for what broke off halfway.
         """
-        self.predictors.swap(
-            partial(self.registry.open, number), partial(self.registry.promote, number)
-        )
+        from core.training.promotion import margins_of, promote
 
-    def roll_back(self, seen: int | None = None) -> int:
+        promote(
+            self.registry, number, self.predictors.swap, margins_of(self.settings),
+            by=by, reason=reason, seen=seen,
+        )  # fmt: skip
+
+    def roll_back(self, seen: int | None = None, *, by: str) -> int:
         """Put the version into service that served before this one; returns its number.
+
+        It does not ask the gate: it is the way out when the version in service is bad.
 
         Parameters
         ----------
         seen
             The version that a person was shown as the one before; left out, whichever it is.
+        by
+            Who asks for it.
 
         Raises
         ------
@@ -204,7 +227,8 @@ class Services:
         if number is None:
             raise ConflictError("No other version was in service before this one")
         self.predictors.swap(
-            partial(self.registry.open, number), partial(self.registry.roll_back, number)
+            partial(self.registry.open, number),
+            partial(self.registry.roll_back, number, Note(by)),
         )
         return number
 

@@ -92,6 +92,12 @@ class NewerVersionError(ConflictError):
         return {"error": told["error"] | {"newest": self.newest}}
 
 
+class GateError(ConflictError):
+    """The gate stops a promotion, and no reason was given."""
+
+    code = "gate"
+
+
 class ChangedError(ConflictError):
     """A file in the storage is not the one that the caller had read."""
 

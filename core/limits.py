@@ -316,3 +316,28 @@ MAX_UNPACKED_MIB = 8192
 
 # Fewest cases in a drift window, and in its reference.
 MIN_DRIFT_CASES = 10
+
+# The gate before a promotion (`core.training.evaluation.verdict.Margins`, decision 0029). What the
+# new version's mean Dice on crops may lie below the old one's: less than the 0.006 that the best
+# recipe of decision 0014 gained.
+GATE_DICE = 0.005
+# A fall of one label's Dice in one case that a reader would see.
+GATE_COLLAPSE = 0.1
+# Of the mean HD95 (mm): a fifth of a crop's voxel.
+GATE_HD95_MM = 0.2
+# Of the mean Dice of whole heads, which are fewer and coarser than crops. It stops a recipe of
+# decision 0014 that lost 0.035.
+GATE_HEADS_DICE = 0.02
+# Of the mean volume error of whole heads, in per cent: about what an ageing hippocampus loses in
+# a year or two.
+GATE_VOLUME_PERCENT = 2.0
+# Of the time that a scan takes.
+GATE_TIMES = 1.2
+# Patients with crops, whole heads, and timed scans that it takes to tell: the interval of fewer
+# patients is too narrow, since a bootstrap knows only those that it has.
+GATE_PATIENTS = 10
+GATE_HEADS = 5
+GATE_TIMED = 3
+# Characters of the reason for promoting what the gate stopped: more than "ok", a few sentences.
+MIN_REASON_CHARS = 10
+MAX_REASON_CHARS = 1000

@@ -27,6 +27,9 @@ _WORDS = {
 }
 GS_PREFIX = "gs://"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_NUMBER = re.compile(r"\d+(\.\d+)?", re.ASCII)
+# A gate that lets a version lose more than this is none.
+_LARGEST_MARGIN = 0.1
 # The prefix uses the same plain characters as the keys below it.
 _BUCKET = re.compile(r"gs://[a-z0-9][a-z0-9._-]+(/[A-Za-z0-9][A-Za-z0-9._-]*)*/?")
 
@@ -49,6 +52,7 @@ class Settings:
     storage: str = ""
     admin_password: str = field(default="", repr=False)
     wandb: str = "off"
+    gate_dice_margin: float = limits.GATE_DICE
 
     def __post_init__(self) -> None:
         for name, words in _WORDS.items():
@@ -60,6 +64,10 @@ class Settings:
             raise _refused("max_upload_mib", self.max_upload_mib, "a number from 1 to 2048")
         if not 0 < self.queue_size <= 1000:
             raise _refused("queue_size", self.queue_size, "a number from 1 to 1000")
+        if not 0 <= self.gate_dice_margin <= _LARGEST_MARGIN:
+            raise _refused(
+                "gate_dice_margin", self.gate_dice_margin, f"a number from 0 to {_LARGEST_MARGIN}"
+            )
         if self.storage and not _BUCKET.fullmatch(self.storage):
             raise _refused("storage", self.storage, "gs://bucket or gs://bucket/prefix")
 
@@ -87,6 +95,10 @@ class Settings:
                 if not text.isdecimal():
                     raise _refused(setting.name, text, "a whole number")
                 values[setting.name] = int(text)
+            elif setting.type is float:
+                if not _NUMBER.fullmatch(text):
+                    raise _refused(setting.name, text, "a number such as 0.005")
+                values[setting.name] = float(text)
             elif setting.type is Path:
                 values[setting.name] = Path(text).expanduser().resolve()
             else:

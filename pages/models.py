@@ -2,9 +2,10 @@
 
 import streamlit as st
 
-from app.views.admission import admit
+from app.views.admission import administrator, admit
+from app.views.promotion import confirm_promotion, history_table
 from app.views.shared import services
-from app.views.versions import comparison, confirm_promotion, show_outcome, versions_table
+from app.views.versions import comparison, show_outcome, versions_table
 from app.views.words import show_error
 from core.errors import HippoViewError
 
@@ -29,7 +30,7 @@ if previous is not None and st.button(
 ):  # fmt: skip
     with st.spinner(f"Loading version {previous}. Scans go on meanwhile."):
         try:
-            number = shared.roll_back(previous)
+            number = shared.roll_back(previous, by=administrator(shared))
         except HippoViewError as error:
             st.session_state["outcome"] = error
         else:
@@ -56,15 +57,7 @@ else:
         f"Promote version {number}", type="primary", icon=":material/arrow_upward:",
         help="Puts it into service after you have confirmed.",
     ):  # fmt: skip
-        confirm_promotion(shared, serving, compared)
+        confirm_promotion(shared, compared.number)
 
-history = registry.history()
 with st.expander("What was in service when"):
-    st.dataframe(
-        [
-            {"When (UTC)": at[:19].replace("T", " "), "Version": number, "How": action}
-            for at, number, action in history
-        ],
-        hide_index=True,
-        alt="Versions put into service, the newest first",
-    )
+    history_table(registry.history())

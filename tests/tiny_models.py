@@ -89,7 +89,7 @@ class Truth:
 def truth_of(registry: Registry, predictors: Predictors, storage: Any) -> Truth:
     """What the three say serves and has served, the newest last."""
     _, history = ServiceLog(storage).read()
-    known = [number for _, number, _ in registry.history()][::-1]
+    known = [entry.number for entry in registry.history()][::-1]
     served = predictors.serving.model.version if predictors.serving else ""
     return Truth([entry.number for entry in history], known, served)
 

@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.http.bodies import SmallRoute
 from app.http.held import Held
@@ -13,6 +13,16 @@ from core.models.registry import Version
 from core.training.config import TrainingRequest
 from core.training.data.reviewed import follow_before
 from core.training.jobs import Job
+
+Administrator = Annotated[str, Depends(require_admin)]
+
+
+class NewPromotion(BaseModel):
+    """Why a version is put into service although the gate stops it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: str = ""
 
 
 class NewTraining(BaseModel):
@@ -30,7 +40,9 @@ def router() -> APIRouter:
         route_class=SmallRoute,
     )  # fmt: skip
     routes.get("/versions")(versions)
+    routes.get("/versions/{number}/gate")(gate)
     routes.post("/versions/{number}/promote")(promote)
+    routes.get("/history")(history)
     routes.post("/roll-back")(roll_back)
     routes.get("/jobs")(jobs)
     routes.post("/jobs", status_code=201)(train)
@@ -48,15 +60,37 @@ def versions(shared: Held) -> list[dict[str, Any]]:
     return [_version(version) for version in shared.registry.find()]
 
 
-def promote(shared: Held, number: int) -> dict[str, Any]:
-    """Put a version into service; requests go on meanwhile."""
-    shared.promote(number)
+def gate(shared: Held, number: int) -> dict[str, Any]:
+    """What the gate says of a version against the one in service, a line for each check."""
+    verdict = shared.judge(number)
+    return {
+        "version": verdict.after,
+        "against": verdict.before,
+        "passed": verdict.passed,
+        "checks": [vars(check) for check in verdict.checks],
+        "objections": [vars(check) for check in verdict.objections],
+    }
+
+
+def promote(
+    shared: Held, number: int, by: Administrator, asked: NewPromotion | None = None
+) -> dict[str, Any]:
+    """Put a version into service, through the gate; requests go on meanwhile."""
+    shared.promote(number, by=by, reason=asked.reason if asked else "")
     return _version(shared.registry.get(number))
 
 
-def roll_back(shared: Held) -> dict[str, Any]:
+def roll_back(shared: Held, by: Administrator) -> dict[str, Any]:
     """Put the version into service that served before this one."""
-    return _version(shared.registry.get(shared.roll_back()))
+    return _version(shared.registry.get(shared.roll_back(by=by)))
+
+
+def history(shared: Held) -> list[dict[str, Any]]:
+    """What was put into service when, by whom and why; the newest first."""
+    return [
+        {"at": entry.at, "version": entry.number, "action": entry.action, **vars(entry.note)}
+        for entry in shared.registry.history()
+    ]
 
 
 def jobs(shared: Held) -> list[dict[str, Any]]:

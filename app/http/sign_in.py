@@ -16,7 +16,7 @@ from core.anatomy import NOTICE
 from core.errors import AccessError
 from core.exports.templates import render
 from core.limits import SESSION_HOURS
-from core.people.accounts import TooManyTriesError
+from core.people.accounts import ADMINISTRATOR, NOT_SIGNED_IN, TooManyTriesError
 from core.settings import LOOPBACK
 
 COOKIE = "hippoview_session"
@@ -26,10 +26,16 @@ _BROWSER_DAYS = 365
 SIGN_IN, SIGN_OUT = "/sign-in", "/sign-out"
 _PAGES = ("retrain", "models", "drift", "operations")
 _LARGEST_FORM_BYTES = 4096
+_BY_API = " (API)"
 
 
-def require_admin(request: Request, shared: Held) -> None:
+def require_admin(request: Request, shared: Held) -> str:
     """Let a signed-in browser pass, or the password as HTTP Basic.
+
+    Returns
+    -------
+    str
+        Who asks: the account, and that it is by the API.
 
     Raises
     ------
@@ -43,17 +49,18 @@ def require_admin(request: Request, shared: Held) -> None:
                 "Set HIPPOVIEW_ADMIN_PASSWORD, start again and sign in.",
                 code="foreign_origin",
             )
-        return
+        return f"{NOT_SIGNED_IN}{_BY_API}"
     if not _is_own(request):
         raise AccessError("The request comes from another site", code="foreign_origin")
-    if shared.accounts.knows(request.cookies.get(COOKIE)):
-        return
+    if account := shared.accounts.name_of(request.cookies.get(COOKIE)):
+        return f"{account}{_BY_API}"
     password = _basic_password(request.headers.get("authorization", ""))
     if password is None:
         raise AccessError(
             "This is for administrators", "Sign in, or send: curl -u admin:PASSWORD ..."
         )
     shared.accounts.check(password, *_who(request))
+    return f"{ADMINISTRATOR}{_BY_API}"
 
 
 def routes(shared: Services) -> list[Route]:

@@ -6,7 +6,9 @@ from urllib.parse import urlsplit
 import streamlit as st
 
 from app.http.sign_in import COOKIE, SIGN_IN
+from app.services import Services
 from app.views.shared import services
+from core.people.accounts import NOT_SIGNED_IN
 
 
 def admit() -> None:
@@ -34,3 +36,10 @@ def is_admitted() -> bool:
     if not shared.settings.admin_password:
         return True
     return shared.accounts.knows(st.context.cookies.get(COOKIE))
+
+
+def administrator(shared: Services) -> str:
+    """Who acts on the page: the account that is signed in, where one has to be."""
+    if not shared.settings.admin_password:
+        return NOT_SIGNED_IN
+    return shared.accounts.name_of(st.context.cookies.get(COOKIE)) or NOT_SIGNED_IN

@@ -4,7 +4,6 @@ from typing import Any
 
 import streamlit as st
 
-from app.services import Services
 from app.views.words import show_error
 from core.anatomy import LABELS
 from core.errors import HippoViewError
@@ -189,36 +188,3 @@ def _by_case(
     rows.sort(key=lambda r: min(r[f"Change {label}"] for label in LABELS))
     st.markdown("**Case by case**, the largest loss first")
     st.dataframe(rows, hide_index=True, alt="Dice, HD95 and volume error of each test case")
-
-
-@st.dialog("Put another version into service?")
-def confirm_promotion(shared: Services, serving: Version, other: Version) -> None:
-    """Ask for confirmation, with the figures of both versions."""
-    both = _common(serving, other)
-    cards = [version.card["metrics"] for version in (serving, other)]
-    if both is None:
-        st.warning(
-            "These two were not tested on the same cases: the figures below cannot be compared.",
-            icon=":material/warning:",
-        )
-    for version, figures in zip((serving, other), both or cards, strict=True):
-        seen = f" ({_SEEN})" if figures["seen_in_training"] else ""
-        dice = figures["dice"]
-        st.markdown(
-            f"**Version {version.number}**, {_STAGES[version.stage]}: Dice "
-            f"{dice['anterior']['mean']:.3f} anterior, {dice['posterior']['mean']:.3f} "
-            f"posterior{seen}"
-        )
-    st.markdown(
-        "New scans will be segmented by the new version at once. Those under way end with the "
-        "old one. It can be rolled back with one click."
-    )
-    if st.button(f"Put version {other.number} into service", type="primary"):
-        with st.spinner(f"Loading version {other.number}. Scans go on meanwhile."):
-            try:
-                shared.promote(other.number)
-            except HippoViewError as error:
-                st.session_state["outcome"] = error
-            else:
-                st.session_state["outcome"] = f"Version {other.number} is in service."
-        st.rerun()

@@ -1,9 +1,12 @@
 """``models``: the model versions of this installation."""
 
 import argparse
+import getpass
 import json
+import os
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,12 +16,15 @@ from core.commands.installation import model_named, registry_of
 from core.errors import InputError
 from core.models.folder import load_model, measured_on
 from core.predictor.predictor import InferenceOptions, loaded
+from core.predictor.service import OpenModel
 from core.settings import Settings
 from core.state.claim import claim
 from core.state.storage import open_storage, write_whole
 from core.training.config import check_installed
 from core.training.data.dataset import Datasets
 from core.training.evaluation.statistics import card_metrics
+from core.training.evaluation.verdict import Verdict
+from core.training.promotion import margins_of, promote, verdict_on
 
 if TYPE_CHECKING:
     from core.commands.installation import Commands
@@ -57,7 +63,14 @@ def add_commands(commands: "Commands") -> None:
         "promote", help="put a version into service; a running server takes it over within seconds"
     )
     action.add_argument("number", metavar="N", type=int)
+    action.add_argument("--reason", metavar="TEXT", default="",
+                        help="why, although the gate stops it; kept in the history")  # fmt: skip
     action.set_defaults(run=_promote)
+    action = actions.add_parser(
+        "judge", help="what the gate says of a version against the one in service"
+    )
+    action.add_argument("number", metavar="N", type=int)
+    action.set_defaults(run=_judge)
 
 
 def _list(options: argparse.Namespace, settings: Settings) -> int:
@@ -136,12 +149,41 @@ def _join(options: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
+def _judge(options: argparse.Namespace, settings: Settings) -> int:
+    _print_verdict(verdict_on(registry_of(settings), options.number, margins_of(settings)))
+    return 0
+
+
 def _promote(options: argparse.Namespace, settings: Settings) -> int:
-    registry = registry_of(settings)
-    with registry.open(options.number) as model:  # what cannot serve is not put into service
-        predictor = loaded(model, InferenceOptions.from_settings(settings))
-        predictor.warm_up()
-        predictor.close()
-    registry.promote(options.number)
+    registry, margins = registry_of(settings), margins_of(settings)
+
+    def swap(open_model: OpenModel, keep: Callable[[], None]) -> None:
+        with open_model() as model:  # what cannot serve is not put into service
+            predictor = loaded(model, InferenceOptions.from_settings(settings))
+            predictor.warm_up()
+            predictor.close()
+        keep()
+
+    seen = verdict_on(registry, options.number, margins)
+    _print_verdict(seen)
+    promote(
+        registry, options.number, swap, margins,
+        by=f"{_user()} (command line)", reason=options.reason, seen=seen.key,
+    )  # fmt: skip
     sys.stdout.write(f"Version {options.number} is in service.\n")
     return 0
+
+
+def _print_verdict(verdict: Verdict) -> None:
+    for check in verdict.checks:
+        sys.stdout.write(f"{check.line}\n")
+    said = "passes" if verdict.passed else "is stopped by"
+    sys.stdout.write(f"Version {verdict.after} {said} the gate.\n")
+
+
+def _user() -> str:
+    """The account that runs this command."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no account
+        return f"user {os.getuid()}"

@@ -4,17 +4,17 @@ The storage's list (`core.models.service_log`) is authoritative, the database fo
 predictor in memory follows the database (`core.predictor.service.Predictors.follow`).
 """
 
+import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from typing import Literal
 
 from loguru import logger
 from sqlalchemy import Connection, Engine, select
 
 from core.errors import ConflictError, NotFoundError, StorageError
-from core.models.service_log import Promotion, ServiceLog
+from core.models.service_log import Note, Promotion, ServiceLog
 from core.state.database import reading, timestamp
 from core.state.storage import Storage
 from core.state.tables import PROMOTIONS, VERSIONS
@@ -74,7 +74,13 @@ class InService:
                 self._settled()
                 self._in_doubt = False
 
-    def put(self, number: int, action: Literal["promoted", "rolled back"]) -> None:
+    def put(
+        self,
+        number: int,
+        action: Literal["promoted", "rolled back"],
+        note: Note,
+        over: int | None = None,
+    ) -> None:
         """Put a version into service; see `core.models.registry.Registry.promote`."""
         with self._changing:
             history = self._settled()
@@ -87,7 +93,13 @@ class InService:
                     f"Version {number} is not the one that served before this one",
                     "Look at the Models page again.",
                 )
-            changed = [*self._stored, Promotion(timestamp(), number, action)]
+            if over is not None and history[-1].number != over:
+                raise ConflictError(
+                    f"Version {history[-1].number} went into service meanwhile, and version "
+                    f"{number} was compared with version {over}",
+                    "Look at the Models page again.",
+                )
+            changed = [*self._stored, Promotion(timestamp(), number, action, note)]
             # From here on until the end a failure leaves it open what the storage holds.
             self._in_doubt = True
             self._log.write(self._newest + 1, changed)
@@ -152,13 +164,21 @@ class InService:
                 return
             connection.execute(PROMOTIONS.delete())
             for number, entry in enumerate(history, start=1):
-                connection.execute(PROMOTIONS.insert().values(id=number, **asdict(entry)))
+                note = vars(entry.note) | {"objections": json.dumps(entry.note.objections)}
+                values = {"at": entry.at, "number": entry.number, "action": entry.action} | note
+                connection.execute(PROMOTIONS.insert().values(id=number, **values))
 
 
 def listed(connection: Connection) -> list[Promotion]:
     """What was put into service, the oldest first."""
     rows = connection.execute(select(PROMOTIONS).order_by(PROMOTIONS.c.id))
-    return [Promotion(row.at, row.number, row.action) for row in rows]
+    return [
+        Promotion(
+            row.at, row.number, row.action,
+            Note(row.by, row.reason, tuple(json.loads(row.objections))),
+        )
+        for row in rows
+    ]  # fmt: skip
 
 
 def previous_of(history: Sequence[Promotion]) -> int | None:

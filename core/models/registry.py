@@ -20,7 +20,7 @@ from core.errors import ModelError, NotFoundError
 from core.models.folder import CARD_NAME, Model, load_model, sha256_of
 from core.models.in_service import InService, as_it_was, listed, no_version, previous_of
 from core.models.registrations import FOLDER, RECORD_NAME, RECORDED, Registrations, numbers
-from core.models.service_log import Promotion
+from core.models.service_log import UNKNOWN, Note, Promotion
 from core.state.database import reading, timestamp
 from core.state.storage import Storage
 from core.state.tables import VERSIONS
@@ -247,8 +247,15 @@ class Registry:
             _set(connection, number, metrics=json.dumps(metrics), record_behind=1)
         self._write_records_behind()
 
-    def promote(self, number: int) -> None:
-        """Put a version into service; the one that served is retired.
+    def promote(self, number: int, note: Note = UNKNOWN, over: int | None = None) -> None:
+        """Put a version into service; the gate was asked before, by `core.training.promotion`.
+
+        Parameters
+        ----------
+        note
+            For the history.
+        over
+            The version in service that it was compared with; left out, whichever it is.
 
         Raises
         ------
@@ -258,15 +265,17 @@ class Registry:
         StorageError
             What serves has not changed; or the words say that it will.
         """
-        self._service.put(number, "promoted")
+        self._service.put(number, "promoted", note, over)
 
-    def roll_back(self, number: int) -> None:
+    def roll_back(self, number: int, note: Note = UNKNOWN) -> None:
         """Put the version back into service that served before the current one.
 
         Parameters
         ----------
         number
             What `previous` said.
+        note
+            For the history.
 
         Raises
         ------
@@ -275,7 +284,7 @@ class Registry:
         StorageError
             As `promote`.
         """
-        self._service.put(number, "rolled back")
+        self._service.put(number, "rolled back", note)
 
     def settle(self) -> None:
         """Make the database follow the storage, if an earlier change was interrupted.
@@ -287,10 +296,10 @@ class Registry:
         """
         self._service.settle()
 
-    def history(self) -> list[tuple[str, int, str]]:
-        """What was put into service when: time, version, action; the newest first."""
+    def history(self) -> list[Promotion]:
+        """What was put into service when, by whom and why; the newest first."""
         with reading(self._engine) as connection:
-            return [(entry.at, entry.number, entry.action) for entry in listed(connection)][::-1]
+            return listed(connection)[::-1]
 
     def _insert(self, number: int, record: Mapping[str, Any]) -> None:
         """Insert a version into the database, if it is not there."""

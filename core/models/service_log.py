@@ -3,12 +3,17 @@
 Each promotion and each roll back writes a new file below ``models/service``, named by the next
 number and holding the whole list, and only if no such file exists. So what serves changes by one
 atomic write, and of two changes at the same time one is refused.
+
+``history`` in such a file has three fields an entry: programs without notes refuse more.
+So an entry's note lies beside it, in ``notes``, by its place in the list. Such a program writes the
+list on without notes; they are found again in the files before.
 """
 
 import json
 import uuid
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from loguru import logger
 
@@ -22,6 +27,28 @@ _FORMAT = 1
 
 
 @dataclass(frozen=True)
+class Note:
+    """Who put a version into service, and why.
+
+    Attributes
+    ----------
+    by : str
+        Empty where it is not known.
+    reason : str
+        Why it was promoted although the gate stopped it.
+    objections : tuple of str
+        What the gate had against it, a line each.
+    """
+
+    by: str = ""
+    reason: str = ""
+    objections: tuple[str, ...] = ()
+
+
+UNKNOWN = Note()
+
+
+@dataclass(frozen=True)
 class Promotion:
     """A version was put into service.
 
@@ -31,11 +58,13 @@ class Promotion:
         When, as `core.state.database.timestamp` writes it.
     action : str
         ``installed``, ``adopted``, ``promoted`` or ``rolled back``.
+    note : Note
     """
 
     at: str
     number: int
     action: str
+    note: Note = UNKNOWN
 
 
 class ServiceLog:
@@ -52,6 +81,7 @@ class ServiceLog:
         StorageError
         """
         newest = 0
+        history: list[Promotion] | None = None
         for key in reversed(self._storage.keys(_FOLDER)):
             name = key.rpartition("/")[2].removesuffix(_SUFFIX)
             if not name.isdecimal():
@@ -60,11 +90,18 @@ class ServiceLog:
             try:
                 content = object_of(self._storage.read(key))
                 check_shape(content, {"history": [{"at": str, "number": int, "action": str}]})
-                return newest, [Promotion(**entry) for entry in content["history"]]
-            except (NotFoundError, ValueError, TypeError):
-                logger.warning("The list of what served, {}, cannot be read: the one before counts",
-                               name)  # fmt: skip
-        return newest, []
+            except (NotFoundError, ValueError):
+                if history is None:
+                    logger.warning(
+                        "The list of what served, {}, cannot be read: the one before counts", name
+                    )
+                continue
+            entries = [Promotion(e["at"], e["number"], e["action"]) for e in content["history"]]
+            if history is None:
+                history = entries
+            if "notes" in content:
+                return newest, _noted(history, entries, content["notes"])
+        return newest, history or []
 
     def write(self, number: int, history: Sequence[Promotion]) -> None:
         """Make the file of this number, the one after what `read` returned.
@@ -79,7 +116,9 @@ class ServiceLog:
         key = f"{_FOLDER}/{number:06}{_SUFFIX}"
         # Two files are never the same: so one's own is known again.
         content = {
-            "format": _FORMAT, "id": uuid.uuid4().hex, "history": [asdict(e) for e in history],
+            "format": _FORMAT, "id": uuid.uuid4().hex,
+            "history": [{"at": e.at, "number": e.number, "action": e.action} for e in history],
+            "notes": {str(place): vars(e.note) for place, e in enumerate(history)},
         }  # fmt: skip
         data = json.dumps(content).encode()
         try:
@@ -92,3 +131,21 @@ class ServiceLog:
                 stored = b""
             if stored != data:
                 raise
+
+
+def _noted(
+    history: Sequence[Promotion], entries: Sequence[Promotion], notes: Any
+) -> list[Promotion]:
+    """The entries of a list with the notes of a list that it continues."""
+    try:
+        check_shape(notes, {"*": {"by": str, "reason": str, "objections": [str]}})
+    except ValueError:
+        logger.warning("Who put which version into service, and why, cannot be read")
+        return list(history)
+    noted = list(history)
+    for place, (entry, same) in enumerate(zip(history, entries, strict=False)):
+        if entry == same and str(place) in notes:
+            told = notes[str(place)]
+            note = Note(told["by"], told["reason"], tuple(told["objections"]))
+            noted[place] = replace(entry, note=note)
+    return noted

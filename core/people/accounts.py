@@ -21,9 +21,12 @@ from core.people.tries import TooManyTriesError, Tries, who_has
 from core.state.database import reading, timestamp
 from core.state.tables import ACCOUNTS, SESSIONS
 
-__all__ = ["Accounts", "TooManyTriesError"]
+__all__ = ["ADMINISTRATOR", "NOT_SIGNED_IN", "Accounts", "TooManyTriesError"]
 
-_ADMINISTRATOR = "administrator"
+# The one account that there is.
+ADMINISTRATOR = "administrator"
+# Who acts where no password is set, so that nobody signs in.
+NOT_SIGNED_IN = "not signed in"
 _TOKEN_BYTES = 32
 _HASHER = PasswordHasher()
 
@@ -46,7 +49,7 @@ class Accounts:
         """Set the password; if it differs from the previous one, all sign-ins end."""
         if self._matches(password):
             return
-        values = {"name": _ADMINISTRATOR, "password_hash": _HASHER.hash(password)}
+        values = {"name": ADMINISTRATOR, "password_hash": _HASHER.hash(password)}
         with self._engine.begin() as connection:
             connection.execute(SESSIONS.delete())
             connection.execute(ACCOUNTS.delete())
@@ -94,7 +97,7 @@ class Accounts:
             connection.execute(
                 SESSIONS.insert().values(
                     token_sha256=_sha256(token),
-                    account=_ADMINISTRATOR,
+                    account=ADMINISTRATOR,
                     expires_at=timestamp(3600 * limits.SESSION_HOURS),
                 )
             )
@@ -102,16 +105,20 @@ class Accounts:
 
     def knows(self, token: str | None) -> bool:
         """Whether a token belongs to a sign-in that has not expired."""
+        return self.name_of(token) is not None
+
+    def name_of(self, token: str | None) -> str | None:
+        """The account that a token was given to; None if it does not belong to a sign-in."""
         if not token:
-            return False
+            return None
         with reading(self._engine) as connection:
-            account = connection.scalar(
+            account: str | None = connection.scalar(
                 select(SESSIONS.c.account).where(
                     SESSIONS.c.token_sha256 == _sha256(token),
                     SESSIONS.c.expires_at > timestamp(),
                 )
             )
-        return account is not None
+        return account
 
     def sign_out(self, token: str) -> None:
         """Forget a sign-in."""

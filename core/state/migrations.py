@@ -232,4 +232,10 @@ _STEPS: dict[int, tuple[_Part, ...]] = {
     # 7 was taken by a program that was never released.
     # The patient of a case.
     8: ("ALTER TABLE cases ADD COLUMN patient VARCHAR DEFAULT '' NOT NULL",),
+    # Who put a version into service, and why although the gate stood against it.
+    9: (
+        "ALTER TABLE promotions ADD COLUMN \"by\" VARCHAR DEFAULT '' NOT NULL",
+        "ALTER TABLE promotions ADD COLUMN reason TEXT DEFAULT '' NOT NULL",
+        "ALTER TABLE promotions ADD COLUMN objections TEXT DEFAULT '[]' NOT NULL",
+    ),
 }

@@ -123,6 +123,10 @@ PROMOTIONS = Table(
     Column("at", String(32), nullable=False),
     Column("number", ForeignKey("versions.number"), nullable=False),
     Column("action", String(16), nullable=False),
+    Column("by", String, nullable=False, server_default=""),
+    # Why it was promoted all the same, and what the gate had against it: a JSON list of texts.
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("objections", Text, nullable=False, server_default="[]"),
 )
 
 JOBS = Table(

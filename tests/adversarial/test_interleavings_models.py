@@ -15,6 +15,7 @@ import pytest
 from sqlalchemy import select
 
 from core.models.registrations import RECORDED, numbers
+from core.models.service_log import Note, ServiceLog
 from core.state.database import reading
 from core.state.storage import LocalStorage
 from core.state.tables import JOBS, REGISTRATIONS, VERSIONS
@@ -115,7 +116,8 @@ class Run:
         ]
 
     def change(self, action, number):
-        change = partial(getattr(self.registry, action), number)
+        note = Note(f"of run {self.seed}", f"to {action} it", ("failed: something",))
+        change = partial(getattr(self.registry, action), number, note)
         with self.act(action, "", number):
             self.predictors.swap(partial(self.registry.open, number), change)
 
@@ -195,9 +197,11 @@ def check_versions(storage, registry, acts):
     assert sum(version.stage == "serving" for version in found.values()) == 1
 
 
-def check_service(registry, acts):
+def check_service(storage, registry, acts):
     """Each acknowledged change is in the history, and no change is there twice."""
-    history = Counter((number, action) for _, number, action in registry.history())
+    assert ServiceLog(storage).read()[1] == registry.history()[::-1]
+    assert all(entry.note.by for entry in registry.history()[:-2])  # the template's two have none
+    history = Counter((entry.number, entry.action) for entry in registry.history())
     history[2, "promoted"] -= 1  # the template's
     words = {"promote": "promoted", "roll_back": "rolled back"}
     tried = Counter((act.value, words[act.kind]) for act in acts if act.kind in words)
@@ -241,7 +245,7 @@ def check(folder, acts):
         truth = truth_of(registry, predictors, storage)
         assert truth.agrees
         check_versions(storage, registry, acts)
-        check_service(registry, acts)
+        check_service(storage, registry, acts)
         if not lost:
             jobs.tick()
             check_jobs(jobs, acts)

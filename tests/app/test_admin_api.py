@@ -15,7 +15,8 @@ from tests.waiting import until
 
 PASSWORD = "a long enough password"
 ROUTES = [
-    ("GET", "/versions"), ("POST", "/versions/1/promote"), ("POST", "/roll-back"),
+    ("GET", "/versions"), ("GET", "/versions/1/gate"), ("POST", "/versions/1/promote"),
+    ("POST", "/roll-back"), ("GET", "/history"),
     ("GET", "/jobs"), ("POST", "/jobs"), ("GET", "/jobs/1"), ("GET", "/jobs/1/log"),
     ("POST", "/jobs/1/cancel"), ("POST", "/jobs/1/resume"), ("GET", "/drift"), ("GET", "/status"),
 ]  # fmt: skip
@@ -149,6 +150,8 @@ def test_what_cannot_be_done_says_why(opened):
     assert_error(opened.post("/api/admin/roll-back"), 409, "conflict")
     assert_error(opened.post("/api/admin/versions/1/promote"), 409, "conflict")
     assert_error(opened.post("/api/admin/versions/99/promote"), 404, "not_found")
+    assert_error(opened.get("/api/admin/versions/1/gate"), 409, "conflict")
+    assert_error(opened.get("/api/admin/versions/99/gate"), 404, "not_found")
     assert_error(opened.post("/api/admin/jobs", json={"dataset": "none"}), 404, "not_found")
     typed = {"dataset": "none", "overrides": ["epoch=2"]}
     assert_error(opened.post("/api/admin/jobs", json=typed), 422, "bad_training_config")
@@ -176,12 +179,53 @@ def test_the_server_refuses_to_start_unsafe(settings, words, tmp_path):
     assert words in done.stderr
 
 
-def test_a_running_server_takes_over_what_another_process_promotes(guarded, client):
+def candidate(guarded, summary):
+    """The registry of a server, and a version in it that was not tested."""
     storage = LocalStorage(guarded.data_dir / "storage")
     registry = Registry(connect(guarded.data_dir), storage, Settings().model_dir)
     with registry.open(1) as model:
         files = {name: (model.folder / name).read_bytes() for name in model.card["files"]}
-        number = registry.add(model.card | {"summary": "another"}, files, {}, {}).number
+        return registry, registry.add(model.card | {"summary": summary}, files, {}, {}).number
+
+
+def test_what_the_gate_stops_needs_a_reason_which_is_kept(guarded, client):
+    _, number = candidate(guarded, "not tested")
+    client.auth = ("admin", PASSWORD)
+    promote = f"/api/admin/versions/{number}/promote"
+    told = client.get(f"/api/admin/versions/{number}/gate").json()
+    assert (told["version"], told["against"], told["passed"]) == (number, 1, False)
+    assert {check["state"] for check in told["checks"]} == {"passed", "not judged"}
+    assert [check["name"] for check in told["objections"]] == [
+        "Dice on frozen cases", "Whole heads",
+    ]  # fmt: skip
+    for body in (None, {}, {"reason": ""}, {"reason": " \x00\n "}):
+        answer = client.post(promote, json=body) if body is not None else client.post(promote)
+        assert_error(answer, 409, "gate")
+        assert "Whole heads not judged" in answer.json()["error"]["message"]
+    assert_error(client.post(promote, json={"reason": "ok"}), 422, "bad_reason")
+    assert_error(client.post(promote, json={"reason": "x" * 1001}), 422, "bad_reason")
+    assert_error(client.post(promote, json={"reson": "it is to be tried"}), 422, "bad_request")
+    assert client.get("/api/health").json()["model"]["version"] == "1"
+    answer = client.post(promote, json={"reason": "it is\nto be tried"})
+    assert (answer.status_code, answer.json()["stage"]) == (200, "serving")
+    assert client.get("/api/health").json()["model"]["version"] == str(number)
+    client.post("/api/admin/roll-back").raise_for_status()
+    back, forth, installed = client.get("/api/admin/history").json()
+    assert (back["version"], back["action"], back["by"]) == (
+        1,
+        "rolled back",
+        "administrator (API)",
+    )
+    assert (forth["version"], forth["action"]) == (number, "promoted")
+    assert (forth["by"], forth["reason"]) == ("administrator (API)", "it is to be tried")
+    assert forth["objections"] == [
+        f"not judged: {check['name']}: {check['words']}" for check in told["objections"]
+    ]
+    assert (installed["by"], installed["reason"], installed["objections"]) == ("", "", [])
+
+
+def test_a_running_server_takes_over_what_another_process_promotes(guarded, client):
+    registry, number = candidate(guarded, "another")
     registry.promote(number)  # as `python -m core models promote`
 
     def served():

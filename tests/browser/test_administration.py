@@ -104,7 +104,16 @@ def test_retrain_compare_promote_and_roll_back_while_scans_go_on(
         dialog = user.page.get_by_role("dialog")
         expect(dialog).to_contain_text("Version 1, in service: Dice")
         expect(dialog).to_contain_text("Version 2, candidate: Dice")
-        dialog.get_by_role("button", name="Put version 2 into service").click()
+        expect(dialog).to_contain_text("The gate stops it against version 1, in service")
+        expect(dialog).to_contain_text("of the 10 that are needed")  # four cases were tested
+        reason = dialog.get_by_label("Why all the same?")
+        reason.fill("no")
+        reason.press("Enter")
+        expect(dialog).to_contain_text("Say why in at least 10 characters")
+        assert version_of(server) == "1"
+        user.page.screenshot(path=pictures / "models-gate.png")
+        reason.fill("to see whether it serves")
+        reason.press("Enter")
         expect(user.page.get_by_text("Version 2 is in service.")).to_be_visible(timeout=LONG)
         assert version_of(server) == "2"
         user.go("Segment")
@@ -118,6 +127,11 @@ def test_retrain_compare_promote_and_roll_back_while_scans_go_on(
         user.page.get_by_role("button", name="Roll back to version 1").click()
         expect(user.page.get_by_text("Version 1 is in service again.")).to_be_visible(timeout=LONG)
         assert version_of(server) == "1"
+        back, forth, _ = httpx.get(f"{server.url}/api/admin/history").json()
+        assert (forth["version"], forth["reason"]) == (2, "to see whether it serves")
+        assert (forth["by"], back["by"], back["action"]) == (
+            "not signed in", "not signed in", "rolled back",
+        )  # fmt: skip
         before = len(stream.answers)
         until(lambda: len(stream.answers) >= before + 2)
         assert user.strangers == []
@@ -169,7 +183,9 @@ def test_a_killed_training_is_lost_and_goes_on_from_its_last_epoch(browser, tmp_
         weights.write_bytes(weights.read_bytes() + b"\0")
         user.go("Models")
         user.page.get_by_role("button", name="Promote version 2").click()
-        user.page.get_by_role("button", name="Put version 2 into service").click()
+        dialog = user.page.get_by_role("dialog")
+        dialog.get_by_label("Why all the same?").fill("it was killed and resumed")
+        dialog.get_by_role("button", name="Put version 2 into service").click()
         user.read("is not the one its card was written for")
         assert version_of(server) == "1"
     context.close()

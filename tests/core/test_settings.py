@@ -27,7 +27,9 @@ def test_nothing_set_means_the_defaults():
         ("HIPPOVIEW_PORT", "http"), ("HIPPOVIEW_PORT", "0"), ("HIPPOVIEW_PORT", "70000"),
         ("HIPPOVIEW_DEVICE", "tpu"), ("HIPPOVIEW_LOG_LEVEL", "loud"),
         ("HIPPOVIEW_MAX_UPLOAD_MIB", "-1"), ("HIPPOVIEW_QUEUE_SIZE", "0"),
-        ("HIPPOVIEW_MAX_UPLOAD_MIB", "9999"),
+        ("HIPPOVIEW_MAX_UPLOAD_MIB", "9999"), ("HIPPOVIEW_GATE_DICE_MARGIN", "much"),
+        ("HIPPOVIEW_GATE_DICE_MARGIN", "-0.1"), ("HIPPOVIEW_GATE_DICE_MARGIN", "0.5"),
+        ("HIPPOVIEW_GATE_DICE_MARGIN", "nan"),
     ],
 )  # fmt: skip
 def test_a_value_that_means_nothing_is_refused_by_name(variable, value):

@@ -76,6 +76,7 @@ def evaluate(
                 "case": name,
                 "seen": name in known,
                 "files": files_key(entry),
+                "patient": patient_key(entry.patient),
                 **{
                     part: compare(mask == value, case.truth == value, case.scan.spacing_mm)
                     for part, value in LABELS.items()
@@ -93,8 +94,8 @@ def summary(dataset: Dataset, rows: list[dict[str, Any]]) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``cases``: for each its name, whether its patient was seen, a hash of its files, and
-        `compare`'s figures of each label; ``test_key`` identifies them all by content;
+        ``cases``: for each its name, whether its patient was seen, a hash of its files, one of its
+        patient, and `compare`'s figures of each label; ``test_key`` identifies them all by content;
         ``split_by_file``: whether patients are on two sides of the data set's split;
         ``seen_in_training``: whether any was; then by label: ``failed``, how many masks lack it;
         ``dice`` with mean, its interval, standard deviation, median and worst; means of
@@ -139,6 +140,11 @@ def _key_of(dataset: Dataset, rows: list[dict[str, Any]]) -> str:
         return dataset.test_key
     files = "".join(files_key(dataset.cases[name]) for name in names)
     return f"cases-{hashlib.sha256(files.encode()).hexdigest()[:16]}"
+
+
+def patient_key(patient: str) -> str:
+    """Tells patients apart in figures, which leave the installation: a pseudonym must not."""
+    return hashlib.sha256(f"patient {patient}".encode()).hexdigest()[:16]
 
 
 def mask_file(labels: NDArray[np.uint8], affine: NDArray[np.float64]) -> bytes:

@@ -8,7 +8,7 @@ from sqlalchemy import event, select
 
 from core.errors import ConflictError, HippoViewError, StorageError
 from core.models.registry import Registry
-from core.models.service_log import ServiceLog
+from core.models.service_log import UNKNOWN, Note, ServiceLog
 from core.state.database import connect, reading
 from core.state.storage import LocalStorage
 from core.state.tables import VERSIONS
@@ -25,6 +25,7 @@ def place(tmp_path):
 
 
 ACTS = [("promote", 2), ("roll_back", 1)]
+NOTE = Note("mara", "it is to be tried", ("failed: Dice",))
 
 
 @pytest.mark.parametrize(("action", "number"), ACTS)
@@ -61,13 +62,15 @@ def test_a_process_killed_at_any_step_leaves_one_version_in_service(action, numb
 
         def work(folder=folder, step=step):
             storage = FaultyStorage(LocalStorage(folder / "storage"), Steps(step, die))
-            getattr(tiny_registry(folder, storage), action)(number)
+            getattr(tiny_registry(folder, storage), action)(number, NOTE)
 
         status = in_child(work)
         place.start_again()
         truth = place.truth()
         assert truth.agrees
         assert status == -9 or truth.stored[-1] == number
+        assert ServiceLog(place.storage).read()[1] == place.registry.history()[::-1]
+        assert (place.registry.history()[0].note == NOTE) == (truth.stored[-1] == number)
         place.start_again(lost=True)
         assert place.truth() == truth
     assert status == 0
@@ -282,6 +285,7 @@ def test_an_installation_of_the_program_before_goes_on(
     assert truth.agrees
     assert truth.served == str(serving)
     assert place.registry.previous() == previous
+    assert {entry.note for entry in place.registry.history()} == {UNKNOWN}
     for number in (1, 2, 3):
         record = json.loads(place.storage.read(f"models/{number}/version.json"))
         assert "stage" not in record

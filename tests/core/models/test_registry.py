@@ -73,7 +73,7 @@ def test_versions_are_promoted_and_rolled_back_like_a_pile(registry):
     with pytest.raises(NotFoundError):
         registry.promote(99)
     assert registry.serving().number == three
-    assert [number for _, number, _ in registry.history()] == [3, 1, 2, 3, 2, 1]
+    assert [entry.number for entry in registry.history()] == [3, 1, 2, 3, 2, 1]
 
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "plans.json", "card.json"])

@@ -124,7 +124,7 @@ def test_a_model_goes_from_its_run_into_service(home, run):
     words = done("compare", evaluation / "evaluation.json", evaluation / "evaluation.json")
     assert "anterior: Dice +0.0000" in words
     done("models", "add", run / "model", "--evaluation", evaluation / "evaluation.json")
-    done("models", "promote", "2")
+    done("models", "promote", "2", "--reason", "to see whether it serves")
     listed = done("models", "list").splitlines()
     assert listed[0].split()[:2] == ["2", "serving"]
     assert listed[1].split()[:2] == ["1", "retired"]
