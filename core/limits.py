@@ -316,3 +316,9 @@ MAX_UNPACKED_MIB = 8192
 
 # Fewest cases in a drift window, and in its reference.
 MIN_DRIFT_CASES = 10
+
+# Accepted heads that later heads are compared with, where the training had none: of 20 against 50
+# one feature of sixteen counts from a distance of about 0.48 on.
+BASELINE_HEADS = 50
+# Seconds between two looks whether they are there.
+BASELINE_EVERY_S = 60.0
