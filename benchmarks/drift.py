@@ -25,15 +25,16 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from core.drift.comparison import Drift, compare
-from core.errors import InputError
 from core.image import volume
 from core.image.intake import vetted
-from core.limits import BASELINE_HEADS
+from core.limits import BASELINE_HEADS, LEAST_PEAK
 from core.measures.features import Values, features_of
-from core.measures.head_features import HEAD_FEATURES
+from core.measures.head_features import HEAD_FEATURES, features_of_scan
 from core.models.folder import opened
-from core.pipeline import analyse
-from core.predictor.predictor import InferenceOptions, Predictor
+from core.predictor.engine import Engine, ScanRun
+from core.predictor.heads import Head, Side
+from core.predictor.localiser import locate
+from core.predictor.predictor import InferenceOptions
 from core.predictor.service import Predictors
 from core.settings import Settings
 
@@ -181,17 +182,19 @@ def of_heads(folder: Path, windows: int) -> None:
             reference = heads + [second[i] for i in more]
             window = [pool[person][0] for person in chosen]
             tally.add(compare(reference, window, HEAD_FEATURES))
-            of_image = [f for f in HEAD_FEATURES if not f.key.startswith("spacing")]
-            without.add(compare(reference, window, of_image))
+            if HEAD_CHANGES[name][1] != 1:
+                of_image = [f for f in HEAD_FEATURES if not f.key.startswith("spacing")]
+                without.add(compare(reference, window, of_image))
         tally.show(name, windows)
-        if pool is not plain:
-            without.show("  voxel size unseen", windows)
+        if HEAD_CHANGES[name][1] != 1:
+            without.show("  by all but voxels", windows)
 
 
 def _pools(folder: Path) -> dict[str, dict[str, list[Values]]]:
     """By change and person, the features of that person's heads."""
     pools: dict[str, dict[str, list[Values]]] = {name: {} for name in HEAD_CHANGES}
     predictors = Predictors(partial(opened, Settings().model_dir), InferenceOptions(), 1)
+    engine = predictors.on("auto").engine
     files = sorted([*folder.glob("whole/*.nii.gz"), *folder.glob("region/*.nii.gz")],
                    key=lambda path: path.name)  # fmt: skip
     with tempfile.TemporaryDirectory() as scratch:
@@ -200,8 +203,7 @@ def _pools(folder: Path) -> dict[str, dict[str, list[Values]]]:
             for name, (change, height_mm) in HEAD_CHANGES.items():
                 of_change = copies if change is same else copies[:1] * (number < _TWICE)
                 found = [
-                    _features(change(data), height_mm, predictors.on("auto"), Path(scratch))
-                    for data in of_change
+                    _features(change(data), height_mm, engine, Path(scratch)) for data in of_change
                 ]
                 heads = [values for values in found if values is not None]
                 if heads:
@@ -230,15 +232,23 @@ def _copies(path: Path, mask: Path, count: int) -> Iterator[Array]:
 
 
 def _features(
-    data: NDArray[np.floating], height_mm: float, predictor: Predictor, scratch: Path
+    data: NDArray[np.floating], height_mm: float, engine: Engine, scratch: Path
 ) -> Values | None:
     """Features of a head with voxels of 1 x 1 x ``height_mm``; None where none is found."""
     affine = np.diag((1.0, 1.0, height_mm, 1.0))
     scan = nib.Nifti1Image(np.asarray(data, np.float32), affine)
-    try:
-        return analyse(io.BytesIO(scan.to_bytes()), predictor, scratch).features
-    except InputError:
-        return None
+    with vetted(io.BytesIO(scan.to_bytes()), scratch) as file:
+        head = volume.load(file)
+        location = locate(head, engine, ScanRun())
+        sides = {
+            name: Side(found.centre_mm, found.centre_mm, found.peak, 1.0, 1.0, pointed=False)
+            for name, found in location.detections.items()
+            if found.peak >= LEAST_PEAK
+        }
+        if not sides:
+            return None
+        axes, off_mm, scale = location.axes, location.off_mm, location.scale
+        return features_of_scan(head, Head(sides, location.brain_ml, axes, off_mm, scale))
 
 
 if __name__ == "__main__":

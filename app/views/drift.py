@@ -18,6 +18,7 @@ _BADGES: dict[State, tuple[str, str]] = {
     "learning the baseline": (":material/school:", "Learning the baseline"),
 }
 _TITLES: dict[Kind, str] = {"crop": "Crops", "head": "Heads"}
+_URGENCY: tuple[State, ...] = ("quiet", "watch", "act")  # of kinds that are compared
 _COUNTED = "Scans from the Segment page are counted."
 
 
@@ -36,12 +37,16 @@ def states(report: CaseDrift) -> None:
 
 
 def chosen_kind(report: CaseDrift) -> Kind | None:
-    """The kind to show in detail; asks where both are compared, None where neither is."""
+    """The kind to show in detail: the one that asks for more, unless a person chooses the other.
+
+    None where neither is compared.
+    """
     compared = [kind for kind in KINDS if report.of(kind).drift.comparisons]
     if len(compared) < len(KINDS):
         return compared[0] if compared else None
+    first = max(compared, key=lambda kind: _URGENCY.index(report.of(kind).drift.state))
     chosen: Kind = st.segmented_control(
-        "Details of", compared, default=compared[0], required=True, format_func=_TITLES.__getitem__,
+        "Details of", compared, default=first, required=True, format_func=_TITLES.__getitem__,
         key="kind",
     )  # fmt: skip
     return chosen
@@ -58,7 +63,7 @@ def details(found: KindDrift) -> None:
     )  # fmt: skip
     left, right = st.columns(2, gap="large")
     with left:
-        st.subheader("What moved", anchor=False)
+        st.subheader(f"{title}: what moved", anchor=False)
         for reason in drift.reasons:
             st.markdown(f"- {_sentence(reason)}")
     with right:

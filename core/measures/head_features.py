@@ -13,11 +13,12 @@ from itertools import product
 import numpy as np
 
 from core.anatomy import LABELS, SIDES
+from core.image.volume import Volume
 from core.measures.features import FEATURES, Feature, Values, features_of
 from core.measures.sizes import Measures
 from core.predictor.engine import CROP_SPACING_MM
 from core.predictor.head_segmentation import crop_as_shown
-from core.predictor.heads import crop_grid
+from core.predictor.heads import Head, crop_grid
 from core.predictor.segmentation import Segmentation
 
 # All crops of heads have one size.
@@ -75,9 +76,22 @@ def features_of_head(segmentation: Segmentation, measures: Measures) -> Values:
     ValueError
         It is a crop.
     """
-    head, volume = segmentation.head, segmentation.volume
+    head = segmentation.head
     if head is None:
         raise ValueError("a crop, expected a head")
+    values = features_of_scan(segmentation.volume, head)
+    for side, parts in measures.sides.items():
+        if parts["total"].voxels:
+            values |= {f"{side}_{label}": parts[label].volume_mm3 for label in LABELS}
+    if measures.asymmetry_percent is not None:
+        values["asymmetry"] = measures.asymmetry_percent
+    if head.sides:
+        values["agreement"] = min(side.agreement for side in head.sides.values())
+    return values
+
+
+def features_of_scan(volume: Volume, head: Head) -> Values:
+    """Those features of a head that are not of the result: crops, voxels, misfit."""
     shown = [
         crop_as_shown(volume, name, crop_grid(name, np.array(side.centre_mm), head.axes))
         for name, side in head.sides.items()
@@ -88,13 +102,6 @@ def features_of_head(segmentation: Segmentation, measures: Measures) -> Values:
     values |= dict(zip(("spacing_x", "spacing_y", "spacing_z"), spacing_mm, strict=True))
     off_mm = head.off_mm if math.isfinite(head.off_mm) else _WORST_MISFIT_MM
     values["misfit"] = min(off_mm, _WORST_MISFIT_MM)
-    for side, parts in measures.sides.items():
-        if parts["total"].voxels:
-            values |= {f"{side}_{label}": parts[label].volume_mm3 for label in LABELS}
-    if measures.asymmetry_percent is not None:
-        values["asymmetry"] = measures.asymmetry_percent
-    if head.sides:
-        values["agreement"] = min(side.agreement for side in head.sides.values())
     return values
 
 

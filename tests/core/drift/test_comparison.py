@@ -63,6 +63,18 @@ def test_a_feature_moves_as_its_words_say(change, key, sign):
     assert (after - before) * sign > 0
 
 
+def test_features_are_what_the_plain_formulas_give():
+    data = np.asarray(example().dataobj, np.float32)
+    scaled = (data - data.mean(dtype=float)) / data.std(dtype=float)
+    p1, p10, p50, p90, p99 = np.percentile(scaled, [1, 10, 50, 90, 99])
+    counts = np.histogram(np.clip(scaled, p1, p99), 64)[0]
+    values = features_of(data, SPACING)
+    assert values["contrast"] == pytest.approx((p90 - p50) / (p50 - p10))
+    assert values["entropy"] == pytest.approx(stats.entropy(counts, base=2), abs=1e-3)
+    assert values["sharpness"] == pytest.approx(np.log((ndimage.laplace(scaled) ** 2).mean()))
+    assert values["kurtosis"] == pytest.approx(stats.kurtosis(scaled, None, fisher=False))
+
+
 def test_too_few_cases_say_nothing(reference):
     drift = compare(reference, reference[:9])
     assert drift.state == "not enough yet"
