@@ -32,7 +32,7 @@ def states(report: CaseDrift) -> None:
             if of_kind.drift.state != "not enough yet":
                 st.markdown(STATE_WORDS[of_kind.drift.state])
             if not of_kind.drift.comparisons:
-                st.markdown(f"{_sentence(of_kind.drift.reasons[0])}. {_COUNTED}")
+                st.markdown(f"{_sentence(of_kind.drift.reasons[0].removesuffix('.'))}. {_COUNTED}")
             st.caption(of_kind.counted_words)
 
 

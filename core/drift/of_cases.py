@@ -10,6 +10,7 @@ from core.cases.store import Cases
 from core.drift.baseline import Baseline, HeadBaseline
 from core.drift.comparison import Drift, compare
 from core.drift.reference import ReferenceCase, training_crops, training_heads
+from core.errors import StorageError
 from core.measures.features import FEATURES, Values
 from core.measures.head_features import HEAD_FEATURES, is_of_head
 from core.models.registry import Registry
@@ -136,7 +137,12 @@ def _heads(
         words = f"the {counted(len(reference), 'head')} that model version {number} was trained on"
         later = heads
     else:
-        baseline = of_installation.get()
+        try:
+            baseline = of_installation.get()
+        except StorageError as error:  # crops are compared all the same
+            unknown = Drift("not enough yet", (f"{error.message}. {error.hint}",), 0, 0, (), ())
+            words = "a baseline that cannot be read"
+            return KindDrift("head", unknown, words, [], [], [], left_out)
         reference = list(baseline.heads.values())
         words = _words_of(baseline)
         later = [(row, values) for row, values in heads if row.id not in baseline.heads]

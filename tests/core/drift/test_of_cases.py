@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from core import limits
+from core.drift.baseline import KEY
 from core.drift.of_cases import IN_BASELINE, OLDER, WAITING, drift_of_cases
 from core.drift.reference import training_crops, training_heads
 from core.measures.head_features import CROP_FEATURES
@@ -116,6 +117,17 @@ def test_crops_and_heads_never_disturb_each_other(installation):
     report = installation.drift()
     assert report.crops.drift.state == "act"
     assert (report.heads.drift, report.heads.cases) == (heads.drift, heads.cases)
+
+
+def test_a_baseline_that_cannot_be_read_hides_no_crops(installation):
+    installation.add("crop", 20)
+    installation.add("head", 3)
+    installation.house.inner.write(KEY, b"{}")
+    report = installation.drift()
+    assert report.crops.drift.state == "quiet"
+    assert report.heads.drift.state == "not enough yet"
+    assert "damaged" in report.heads.drift.reasons[0]
+    assert KEY in report.heads.drift.reasons[0]
 
 
 def test_what_an_earlier_version_segmented_is_counted_as_left_out(installation):
