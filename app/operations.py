@@ -3,8 +3,6 @@
 import importlib.metadata
 import json
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +10,10 @@ import psutil
 
 from app import metrics
 from app.services import Services
-from core.cases.case import CaseRow
 from core.cpus import usable_cpus
-from core.drift.comparison import Drift, compare
+from core.drift import of_cases
+from core.drift.of_cases import CaseDrift
 from core.limits import MAX_HEAD_MEMORY_MIB, MIB, TRASH_DAYS
-from core.measures.features import Values
 from core.training.config import FIRST_ITERATION_S, TrainingRequest, iteration_s
 
 _GIB = 1024 * MIB
@@ -52,34 +49,9 @@ def memory_rows() -> list[dict[str, str]]:
     ]  # fmt: skip
 
 
-@dataclass(frozen=True)
-class CaseDrift:
-    """Comparison of the newest cases with the training of the version in service.
-
-    Attributes
-    ----------
-    heads : int
-        Whole heads on the list: they are not compared, the training has crops only.
-    """
-
-    drift: Drift
-    version: int
-    reference: Sequence[Values]
-    window: Sequence[Values]
-    cases: Sequence[CaseRow]
-    heads: int
-
-
 def drift_of_cases(shared: Services, last: int) -> CaseDrift:
-    """Compare the ``last`` newest cases, in the order of their creation."""
-    cases = shared.cases.features()[: max(0, last)][::-1]
-    number = shared.registry.serving().number
-    reference = shared.registry.reference_features(number)
-    window = [features for _, features in cases]
-    return CaseDrift(
-        compare(reference, window), number, reference, window, [row for row, _ in cases],
-        shared.cases.head_count(),
-    )  # fmt: skip
+    """Compare the newest crops and heads, ``last`` of each; see `core.drift.of_cases`."""
+    return of_cases.drift_of_cases(shared.cases, shared.registry, shared.storage, last)
 
 
 def measured_iteration_s(shared: Services) -> float:

@@ -19,6 +19,7 @@ from app.viewer.files import ViewerFiles
 from core.cases.case import Case
 from core.cases.corrections import Corrections, MaskVersion
 from core.cases.store import Cases
+from core.drift.baseline import HeadBaseline
 from core.errors import (
     BusyError,
     ConflictError,
@@ -304,6 +305,7 @@ def start(shared: Services) -> None:
     care = (
         ("jobs", shared.jobs.tick), ("cases", shared.cases.caretaker.tick),
         ("service", partial(_follow, shared)), ("folders of trainings", shared.job_folders.tick),
+        ("baseline of heads", HeadBaseline(shared.cases, shared.storage).tick),
     )  # fmt: skip
     for name, tick in care:
         # A thread each: a pass over the cases of a bucket takes its time.

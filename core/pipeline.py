@@ -18,6 +18,7 @@ from core.image.volume import from_ras
 from core.measures.edges import Extent, content_extent
 from core.measures.features import Values, features_of
 from core.measures.flaws import CUT
+from core.measures.head_features import features_of_head
 from core.measures.measure import appraise_head, assess, measure
 from core.measures.sizes import Measures
 from core.predictor.predictor import Predictor
@@ -80,11 +81,11 @@ class Analysis:
     extent: Extent
 
     @property
-    def features(self) -> Values | None:
-        """Drift features of a crop (`core.measures.features`), computed now; None for a head."""
+    def features(self) -> Values:
+        """Drift features of the crop (`core.measures.features`) or head, computed on each call."""
+        if self.segmentation.head is not None:
+            return features_of_head(self.segmentation, self.measures)
         volume = self.segmentation.volume
-        if volume.is_head:
-            return None
         return features_of(volume.data, volume.spacing_mm)
 
     def scan_file(self) -> bytes:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,9 +39,11 @@ def tiny_registry(folder: Path, storage: Any = None) -> Registry:
     return Registry(connect(folder), storage or LocalStorage(folder / "storage"), model)
 
 
-def add(registry: Registry, tag: str, **lineage: Any) -> Version:
-    """Register a candidate that differs from all with another tag."""
-    files = {"weights.safetensors": tag.encode(), "plans.json": b"{}"}
+def add(
+    registry: Registry, tag: str, more: Mapping[str, bytes] | None = None, **lineage: Any
+) -> Version:
+    """Register a candidate that differs from all with another tag; ``more`` are further files."""
+    files = {"weights.safetensors": tag.encode(), "plans.json": b"{}", **(more or {})}
     return registry.add(_CARD, files, {}, {"tag": tag, **lineage})
 
 

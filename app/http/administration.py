@@ -9,6 +9,7 @@ from app.http.bodies import SmallRoute
 from app.http.held import Held
 from app.http.sign_in import require_admin
 from app.operations import drift_of_cases, status
+from core.drift.of_cases import OLDER
 from core.models.registry import Version
 from core.training.config import TrainingRequest
 from core.training.data.reviewed import follow_before
@@ -130,9 +131,15 @@ def resume(shared: Held, job_id: int) -> dict[str, Any]:
 
 
 def drift(shared: Held, last: int = 50) -> dict[str, Any]:
-    """The newest cases against the training of the version in service."""
-    comparison = drift_of_cases(shared, last)
-    return comparison.drift.as_dict() | {"heads_left_out": comparison.heads}
+    """The newest crops against the training of the version in service; under ``heads`` the heads.
+
+    ``heads_left_out`` counts the heads that cannot be compared, now or later.
+    """
+    both = drift_of_cases(shared, last)
+    return both.crops.as_dict() | {
+        "heads_left_out": both.heads.left_out.get(OLDER, 0),
+        "heads": both.heads.as_dict(),
+    }
 
 
 def state(shared: Held) -> dict[str, Any]:

@@ -126,6 +126,18 @@ class Cases:
             rows = connection.execute(query).all()
         return [(CaseRow(*row[:-1]), json.loads(row[-1])) for row in rows]
 
+    def accepted_features(self) -> list[tuple[str, Values]]:
+        """Ids and drift features of accepted and corrected cases, the earliest review first."""
+        query = (
+            select(CASES.c.id, FEATURES.c.content)
+            .join(FEATURES)
+            .where(_not_deleted(), CASES.c.review.in_(("accepted", "corrected")))
+            .order_by(CASES.c.reviewed_at, CASES.c.created_at, CASES.c.id)
+        )
+        with reading(self._engine) as connection:
+            rows = connection.execute(query).all()
+        return [(case_id, json.loads(content)) for case_id, content in rows]
+
     def find(self, search: str = "", *, deleted: bool = False) -> list[CaseRow]:
         """Cases whose id, name or patient holds the words searched for, the newest first."""
         columns = [CASES.c[field] for field in CaseRow.__dataclass_fields__]

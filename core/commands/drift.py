@@ -1,22 +1,28 @@
-"""``drift``: whether scans still look like those that a model was trained on."""
+"""``drift``: whether scans still look like others, crops and heads each apart."""
 
 import argparse
 import json
 import os
 import sys
 import tempfile
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.anatomy import NOTICE
-from core.commands.installation import write
-from core.drift.comparison import compare
+from core.commands.installation import in_service, write
+from core.drift.comparison import Drift, compare
 from core.errors import HippoViewError, InputError
-from core.exports.drift_report import report_html
+from core.exports.drift_report import Part, report_html
 from core.image import volume
 from core.image.header import is_nifti_name
 from core.image.intake import vetted
+from core.limits import MIB
 from core.measures.features import Values, features_of
+from core.measures.head_features import HEAD_FEATURES
+from core.pipeline import analyse
+from core.predictor.predictor import InferenceOptions
+from core.predictor.service import Predictors
 from core.settings import Settings
 from core.wording import shown
 
@@ -24,13 +30,31 @@ if TYPE_CHECKING:
     from core.commands.installation import Commands
 
 
+@dataclass
+class Scans:
+    """The scans of one kind in a folder: drift features, and file names in the same order."""
+
+    features: list[Values] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Folder:
+    """The scans of a folder; ``left_out`` by file name, with the reason."""
+
+    crops: Scans = field(default_factory=Scans)
+    heads: Scans = field(default_factory=Scans)
+    left_out: dict[str, str] = field(default_factory=dict)
+
+
 def add_commands(commands: "Commands") -> None:
     """``drift``."""
     command = commands.add_parser(
         "drift",
-        help="compare scans with those that a model was trained on",
-        description="Print 'state: quiet', 'watch', 'act' or 'not enough yet', and the reasons. "
-        f"{NOTICE}",
+        help="compare scans with those that are as they should be",
+        description="Print 'state: quiet', 'watch', 'act' or 'not enough yet' of the crops, and "
+        "the reasons; where a folder holds whole heads, 'heads: ...' likewise. Heads are "
+        f"segmented first. {NOTICE}",
     )
     command.add_argument("--reference", metavar="DIR", type=Path, required=True,
                          help="scans that are as they should be")  # fmt: skip
@@ -42,59 +66,92 @@ def add_commands(commands: "Commands") -> None:
 
 
 def _drift(options: argparse.Namespace, settings: Settings) -> int:
-    reference, _, refused_before = features_in(options.reference, settings)
-    window, names, refused = features_in(options.window, settings)
-    drift = compare(list(reference), list(window))
-    sys.stdout.write(f"state: {drift.state}\n")
-    for reason in drift.reasons:
-        sys.stdout.write(f"  {reason}\n")
-    for where, files in (("reference", refused_before), ("window", refused)):
-        for file, why in files.items():
+    # The model in service is loaded when the first head is met.
+    inference = InferenceOptions.from_settings(settings)
+    predictors = Predictors(lambda: in_service(settings)(), inference, 1)
+    try:
+        reference, window = (
+            scans_in(folder, settings, predictors) for folder in (options.reference, options.window)
+        )
+    finally:
+        predictors.close()
+    crops = compare(reference.crops.features, window.crops.features)
+    heads = None
+    if reference.heads.names or window.heads.names:
+        heads = compare(reference.heads.features, window.heads.features, HEAD_FEATURES)
+    _print_state("state", crops)
+    if heads:
+        _print_state("heads", heads)
+    for where, folder in (("reference", reference), ("window", window)):
+        for file, why in folder.left_out.items():
             sys.stdout.write(f"  left out of the {where}: {file}: {why}\n")
     if options.json:
-        record = drift.as_dict() | {
-            "left_out": refused, "left_out_of_reference": refused_before, "cases": names
+        record = crops.as_dict() | {
+            "left_out": window.left_out, "left_out_of_reference": reference.left_out,
+            "cases": window.crops.names,
+            "heads": heads and heads.as_dict() | {"cases": window.heads.names},
         }  # fmt: skip
         write(options.json, json.dumps(record, indent=1).encode(), "report")
     if options.html:
-        page = report_html(drift, list(reference), list(window), names)
-        write(options.html, page, "report")
+        parts = [
+            Part(title, drift, before.features, after.features, after.names)
+            for title, drift, before, after in (
+                ("Crops", crops, reference.crops, window.crops),
+                ("Heads", heads, reference.heads, window.heads),
+            )
+            if drift
+        ]
+        write(options.html, report_html(parts), "report")
     return 0
 
 
-def features_in(folder: Path, settings: Settings) -> tuple[list[Values], list[str], dict[str, str]]:
+def _print_state(word: str, drift: Drift) -> None:
+    sys.stdout.write(f"{word}: {drift.state}\n")
+    for reason in drift.reasons:
+        sys.stdout.write(f"  {reason}\n")
+
+
+def scans_in(folder: Path, settings: Settings, predictors: Predictors) -> Folder:
     """Drift features of the scans in a folder.
 
-    Returns
-    -------
-    features, names, left_out
-        The last by file name, with the reason.
+    Raises
+    ------
+    InputError
+        It is not a folder.
     """
     if not folder.is_dir():
         raise InputError(
             f"{shown(folder.name)} is not a folder", "Give a folder of .nii or .nii.gz files."
         )
-    features, names, left_out = [], [], {}
+    found = Folder()
     with tempfile.TemporaryDirectory() as scratch:
         for path in sorted(folder.iterdir()):
+            name = shown(path.name)
             if path.name.startswith(".") or not is_nifti_name(path.name) or not path.is_file():
-                left_out[shown(path.name)] = "not a .nii or .nii.gz file"
+                found.left_out[name] = "not a .nii or .nii.gz file"
                 continue
             try:
-                with (
-                    path.open("rb") as stream,
-                    vetted(stream, Path(scratch), settings.max_upload_mib * 2**20) as file,
-                ):
-                    image = volume.load(file)
+                is_head, features = _described(path, Path(scratch), settings, predictors)
             except HippoViewError as error:
-                left_out[shown(path.name)] = error.message
-                continue
+                found.left_out[name] = error.message
             except OSError as error:
-                left_out[shown(path.name)] = f"cannot be read: {os.strerror(error.errno or 0)}"
-                continue
-            if image.is_head:  # as of cases: the features describe crops
-                left_out[path.name] = "It is a whole head; only crops are compared"
-                continue
-            features.append(features_of(image.data, image.spacing_mm))
-            names.append(shown(path.name))
-    return features, names, left_out
+                found.left_out[name] = f"cannot be read: {os.strerror(error.errno or 0)}"
+            else:
+                kind = found.heads if is_head else found.crops
+                kind.features.append(features)
+                kind.names.append(name)
+    return found
+
+
+def _described(
+    path: Path, scratch: Path, settings: Settings, predictors: Predictors
+) -> tuple[bool, Values]:
+    """Whether a file is a head, which is segmented for it, and its features."""
+    max_bytes = settings.max_upload_mib * MIB
+    with path.open("rb") as stream, vetted(stream, scratch, max_bytes) as file:
+        image = volume.load(file)
+        if not image.is_head:
+            return False, features_of(image.data, image.spacing_mm)
+    with path.open("rb") as stream:
+        analysis = analyse(stream, predictors.on("auto"), scratch, max_bytes=max_bytes)
+        return True, analysis.features

@@ -1,10 +1,10 @@
-"""Whether the scans that come in still look like those that the model was trained on.
+"""Whether the scans that come in still look like those of a reference.
 
-Seventeen features of each image are compared with those of the training, one by one, by the
-two-sample Kolmogorov-Smirnov test; Benjamini-Hochberg (1995) keeps the share of false findings
-at 5 % among the fifteen that can raise an alarm, and apart from them among the two of the raw
-values, which would loosen it for the others. It cannot detect a left-right flip, nor anything else
-that leaves all features unchanged.
+The features of each scan are compared with those of the reference, one by one, by the two-sample
+Kolmogorov-Smirnov test. Benjamini-Hochberg (1995) keeps the share of false findings at 5 % among
+the features that can raise an alarm, and apart from them among those that are notes, which would
+loosen it for the others. It cannot detect a left-right flip of a crop, nor anything else that
+leaves all features unchanged.
 """
 
 import math
@@ -18,13 +18,12 @@ from numpy.typing import NDArray
 from core import limits
 from core.measures.features import FEATURES, Feature, Values
 
-State = Literal["quiet", "watch", "act", "not enough yet"]
+State = Literal["quiet", "watch", "act", "not enough yet", "learning the baseline"]
 FALSE_DISCOVERY_RATE = 0.05
 # Distance of the two distributions, 0 to 1, from which a finding asks for action; and how
 # many smaller ones together do.
 _ACT_DISTANCE = 0.6
 _ACT_FEATURES = 4
-_TINY = 1e-9
 # A direction is reported only where the shift exceeds its own error, two-sided 5 %.
 _DIRECTION_Z = 1.96
 # The spread changed where the standard deviations differ by more than this factor.
@@ -62,12 +61,11 @@ class Comparison:
     @property
     def in_words(self) -> str:
         """What moved and, where there is one, in which direction."""
-        return (
-            f"{'note, ' * self.feature.raw}{self.feature.name}: the scans {self._how()}, distance "
+        words = (
+            f"{self.feature.name}: the scans {self._how()}, distance "
             f"{self.distance:.2f}, q {_power(self.q_value)})"
-            + "; the model normalises raw values, masks do not depend on them"
-            * self.feature.raw
         )
+        return f"note, {words}; {self.feature.note}" if self.feature.note else words
 
     @property
     def finding(self) -> str:
@@ -94,7 +92,7 @@ class Drift:
     Attributes
     ----------
     comparisons : tuple of Comparison
-        In the order of `FEATURES`; empty where there are not enough cases.
+        One a feature that enough cases have; none where there are not enough cases.
     unusual : tuple of (int, float, str)
         The most unusual cases of the window: index, largest distance from the reference's
         median in its standard deviations, and the feature's name.
@@ -123,6 +121,7 @@ class Drift:
                     "shift_sd": round(c.shift_sd, 3),
                     "moved": c.moved,
                     "finding": c.finding,
+                    "can_raise_alarm": not c.feature.note,
                     "spread_ratio": round(c.spread_ratio, 3),
                 }
                 for c in self.comparisons
@@ -130,8 +129,19 @@ class Drift:
         }
 
 
-def compare(reference: Sequence[Values], window: Sequence[Values]) -> Drift:
-    """Compare the scans of a window with those of the reference."""
+def compare(
+    reference: Sequence[Values],
+    window: Sequence[Values],
+    features: Sequence[Feature] = FEATURES,
+) -> Drift:
+    """Compare the scans of a window with those of the reference.
+
+    Parameters
+    ----------
+    features
+        Which to compare. A case may lack some of them; a feature is compared if
+        `limits.MIN_DRIFT_CASES` cases of both have it.
+    """
     counts = len(reference), len(window)
     least = limits.MIN_DRIFT_CASES
     if min(counts) < least:
@@ -140,52 +150,70 @@ def compare(reference: Sequence[Values], window: Sequence[Values]) -> Drift:
         )
         reason = f"{count} of the {least} {what} that are needed are there"
         return Drift("not enough yet", (reason,), *counts, (), ())
-    # Importing it takes longer than starting the server.
-    from scipy import stats
-
-    before, after = _table(reference), _table(window)
-    tests = [stats.ks_2samp(before[:, i], after[:, i]) for i in range(len(FEATURES))]
-    p_values = np.array([test.pvalue for test in tests])
-    raw = np.array([feature.raw for feature in FEATURES])
-    q_values = np.empty_like(p_values)
-    for some in (raw, ~raw):
-        q_values[some] = stats.false_discovery_control(p_values[some], method="bh")
-    median, sd = np.median(before, axis=0), before.std(axis=0) + _TINY
-    shifts = (np.median(after, axis=0) - median) / sd
-    ratios = (after.std(axis=0) + _TINY) / sd
-    comparisons = tuple(
-        Comparison(
-            feature,
-            float(test.statistic),
-            float(q),
-            float(shift),
-            bool(q <= FALSE_DISCOVERY_RATE),
-            _direction(before[:, i], after[:, i], float(shift)),
-            float(ratio),
-        )
-        for i, (feature, test, q, shift, ratio) in enumerate(
-            zip(FEATURES, tests, q_values, shifts, ratios, strict=True)
-        )
-    )
+    before, after = _table(reference, features), _table(window, features)
+    enough = np.minimum((~np.isnan(before)).sum(0), (~np.isnan(after)).sum(0)) >= least
+    before, after = before[:, enough], after[:, enough]
+    compared = [feature for feature, there in zip(features, enough, strict=True) if there]
+    if not compared:
+        reason = "no feature is known of enough scans of both"
+        return Drift("not enough yet", (reason,), *counts, (), ())
+    comparisons = _comparisons(compared, before, after)
     moved = sorted((c for c in comparisons if c.moved), key=lambda c: (-c.distance, c.q_value))
-    alarming = [c for c in moved if not c.feature.raw]
+    alarming = [c for c in moved if not c.feature.note]
     state: State = "quiet"
     if alarming:
         strong = alarming[0].distance >= _ACT_DISTANCE or len(alarming) >= _ACT_FEATURES
         state = "act" if strong else "watch"
     reasons = tuple(c.in_words for c in alarming) or ("no feature moved that masks depend on",)
-    reasons += tuple(c.in_words for c in moved if c.feature.raw)
-    distances_sd = np.abs(after - median) / sd
+    reasons += tuple(c.in_words for c in moved if c.feature.note)
+    return Drift(state, reasons, *counts, comparisons, _unusual(compared, before, after))
+
+
+def _comparisons(
+    features: Sequence[Feature], before: NDArray[np.float64], after: NDArray[np.float64]
+) -> tuple[Comparison, ...]:
+    """Test each feature; the tables have a column for each, NaN where a case lacks it."""
+    # Importing it takes longer than starting the server.
+    from scipy import stats
+
+    columns = [
+        (column[~np.isnan(column)], other[~np.isnan(other)])
+        for column, other in zip(before.T, after.T, strict=True)
+    ]
+    tests = [stats.ks_2samp(*pair) for pair in columns]
+    p_values = np.array([test.pvalue for test in tests])
+    is_note = np.array([bool(feature.note) for feature in features])
+    q_values = np.empty_like(p_values)
+    for some in (is_note, ~is_note):
+        if some.any():
+            q_values[some] = stats.false_discovery_control(p_values[some], method="bh")
+    comparisons = []
+    for feature, test, q, (old, new) in zip(features, tests, q_values, columns, strict=True):
+        sd = max(float(old.std()), feature.least_sd)
+        shift = float(np.median(new) - np.median(old)) / sd
+        comparisons.append(Comparison(
+            feature, float(test.statistic), float(q), shift, bool(q <= FALSE_DISCOVERY_RATE),
+            _direction(old, new, shift), max(float(new.std()), feature.least_sd) / sd,
+        ))  # fmt: skip
+    return tuple(comparisons)
+
+
+def _unusual(
+    features: Sequence[Feature], before: NDArray[np.float64], after: NDArray[np.float64]
+) -> tuple[tuple[int, float, str], ...]:
+    """The five most unusual cases; see `Drift`."""
+    sd = np.maximum(np.nanstd(before, axis=0), [feature.least_sd for feature in features])
+    distances_sd = np.nan_to_num(np.abs(after - np.nanmedian(before, axis=0)) / sd)
     order = np.argsort(-distances_sd.max(axis=1))[:5]
-    unusual = tuple(
-        (int(i), float(distances_sd[i].max()), FEATURES[int(distances_sd[i].argmax())].name)
+    return tuple(
+        (int(i), float(distances_sd[i].max()), features[int(distances_sd[i].argmax())].name)
         for i in order
     )
-    return Drift(state, reasons, *counts, comparisons, unusual)
 
 
-def _table(cases: Sequence[Values]) -> NDArray[np.float64]:
-    return np.array([[case[f.key] for f in FEATURES] for case in cases], np.float64)
+def _table(cases: Sequence[Values], features: Sequence[Feature]) -> NDArray[np.float64]:
+    """A row for each case, a column for each feature, NaN where a case lacks it."""
+    return np.array([[case.get(f.key, math.nan) for f in features] for case in cases], np.float64)
 
 
 def _direction(before: NDArray[np.float64], after: NDArray[np.float64], shift: float) -> int:

@@ -1,7 +1,9 @@
 """A drift report as one HTML file that needs no network."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
@@ -9,55 +11,84 @@ from matplotlib.figure import Figure
 
 from core.drift.comparison import Drift
 from core.exports.report_page import report_page, svg_of
-from core.measures.features import FEATURES, Values
+from core.limits import BASELINE_HEADS
+from core.measures.features import Feature, Values
 from core.wording import counted
 
 STATE_WORDS = {
-    "quiet": "The scans look like those that the model was trained on.",
+    "quiet": "The scans look like those of the reference.",
     "watch": "Something moved a little. Look again after the next cases.",
-    "act": "The scans differ from those of the training. Check the scanner and the masks "
+    "act": "The scans differ from those of the reference. Check the scanner and the masks "
     "before you rely on the volumes.",
     "not enough yet": "There are too few cases to say anything.",
+    "learning the baseline": f"The first {BASELINE_HEADS} heads that are accepted or corrected "
+    "become the baseline of later ones.",
 }
 _REFERENCE, _WINDOW = "#8A8F98", "#0B6B5A"
+_COLUMNS = 3
 
 
-def report_html(
-    drift: Drift, reference: Sequence[Values], window: Sequence[Values], names: Sequence[str]
-) -> bytes:
-    """The report.
+@dataclass(frozen=True)
+class Part:
+    """What a report says of one kind of scans.
 
-    Parameters
+    Attributes
     ----------
-    names
+    title : str
+        ``Crops`` or ``Heads``.
+    names : sequence of str
         Of the window's cases, in its order: case ids, or file names on the command line.
     """
+
+    title: str
+    drift: Drift
+    reference: Sequence[Values]
+    window: Sequence[Values]
+    names: Sequence[str]
+
+
+def report_html(parts: Sequence[Part]) -> bytes:
+    """The report, with a section for each kind of scans."""
+    return report_page(
+        "core/exports/drift_report.html",
+        "Drift report",
+        made_at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M"),
+        parts=[_values(part) for part in parts],
+    )
+
+
+def _values(part: Part) -> dict[str, Any]:
+    """What the template names."""
+    drift = part.drift
     features = [
         (c.feature.name, c.finding, f"{c.shift_sd:+.2f}", f"{c.spread_ratio:.2f}",
          f"{c.distance:.2f}", f"{c.q_value:.2g}")
         for c in drift.comparisons
     ]  # fmt: skip
-    unusual = [(names[index], feature, f"{far:.1f}") for index, far, feature in drift.unusual]
-    return report_page(
-        "core/exports/drift_report.html",
-        "Drift report",
-        drift=drift,
-        state_words=STATE_WORDS[drift.state],
-        window_cases=counted(drift.window_cases, "case"),
-        made_at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M"),
-        pictures=_pictures(reference, window) if drift.comparisons else "",
-        features=features,
-        unusual=unusual,
-    )
+    return {
+        "title": part.title,
+        "drift": drift,
+        "state_words": STATE_WORDS[drift.state],
+        "window_cases": counted(drift.window_cases, "case"),
+        "pictures": _pictures(part) if drift.comparisons else "",
+        "features": features,
+        "unusual": [
+            (part.names[index], feature, f"{far:.1f}") for index, far, feature in drift.unusual
+        ],
+    }
 
 
-def _pictures(reference: Sequence[Values], window: Sequence[Values]) -> Markup:
-    """Histograms of all features as one SVG, inline."""
-    figure = Figure(figsize=(11, 11), layout="constrained")
-    axes = figure.subplots(6, 3).ravel()
-    for axis, feature in zip(axes, FEATURES, strict=False):
-        before = np.array([case[feature.key] for case in reference])
-        after = np.array([case[feature.key] for case in window])
+def _pictures(part: Part) -> Markup:
+    """Histograms of the compared features as one SVG, inline."""
+    features: list[Feature] = [comparison.feature for comparison in part.drift.comparisons]
+    rows = -(-len(features) // _COLUMNS)
+    figure = Figure(figsize=(11, 1.85 * rows), layout="constrained")
+    axes = figure.subplots(rows, _COLUMNS, squeeze=False).ravel()
+    for axis, feature in zip(axes, features, strict=False):
+        before, after = (
+            np.array([case[feature.key] for case in cases if feature.key in case])
+            for cases in (part.reference, part.window)
+        )
         low, high = np.percentile(np.concatenate([before, after]), [0.5, 99.5])
         bins = np.linspace(low, high + 1e-6, 25)
         for values, colour in ((before, _REFERENCE), (after, _WINDOW)):
@@ -67,6 +98,6 @@ def _pictures(reference: Sequence[Values], window: Sequence[Values]) -> Markup:
         axis.set_title(feature.name, fontsize=9)
         axis.set_yticks([])
         axis.tick_params(labelsize=8)
-    for axis in axes[len(FEATURES) :]:
+    for axis in axes[len(features) :]:
         axis.set_visible(False)
     return svg_of(figure)

@@ -225,13 +225,14 @@ class Registry:
             yield model
 
     def reference(self, number: int) -> list[dict[str, Any]]:
-        """What a version was trained on: ``content_sha256`` and ``features`` of each case."""
+        """What a version was trained on: hash and drift features of each case.
+
+        The fields are ``content_sha256``, ``features``, ``inherited`` (whether only a version
+        before it was trained on the case) and, of crops cut from heads, ``head``: see
+        `core.drift.reference`.
+        """
         with self.open(number) as model:
             return reference_of(model)
-
-    def reference_features(self, number: int) -> list[dict[str, float]]:
-        """The drift features of the cases that a version was trained on."""
-        return [case["features"] for case in self.reference(number) if not case["inherited"]]
 
     def add_evaluation(self, number: int, key: str, evaluation: dict[str, Any]) -> None:
         """Store a version's figures on a test set, replacing older ones on the same set.

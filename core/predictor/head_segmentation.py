@@ -185,13 +185,32 @@ def _crop_probabilities(
     *, quick: bool,
 ) -> NDArray[np.float32]:  # fmt: skip
     """Probabilities in a side's crop, shape (classes, *CROP); a right one is mirrored in x."""
+    crop = crop_as_shown(volume, side, grid)
+    if crop is None:
+        return np.stack([np.ones(CROP, np.float32), *np.zeros((2, *CROP), np.float32)])
+    probabilities = engine.crop_probabilities(crop, run, quick=quick)
+    return probabilities[:, ::-1] if side == "right" else probabilities
+
+
+def crop_as_shown(
+    volume: Volume, side: str, grid: NDArray[np.float64]
+) -> NDArray[np.float32] | None:
+    """A side's crop as the network is shown it: values from 0 to 1, a right one mirrored in x.
+
+    Parameters
+    ----------
+    grid : ndarray, shape (4, 4)
+        `core.predictor.heads.crop_grid`.
+
+    Returns
+    -------
+    ndarray, shape CROP, or None
+        None where the image shows nothing.
+    """
     crop = sample_unit(volume, grid, CROP)
     if side == "right":
         crop = crop[::-1]
-    if crop.max() <= crop.min():  # outside of the image
-        return np.stack([np.ones(CROP, np.float32), *np.zeros((2, *CROP), np.float32)])
-    probabilities = engine.crop_probabilities(unit_range(crop), run, quick=quick)
-    return probabilities[:, ::-1] if side == "right" else probabilities
+    return unit_range(crop) if crop.max() > crop.min() else None
 
 
 def _centre_of_largest_piece(inside: NDArray[np.bool_]) -> NDArray[np.float64] | None:

@@ -9,7 +9,8 @@ from core.models.folder import Model
 from core.models.registry import REFERENCE_NAME, reference_of
 from core.predictor.recipe import recipe_of
 from core.training.data.dataset import Dataset
-from core.training.package import PackagedModel, reference_file, with_int8
+from core.training.package import PackagedModel, with_int8
+from core.training.reference import reference_file
 
 
 def join(models: Sequence[Model], dataset: Dataset, files: Path, scratch: Path) -> PackagedModel:

@@ -14,9 +14,6 @@ from loguru import logger
 
 from core.anatomy import LABELS
 from core.errors import HippoViewError
-from core.image import volume
-from core.image.intake import vetted
-from core.measures.features import features_of
 from core.models.folder import CARD_NAME, Model
 from core.models.registry import REFERENCE_NAME
 from core.predictor.calibrate import (
@@ -33,6 +30,7 @@ from core.training.data.dataset import Dataset, file_names
 from core.training.fit import ParentVersion, PreparedRun
 from core.training.origin import trained_on
 from core.training.progress import Progress
+from core.training.reference import reference_cases, reference_file
 from core.training.trainer import Trainer
 from core.wording import counted
 
@@ -100,7 +98,10 @@ def export(
 ) -> PackagedModel:
     """Package the result of a training."""
     progress.phase("Describing the training scans for the drift report")
-    reference = _reference(prepared, config, parent)
+    reference = reference_cases(
+        trained_on(config, prepared.dataset), prepared.dataset, prepared.files, prepared.folder,
+        parent.cases if parent else [],
+    )  # fmt: skip
     parts = {
         _WEIGHTS: trainer.weights(),
         "plans.json": json.dumps(prepared.plans, indent=1).encode(),
@@ -127,37 +128,6 @@ def _folds(config: TrainingConfig, dataset: Dataset) -> str:
         return f"the frozen test set as well{held_out}{by}"
     held_out = f" and fold {config.fold} of 5" if config.fold >= 0 else ""
     return f"without the frozen test set of {len(dataset.test)}{held_out}{by}"
-
-
-def reference_file(cases: list[dict[str, Any]]) -> bytes:
-    """The content of `REFERENCE_NAME`."""
-    return json.dumps({"cases": cases}).encode()
-
-
-def _reference(
-    prepared: PreparedRun, config: TrainingConfig, parent: ParentVersion | None
-) -> list[dict[str, Any]]:
-    """Features and hash of each case that the new version was trained on.
-
-    Cases that only its parent version was trained on are marked as inherited.
-    """
-    cases = []
-    for name in trained_on(config, prepared.dataset):
-        entry = prepared.dataset.cases[name]
-        image = prepared.files / file_names(name, entry)[0]
-        with image.open("rb") as stream, vetted(stream, prepared.folder) as file:
-            loaded = volume.load(file)
-        cases.append(
-            {
-                "content_sha256": entry.content_sha256,
-                "inherited": False,
-                "features": features_of(loaded.data, loaded.spacing_mm),
-            }
-        )
-    hashes = {case["content_sha256"] for case in cases}
-    before = parent.cases if parent else []
-    inherited = [c | {"inherited": True} for c in before if c["content_sha256"] not in hashes]
-    return cases + inherited
 
 
 def _card(

@@ -158,7 +158,11 @@ def test_what_cannot_be_done_says_why(opened):
     assert_error(opened.post("/api/admin/jobs", json={}), 422, "bad_request")
     assert_error(opened.post("/api/admin/jobs/99/cancel"), 404, "not_found")
     assert opened.get("/api/admin/jobs").json() == []
-    assert opened.get("/api/admin/drift").json()["state"]
+    drift = opened.get("/api/admin/drift").json()
+    assert drift["state"]
+    assert drift["heads"]["state"] == "learning the baseline"
+    assert drift["heads"]["reasons"][0].endswith("of 50 accepted heads are there")
+    assert drift["heads_left_out"] == 0
     assert opened.get("/api/admin/status").json()["state"] == "ready"
 
 

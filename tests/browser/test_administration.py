@@ -198,7 +198,7 @@ def test_twenty_plain_scans_are_quiet_and_twenty_blurred_ones_ask_to_act(
     with running(tmp_path / "var") as server:
         user = User(context.new_page(), server.url)
         user.open("/drift")
-        user.read("Not enough yet")
+        user.read("Not enough yet", "Learning the baseline", "0 of 50 accepted heads are there")
         for kind, words in (("plain", "Quiet"), ("blurred", "Act")):
             user.open("/")
             user.upload(*sorted(windows[kind].iterdir()))

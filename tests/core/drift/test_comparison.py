@@ -2,6 +2,7 @@ import json
 import re
 import shutil
 
+import nibabel as nib
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,10 +11,12 @@ from scipy import ndimage, stats
 
 from core.__main__ import main
 from core.drift.comparison import compare
-from core.exports.drift_report import report_html
+from core.exports.drift_report import Part, report_html
 from core.measures.features import FEATURES, features_of
 from core.models.registry import REFERENCE_NAME
 from core.settings import Settings
+from tests.drift import table
+from tests.heads import head_2mm
 from tests.scans import example, noise
 
 SPACING = (1.0, 1.0, 1.0)
@@ -39,7 +42,7 @@ def test_gain_and_offset_move_only_the_features_of_the_raw_values(gain, offset):
     before = features_of(data, SPACING)
     after = features_of((data * gain + offset).astype(np.float32), SPACING)
     for feature in FEATURES:
-        if not feature.raw:
+        if not feature.note:
             assert after[feature.key] == pytest.approx(before[feature.key], abs=0.05)
 
 
@@ -60,12 +63,25 @@ def test_a_feature_moves_as_its_words_say(change, key, sign):
     assert (after - before) * sign > 0
 
 
+def test_features_are_what_the_plain_formulas_give():
+    data = np.asarray(example().dataobj, np.float32)
+    scaled = (data - data.mean(dtype=float)) / data.std(dtype=float)
+    p1, p10, p50, p90, p99 = np.percentile(scaled, [1, 10, 50, 90, 99])
+    counts = np.histogram(np.clip(scaled, p1, p99), 64)[0]
+    values = features_of(data, SPACING)
+    assert values["contrast"] == pytest.approx((p90 - p50) / (p50 - p10))
+    assert values["entropy"] == pytest.approx(stats.entropy(counts, base=2), abs=1e-3)
+    assert values["sharpness"] == pytest.approx(np.log((ndimage.laplace(scaled) ** 2).mean()))
+    assert values["kurtosis"] == pytest.approx(stats.kurtosis(scaled, None, fisher=False))
+
+
 def test_too_few_cases_say_nothing(reference):
     drift = compare(reference, reference[:9])
     assert drift.state == "not enough yet"
     assert "9 of the 10" in drift.reasons[0]
     assert compare(reference[:9], reference).state == "not enough yet"
-    assert b"not enough yet" in report_html(drift, reference, reference[:9], ["x"] * 9)
+    part = Part("Crops", drift, reference, reference[:9], ["x"] * 9)
+    assert b"not enough yet" in report_html([part])
 
 
 def test_unshifted_cases_are_quiet_nineteen_times_in_twenty(reference):
@@ -88,16 +104,10 @@ def test_doubled_gain_is_told_but_no_alarm(reference):
     assert drift.state == "quiet"
 
 
-def table(rng, count, sd=1.0, **shifts):
-    keys = [feature.key for feature in FEATURES]
-    rows = rng.normal(0, sd, (count, len(keys)))
-    return [{k: v + shifts.get(k, 0) for k, v in zip(keys, row, strict=True)} for row in rows]
-
-
 def test_features_that_raise_no_alarm_do_not_loosen_the_others():
     """The raw scale is another in every window; nothing that masks depend on moved."""
     rng = np.random.default_rng(0)
-    raw = {feature.key: 5 for feature in FEATURES if feature.raw}
+    raw = {feature.key: 5 for feature in FEATURES if feature.note}
     drifts = [compare(table(rng, 220), table(rng, 20, **raw)) for _ in range(200)]
     assert all(sum("note, " in reason for reason in d.reasons) == 2 for d in drifts)
     assert sum(drift.state != "quiet" for drift in drifts) <= 0.075 * 200  # 5 % and two errors
@@ -109,10 +119,10 @@ def test_an_alarm_is_corrected_among_the_fifteen_that_can_raise_one():
     drift = compare(before, after)
     p_values = [
         stats.ks_2samp([c[f.key] for c in before], [c[f.key] for c in after]).pvalue
-        for f in FEATURES if not f.raw
+        for f in FEATURES if not f.note
     ]  # fmt: skip
     expected = stats.false_discovery_control(p_values)
-    found = [c.q_value for c in drift.comparisons if not c.feature.raw]
+    found = [c.q_value for c in drift.comparisons if not c.feature.note]
     assert found == pytest.approx(list(expected))
 
 
@@ -125,7 +135,8 @@ def test_where_only_the_spread_moved_it_says_so():
     for drift in (wide, narrow):
         assert {c.finding for c in drift.comparisons if c.moved} == {"spread"}
         assert drift.state == "act"
-    assert b"spread" in report_html(wide, table(rng, 200), table(rng, 200), ["x"] * 200)
+    part = Part("Crops", wide, table(rng, 200), table(rng, 200), ["x"] * 200)
+    assert b"spread" in report_html([part])
 
 
 def test_a_direction_is_told_where_the_middle_moved():
@@ -139,7 +150,8 @@ def test_a_direction_is_told_where_the_middle_moved():
 
 def test_the_report_opens_without_a_network_and_escapes_names(reference):
     drift = compare(reference, reference[:20])
-    page = report_html(drift, reference, reference[:20], ["<script>alert(1)</script>"] * 20)
+    names = ["<script>alert(1)</script>"] * 20
+    page = report_html([Part("Crops", drift, reference, reference[:20], names)])
     text = page.decode()
     assert "<script" not in text
     assert "Not for diagnosis" in text
@@ -171,3 +183,22 @@ def test_the_command_tells_plain_from_blurred(kind, state, windows, task04, tmp_
     assert figures["left_out"].keys() == {"broken.nii.gz", "notes.json"}
     assert b"Drift report" in html.read_bytes()
     assert main(["drift", "--reference", str(tmp_path / "no"), "--window", str(tmp_path)]) == 1
+
+
+def test_the_command_says_of_heads_what_it_says_of_crops(tmp_path, capsys):
+    for name, head in (("reference", "a.nii.gz"), ("window", "b.nii.gz")):
+        (tmp_path / name).mkdir()
+        nib.save(head_2mm(), tmp_path / name / head)
+    nib.save(example(), tmp_path / "window" / "crop.nii.gz")
+    record = tmp_path / "r.json"
+    arguments = ["drift", "--reference", str(tmp_path / "reference"), "--window",
+                 str(tmp_path / "window"), "--json", str(record)]  # fmt: skip
+    assert main([*arguments, "--html", str(tmp_path / "r.html")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [
+        "state: not enough yet", "  1 of the 10 newest scans that are needed are there",
+        "heads: not enough yet", "  1 of the 10 newest scans that are needed are there",
+    ]  # fmt: skip
+    figures = json.loads(record.read_bytes())
+    assert (figures["cases"], figures["heads"]["cases"]) == (["crop.nii.gz"], ["b.nii.gz"])
+    assert "<h2>Heads</h2>" in (tmp_path / "r.html").read_text()

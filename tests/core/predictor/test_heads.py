@@ -47,7 +47,6 @@ def test_both_hippocampi_of_the_average_brain_are_found(upright):
     assert all(2000 < total < 5500 for total in totals)
     assert sum(totals) == pytest.approx(upright.measures.total.volume_mm3)
     assert abs(upright.measures.asymmetry_percent) < 15
-    assert upright.features is None
 
 
 @pytest.mark.parametrize(

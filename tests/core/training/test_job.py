@@ -8,6 +8,7 @@ import numpy as np
 import psutil
 import pytest
 
+from core.drift.reference import training_crops
 from core.errors import ConflictError, TrainingError
 from core.models.registry import Registry
 from core.settings import ROOT, Settings
@@ -113,7 +114,7 @@ def test_from_nothing_and_tracked_it_becomes_an_evaluated_candidate(
     assert figures["seen_in_training"] is False  # from nothing, and the test set is frozen
     assert dataset.test_key in registry.get(1).evaluations
     learned = [name for name in dataset.training if dataset.cases[name].fold != 0]
-    assert len(registry.reference_features(version.number)) == len(learned)
+    assert len(training_crops(registry.reference(version.number))) == len(learned)
     assert "wandb" in jobs.log(job.id)
     assert len(jobs.epochs(job.id)) == 1
     with registry.open(version.number) as model:

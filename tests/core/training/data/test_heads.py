@@ -11,6 +11,7 @@ import pytest
 from core import limits
 from core.cases.corrections import Corrections
 from core.cases.store import Cases
+from core.drift.reference import training_crops, training_heads
 from core.pipeline import analyse
 from core.predictor.heads import CROP
 from core.state.database import connect
@@ -20,6 +21,7 @@ from core.training.data.names import is_extra_cut, source_of
 from core.training.data.preparation import TooFewCasesError
 from core.training.data.prepare import prepare
 from core.training.data.reviewed import changes, follow
+from core.training.reference import reference_cases
 from tests.datasets import made
 from tests.heads import MIRROR, head_2mm, head_labels, save_head
 from tests.scans import as_bytes, example, image, stream
@@ -112,6 +114,19 @@ def test_the_report_says_how_many_of_each_and_which_side_gave_none(prepared):
     assert any("by the head that they were cut from" in rule for rule in report.rules)
     written = json.loads((root / "datasets/mixed/report.json").read_bytes())
     assert written == report.as_dict()
+
+
+def test_a_version_trained_on_them_describes_heads_as_served_ones_are(
+    prepared, segmented, tmp_path
+):
+    root, dataset, _ = prepared
+    files = root / "datasets" / dataset.name
+    cases = reference_cases(list(dataset.cases), dataset, files, tmp_path)
+    assert (len(training_crops(cases)), len(training_heads(cases))) == (4, len(HEADS))
+    served = segmented(head_2mm()).features
+    for head in training_heads(cases):  # the same head, cut about other labels
+        for key in ("sharpness", "contrast", "log_mean", "log_sd", "entropy"):
+            assert head[key] == pytest.approx(served[key], abs=0.3)
 
 
 def test_twice_changes_nothing(source, prepared, tmp_path):
