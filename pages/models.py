@@ -1,8 +1,9 @@
-"""Models: the versions, two of them compared, and which one serves."""
+"""Models: the versions, two of them compared, a shadow, and which one serves."""
 
 import streamlit as st
 
 from app.views.admission import admit
+from app.views.shadow import shadow_section
 from app.views.shared import services
 from app.views.versions import comparison, confirm_promotion, show_outcome, versions_table
 from app.views.words import show_error
@@ -57,6 +58,8 @@ else:
         help="Puts it into service after you have confirmed.",
     ):  # fmt: skip
         confirm_promotion(shared, serving, compared)
+
+shadow_section(shared, versions)
 
 history = registry.history()
 with st.expander("What was in service when"):

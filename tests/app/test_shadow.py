@@ -1,0 +1,183 @@
+"""A shadow beside real requests: what is delivered does not change, whatever it makes of it."""
+
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from app.services import build_services
+from core import limits
+from core.pipeline import Caller
+from core.settings import Settings
+from core.shadow.figures import summaries
+from tests.scans import as_bytes, example, image, stream
+from tests.shadows import add_swapped
+from tests.waiting import until
+
+CLIENTS, EACH = 8, 3
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """The parts of a server whose version 2 swaps the two labels."""
+    folder = tmp_path_factory.mktemp("var")
+    made = build_services(Settings(data_dir=folder, queue_size=CLIENTS, mirroring="off"))
+    made.predictors.load(before=made.registry.prepare)
+    add_swapped(made.registry)
+    yield made
+    made.shadow.close()
+    made.predictors.close()
+
+
+@pytest.fixture
+def without(shared):
+    """Scans, and their masks while no shadow runs."""
+    assert shared.shadow.choice().number is None
+    sent = scans()
+    return sent, [mask_of(shared, scan) for scan in sent]
+
+
+@pytest.fixture
+def runs(shared, monkeypatch):
+    """The shadow as the server's thread runs it, in each gap between two requests."""
+    monkeypatch.setattr(limits, "SHADOW_QUIET_S", 0.0)
+    ends = threading.Event()
+
+    def work():
+        while not ends.is_set():
+            shared.shadow.tick()
+            ends.wait(0.01)
+
+    shared.shadow.switch_on(2)
+    thread = threading.Thread(target=work)
+    thread.start()
+    yield shared.shadow
+    ends.set()
+    thread.join()
+    shared.shadow.switch_off(2)
+    shared.shadow.tick()
+
+
+def scans() -> list[bytes]:
+    """Scans whose masks all differ."""
+    values, affine = np.asarray(example().dataobj), example().affine
+    return [
+        as_bytes(image(np.roll(values, number - 4, axis=1), affine)) for number in range(CLIENTS)
+    ]
+
+
+def mask_of(shared, scan, user="") -> bytes:
+    return shared.analyse(stream(scan), "api", Caller(user)).mask_file
+
+
+def test_what_is_delivered_is_the_same_byte_for_byte_and_nothing_is_mixed(shared, without, runs):
+    sent, expected = without
+    assert len(set(expected)) == CLIENTS
+    until(lambda: shared.shadow.report(2).loaded_mib is not None, 30, 0.01)
+
+    def work(number):
+        return [mask_of(shared, sent[number], str(number)) for _ in range(EACH)]
+
+    for _ in range(2):  # a crowd, a pause in which the shadow gets on, a crowd once more
+        before = shared.shadow.report(2).counts.compared
+        with ThreadPoolExecutor(CLIENTS) as pool:
+            answers = list(pool.map(work, range(CLIENTS)))
+        for number, own in enumerate(answers):
+            assert own == [expected[number]] * EACH
+        until(lambda before=before: shared.shadow.report(2).counts.compared > before, 30, 0.01)
+    report = shared.shadow.report(2)
+    assert report.counts.failed == 0
+    assert report.counts.dropped > 0  # a busy server's scans are not queued without bound
+    (found,) = summaries(report.rows)
+    assert found.dice["total"] == pytest.approx(1, abs=0.01)
+    assert found.dice["anterior"] < 0.3
+    assert found.dice["posterior"] < 0.3
+
+
+def test_a_case_keeps_the_mask_of_the_version_in_service(shared, runs):
+    until(lambda: shared.shadow.report(2).loaded_mib is not None, 30, 0.01)
+    scan = as_bytes(example())
+    delivered = mask_of(shared, scan)
+    case = shared.segment_and_keep(stream(scan), "x", Caller())
+    rows = until(
+        lambda: [r for r in shared.shadow.report(2).rows if r.case_id == case.id], 30, 0.01
+    )
+    assert len(rows) == 1
+    assert shared.cases.mask_file(case.id) == delivered
+    assert shared.cases.get(case.id).report["model"]["version"] == "1"
+    shared.delete_case(case.id)
+    assert [r for r in shared.shadow.report(2).rows if r.case_id == case.id] == []
+
+
+class Section:
+    """The page's section."""
+
+    def __init__(self, shared):
+        def page():
+            import streamlit as st
+
+            from app.views.shadow import shadow_section
+
+            shared = st.session_state["shared"]
+            shadow_section(shared, shared.registry.find())
+
+        self.at = AppTest.from_function(page)
+        self.at.session_state["shared"] = shared
+        self.run()
+
+    def run(self):
+        # Streamlit leaves the page as `__main__`, which processes that Python spawns begin with.
+        with pytest.MonkeyPatch.context() as kept:
+            kept.setitem(sys.modules, "__main__", sys.modules["__main__"])
+            self.at.run(timeout=60)
+        assert not self.at.exception
+
+    @property
+    def words(self):
+        parts = (self.at.markdown, self.at.info, self.at.warning, self.at.caption, self.at.error)
+        return " ".join(element.value for part in parts for element in part)
+
+
+def test_the_page_switches_it_on_shows_the_figures_and_says_why_it_ended(shared, monkeypatch):
+    from app.views import shadow as view
+
+    monkeypatch.setattr(view, "is_admitted", lambda: True)
+    monkeypatch.setattr(limits, "SHADOW_QUIET_S", 0.0)
+    section = Section(shared)
+    section.at.button[0].click()
+    section.run()
+    assert shared.shadow.choice().number == 2
+    assert "It is loaded within the next moment in which nobody waits" in section.words
+    shared.shadow.tick()
+    case = shared.segment_and_keep(stream(as_bytes(example())), "x", Caller())
+    shared.shadow.tick()
+    section.run()
+    assert "MiB of this server's memory" in section.words
+    assert section.at.dataframe[0].value["Of"].tolist() == ["crops"]
+    assert f"[{case.id}](/cases?case={case.id})" in section.at.table[0].value["Case"].tolist()
+    shared.registry.promote(2)
+    shared.shadow.tick()
+    shared.registry.roll_back(1)
+    section.run()
+    assert "No shadow runs. Version 2 went into service." in section.words
+
+
+def test_without_another_version_the_page_says_what_to_do(shared):
+    def page():
+        import streamlit as st
+
+        from app.views.shadow import shadow_section
+
+        shared = st.session_state["shared"]
+        shadow_section(shared, [v for v in shared.registry.find() if v.number == 1])
+
+    at = AppTest.from_function(page)
+    at.session_state["shared"] = SimpleNamespace(shadow=shared.shadow, registry=shared.registry)
+    with pytest.MonkeyPatch.context() as kept:
+        kept.setitem(sys.modules, "__main__", sys.modules["__main__"])
+        at.run(timeout=60)
+    assert "makes a candidate" in at.info[0].value
