@@ -23,7 +23,7 @@ def shadow_section(shared: Services, versions: list[Version]) -> None:
     """Choose a shadow, and how its masks differ from those of the version in service."""
     st.subheader("Shadow", anchor=False)
     st.markdown(
-        "A shadow segments the scans that users send once more, while nobody waits. Its masks are "
+        "A shadow segments each delivered scan a second time, while nobody waits. Its masks are "
         "compared with those of the version in service; they are neither delivered nor kept."
     )
     error = st.session_state.pop("shadow-error", None)
@@ -134,7 +134,7 @@ def _state(report: Report) -> None:
     ]
     st.caption(
         f"On since {report.choice.since[:16].replace('T', ' ')} UTC. {memory} Scans compared by "
-        f"this server since its start: {counts.compared:,}"
+        f"this server so far: {counts.compared:,}"
         + (f"; left out: {', '.join(left_out)}." if left_out else ".")
     )
 
@@ -149,7 +149,7 @@ def _row(summary: Summary) -> dict[str, str | int]:
     for part in PARTS:
         spread = summary.difference_mm3[part]
         row[f"Volume {_word(part)} (mm³)"] = (
-            f"{spread.median:+,.0f} ({spread.low:+,.0f} to {spread.high:+,.0f})"
+            f"{round(spread.median):+,} ({round(spread.low):+,} to {round(spread.high):+,})"
         )
     row["Time"] = f"{summary.time_ratio:.1f} times"
     return row

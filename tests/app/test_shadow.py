@@ -3,6 +3,8 @@
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,17 +17,17 @@ from core.pipeline import Caller
 from core.settings import Settings
 from core.shadow.figures import summaries
 from tests.scans import as_bytes, example, image, stream
-from tests.shadows import add_swapped
+from tests.shadows import add_again, add_swapped
 from tests.waiting import until
 
-CLIENTS, EACH = 8, 3
+CLIENTS, EACH = 8, 2
 
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory):
     """The parts of a server whose version 2 swaps the two labels."""
     folder = tmp_path_factory.mktemp("var")
-    made = build_services(Settings(data_dir=folder, queue_size=CLIENTS, mirroring="off"))
+    made = build_services(Settings(data_dir=folder, queue_size=2 * CLIENTS, mirroring="off"))
     made.predictors.load(before=made.registry.prepare)
     add_swapped(made.registry)
     yield made
@@ -41,10 +43,9 @@ def without(shared):
     return sent, [mask_of(shared, scan) for scan in sent]
 
 
-@pytest.fixture
-def runs(shared, monkeypatch):
-    """The shadow as the server's thread runs it, in each gap between two requests."""
-    monkeypatch.setattr(limits, "SHADOW_QUIET_S", 0.0)
+@contextmanager
+def running(shared, number):
+    """The shadow as the server's thread runs it."""
     ends = threading.Event()
 
     def work():
@@ -52,14 +53,28 @@ def runs(shared, monkeypatch):
             shared.shadow.tick()
             ends.wait(0.01)
 
-    shared.shadow.switch_on(2)
+    shared.shadow.switch_on(number)
     thread = threading.Thread(target=work)
     thread.start()
-    yield shared.shadow
+    until(lambda: shared.shadow.report(number).loaded_mib is not None, 60, 0.01)
+    yield
     ends.set()
     thread.join()
-    shared.shadow.switch_off(2)
+    shared.shadow.switch_off(number)
     shared.shadow.tick()
+
+
+@pytest.fixture
+def no_pause(monkeypatch):
+    """The shadow begins in each gap between two requests."""
+    monkeypatch.setattr(limits, "SHADOW_QUIET_S", 0.0)
+
+
+@pytest.fixture
+def runs(shared, no_pause):
+    """Version 2 runs as the shadow."""
+    with running(shared, 2):
+        yield
 
 
 def scans() -> list[bytes]:
@@ -77,7 +92,6 @@ def mask_of(shared, scan, user="") -> bytes:
 def test_what_is_delivered_is_the_same_byte_for_byte_and_nothing_is_mixed(shared, without, runs):
     sent, expected = without
     assert len(set(expected)) == CLIENTS
-    until(lambda: shared.shadow.report(2).loaded_mib is not None, 30, 0.01)
 
     def work(number):
         return [mask_of(shared, sent[number], str(number)) for _ in range(EACH)]
@@ -99,7 +113,6 @@ def test_what_is_delivered_is_the_same_byte_for_byte_and_nothing_is_mixed(shared
 
 
 def test_a_case_keeps_the_mask_of_the_version_in_service(shared, runs):
-    until(lambda: shared.shadow.report(2).loaded_mib is not None, 30, 0.01)
     scan = as_bytes(example())
     delivered = mask_of(shared, scan)
     case = shared.segment_and_keep(stream(scan), "x", Caller())
@@ -142,11 +155,12 @@ class Section:
         return " ".join(element.value for part in parts for element in part)
 
 
-def test_the_page_switches_it_on_shows_the_figures_and_says_why_it_ended(shared, monkeypatch):
+def test_the_page_switches_it_on_shows_the_figures_and_says_why_it_ended(
+    shared, no_pause, monkeypatch
+):
     from app.views import shadow as view
 
     monkeypatch.setattr(view, "is_admitted", lambda: True)
-    monkeypatch.setattr(limits, "SHADOW_QUIET_S", 0.0)
     section = Section(shared)
     section.at.button[0].click()
     section.run()
@@ -181,3 +195,29 @@ def test_without_another_version_the_page_says_what_to_do(shared):
         kept.setitem(sys.modules, "__main__", sys.modules["__main__"])
         at.run(timeout=60)
     assert "makes a candidate" in at.info[0].value
+
+
+# 512 requests of sixteen clients, or a sample.
+@pytest.mark.parametrize("each", [2, pytest.param(32, marks=pytest.mark.long)])
+def test_a_promotion_beside_a_shadow_fails_and_mixes_nothing(each, shared, without, no_pause):
+    registry, (sent, before) = shared.registry, without
+    answers = []
+
+    def work(client):
+        for _ in range(each):
+            number = client % CLIENTS
+            analysis = shared.analyse(stream(sent[number]), "api", Caller(str(client)))
+            answers.append((analysis.segmentation.model.version, number, analysis.mask_file))
+
+    with running(shared, add_again(registry).number), ThreadPoolExecutor(2 * CLIENTS) as pool:
+        clients = [pool.submit(work, client) for client in range(2 * CLIENTS)]
+        until(lambda: len(answers) >= len(sent), 120, 0.01)
+        shared.predictors.swap(partial(registry.open, 2), partial(registry.promote, 2))
+        for client in clients:
+            client.result()
+    after = [mask_of(shared, scan) for scan in sent]
+    assert set(before).isdisjoint(after)
+    assert len(answers) == 2 * CLIENTS * each
+    expected = {"1": before, "2": after}
+    assert all(mask == expected[version][number] for version, number, mask in answers)
+    assert {version for version, _, _ in answers} == {"1", "2"}
