@@ -18,6 +18,7 @@ from app.http.api import make_api
 from app.http.bodies import Bodies, kinds_of_bodies
 from app.http.visitor import VisitorCookie
 from app.page_uploads import PageUploads
+from app.rules import RulesWatch
 from app.services import build_services, start
 from app.views.shared import services
 from core.limits import (
@@ -51,8 +52,9 @@ def build(settings: Settings) -> st.App:
 
     @asynccontextmanager
     async def lifespan(app: Any) -> AsyncIterator[dict[str, Any]]:
-        start(shared)
+        start(shared, ("rules", RulesWatch(shared).tick))
         yield {}
+        shared.shadow.close()
         shared.predictors.close()
 
     return st.App(

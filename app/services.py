@@ -38,13 +38,15 @@ from core.models.service_log import Note
 from core.people.accounts import Accounts
 from core.pipeline import Analysis, Caller, analyse
 from core.predictor.predictor import InferenceOptions
-from core.predictor.service import Predictors
+from core.predictor.service import Predictors, warmed
 from core.settings import Settings
+from core.shadow.runner import Shadow
 from core.state.database import DATABASE_NAME, connect
 from core.state.storage import Storage, clear_unless_shared, open_storage
 from core.training.data.dataset import Datasets
 from core.training.job_folders import JobFolders
 from core.training.jobs import Jobs
+from core.training.rules import Rules
 
 if TYPE_CHECKING:
     from core.training.evaluation.verdict import Verdict
@@ -85,6 +87,8 @@ class Services:
     link_secret: bytes
     viewer_files: ViewerFiles
     job_folders: JobFolders
+    shadow: Shadow
+    rules: Rules
 
     def analyse(
         self,
@@ -105,15 +109,22 @@ class Services:
         ------
         HippoViewError
         """
+        analysis = self._analysis(source, origin, caller, device)
+        self.shadow.offer(analysis)
+        return analysis
+
+    def _analysis(self, source: Source, origin: str, caller: Caller, device: str) -> Analysis:
+        """See `analyse`; the shadow is offered nothing."""
         try:
             self.predictors.check()
-            analysis = analyse(
-                source,
-                self.predictors.on(device),
-                self.incoming,
-                max_bytes=self.settings.max_upload_mib * MIB,
-                caller=caller,
-            )
+            with self.shadow.attending():
+                analysis = analyse(
+                    source,
+                    self.predictors.on(device),
+                    self.incoming,
+                    max_bytes=self.settings.max_upload_mib * MIB,
+                    caller=caller,
+                )
         except HippoViewError as error:
             outcome = next(
                 (o for kind, o in _OUTCOMES.items() if isinstance(error, kind)), "failed"
@@ -143,7 +154,10 @@ class Services:
         HippoViewError
         """
         wait_for_model(self.predictors, MODEL_WAIT_S)
-        return self.cases.add(self.analyse(source, "page", caller), name, patient)
+        analysis = self._analysis(source, "page", caller, "auto")
+        case = self.cases.add(analysis, name, patient)
+        self.shadow.offer(analysis, case.id)
+        return case
 
     def segment_here(
         self, case_id: str, side: str, centre_mm: Sequence[float], *, base: int, author: str,
@@ -164,6 +178,7 @@ class Services:
         centres = {n: s["centre_mm"] for n, s in head["sides"].items() if s["pointed"]}
         scan = io.BytesIO(self.cases.image_file(case_id))
         with (
+            self.shadow.attending(),
             vetted(scan, self.incoming) as file,
             predictor.slot(caller.user, caller.on_place, caller.gone),
         ):
@@ -282,8 +297,10 @@ def build_services(settings: Settings) -> Services:
     storage = open_storage(settings)
     cases = Cases(engine, storage)
     registry = Registry(engine, storage, settings.model_dir)
-    predictors = Predictors(
-        registry.open_serving, InferenceOptions.from_settings(settings), settings.queue_size
+    options = InferenceOptions.from_settings(settings)
+    predictors = Predictors(registry.open_serving, options, settings.queue_size)
+    shadow = Shadow(
+        engine, registry, lambda number: warmed(partial(registry.open, number), options)
     )
     accounts = Accounts(engine)
     if settings.admin_password:
@@ -296,16 +313,24 @@ def build_services(settings: Settings) -> Services:
         link_secret=secrets.token_bytes(32),
         viewer_files=ViewerFiles(cases, settings.data_dir / "viewed"),
         job_folders=JobFolders(engine, settings.data_dir),
+        shadow=shadow, rules=Rules(engine, cases),
     )  # fmt: skip
 
 
-def start(shared: Services) -> None:
-    """Start the background work: loading the model, jobs, cases, versions."""
+def start(shared: Services, *further: tuple[str, Callable[[], None]]) -> None:
+    """Start the background work: loading the model, jobs, cases, versions, the shadow.
+
+    Parameters
+    ----------
+    further
+        Of the modules above this one: what is looked after, and what is called once a second.
+    """
     threading.Thread(target=_warm_up, args=(shared,), name="warm-up", daemon=True).start()
     care = (
         ("jobs", shared.jobs.tick), ("cases", shared.cases.caretaker.tick),
         ("service", partial(_follow, shared)), ("folders of trainings", shared.job_folders.tick),
         ("baseline of heads", HeadBaseline(shared.cases, shared.storage).tick),
+        ("shadow", shared.shadow.tick), *further,
     )  # fmt: skip
     for name, tick in care:
         # A thread each: a pass over the cases of a bucket takes its time.

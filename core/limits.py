@@ -347,3 +347,20 @@ MAX_REASON_CHARS = 1000
 BASELINE_HEADS = 50
 # Seconds between two looks whether they are there.
 BASELINE_EVERY_S = 60.0
+
+# Voxels of a scan that is handed to a shadow: a head of 256 x 256 x 256 is, one of 512 x 512 x 512
+# is not, whose labels alone take 128 MiB. So many scans may wait, so often one is begun again
+# after somebody came, and so long nobody may have come before one is begun.
+MAX_SHADOW_VOXELS = 24_000_000
+MAX_SHADOW_WAITING = 3
+MAX_SHADOW_TRIES = 3
+SHADOW_QUIET_S = 1.0
+# Scans in a row that a shadow fails on before it is switched off.
+MAX_SHADOW_FAILURES = 3
+# Figures that are kept of each shadow: of a head one a side.
+MAX_SHADOW_ROWS = 1000
+
+# Newest cases whose drift a rule looks at, as the Drift page does when it is opened; and seconds
+# between two looks.
+RULE_DRIFT_CASES = 20
+RULES_EVERY_S = 300.0

@@ -1,9 +1,10 @@
-"""Models: the versions, two of them compared, and which one serves."""
+"""Models: the versions, two of them compared, a shadow, and which one serves."""
 
 import streamlit as st
 
 from app.views.admission import administrator, admit
 from app.views.promotion import confirm_promotion, history_table
+from app.views.shadow import shadow_section
 from app.views.shared import services
 from app.views.versions import comparison, show_outcome, versions_table
 from app.views.words import show_error
@@ -58,6 +59,8 @@ else:
         help="Puts it into service after you have confirmed.",
     ):  # fmt: skip
         confirm_promotion(shared, compared.number)
+
+shadow_section(shared, versions)
 
 with st.expander("What was in service when"):
     history_table(registry.history())

@@ -4,8 +4,9 @@ import streamlit as st
 
 from app.operations import measured_iteration_s
 from app.views.admission import admit
+from app.views.rules import rules_section
 from app.views.shared import services
-from app.views.trainings import add_data_set, data_set_summary, duration, show_job, submit
+from app.views.trainings import add_data_set, data_set_summary, duration, show_job, submit, title
 from app.views.words import show_error
 from core.errors import HippoViewError
 from core.training.config import PRESETS, TrainingRequest, check_installed, estimate_s
@@ -52,10 +53,10 @@ def _new(datasets: list[Dataset]) -> None:
 
 def _trainings(jobs: list[Job]) -> None:
     st.subheader("Trainings", anchor=False)
-    started = {job.id: job.created_at[:16].replace("T", " ") for job in jobs}
+    titles = {job.id: title(job) for job in jobs}
     number = st.selectbox(
-        "Training", list(started), width=360, key=f"training-{jobs[0].id}",
-        format_func=lambda n: f"Training {n}, {started[n]} UTC",
+        "Training", list(titles), width=560, key=f"training-{jobs[0].id}",
+        format_func=titles.__getitem__,
     )  # fmt: skip
     try:
         show_job(shared, number)
@@ -70,6 +71,7 @@ if at_work:
     _trainings(trainings)
 with st.expander("Add a data set", expanded=not datasets, icon=":material/add:"):
     add_data_set(shared)
+rules_section(shared)
 if datasets:
     _new(datasets)
 if trainings and not at_work:

@@ -1,10 +1,11 @@
-"""The administrator's part of the API: model versions, trainings, drift, operations."""
+"""The administrator's part of the API: model versions, trainings, rules, drift, operations."""
 
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from app import rules
 from app.http.bodies import SmallRoute
 from app.http.held import Held
 from app.http.sign_in import require_admin
@@ -14,6 +15,7 @@ from core.models.registry import Version
 from core.training.config import TrainingRequest
 from core.training.data.reviewed import follow_before
 from core.training.jobs import Job
+from core.training.rules import RuleSettings
 
 Administrator = Annotated[str, Depends(require_admin)]
 
@@ -34,6 +36,15 @@ class NewTraining(BaseModel):
     overrides: Annotated[list[str], Field(default_factory=list, max_length=20)]
 
 
+class NewRules(BaseModel):
+    """Which rules ask for trainings; see `core.training.rules.RuleSettings`."""
+
+    after_cases: int = 0
+    on_drift: bool = False
+    preset: str = "quick"
+    pause_days: int = 7
+
+
 def router() -> APIRouter:
     """Routes below ``/api/admin``; each requires the administrator."""
     routes = APIRouter(
@@ -44,6 +55,9 @@ def router() -> APIRouter:
     routes.get("/versions/{number}/gate")(gate)
     routes.post("/versions/{number}/promote")(promote)
     routes.get("/history")(history)
+    routes.get("/versions/{number}/shadow")(shadow)
+    routes.post("/versions/{number}/shadow")(switch_shadow_on)
+    routes.delete("/versions/{number}/shadow")(switch_shadow_off)
     routes.post("/roll-back")(roll_back)
     routes.get("/jobs")(jobs)
     routes.post("/jobs", status_code=201)(train)
@@ -51,6 +65,8 @@ def router() -> APIRouter:
     routes.get("/jobs/{job_id}/log", response_class=Response)(log)
     routes.post("/jobs/{job_id}/cancel")(cancel)
     routes.post("/jobs/{job_id}/resume")(resume)
+    routes.get("/rules")(rules_now)
+    routes.put("/rules")(set_rules)
     routes.get("/drift")(drift)
     routes.get("/status")(state)
     return routes
@@ -79,6 +95,23 @@ def promote(
     """Put a version into service, through the gate; requests go on meanwhile."""
     shared.promote(number, by=by, reason=asked.reason if asked else "")
     return _version(shared.registry.get(number))
+
+
+def shadow(shared: Held, number: int) -> dict[str, Any]:
+    """A version as the shadow of the one in service: figures between the masks of the two."""
+    return shared.shadow.report(number).as_dict()
+
+
+def switch_shadow_on(shared: Held, number: int) -> dict[str, Any]:
+    """Segment delivered scans with this version too, while nobody waits; only to compare."""
+    shared.shadow.switch_on(number)
+    return shared.shadow.report(number).as_dict()
+
+
+def switch_shadow_off(shared: Held, number: int) -> dict[str, Any]:
+    """End it; the figures stay."""
+    shared.shadow.switch_off(number)
+    return shared.shadow.report(number).as_dict()
 
 
 def roll_back(shared: Held, by: Administrator) -> dict[str, Any]:
@@ -128,6 +161,17 @@ def resume(shared: Held, job_id: int) -> dict[str, Any]:
     """Queue a training again; it goes on from its last epoch."""
     shared.jobs.resume(job_id)
     return _job(shared.jobs.get(job_id))
+
+
+def rules_now(shared: Held) -> dict[str, Any]:
+    """Which rules ask for trainings, and what they wait for."""
+    return rules.state(shared)
+
+
+def set_rules(shared: Held, new: NewRules) -> dict[str, Any]:
+    """Replace the rules; what they ask for stops before a promotion."""
+    rules.save(shared, RuleSettings(**new.model_dump()))
+    return rules.state(shared)
 
 
 def drift(shared: Held, last: int = 50) -> dict[str, Any]:

@@ -168,6 +168,12 @@ def _report(report: Report) -> None:
         st.table(rows, hide_index=True, border="horizontal")
 
 
+def title(job: Job) -> str:
+    """A training in the list: its number, when it was asked for, and by which rule."""
+    asked = f", asked by a rule: {job.reason}" if job.rule else ""
+    return f"Training {job.id}, {job.created_at[:16].replace('T', ' ')} UTC{asked}"
+
+
 def show_job(shared: Services, job_id: int) -> None:
     """A training: its progress, curves and log, and the buttons to cancel or resume it."""
     active = shared.jobs.get(job_id).active
@@ -186,6 +192,8 @@ def _job(shared: Services, job_id: int, was_active: bool) -> None:
         f"{plain(job.spec['dataset'])}, preset {job.spec['preset']}, "
         f"{counted(config.epochs, 'epoch')}."
     )
+    if job.rule:
+        st.caption(f"Asked by a rule: {job.reason}.")
     if job.message:
         st.error(plain(job.message), icon=":material/error:")
     if job.active:

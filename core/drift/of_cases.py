@@ -8,7 +8,7 @@ from core import limits
 from core.cases.case import CaseRow
 from core.cases.store import Cases
 from core.drift.baseline import Baseline, HeadBaseline
-from core.drift.comparison import Drift, compare
+from core.drift.comparison import Drift, State, compare
 from core.drift.reference import ReferenceCase, training_crops, training_heads
 from core.errors import StorageError
 from core.measures.features import FEATURES, Values
@@ -22,6 +22,7 @@ KINDS: tuple[Kind, ...] = ("crop", "head")
 OLDER = "segmented by an earlier version, which kept no features"
 IN_BASELINE = "of the baseline itself"
 WAITING = "until the baseline is complete"
+_URGENT: tuple[State, ...] = ("act", "watch", "quiet")
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,12 @@ class CaseDrift:
     version: int
     crops: KindDrift
     heads: KindDrift
+
+    @property
+    def state(self) -> State:
+        """The more urgent one of both; a kind that cannot be judged yet counts for nothing."""
+        states = (self.crops.drift.state, self.heads.drift.state)
+        return next((s for s in _URGENT if s in states), self.crops.drift.state)
 
     def of(self, kind: Kind) -> KindDrift:
         """That of a kind."""

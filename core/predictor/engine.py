@@ -75,7 +75,13 @@ class Engine:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"network-{network.backend}")
 
     def localiser_heat(self, image: NDArray[np.float32], run: ScanRun) -> NDArray[np.float32]:
-        """The localiser's output, shape (6, *GRID), for an image of shape `localiser.GRID`."""
+        """The localiser's output, shape (6, *GRID), for an image of shape `localiser.GRID`.
+
+        Raises
+        ------
+        GoneError
+        """
+        run.stop_if_gone()
         with run.timed("locate"):
             output: NDArray[np.float32] = self._thread.submit(
                 self._localiser.logits, image[None]
@@ -104,7 +110,7 @@ class Engine:
             mirrors = self.mirrors[:1] if quick else self.mirrors
             work = partial(
                 window.predict, prepared.data, self.network, self.recipe.patch, mirrors,
-                lambda: None,
+                run.stop_if_gone,
             )  # fmt: skip
             return probabilities(self._thread.submit(work).result(), prepared, self.recipe)
 

@@ -129,7 +129,7 @@ class Predictor:
         Parameters
         ----------
         gone
-            Called before each patch: whether nobody waits for the result any more.
+            Called before each run of a network: whether nobody waits for the result any more.
         centres_mm
             Of a head: by side, where a person says that a hippocampus is.
 

@@ -171,16 +171,7 @@ class Predictors:
         )
 
     def _make(self, open_model: OpenModel, backend: str) -> Predictor:
-        start = time.perf_counter()
-        with open_model() as model:
-            predictor = loaded(model, self._options, backend, self._queue_size)
-        predictor.warm_up()
-        logger.info(
-            "Model {} loaded and warmed in {:.1f} s: {}, {}, mirroring {}",
-            model.version, time.perf_counter() - start, predictor.network.backend,
-            predictor.network.precision, predictor.mirroring,
-        )  # fmt: skip
-        return predictor
+        return warmed(open_model, self._options, backend, self._queue_size)
 
     def close(self) -> None:
         """End all threads."""
@@ -189,3 +180,29 @@ class Predictors:
                 predictor.close()
             self._loaded.clear()
             self._serving = None
+
+
+def warmed(
+    open_model: OpenModel, options: InferenceOptions, backend: str = "", queue_size: int = 1
+) -> Predictor:
+    """Load a predictor and warm it up.
+
+    Parameters
+    ----------
+    backend
+        Overrides the backend of the options.
+
+    Raises
+    ------
+    DeviceError, ModelError
+    """
+    start = time.perf_counter()
+    with open_model() as model:
+        predictor = loaded(model, options, backend, queue_size)
+    predictor.warm_up()
+    logger.info(
+        "Model {} loaded and warmed in {:.1f} s: {}, {}, mirroring {}",
+        model.version, time.perf_counter() - start, predictor.network.backend,
+        predictor.network.precision, predictor.mirroring,
+    )  # fmt: skip
+    return predictor

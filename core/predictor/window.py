@@ -26,7 +26,7 @@ def predict(
     network: Network,
     patch: tuple[int, int, int],
     mirrors: Sequence[Mirror],
-    on_patch: Callable[[], None],
+    on_run: Callable[[], None],
 ) -> NDArray[np.float32]:
     """Logits of an image of any size.
 
@@ -37,8 +37,8 @@ def predict(
         Size of the network's input, voxels.
     mirrors
         Sets of axes; the predictions of the image flipped along each are averaged.
-    on_patch
-        Called before each patch; raises to end the work.
+    on_run
+        Called before each run of the network; raises to end the work.
 
     Returns
     -------
@@ -46,15 +46,13 @@ def predict(
     """
     padded, original = _padded(image, patch)
     if padded.shape == patch:
-        on_patch()
-        return _mirrored(padded, network, mirrors)[:, *original]
+        return _mirrored(padded, network, mirrors, on_run)[:, *original]
 
     weights = _gaussian(patch)
     total = np.zeros(padded.shape, np.float32)
     result: NDArray[np.float32] | None = None
     for position in _patch_positions(padded.shape, patch):
-        on_patch()
-        logits = _mirrored(padded[position], network, mirrors)
+        logits = _mirrored(padded[position], network, mirrors, on_run)
         if result is None:
             result = np.zeros((len(logits), *padded.shape), np.float32)
         logits *= weights
@@ -100,11 +98,13 @@ def _padded(
 
 
 def _mirrored(
-    values: NDArray[np.float32], network: Network, mirrors: Sequence[Mirror]
-) -> NDArray[np.float32]:
+    values: NDArray[np.float32], network: Network, mirrors: Sequence[Mirror],
+    on_run: Callable[[], None],
+) -> NDArray[np.float32]:  # fmt: skip
     total: NDArray[np.float32] | None = None
     for start in range(0, len(mirrors), network.batch):
         some = mirrors[start : start + network.batch]
+        on_run()
         flipped = np.stack([np.flip(values, axes) for axes in some])
         for axes, logits in zip(some, network.logits(flipped), strict=True):
             straight = np.flip(logits, tuple(axis + 1 for axis in axes))

@@ -238,4 +238,37 @@ _STEPS: dict[int, tuple[_Part, ...]] = {
         "ALTER TABLE promotions ADD COLUMN reason TEXT DEFAULT '' NOT NULL",
         "ALTER TABLE promotions ADD COLUMN objections TEXT DEFAULT '[]' NOT NULL",
     ),
+    # A shadow's figures, rules for trainings, and which of them asked for a training.
+    11: (
+        """CREATE TABLE choices (
+            name VARCHAR(16) NOT NULL,
+            content TEXT NOT NULL,
+            PRIMARY KEY (name)
+        )""",
+        """CREATE TABLE shadows (
+            id INTEGER NOT NULL,
+            at VARCHAR(32) NOT NULL,
+            version INTEGER NOT NULL,
+            shadow INTEGER NOT NULL,
+            scan VARCHAR(32) NOT NULL,
+            kind VARCHAR(8) NOT NULL,
+            side VARCHAR(8) NOT NULL,
+            case_id VARCHAR(16),
+            dice FLOAT,
+            dice_anterior FLOAT,
+            dice_posterior FLOAT,
+            anterior_mm3 FLOAT NOT NULL,
+            posterior_mm3 FLOAT NOT NULL,
+            shadow_anterior_mm3 FLOAT NOT NULL,
+            shadow_posterior_mm3 FLOAT NOT NULL,
+            seconds FLOAT NOT NULL,
+            shadow_seconds FLOAT NOT NULL,
+            PRIMARY KEY (id),
+            FOREIGN KEY(case_id) REFERENCES cases (id) ON DELETE CASCADE
+        )""",
+        "CREATE INDEX ix_shadows_shadow ON shadows (shadow)",
+        "CREATE INDEX ix_shadows_case_id ON shadows (case_id)",
+        "ALTER TABLE jobs ADD COLUMN rule VARCHAR(16) DEFAULT '' NOT NULL",
+        "ALTER TABLE jobs ADD COLUMN reason TEXT DEFAULT '' NOT NULL",
+    ),
 }

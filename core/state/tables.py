@@ -150,6 +150,9 @@ JOBS = Table(
     Column("uid", String(32), nullable=False, server_default=""),
     # Counts the starts: a process of an earlier one has nothing more to say.
     Column("attempt", Integer, nullable=False, server_default="0"),
+    # Of `core.training.rules`: which rule asked for it and why; empty where a person did.
+    Column("rule", String(16), nullable=False, server_default=""),
+    Column("reason", Text, nullable=False, server_default=""),
 )
 
 # One finished epoch of a training, and the checkpoint that it left.
@@ -181,4 +184,37 @@ SESSIONS = Table(
     Column("token_sha256", String(64), primary_key=True),
     Column("account", ForeignKey("accounts.name", ondelete="CASCADE"), nullable=False),
     Column("expires_at", String(32), nullable=False),
+)
+
+# What an administrator chose for the whole installation: a JSON object by name.
+CHOICES = Table(
+    "choices",
+    METADATA,
+    Column("name", String(16), primary_key=True),
+    Column("content", Text, nullable=False),
+)
+
+# A version beside the one in service on one scan: a row for a crop, and for each side of a head.
+# ``scan`` is the same for both sides; ``case_id`` is empty where the scan was not kept. Of a head
+# the seconds are those of the whole scan.
+SHADOWS = Table(
+    "shadows",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("at", String(32), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("shadow", Integer, nullable=False, index=True),
+    Column("scan", String(32), nullable=False),
+    Column("kind", String(8), nullable=False),
+    Column("side", String(8), nullable=False),
+    Column("case_id", ForeignKey("cases.id", ondelete="CASCADE"), index=True),
+    Column("dice", Float),
+    Column("dice_anterior", Float),
+    Column("dice_posterior", Float),
+    Column("anterior_mm3", Float, nullable=False),
+    Column("posterior_mm3", Float, nullable=False),
+    Column("shadow_anterior_mm3", Float, nullable=False),
+    Column("shadow_posterior_mm3", Float, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("shadow_seconds", Float, nullable=False),
 )

@@ -1,6 +1,7 @@
 """Rows of the jobs table: how pages see them, and the only ways to change them."""
 
 import json
+import uuid
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -34,6 +35,9 @@ class Job:
         Why it failed or was lost, in words.
     version : int or None
         The model version that it produced.
+    rule, reason : str
+        Which rule asked for it and why, in words (`core.training.rules`); empty where a person
+        did.
     """
 
     id: int
@@ -47,6 +51,8 @@ class Job:
     phase: str
     message: str
     version: int | None
+    rule: str
+    reason: str
 
     @property
     def active(self) -> bool:
@@ -70,6 +76,18 @@ class Epoch:
     dice_anterior: float
     dice_posterior: float
     seconds: float
+
+
+def queue(connection: Connection, spec: dict[str, Any], rule: str = "", reason: str = "") -> Job:
+    """Insert a job; see `Job` for ``rule`` and ``reason``."""
+    result = connection.execute(
+        JOBS.insert().values(
+            uid=uuid.uuid4().hex, state="queued", created_at=timestamp(), spec=json.dumps(spec),
+            phase="Waiting for its turn", rule=rule, reason=reason,
+        )
+    )  # fmt: skip
+    number = result.inserted_primary_key
+    return get(connection, int(number[0] if number else 0))
 
 
 def get(connection: Connection, job_id: int) -> Job:

@@ -8,14 +8,12 @@ Each change of a state requires the state and the attempt that it started from, 
 if someone else was faster. So a cancelled job stays cancelled until a person resumes it.
 """
 
-import json
 import math
 import os
 import signal
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -78,14 +76,7 @@ class Jobs:
     def submit(self, spec: dict[str, Any]) -> Job:
         """Queue a training."""
         with self._engine.begin() as connection:
-            result = connection.execute(
-                JOBS.insert().values(
-                    uid=uuid.uuid4().hex, state="queued", created_at=timestamp(),
-                    spec=json.dumps(spec), phase="Waiting for its turn",
-                )
-            )  # fmt: skip
-            number = result.inserted_primary_key
-            return job_rows.get(connection, int(number[0] if number else 0))
+            return job_rows.queue(connection, spec)
 
     def get(self, job_id: int) -> Job:
         """One job.

@@ -10,13 +10,17 @@ from core.models.registry import Registry
 from core.settings import ROOT, Settings
 from core.state.database import connect
 from core.state.storage import LocalStorage
+from tests.scans import as_bytes, example
 from tests.server import running
+from tests.shadows import add_swapped
 from tests.waiting import until
 
 PASSWORD = "a long enough password"
 ROUTES = [
     ("GET", "/versions"), ("GET", "/versions/1/gate"), ("POST", "/versions/1/promote"),
     ("POST", "/roll-back"), ("GET", "/history"),
+    ("GET", "/versions/1/shadow"), ("POST", "/versions/1/shadow"), ("DELETE", "/versions/1/shadow"),
+    ("GET", "/rules"), ("PUT", "/rules"),
     ("GET", "/jobs"), ("POST", "/jobs"), ("GET", "/jobs/1"), ("GET", "/jobs/1/log"),
     ("POST", "/jobs/1/cancel"), ("POST", "/jobs/1/resume"), ("GET", "/drift"), ("GET", "/status"),
 ]  # fmt: skip
@@ -240,6 +244,37 @@ def test_a_running_server_takes_over_what_another_process_promotes(guarded, clie
     back = client.post("/api/admin/roll-back", auth=("admin", PASSWORD))
     assert (back.json()["number"], back.json()["stage"]) == (1, "serving")
     assert client.get("/api/health").json()["model"]["version"] == "1"
+
+
+def test_a_shadow_is_switched_on_and_off_and_compares_what_was_delivered(guarded, client):
+    storage = LocalStorage(guarded.data_dir / "storage")
+    registry = Registry(connect(guarded.data_dir), storage, Settings().model_dir)
+    number = add_swapped(registry).number
+    client.auth = ("admin", PASSWORD)
+    route = f"/api/admin/versions/{number}/shadow"
+    assert client.get(route).json()["state"] == "off"
+    assert_error(client.delete(route), 409, "conflict")
+    assert_error(client.post("/api/admin/versions/1/shadow"), 409, "conflict")
+    assert client.post(route).json()["state"] == "on"
+    until(lambda: client.get(route).json()["loaded_mib"] is not None, 60)
+    plain = client.post("/api/predict", files={"image": ("a.nii", as_bytes(example()))})
+    assert plain.headers["x-model-version"] == "1"
+    found = until(lambda: client.get(route).json()["figures"], 60)
+    assert found[0]["dice"]["total"] > 0.99
+    assert found[0]["dice"]["anterior"] < 0.3
+    assert client.delete(route).json()["state"] == "off"
+    assert client.get(route).json()["scans"] == 1
+
+
+def test_rules_are_set_and_say_what_they_wait_for(guarded, client):
+    client.auth = ("admin", PASSWORD)
+    assert client.get("/api/admin/rules").json()["after_cases"] == 0
+    told = client.put("/api/admin/rules", json={"after_cases": 20, "on_drift": True}).json()
+    assert told["words"] == "0 of 20 newly reviewed cases, no drift alarm"
+    assert_error(client.put("/api/admin/rules", json={"pause_days": 0}), 422, "bad_rule")
+    assert client.get("/api/admin/rules").json()["preset"] == "quick"
+    client.put("/api/admin/rules", json={})
+    assert client.get("/api/admin/rules").json()["words"] == ""
 
 
 def test_the_password_is_in_no_log(guarded):

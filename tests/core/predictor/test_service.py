@@ -141,3 +141,31 @@ def test_a_caller_that_goes_away_ends_the_work_between_two_patches(predictor, tm
                 caller=Caller(gone=gone))  # fmt: skip
     assert len(asked) == 4
     assert analyse(stream(as_bytes(scan)), predictor, tmp_path).measures.total.voxels > 0
+
+
+class Counts:
+    """A network of no use that counts its runs."""
+
+    backend, device, precision, batch = "openvino", "cpu", "float32", 1
+
+    def __init__(self):
+        self.runs = 0
+
+    def logits(self, patches):
+        self.runs += 1
+        return np.stack([np.stack([p, p, p]) for p in patches])
+
+
+def test_the_work_ends_with_the_run_of_the_network_in_which_the_caller_went(tmp_path):
+    """Not with its patch: of that, several mirrored predictions would still be to come."""
+    model = load_model(Settings().model_dir)
+    network = Counts()
+    engine = Engine(recipe_of(model), network, network, [(), (0,), (1,), (2,)])
+    predictor = Predictor(model, engine, "full", 1)
+    for most in (1, 3):
+        network.runs = 0
+        with pytest.raises(GoneError):
+            analyse(stream(as_bytes(example())), predictor, tmp_path,
+                    caller=Caller(gone=lambda most=most: network.runs == most))  # fmt: skip
+        assert network.runs == most
+    predictor.close()
