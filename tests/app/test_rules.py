@@ -33,7 +33,7 @@ class House:
 
     def _drift_of_cases(self, shared, last):
         self.looks.append(last)
-        return SimpleNamespace(drift=SimpleNamespace(state=self.drift))
+        return SimpleNamespace(state=self.drift)
 
     def _follow_before(self, name, cases, storage):
         self.followed.append(name)
