@@ -49,6 +49,7 @@ class Settings:
     storage: str = ""
     admin_password: str = field(default="", repr=False)
     wandb: str = "off"
+    test_heads: int = limits.TEST_HEADS
 
     def __post_init__(self) -> None:
         for name, words in _WORDS.items():
@@ -60,6 +61,10 @@ class Settings:
             raise _refused("max_upload_mib", self.max_upload_mib, "a number from 1 to 2048")
         if not 0 < self.queue_size <= 1000:
             raise _refused("queue_size", self.queue_size, "a number from 1 to 1000")
+        if not 0 <= self.test_heads <= limits.MOST_TEST_HEADS:
+            raise _refused(
+                "test_heads", self.test_heads, f"a number from 0 to {limits.MOST_TEST_HEADS}"
+            )
         if self.storage and not _BUCKET.fullmatch(self.storage):
             raise _refused("storage", self.storage, "gs://bucket or gs://bucket/prefix")
 

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from app.views.admission import admit
+from app.views.head_figures import whole_heads
 from app.views.shared import services
 from app.views.versions import comparison, confirm_promotion, show_outcome, versions_table
 from app.views.words import show_error
@@ -52,6 +53,7 @@ else:
     )  # fmt: skip
     compared = next(v for v in others if v.number == number)
     comparison(serving, compared)
+    whole_heads(serving, compared)
     if st.button(
         f"Promote version {number}", type="primary", icon=":material/arrow_upward:",
         help="Puts it into service after you have confirmed.",

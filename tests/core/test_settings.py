@@ -27,7 +27,7 @@ def test_nothing_set_means_the_defaults():
         ("HIPPOVIEW_PORT", "http"), ("HIPPOVIEW_PORT", "0"), ("HIPPOVIEW_PORT", "70000"),
         ("HIPPOVIEW_DEVICE", "tpu"), ("HIPPOVIEW_LOG_LEVEL", "loud"),
         ("HIPPOVIEW_MAX_UPLOAD_MIB", "-1"), ("HIPPOVIEW_QUEUE_SIZE", "0"),
-        ("HIPPOVIEW_MAX_UPLOAD_MIB", "9999"),
+        ("HIPPOVIEW_MAX_UPLOAD_MIB", "9999"), ("HIPPOVIEW_TEST_HEADS", "101"),
     ],
 )  # fmt: skip
 def test_a_value_that_means_nothing_is_refused_by_name(variable, value):

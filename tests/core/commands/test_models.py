@@ -4,11 +4,14 @@ import os
 import subprocess
 import sys
 
+from core.__main__ import main
 from core.models.folder import load_model
 from core.models.registry import Registry
 from core.settings import ROOT, Settings
 from core.state.database import connect
 from core.state.storage import LocalStorage
+from core.training.data.prepare import prepare
+from tests.datasets import made
 
 EMBEDDED = Settings().model_dir
 
@@ -33,3 +36,41 @@ def test_a_version_that_cannot_serve_is_not_put_into_service(tmp_path):
     assert [one.returncode for one in done] == [0, 1], done
     assert "is in service" not in done[1].stdout
     assert registry.serving().number == numbers[0]
+
+
+def test_a_version_is_measured_on_heads_and_cases_against_the_one_in_service(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv("HIPPOVIEW_DATA_DIR", str(tmp_path))
+    storage = LocalStorage(tmp_path / "storage")
+    registry = Registry(connect(tmp_path), storage, EMBEDDED)
+    registry.prepare()
+    dataset, _ = prepare(made(tmp_path / "source", 10), storage, "ten")
+    model = load_model(EMBEDDED)
+    files = {name: (EMBEDDED / name).read_bytes() for name in model.card["files"]}
+    number = registry.add(model.card, files, {}, {"source": "added by hand"}).number
+
+    assert main(["models", "test", str(number), "--dataset", "ten"]) == 0
+    printed = capsys.readouterr().out
+    assert "3 crops of ten" in printed
+    assert "1 synthetic head" in printed
+    added, serving = registry.get(number), registry.get(1)
+    assert added.of_kind().keys() == serving.of_kind().keys() == {dataset.test_key}
+    ((key, heads),) = added.of_kind("heads").items()
+    assert heads["summary"] == serving.of_kind("heads")[key]["summary"]  # the same network
+    timed = added.evaluations["latency"]
+    assert (timed["against"], timed["against_sha256"]) == (1, serving.sha256)
+    assert 0.4 < timed["ratio"] < 2.5
+    assert "latency" not in serving.evaluations
+
+    # Again without a data set: heads alone, and what was known stays.
+    assert main(["models", "test", str(number)]) == 0
+    assert "heads alone" in capsys.readouterr().err
+    assert registry.get(number).evaluations.keys() == added.evaluations.keys()
+
+
+def test_a_version_or_data_set_that_is_not_there_is_not_tested(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HIPPOVIEW_DATA_DIR", str(tmp_path))
+    assert main(["models", "test", "7"]) == 1
+    assert main(["models", "test", "1", "--dataset", "none"]) == 1
+    assert "no data set 'none'" in capsys.readouterr().err
