@@ -59,6 +59,7 @@ _WARP_MM = 1.6
 _SMOOTHNESS = 0.7
 # Distances from the brain are computed from every second voxel.
 _EVERY = 2
+_FEW = (slice(None, None, _EVERY),) * 3
 _EDGE_MM = 3.0
 # Orders and directions of the axes that files come in.
 _ORIENTATIONS = ("RAS", "LPS", "LAS", "ASR", "PIL", "LIP")
@@ -107,11 +108,10 @@ class PhantomMaker:
         share = max(grey.max(), white.max())
         self._grey = float(np.median(self._t1[grey > 0.9 * share]))
         self._white = float(np.median(self._t1[white > 0.9 * share]))
-        few = (slice(None, None, _EVERY),) * 3
-        closed = ndimage.binary_closing(t1[few] > 0.05 * t1.max())
+        closed = ndimage.binary_closing(t1[_FEW] > 0.05 * t1.max())
         inside = ndimage.binary_fill_holes(closed)
-        fluid = inside & (grey[few] + white[few] < 0.1 * share)
-        self._fluid = float(np.median(self._t1[few][fluid]))
+        fluid = inside & (grey[_FEW] + white[_FEW] < 0.1 * share)
+        self._fluid = float(np.median(self._t1[_FEW][fluid]))
         outer, inner = (ndimage.distance_transform_edt(part) for part in (~inside, inside))
         self._depth = np.asarray((outer - inner) * _EVERY, np.float32)
 
@@ -125,8 +125,9 @@ class PhantomMaker:
             np.asarray(axis_mm * self._from_mm[n, n] + self._from_mm[n, 3], np.float32)
             for n, axis_mm in enumerate(template_mm)
         ]
-        depth_mm = self._depth_mm(voxels)
-        brain = depth_mm < _EDGE_MM  # the template has nothing outside of it
+        coarse = [axis[_FEW] / np.float32(_EVERY) for axis in voxels]
+        depth_mm = _looked_up(self._depth, coarse)
+        brain = _refined(depth_mm < _EDGE_MM)  # the template has nothing outside of it
         image = np.zeros(_SHAPE, np.float32)
         image[brain] = _looked_up(self._t1, [axis[brain] for axis in voxels])
         labels = {
@@ -135,7 +136,8 @@ class PhantomMaker:
         }
         image **= np.float32(random.uniform(0.85, 1.2))
         if random.random() < 0.7:
-            _add_skull(image, depth_mm, random)
+            outside = _refined(depth_mm > 0)
+            image[outside] = _refined(_around(depth_mm, random))[outside]
         image *= np.exp(_smooth(random, 4, _SHADE))
         noise = random.standard_normal((2, *_SHAPE), np.float32)
         noise *= np.float32(random.uniform(*_NOISE))
@@ -144,14 +146,6 @@ class PhantomMaker:
         orientation = _ORIENTATIONS[int(random.integers(len(_ORIENTATIONS)))]
         stored = np.round(magnitude * _SCALE_OF_FILE).astype(np.int16)
         return Phantom(stored, affine, labels, orientation)
-
-    def _depth_mm(self, voxels: list[Values]) -> Values:
-        """How far each voxel lies outside of the brain, mm, in blocks of `_EVERY` voxels."""
-        coarse = [axis[(slice(None, None, _EVERY),) * 3] / np.float32(_EVERY) for axis in voxels]
-        depth_mm = _looked_up(self._depth, coarse)
-        for axis in range(3):
-            depth_mm = np.repeat(depth_mm, _EVERY, axis)
-        return depth_mm
 
     def _paint(
         self, image: Values, template_mm: list[Values], side: str, thickness: float
@@ -226,11 +220,13 @@ def _template_coordinates(random: np.random.Generator) -> list[Values]:
     ]
 
 
-def _smooth(random: np.random.Generator, coarse: int, amount: float) -> Values:
-    """A smooth random field over the grid, of this standard deviation."""
+def _smooth(
+    random: np.random.Generator, coarse: int, amount: float, shape: tuple[int, ...] = _SHAPE
+) -> Values:
+    """A smooth random field over a grid, of this standard deviation."""
     field = random.normal(0, amount, (coarse,) * 3).astype(np.float32)
     # By einsum, not by BLAS: whose last digits depend on the number of threads.
-    for n in _SHAPE:  # the first axis becomes the last, three times
+    for n in shape:  # the first axis becomes the last, three times
         field = np.einsum("ia,abc->bci", _weights(n, coarse), field)
     return np.ascontiguousarray(field)
 
@@ -248,15 +244,21 @@ def _looked_up(values: Values, voxels: list[Values]) -> Values:
     return found
 
 
-def _add_skull(image: Values, depth_mm: Values, random: np.random.Generator) -> None:
-    """Lay fluid, skull and scalp around the brain, in place."""
-    edge_mm = depth_mm + _smooth(random, 7, 1.0)
+def _around(depth_mm: Values, random: np.random.Generator) -> Values:
+    """Fluid, skull and scalp around the brain, and nothing beyond them."""
+    edge_mm = depth_mm + _smooth(random, 7, 1.0, depth_mm.shape)
     first = random.uniform(1, 3)
     second = first + random.uniform(4, 7)
     third = second + random.uniform(4, 9)
-    around = np.where(
+    shells = np.where(
         edge_mm < first, random.uniform(0.1, 0.3),
         np.where(edge_mm < second, random.uniform(0.03, 0.2), random.uniform(0.6, 1.2)),
     )  # fmt: skip
-    outside = depth_mm > 0
-    image[outside] = np.where(edge_mm < third, around, 0)[outside]
+    return np.asarray(np.where(edge_mm < third, shells, 0), np.float32)
+
+
+def _refined(coarse: NDArray[Any]) -> NDArray[Any]:
+    """Blocks of `_EVERY` voxels as voxels."""
+    for axis in range(3):
+        coarse = np.repeat(coarse, _EVERY, axis)
+    return coarse

@@ -1,5 +1,6 @@
 """Versions on whole heads, from the file to the mask."""
 
+import gzip
 import shutil
 from dataclasses import replace
 from types import SimpleNamespace
@@ -7,8 +8,10 @@ from types import SimpleNamespace
 import nibabel as nib
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from core.anatomy import SIDES
+from core.cases.corrections import Corrections
 from core.cases.store import Cases
 from core.errors import InputError
 from core.models.folder import load_model
@@ -17,8 +20,8 @@ from core.predictor.predictor import InferenceOptions
 from core.settings import Settings
 from core.state.database import connect
 from core.state.storage import LocalStorage
-from core.training.data.names import source_of
-from core.training.data.reviewed import follow
+from core.training.data.dataset import REVIEWED_NAME, TEST, Entry, split_file
+from core.training.data.names import case_name
 from core.training.evaluation.head_figures import BY_LABEL, WHOLE
 from core.training.evaluation.head_sets import (
     REVIEWED,
@@ -40,18 +43,19 @@ LABELLED = Protocol(BY_LABEL)
 
 @pytest.fixture(scope="module")
 def synthetic(tmp_path_factory):
-    """One synthetic head, and the embedded model's figures of it."""
+    """A synthetic head, the embedded model's figures of it, and what came after it."""
     folder = tmp_path_factory.mktemp("synthetic")
-    made = synthetic_set(1, folder)
+    both = synthetic_set(2, folder)
+    made = replace(both, heads=both.heads[:1])
     told = []
     figures = evaluate_heads(
         load_model(MODEL), made, folder, OPTIONS, set(), lambda *done: told.append(done)
     )
-    return folder, made, figures, told
+    return made, both, figures, told
 
 
 def test_the_served_model_finds_the_known_truth(synthetic):
-    _, made, figures, told = synthetic
+    made, _, figures, told = synthetic
     assert (figures["source"], figures["protocol"]) == (SYNTHETIC, BY_LABEL)
     assert figures["test_key"] == made.test_key
     assert [row["side"] for row in figures["sides"]] == list(SIDES)
@@ -66,18 +70,36 @@ def test_the_served_model_finds_the_known_truth(synthetic):
     assert told == [(0, 1), (1, 1)]
 
 
-def test_the_same_heads_are_made_again(synthetic, tmp_path):
-    _, made, _, _ = synthetic
-    again = synthetic_set(2, tmp_path)
-    assert again.heads[0].image.read_bytes() == made.heads[0].image.read_bytes()
-    assert again.heads[0].files_of("left") == made.heads[0].files_of("left")
-    assert again.heads[1].image.read_bytes() != made.heads[0].image.read_bytes()
-    assert again.test_key != made.test_key  # of two heads
+def test_a_network_of_shuffled_weights_does_not_find_it(synthetic, tmp_path):
+    made, *_ = synthetic
+    model = replace(load_model(MODEL), folder=shutil.copytree(MODEL, tmp_path / "bad"))
+    random = np.random.default_rng(0)
+    for file in model.weights:
+        layers = {
+            name: random.permutation(values.ravel()).reshape(values.shape)
+            for name, values in load_file(file).items()
+        }
+        save_file(layers, file)
+    options = replace(OPTIONS, precision="float32")
+    figures = evaluate_heads(model, made, tmp_path, options, set())
+    assert figures["test_key"] == made.test_key
+    assert {row["outcome"] for row in figures["sides"]} <= {"flagged", "missed"}
+    assert all(row["dice"] < 0.3 for row in figures["sides"])
+
+
+def test_the_same_heads_are_made_again_and_no_two_are_alike(synthetic, tmp_path):
+    made, both, _, _ = synthetic
+    again = synthetic_set(1, tmp_path)
+    first, second = both.heads
+    assert again.heads[0].image.read_bytes() == first.image.read_bytes()
+    assert again.test_key == made.test_key != both.test_key
+    assert first.image_sha256 != second.image_sha256
+    assert first.references["left"].labels.sum() != second.references["left"].labels.sum()
 
 
 def test_a_refused_head_is_flagged_on_both_sides(synthetic, tmp_path):
     """Nothing like a hippocampus: the user is told, and gets no mask."""
-    _, made, _, _ = synthetic
+    made, *_ = synthetic
     empty = nib.Nifti1Image(np.zeros((100, 100, 100), np.int16), np.eye(4))
     empty.dataobj[50, 50, 50] = 1
     file = tmp_path / "empty.nii"
@@ -91,7 +113,7 @@ def test_a_refused_head_is_flagged_on_both_sides(synthetic, tmp_path):
 
 def test_a_mask_that_is_mirrored_is_a_side_error(synthetic):
     """Left and right swapped on the way from the file to the mask."""
-    _, made, _, _ = synthetic
+    made, *_ = synthetic
     (head,) = made.heads
     labels = np.zeros(_shape_of(head), np.uint8)
     centres = {}
@@ -148,52 +170,52 @@ def test_a_head_whose_crops_were_trained_on_counts_as_seen(two_heads, tmp_path):
             assert case.content_sha256 in found.heads[0].known_by
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory, predictor):
-    """Five heads, all accepted: three of them are the frozen test set."""
-    folder = tmp_path_factory.mktemp("reviewed")
-    cases = Cases(connect(folder), LocalStorage(folder / "storage"))
-    scan = head_2mm()
-    for number in range(5):
-        data = (np.asarray(scan.dataobj) * (1 + number / 50)).astype(np.int16)
-        file = as_bytes(nib.Nifti1Image(data, scan.affine))
-        case = cases.add(analyse(stream(file), predictor, folder), "Somebody")
-        cases.review(case.id, "accepted", "A", despite_doubts=True)
-    follow(cases, LocalStorage(folder / "storage"))
-    return folder
-
-
-def test_the_frozen_reviewed_heads_are_taken_with_their_masks(home, tmp_path):
-    shutil.copytree(home, tmp_path, dirs_exist_ok=True)
+@pytest.fixture
+def reviewed(predictor, tmp_path):
+    """A head of the frozen test set, one that trains, and a crop; all accepted."""
     storage = LocalStorage(tmp_path / "storage")
     cases = Cases(connect(tmp_path), storage)
-    dataset, _ = follow(cases, storage)
-    tested = {source_of(name) for name in dataset.test}
-    (tmp_path / "heads").mkdir()
-    found = reviewed_set(cases, storage, tmp_path / "heads", tmp_path / "scratch")
-    assert found.source == REVIEWED
-    assert {head.name for head in found.heads} == tested
-    assert len(tested) == 3
-    for head in found.heads:
-        drawn = cases.images(head.name).labels
-        own = np.zeros_like(drawn)
-        for reference in head.references.values():
-            own[reference.box] = np.maximum(own[reference.box], reference.labels)
-        assert np.array_equal(own, drawn)
-        entries = {e.content_sha256 for n, e in dataset.cases.items() if source_of(n) == head.name}
-        assert head.known_by == entries
-    figures = evaluate_heads(
-        load_model(MODEL), replace(found, heads=found.heads[:1]), tmp_path, OPTIONS,
-        found.heads[0].known_by,
-    )  # fmt: skip
-    assert figures["summary"]["both"]["dice"]["mean"] > 0.99  # the model's own masks
-    assert all(row["seen"] for row in figures["sides"])
+    analysis = analyse(stream(as_bytes(head_2mm())), predictor, tmp_path)
+    ids, entries = [], {}
+    for number, fold in enumerate((TEST, 0)):
+        case = cases.add(analysis, f"Somebody {number}")
+        cases.review(case.id, "accepted", "A", despite_doubts=True)
+        ids.append(case.id)
+        for name in (case_name(case.id, side) for side in SIDES):
+            entries[name] = Entry(f"P-{number}", name, "i", "l", fold)
+    entries["follow-up"] = Entry("P-0", "follow-up", "i", "l", TEST)
+    storage.write(f"datasets/{REVIEWED_NAME}/split.json", split_file(entries))
+    return cases, storage, analysis, ids
 
-    gone = next(iter(tested))
-    cases.review(gone, "rejected", "A", "wrong")
-    left = reviewed_set(cases, storage, tmp_path / "heads", tmp_path / "scratch")
-    assert {head.name for head in left.heads} == tested - {gone}
-    assert left.test_key != found.test_key
+
+def test_the_frozen_reviewed_heads_are_taken_with_their_masks(reviewed, tmp_path):
+    cases, storage, analysis, (tested, _) = reviewed
+    (tmp_path / "heads").mkdir()
+
+    def read():
+        return reviewed_set(cases, storage, tmp_path / "heads", tmp_path / "scratch")
+
+    found = read()
+    assert (found.source, found.protocol) == (REVIEWED, BY_LABEL)
+    (head,) = found.heads
+    assert head.name == tested
+    for row in rows_of(head, analysis, BY_LABEL):
+        assert (row["dice"], row["dice_anterior"], row["dice_posterior"]) == (1, 1, 1)
+    # A model that was trained on any scan of the patient has seen it.
+    assert head.known_by == {*(case_name(tested, side) for side in SIDES), "follow-up"}
+
+    labels = cases.images(tested).labels.copy()
+    labels[labels == 1] = 2
+    Corrections(connect(tmp_path), storage, cases).save(
+        tested, gzip.compress(labels.tobytes(order="F")), author="B", comment="", base=0
+    )
+    cases.review(tested, "accepted", "A", despite_doubts=True)
+    corrected = read()
+    assert corrected.test_key != found.test_key
+    assert {r["dice_anterior"] for r in rows_of(corrected.heads[0], analysis, BY_LABEL)} == {0}
+
+    cases.review(tested, "rejected", "A", "wrong")
+    assert read() is None
 
 
 def test_without_reviewed_heads_there_is_no_such_set(tmp_path):
