@@ -18,6 +18,7 @@ from core.image.voxels import Box
 from core.training.evaluation.head_figures import BOTH, BY_LABEL
 from core.training.evaluation.head_sets import HeadSet, LabelledHead
 from core.training.evaluation.report import outline
+from core.training.evaluation.statistics import agreement
 from core.wording import counted
 
 _WORST = 6
@@ -51,6 +52,10 @@ def heads_page(
         Has a folder for each model, ``1``, ``2`` and so on, with ``<head>.nii.gz`` of each head
         that was not refused.
     """
+    # A column for each model and side: the other way round the table is wider than the page.
+    columns = summary_rows(results)
+    summary_heads = ["Figure", *(f"{model}, {side}" for model, side, *_ in columns)]
+    figure_rows = list(zip(SUMMARY_HEADS, *columns, strict=True))[2:]
     return report_page(
         "core/training/evaluation/heads_report.html",
         "Evaluation on whole heads",
@@ -60,8 +65,8 @@ def heads_page(
         protocol=protocol,
         by_label=head_set.protocol == BY_LABEL,
         seen=_seen_words(results),
-        summary_heads=SUMMARY_HEADS,
-        summary_rows=summary_rows(results),
+        summary_heads=summary_heads,
+        summary_rows=figure_rows,
         results=[
             {
                 "title": f"{one['model']}: {one['name']}",
@@ -148,7 +153,9 @@ def _volume_picture(sides: Sequence[dict[str, Any]]) -> Markup:
         ).reshape(-1, 2)
         volumes, truths = pairs.T
         axis.scatter((volumes + truths) / 2, volumes - truths, s=18, marker=marker, label=side)
-    axis.axhline(0, color="#0B0E11", linewidth=0.8)
+    limits = agreement(*zip(*((r["volume_mm3"], r["truth_mm3"]) for r in measured), strict=True))
+    for key, style in (("bias", "-"), ("low", "--"), ("high", "--")):
+        axis.axhline(limits[key], color="#0B0E11", linewidth=0.8, linestyle=style)
     axis.set_xlabel("mean volume (mm3)", fontsize=9)
     axis.set_ylabel("mask less reference (mm3)", fontsize=9)
     axis.tick_params(labelsize=8)
