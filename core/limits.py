@@ -315,7 +315,7 @@ MIN_TEST_CASES = 3
 HEAD_MISSED_DICE = 0.3
 
 # Synthetic heads that every new version is tested on (HIPPOVIEW_TEST_HEADS), and most: each takes
-# two seconds to make and one or two for each version.
+# two seconds to make and two or three for each version, on one processor.
 TEST_HEADS, MOST_TEST_HEADS = 8, 100
 
 # Test cases that a version is timed on against the one in service, and how often: 10 crops 3 times
