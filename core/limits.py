@@ -310,6 +310,18 @@ MIN_DATASET_CASES = 10
 TEST_SHARE = 0.15
 MIN_TEST_CASES = 3
 
+# A mask of a head that nothing flags and that overlaps the reference by less (Dice) counts as
+# missed: it is of something else.
+HEAD_MISSED_DICE = 0.3
+
+# Synthetic heads that every new version is tested on (HIPPOVIEW_TEST_HEADS), and most: each takes
+# two seconds to make and two or three for each version, on one processor.
+TEST_HEADS, MOST_TEST_HEADS = 8, 100
+
+# Test cases that a version is timed on against the one in service, and how often: 10 crops 3 times
+# take both together some six seconds, and the medians of two equal versions differ by a few %.
+LATENCY_CASES, LATENCY_ROUNDS = 10, 3
+
 # Largest uploaded archive of a data set (it is held in memory), and largest unpacked size.
 MAX_ARCHIVE_MIB = 1024
 MAX_UNPACKED_MIB = 8192

@@ -53,6 +53,7 @@ class Settings:
     admin_password: str = field(default="", repr=False)
     wandb: str = "off"
     gate_dice_margin: float = limits.GATE_DICE
+    test_heads: int = limits.TEST_HEADS
 
     def __post_init__(self) -> None:
         for name, words in _WORDS.items():
@@ -67,6 +68,10 @@ class Settings:
         if not 0 <= self.gate_dice_margin <= _LARGEST_MARGIN:
             raise _refused(
                 "gate_dice_margin", self.gate_dice_margin, f"a number from 0 to {_LARGEST_MARGIN}"
+            )
+        if not 0 <= self.test_heads <= limits.MOST_TEST_HEADS:
+            raise _refused(
+                "test_heads", self.test_heads, f"a number from 0 to {limits.MOST_TEST_HEADS}"
             )
         if self.storage and not _BUCKET.fullmatch(self.storage):
             raise _refused("storage", self.storage, "gs://bucket or gs://bucket/prefix")

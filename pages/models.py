@@ -3,6 +3,7 @@
 import streamlit as st
 
 from app.views.admission import administrator, admit
+from app.views.head_figures import whole_heads
 from app.views.promotion import confirm_promotion, history_table
 from app.views.shadow import shadow_section
 from app.views.shared import services
@@ -54,6 +55,7 @@ else:
     )  # fmt: skip
     compared = next(v for v in others if v.number == number)
     comparison(serving, compared)
+    whole_heads(serving, compared)
     if st.button(
         f"Promote version {number}", type="primary", icon=":material/arrow_upward:",
         help="Puts it into service after you have confirmed.",

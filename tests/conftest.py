@@ -21,6 +21,8 @@ from tests.server import Server, running
 # The tests drive their own server and command lines; what the shell sets must not leak in.
 for variable in [v for v in os.environ if v.startswith("HIPPOVIEW_")]:
     del os.environ[variable]
+# A training tests its version on these; with eight of them each training would take half a minute.
+os.environ["HIPPOVIEW_TEST_HEADS"] = "1"
 
 SHARED = ROOT.parent / "shared" / "data"
 

@@ -197,7 +197,9 @@ def _version(version: Version) -> dict[str, Any]:
         "stage": version.stage,
         "created_at": version.created_at,
         "sha256": version.sha256,
-        "evaluations": version.evaluations,
+        "evaluations": version.of_kind(),
+        "heads": version.of_kind("heads"),
+        "latency": version.evaluations.get("latency"),
         "lineage": version.lineage,
     }
 

@@ -68,10 +68,11 @@ def _measured_on(version: Version) -> str:
 
 
 def _common(serving: Version, other: Version) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """The newest evaluations of both on the same cases; None where there are none."""
-    for key in reversed(other.evaluations):
-        if key in serving.evaluations:
-            both = serving.evaluations[key], other.evaluations[key]
+    """The newest evaluations of both on the same crops; None where there are none."""
+    of_serving, of_other = serving.of_kind(), other.of_kind()
+    for key in reversed(of_other):
+        if key in of_serving:
+            both = of_serving[key], of_other[key]
             if not differing(*both):
                 return both
     return None

@@ -9,6 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.anatomy import NOTICE
+from core.commands.evaluate_heads import (
+    EVALUATION_NAME,
+    PAGE_NAME,
+    add_arguments,
+    evaluate_heads_of,
+)
 from core.commands.installation import model_named, warn_of_split
 from core.errors import InputError
 from core.models.registry import reference_of
@@ -29,7 +35,7 @@ from core.wording import counted
 if TYPE_CHECKING:
     from core.commands.installation import Commands
 
-EVALUATION_NAME, PAGE_NAME, CARD_TEXT_NAME = "evaluation.json", "report.html", "card.md"
+CARD_TEXT_NAME = "card.md"
 
 
 def add_commands(commands: "Commands") -> None:
@@ -39,14 +45,18 @@ def add_commands(commands: "Commands") -> None:
         help="measure models on labelled cases",
         description=f"{NOTICE} Write evaluation.json, report.html, card.md and the masks. Several "
         "models with --cases unseen are a cross-validation: each case is segmented by the first "
-        "model that was not trained on it.",
+        "model that was not trained on it. With --heads DIR MODEL [MODEL...] they are measured on "
+        "whole heads instead.",
     )
-    command.add_argument("dataset", metavar="DATASET", help="name of a prepared data set")
-    command.add_argument("models", metavar="MODEL", nargs="+",
-                         help="a model folder (RUN/model) or a version's number")  # fmt: skip
+    positional = [
+        command.add_argument("dataset", metavar="DATASET", help="name of a prepared data set"),
+        command.add_argument("models", metavar="MODEL", nargs="+",
+                             help="a model folder (RUN/model) or a version's number"),
+    ]  # fmt: skip
     command.add_argument("--cases", choices=("test", "unseen"), default="test",
                          help="the frozen test set, or all of patients never seen")  # fmt: skip
     command.add_argument("--out", metavar="FOLDER", type=Path, required=True)
+    add_arguments(command, positional)
     command.set_defaults(run=_evaluate)
     command = commands.add_parser(
         "compare",
@@ -62,6 +72,8 @@ def add_commands(commands: "Commands") -> None:
 
 def _evaluate(options: argparse.Namespace, settings: Settings) -> int:
     check_installed()
+    if options.heads:
+        return evaluate_heads_of(options, settings)
     dataset = Datasets(open_storage(settings)).get(options.dataset)
     claim(options.out, "evaluation", also=("training",))
     warn_of_split(dataset)
@@ -145,11 +157,19 @@ def read_evaluation(path: Path) -> Any:
     Raises
     ------
     InputError
-        It is no such file.
+        It is no such file, or one of whole heads.
     """
     try:
-        return json.loads(path.read_bytes())
+        figures = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         raise InputError(
             f"{path} is not an evaluation", "Make one: python -m core evaluate", code="bad_request"
         ) from error
+    if isinstance(figures, dict) and "kind" in figures:
+        raise InputError(
+            f"{path} is an evaluation on whole heads, not on the cases of a data set",
+            "Give that of: python -m core evaluate DATASET. A version is tested on heads by: "
+            "python -m core models test N",
+            code="bad_request",
+        )
+    return figures

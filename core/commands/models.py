@@ -11,7 +11,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.commands.evaluate import EVALUATION_NAME, read_evaluation
+from core.cases.store import Cases
+from core.commands.evaluate import read_evaluation
+from core.commands.evaluate_heads import EVALUATION_NAME
 from core.commands.installation import model_named, registry_of
 from core.errors import InputError
 from core.models.folder import load_model, measured_on
@@ -19,6 +21,7 @@ from core.predictor.predictor import InferenceOptions, loaded
 from core.predictor.service import OpenModel
 from core.settings import Settings
 from core.state.claim import claim
+from core.state.database import connect
 from core.state.storage import open_storage, write_whole
 from core.training.config import check_installed
 from core.training.data.dataset import Datasets
@@ -42,6 +45,14 @@ def add_commands(commands: "Commands") -> None:
     action.add_argument("--cross-validated", action="store_true",
                         help="of models trained in the same way without its cases")  # fmt: skip
     action.set_defaults(run=_add)
+    action = actions.add_parser(
+        "test", help="measure a version, and the one in service, on whole heads and test cases"
+    )
+    action.add_argument("number", metavar="N", type=int)
+    action.add_argument("--dataset", metavar="NAME",
+                        help="whose frozen test set is measured and timed on; by default that "
+                        "which the version was trained on, if it is here")  # fmt: skip
+    action.set_defaults(run=_test)
     action = actions.add_parser("export", help="write a version as a model folder")
     action.add_argument("number", metavar="N", type=int)
     action.add_argument("out", metavar="FOLDER", type=Path)
@@ -103,6 +114,25 @@ def _add(options: argparse.Namespace, settings: Settings) -> int:
         model.card | {"metrics": metrics}, files, evaluations, _lineage(options.model)
     )
     sys.stdout.write(f"Version {version.number} is a candidate.\n")
+    return 0
+
+
+def _test(options: argparse.Namespace, settings: Settings) -> int:
+    check_installed()
+    from core.training.evaluation.version_tests import measure_version
+
+    registry, storage = registry_of(settings), open_storage(settings)
+    name = options.dataset or registry.get(options.number).lineage.get("dataset", "")
+    datasets = {dataset.name: dataset for dataset in Datasets(storage).find()}
+    if options.dataset and name not in datasets:
+        Datasets(storage).get(name)  # says why not
+    dataset = datasets.get(name)
+    if dataset is None:
+        sys.stderr.write("No data set: heads alone are measured, and no time (--dataset NAME).\n")
+    cases = Cases(connect(settings.data_dir), storage)
+    for line in measure_version(options.number, registry, cases, storage, dataset, settings):
+        sys.stdout.write(f"{line}\n")
+    sys.stdout.write(f"Version {options.number} was measured: compare it on the Models page.\n")
     return 0
 
 

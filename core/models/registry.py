@@ -40,7 +40,8 @@ class Version:
     card : dict
         What its ``card.json`` says.
     evaluations : dict of str to dict
-        Figures by test set: `core.training.evaluation.evaluate.Evaluation` as a dict, by its key.
+        By test set's key, the figures of `core.training.evaluation.evaluate.summary` of crops,
+        and others that name their ``kind``: see `of_kind`.
     lineage : dict
         What it was made from: parent, job, data set, configuration, program versions.
     """
@@ -52,6 +53,14 @@ class Version:
     card: dict[str, Any]
     evaluations: dict[str, dict[str, Any]]
     lineage: dict[str, Any]
+
+    def of_kind(self, kind: str = "") -> dict[str, dict[str, Any]]:
+        """The evaluations of a kind, by their keys; of crops, which name none, by default.
+
+        Kinds are ``heads`` (`core.training.evaluation.head_figures`) and ``latency``
+        (`core.training.evaluation.latency`).
+        """
+        return {k: e for k, e in self.evaluations.items() if e.get("kind", "") == kind}
 
 
 class Registry:

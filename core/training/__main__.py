@@ -12,6 +12,7 @@ from loguru import logger
 from sqlalchemy import Engine
 
 from core import limits
+from core.cases.store import Cases
 from core.errors import HippoViewError
 from core.models.registry import Registry
 from core.settings import Settings
@@ -84,7 +85,8 @@ def _version(
     # Importing PyTorch and nnU-Net takes seconds: heartbeats and mistakes come before.
     from core.training.job import run
 
-    return run(work, folder, request, dataset, settings, datasets, registry)
+    cases = Cases(engine, storage)
+    return run(work, folder, request, dataset, settings, datasets, registry, cases)
 
 
 def _dataset(folder: Path, datasets: Datasets, name: str) -> Dataset:

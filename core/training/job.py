@@ -9,14 +9,16 @@ from typing import Any
 
 from loguru import logger
 
+from core.cases.store import Cases
 from core.models.registry import Registry, Version
 from core.predictor.predictor import InferenceOptions
 from core.settings import Settings
 from core.state.storage import write_whole
 from core.training.config import TrainingRequest
 from core.training.data.dataset import Dataset, Datasets
-from core.training.evaluation.evaluate import FORMAT, evaluate
+from core.training.evaluation.evaluate import evaluate
 from core.training.evaluation.statistics import card_metrics
+from core.training.evaluation.version_tests import bench, crops_of_serving
 from core.training.fit import ParentVersion, device_for, fit, prepare_run
 from core.training.jobs import Work
 from core.training.origin import lineage
@@ -32,8 +34,14 @@ def run(
     settings: Settings,
     datasets: Datasets,
     registry: Registry,
+    cases: Cases,
 ) -> int:
     """Train, evaluate and register a version; resumes from the last checkpoint in ``folder``.
+
+    Parameters
+    ----------
+    cases
+        The cases of this installation: their reviewed heads test the version.
 
     Returns
     -------
@@ -48,19 +56,26 @@ def run(
     config, options = request.config(), InferenceOptions.from_settings(settings)
     device = device_for(config, settings.device)
     base_version = _base(folder, registry) if config.start == "serving" else None
-    cases = counted(len(dataset.training), "case")
-    logger.info("Training on {} of {}: {}", cases, dataset.name, config)
+    learned = counted(len(dataset.training), "case")
+    logger.info("Training on {} of {}: {}", learned, dataset.name, config)
     local = datasets.storage.local(f"datasets/{dataset.name}", work.on_step)
     with local as files, _opened(base_version, registry) as parent:
         prepared = prepare_run(work, folder, config, dataset, files, parent)
         trainer = fit(work, prepared, config, parent, device)
         package = export(work, trainer, prepared, config, request, parent)
-        with package.as_model(folder) as model:
+        with (
+            package.as_model(folder) as model,
+            bench(cases, datasets.storage, dataset, files, folder, settings, work.phase) as ready,
+        ):
             figures = evaluate(
                 model, dataset, dataset.test, files, folder, options, package.seen,
                 lambda done, total: work.phase(f"Testing the new version: {done} of {total} cases"),
             )  # fmt: skip
-        _evaluate_serving(work, registry, dataset, files, folder, options)
+            others = ready.on_heads(model, package.seen, "the new version")
+            serving = registry.serving()
+            others |= ready.latency(model, registry, serving)
+            ready.serving_on_heads(registry, serving)
+            crops_of_serving(registry, serving, dataset, files, folder, options, work.phase)
     metrics = card_metrics(
         figures, f"the frozen test set of {dataset.name}, mirroring {options.mirroring}"
     )
@@ -71,7 +86,7 @@ def run(
     version = registry.add(
         package.card | {"metrics": metrics},
         package.parts,
-        {dataset.test_key: figures},
+        {dataset.test_key: figures, **others},
         origin | lineage(config, request, dataset),
     )
     for part in ("raw", "preprocessed", "results"):  # the version has all that is needed
@@ -97,27 +112,3 @@ def _opened(version: Version | None, registry: Registry) -> Iterator[ParentVersi
     cases: list[dict[str, Any]] = registry.reference(version.number)
     with registry.open(version.number) as model:
         yield ParentVersion(model, cases, version.number)
-
-
-def _evaluate_serving(
-    work: Work,
-    registry: Registry,
-    dataset: Dataset,
-    files: Path,
-    folder: Path,
-    options: InferenceOptions,
-) -> None:
-    """Evaluate the version in service on the same test set, for comparison."""
-    serving = registry.serving()
-    earlier = serving.evaluations.get(dataset.test_key)
-    if earlier is not None and earlier.get("format") == FORMAT:
-        return
-    seen = {case["content_sha256"] for case in registry.reference(serving.number)}
-    with registry.open(serving.number) as model:
-        figures = evaluate(
-            model, dataset, dataset.test, files, folder, options, seen,
-            lambda done, total: work.phase(
-                f"Testing version {serving.number}, in service: {done} of {total} cases"
-            ),
-        )  # fmt: skip
-    registry.add_evaluation(serving.number, dataset.test_key, figures)

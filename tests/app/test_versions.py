@@ -34,6 +34,9 @@ def test_two_versions_are_compared_on_the_newest_cases_that_both_were_tested_on(
     assert _common(version(1, k=first), version(2, other=second)) is None
     assert _common(version(1, k=first), version(2, k=evaluation([2, 2], files="g"))) is None
     assert _common(version(1, k=first), version(2, k=evaluation([2, 2, 2]))) is None
+    others = {"heads-1": {"kind": "heads"}, "latency": {"kind": "latency"}, "x": {"kind": "new"}}
+    both = version(1, k=first, **others), version(2, k=second, **others)
+    assert _common(*both) == (first, second)
 
 
 def test_failures_are_told_where_the_cases_are():

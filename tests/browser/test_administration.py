@@ -98,7 +98,9 @@ def test_retrain_compare_promote_and_roll_back_while_scans_go_on(
         user.page.get_by_role("link", name="Compare version 2 on Models").click()
         expect(user.page.get_by_role("heading", name="Compare")).to_be_visible(timeout=LONG)
         user.read("Version 1, seen in training", "Version 2, seen in training",
-                  "0.902", "0.882", "HD95 anterior", "Volume error posterior")  # fmt: skip
+                  "0.902", "0.882", "HD95 anterior", "Volume error posterior",
+                  "Whole heads", "Found / flagged / missed", "times as long as version 1",
+        )  # fmt: skip
         user.page.screenshot(path=pictures / "models-compare.png", full_page=True)
         user.page.get_by_role("button", name="Promote version 2").click()
         dialog = user.page.get_by_role("dialog")

@@ -36,12 +36,21 @@ class HeadCases:
     content_sha256: str
 
     def content_of(self, case: str) -> str:
-        """Identifies a case by the head's voxels and its place in the head.
+        """`content_of` one of its cases."""
+        return content_of(self.content_sha256, case.removeprefix(source_of(case)))
 
-        So two copies of a head are recognised whatever their names, from which cuts are varied.
-        """
-        place = case.removeprefix(source_of(case))
-        return hashlib.sha256((self.content_sha256 + place).encode()).hexdigest()
+
+def content_of(head_sha256: str, place: str) -> str:
+    """Identifies a case by the head's voxels and its place in the head.
+
+    So two copies of a head are recognised whatever their names, from which cuts are varied.
+
+    Parameters
+    ----------
+    place
+        What the case's name has behind that of the head: `core.training.data.names`.
+    """
+    return hashlib.sha256((head_sha256 + place).encode()).hexdigest()
 
 
 def cut(name: str, head: Volume, labels: NDArray[np.uint8], locator: HeadLocator) -> HeadCases:

@@ -17,14 +17,12 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
-from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
 from numpy.typing import NDArray
 
 from core import limits
 from core.anatomy import LABELS
 from core.errors import HippoViewError, InputError, NotFoundError
 from core.image import nifti, volume
-from core.image.header import Header
 from core.image.intake import VettedFile, vetted
 from core.state.storage import Storage
 from core.training.data.dataset import (
@@ -42,7 +40,7 @@ from core.training.data.dataset import (
     split_file,
 )
 from core.training.data.heads import cut, kinds_in_words
-from core.training.data.labels import refuse_missing, whole_numbers
+from core.training.data.labels import on_grid_of, refuse_missing, whole_numbers
 from core.training.data.names import is_extra_cut, is_from_head, source_of
 from core.training.data.patients import rule_of
 from core.training.data.preparation import Report, TooFewCasesError
@@ -53,8 +51,6 @@ from core.training.heads.sides import HEAD_VALUES
 
 # SimpleITK, which nnU-Net reads with, refuses axes that are not at right angles.
 _LARGEST_SHEAR = 1e-3
-# A label's grid may differ from its image's by this share of a voxel, from rounding.
-_GRID_TOLERANCE = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -249,7 +245,7 @@ class _Reader:
             values = nifti.values_of(file.path.read_bytes(), file.header)
             header = file.header
         known = HEAD_VALUES if loaded.is_head else LABELS
-        labels, mended = whole_numbers(_on_grid_of(loaded, values, header), known)
+        labels, mended = whole_numbers(on_grid_of(loaded, values, header), known)
         if header.orientation != loaded.header.orientation:
             turned = f"the label's axes ({header.orientation}) were turned to the image's"
             mended = "; ".join(filter(None, (turned, mended)))
@@ -263,29 +259,6 @@ class _Reader:
             for case, crop in head.crops.items()
         }
         return cases, mended, head.left_out
-
-
-def _on_grid_of(
-    scan: volume.Volume, values: NDArray[np.float64], header: Header
-) -> NDArray[np.float64]:
-    """A label's values along the axes of its scan in memory: swapped and flipped, not resampled.
-
-    Raises
-    ------
-    InputError
-        Its grid is not that of the scan.
-    """
-    turn = io_orientation(np.linalg.inv(scan.affine) @ header.affine)
-    if not np.isnan(turn).any():
-        turned = np.asarray(apply_orientation(values, turn))
-        if turned.shape == scan.shape:
-            affine = header.affine @ inv_ornt_aff(turn, header.shape)
-            offset = _largest_offset_mm(affine, scan.affine, turned.shape)
-            if offset > _GRID_TOLERANCE * min(scan.spacing_mm):
-                raise InputError(f"the label lies up to {offset:.1f} mm beside the image")
-            return turned
-    shapes = (" x ".join(map(str, h.shape)) for h in (header, scan.header))
-    raise InputError("the label's grid is {} voxels, the image's {}".format(*shapes))
 
 
 @contextmanager
@@ -312,14 +285,6 @@ def _nifti(data: NDArray[Any], affine: NDArray[np.float64]) -> bytes:
 def _shear(affine: NDArray[np.float64]) -> float:
     axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
     return float(np.abs(axes.T @ axes - np.eye(3)).max())
-
-
-def _largest_offset_mm(
-    a: NDArray[np.float64], b: NDArray[np.float64], shape: tuple[int, ...]
-) -> float:
-    corners = np.array(np.meshgrid(*[(0, n - 1) for n in shape])).reshape(3, -1)
-    points = np.vstack([corners, np.ones(corners.shape[1])])
-    return float(np.linalg.norm(((a - b) @ points)[:3], axis=0).max())
 
 
 def _description(root: Path) -> dict[str, Any]:

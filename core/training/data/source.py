@@ -43,7 +43,14 @@ def opened(source: Path) -> Iterator[Path]:
 
 
 def pairs_of(root: Path) -> tuple[dict[str, tuple[Path, Path]], dict[str, str], list[str]]:
-    """Image and label of each case.
+    """Image and label of each case of a folder in the Decathlon's layout; see `paired`."""
+    return paired(root / IMAGES, root / LABELS)
+
+
+def paired(
+    images_folder: Path, labels_folder: Path
+) -> tuple[dict[str, tuple[Path, Path]], dict[str, str], list[str]]:
+    """Image and label of each case of two folders.
 
     An image and a label with the same name are a pair. Of the remaining images, one whose name ends
     in ``_0000``, nnU-Net's mark of the first channel, belongs to the label named without it.
@@ -58,8 +65,8 @@ def pairs_of(root: Path) -> tuple[dict[str, tuple[Path, Path]], dict[str, str], 
         Sentences: how many were paired by which rule.
     """
     left_out: dict[str, str] = {}
-    images = _files(root / IMAGES, left_out)
-    labels = _files(root / LABELS, left_out)
+    images = _files(images_folder, left_out)
+    labels = _files(labels_folder, left_out)
     pairs = {name: (images[name], labels[name]) for name in images.keys() & labels.keys()}
     others = {name: path for name, path in images.items() if name not in pairs}
     by_full_name = len(pairs)
@@ -68,9 +75,9 @@ def pairs_of(root: Path) -> tuple[dict[str, tuple[Path, Path]], dict[str, str], 
         if case != name and case in labels and case not in pairs:
             pairs[case] = (others.pop(name), labels[case])
     for name, path in others.items():
-        left_out[f"{IMAGES}/{path.name}"] = _why_alone(name, pairs, labels)
+        left_out[f"{images_folder.name}/{path.name}"] = _why_alone(name, pairs, labels)
     for name in labels.keys() - pairs.keys():
-        left_out[f"{LABELS}/{labels[name].name}"] = "a label without an image"
+        left_out[f"{labels_folder.name}/{labels[name].name}"] = "a label without an image"
     by_channel = len(pairs) - by_full_name
     rules = [
         f"{counted(count, 'image')} paired with the label of {which}"

@@ -33,7 +33,7 @@ def compare(
     voxel_mm3 = float(np.prod(spacing_mm))
     hd95_mm, asd_mm = distances(mask, truth, spacing_mm)
     return {
-        "dice": 2 * both / (mask_voxels + truth_voxels) if mask_voxels + truth_voxels else 1.0,
+        "dice": dice_of(mask, truth),
         "sensitivity": both / truth_voxels if truth_voxels else None,
         "precision": both / mask_voxels if mask_voxels else None,
         "hd95_mm": hd95_mm,
@@ -44,6 +44,16 @@ def compare(
         if truth_voxels
         else 0.0,
     }
+
+
+def dice_of(mask: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
+    """Overlap of two masks, 0 to 1; 1 where both are empty.
+
+    >>> dice_of(np.array([True, True, False]), np.array([False, True, True]))
+    0.5
+    """
+    voxels = int(mask.sum()) + int(truth.sum())
+    return 2 * int((mask & truth).sum()) / voxels if voxels else 1.0
 
 
 def distances(

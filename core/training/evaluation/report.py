@@ -196,15 +196,16 @@ def _case_picture(name: str, dataset: Dataset, folder: Path, masks: Path) -> Mar
         grey, true, drawn = (np.take(a, index, cut).T for a in (values, truth, mask))
         axis.imshow(grey, cmap="gray", vmin=low, vmax=high, origin="lower")
         for part, value in LABELS.items():
-            _outline(axis, true == value, _TRUTH)
-            _outline(axis, drawn == value, LABEL_COLOURS[part])
+            outline(axis, true == value, _TRUTH)
+            outline(axis, drawn == value, LABEL_COLOURS[part])
         if other_axes[0] == 0:  # x runs to the patient's right, which a viewer has on the left
             axis.invert_xaxis()
         axis.set_axis_off()
     return svg_of(figure)
 
 
-def _outline(axis: Axes, region: NDArray[np.bool_], colour: str) -> None:
+def outline(axis: Axes, region: NDArray[np.bool_], colour: str) -> None:
+    """Draw the outline of a region of a slice."""
     if region.any():
         axis.contour(region, levels=[0.5], colors=[colour], linewidths=1.2)
 

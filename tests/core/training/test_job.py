@@ -113,6 +113,16 @@ def test_from_nothing_and_tracked_it_becomes_an_evaluated_candidate(
     assert [case["case"] for case in figures["cases"]] == dataset.test
     assert figures["seen_in_training"] is False  # from nothing, and the test set is frozen
     assert dataset.test_key in registry.get(1).evaluations
+    # On whole heads both were tested on the same ones, and they were timed in turn.
+    ((key, heads),) = version.of_kind("heads").items()
+    assert (heads["source"], heads["test_key"]) == ("synthetic", key)
+    assert len(heads["sides"]) == 2
+    assert registry.get(1).of_kind("heads")[key]["summary"]["both"]["found"] == 2
+    timed = version.evaluations["latency"]
+    assert (timed["against"], timed["cases"]) == (1, len(dataset.test))
+    assert timed["ratio"] > 0
+    assert "latency" not in registry.get(1).evaluations
+    assert not (jobs.folder(job.id) / "test-heads").exists()
     learned = [name for name in dataset.training if dataset.cases[name].fold != 0]
     assert len(training_crops(registry.reference(version.number))) == len(learned)
     assert "wandb" in jobs.log(job.id)
