@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+import hypothesis
 import nibabel as nib
 import numpy as np
 import pytest
@@ -24,13 +25,11 @@ for variable in [v for v in os.environ if v.startswith("HIPPOVIEW_")]:
 # A training tests its version on these; with eight of them each training would take half a minute.
 os.environ["HIPPOVIEW_TEST_HEADS"] = "1"
 
+# A slow machine is no fault of the code.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
+
 SHARED = ROOT.parent / "shared" / "data"
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _children_are_not_traced() -> None:
-    """Coverage is measured where tests run: traced, a training child takes twice as long."""
-    os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
 
 
 @pytest.fixture(scope="session")

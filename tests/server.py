@@ -17,6 +17,11 @@ from pathlib import Path
 
 from core.settings import ROOT
 
+# Coverage is measured in the tests and in the servers that they start, not in trainings and
+# command lines, which take twice as long with it.
+_COVERAGE = {
+    name: os.environ.pop(name) for name in ("COVERAGE_PROCESS_CONFIG",) if name in os.environ
+}  # fmt: skip
 _START_TIMEOUT_S = 240
 _BOUNDARY = "----scan"
 _TAIL_LINES = 40
@@ -51,6 +56,7 @@ def running(
     port = free_port()
     environment = {
         **os.environ,
+        **_COVERAGE,
         "HIPPOVIEW_DATA_DIR": str(data_dir),
         **{f"HIPPOVIEW_{name.upper()}": value for name, value in settings.items()},
     }

@@ -35,7 +35,7 @@ def test_there_are_seventeen_finite_features():
     assert np.isfinite(list(values.values())).all()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(gain=st.floats(0.5, 1e3), offset=st.floats(0, 10))
 def test_gain_and_offset_move_only_the_features_of_the_raw_values(gain, offset):
     data = np.asarray(example().dataobj, np.float32)

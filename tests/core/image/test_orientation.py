@@ -51,9 +51,7 @@ angles = st.floats(-0.5, 0.5)
 
 
 @given(x=angles, y=angles, z=angles)
-@settings(
-    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_tilted_affine_tilts_the_mask_with_the_scan(x, y, z, predictor, upright, tmp_path):
     tilt = np.eye(4)
     tilt[:3, :3] = euler2mat(z, y, x)

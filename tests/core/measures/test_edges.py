@@ -37,7 +37,7 @@ def cut(mask: np.ndarray, name: str, lost: float) -> tuple[slice, ...]:
     return tuple(kept)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.sampled_from(NAMES), st.integers(0, 47), st.tuples(*[st.floats(0.7, 1.6)] * 3),
     st.tuples(*[st.floats(-12, 12)] * 3),
@@ -69,7 +69,7 @@ def test_a_blunt_end_is_a_cut_one_where_the_network_stopped_before_the_edge(stop
     assert cut_faces(mask, np.eye(4), whole(mask.shape)) == ["in front"]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.sampled_from(NAMES), st.integers(1, 9), st.sampled_from([0.0, -7.0, np.nan]))
 def test_padding_does_not_hide_a_cut(name, planes, value):
     mask = hippocampus()

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
@@ -39,7 +39,6 @@ def test_the_length_is_along_the_longest_axis():
     assert length == pytest.approx(20 * np.sqrt(2))  # corner to corner
 
 
-@settings(deadline=None)
 @given(
     st.tuples(*[st.floats(0.3, 5)] * 3), st.tuples(*[st.integers(1, 20)] * 3),
     st.tuples(*[st.floats(-180, 180)] * 3),

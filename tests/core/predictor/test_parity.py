@@ -138,7 +138,7 @@ def test_the_network_gets_what_nnunet_would_give_it(name, oracle):
 SPACING = st.tuples(*[st.sampled_from([0.4, 0.7, 0.97, 1.0, 1.5, 2.0, 3.3, 5.0])] * 3)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     shape=st.tuples(*[st.integers(2, 14)] * 3),
     spacing=SPACING,

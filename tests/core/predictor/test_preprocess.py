@@ -18,7 +18,7 @@ def recipe():
     return recipe_of(load_model(Settings().model_dir))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     order=st.sampled_from(["C", "F", "turned", "part"]),
     spacing=st.sampled_from([(1.0, 1.0, 1.0), (1.0, 1.2, 0.8)]),

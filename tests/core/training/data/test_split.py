@@ -19,7 +19,6 @@ def named(patients):
     return [f"P{n}_{side}" for n in patients for side in "LR"]
 
 
-@settings(deadline=None)
 @given(st.sets(st.integers(0, 99), min_size=8), st.sets(st.integers(0, 99)))
 def test_no_patient_is_on_two_sides_whoever_comes_later(first, later):
     """The right sides of the first ones come later: to where the left ones are."""
@@ -94,7 +93,7 @@ def assert_nobody_crosses(dataset, table, configs):
         assert sum(map(len, patients)) == len(set.union(*patients))
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(patient_tables, patient_tables, st.booleans())
 def test_no_patient_crosses_any_split_whatever_the_table(configs, first, later, of_cases):
     """Also when more cases come: old ones stay where they are."""
@@ -110,7 +109,7 @@ def test_no_patient_crosses_any_split_whatever_the_table(configs, first, later, 
     assert_nobody_crosses(Dataset("one", again, ""), later, configs)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(patient_tables, st.data())
 def test_no_patient_crosses_when_the_table_changes(configs, table, data):
     """Patients are given to cases, or corrected, after the split was made."""
@@ -123,7 +122,7 @@ def test_no_patient_crosses_when_the_table_changes(configs, table, data):
     )
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(patient_tables, st.data())
 def test_a_follow_up_goes_where_its_patient_was_even_if_the_first_scan_has_left(table, data):
     before, _ = split(source(table), {}, {}, table, of_cases=True)
@@ -156,7 +155,7 @@ def test_a_changed_case_keeps_its_place_and_gets_files_of_its_own():
     assert thrice["c3"].tag not in ("", after["c3"].tag)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.data())
 def test_whoever_leaves_the_folds_hold_cases_and_who_comes_back_has_its_place(data):
     names = [f"c{n}" for n in range(14)]

@@ -301,7 +301,7 @@ def test_the_margin_is_a_setting():
 changes = st.lists(st.floats(-0.2, 0.1), min_size=1, max_size=30)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(changes=changes)
 def test_a_loss_beyond_the_margin_never_passes(changes):
     shift = np.mean(changes) + MARGINS.dice + 1e-6
@@ -309,7 +309,7 @@ def test_a_loss_beyond_the_margin_never_passes(changes):
     assert Loss.of(worse, MARGINS.dice, MARGINS.patients, "patient").state != "passed"
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(changes=st.lists(st.floats(-0.03, 0.03), min_size=24, max_size=24), lacking=st.data())
 def test_a_mask_that_lacks_a_label_never_helps(changes, lacking):
     rows = [crop(n, d + c) for n, (d, c) in enumerate(zip(DICE, changes, strict=True))]
@@ -322,7 +322,7 @@ def test_a_mask_that_lacks_a_label_never_helps(changes, lacking):
             assert found[check.key] == "passed"
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(order=st.permutations(range(24)), head_order=st.permutations(range(16)))
 def test_the_order_of_the_cases_changes_nothing(order, head_order):
     rng = np.random.default_rng(0)

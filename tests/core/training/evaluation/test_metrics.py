@@ -26,7 +26,7 @@ def surface(mask):
     ]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(a=masks, b=masks)
 def test_distances_are_those_of_the_definition(a, b):
     if not a.any() or not b.any():
@@ -56,7 +56,6 @@ def test_distances_are_monais():
         assert distances(a, b, SPACING) == pytest.approx((float(hd95), float(asd)), abs=1e-4)
 
 
-@settings(deadline=None)
 @given(a=masks, b=masks)
 def test_dice_is_symmetric_and_one_for_the_same(a, b):
     there, back = compare(a, b, SPACING), compare(b, a, SPACING)

@@ -55,7 +55,7 @@ def dice(a, b):
     return 2 * (a & b).sum() / (a.sum() + b.sum())
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4)
 @given(st.tuples(*[st.floats(-15, 15)] * 3), st.text("ab", min_size=1, max_size=3))
 def test_a_mirrored_affine_gives_the_same_crops_with_the_sides_swapped(angles, name):
     frame = turned(Rotation.from_rotvec(angles, degrees=True).as_matrix())
