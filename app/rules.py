@@ -10,10 +10,9 @@ from loguru import logger
 from app.operations import drift_of_cases
 from app.services import Services
 from core import limits
-from core.errors import HippoViewError, TrainingError
+from core.errors import HippoViewError, InputError, TrainingError
 from core.training.config import TrainingRequest, check_installed
 from core.training.data.dataset import REVIEWED_NAME
-from core.training.data.preparation import TooFewCasesError
 from core.training.data.reviewed import follow_before
 from core.training.rules import RuleSettings, now_utc
 
@@ -69,7 +68,7 @@ class RulesWatch:
         try:
             follow_before(REVIEWED_NAME, shared.cases, shared.storage)
         except HippoViewError as error:
-            if isinstance(error, TooFewCasesError):
+            if isinstance(error, InputError):
                 self._unusable = reviews  # until somebody reviews another case
             shared.rules.note(f"No training could be queued: {error.message}. {error.hint}")
             return

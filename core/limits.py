@@ -326,6 +326,8 @@ LATENCY_CASES, LATENCY_ROUNDS = 10, 3
 MAX_ARCHIVE_MIB = 1024
 MAX_UNPACKED_MIB = 8192
 
+# Evaluations that are kept of a version, the newest: each set of reviewed cases adds some.
+MAX_EVALUATIONS = 20
 # Fewest cases in a drift window, and in its reference.
 MIN_DRIFT_CASES = 10
 

@@ -113,7 +113,7 @@ def _open() -> None:
 def _open_next(after: str) -> None:
     case_id = next_new(rows, after)
     if case_id is None:
-        st.toast("No other case waits for a review.", icon=":material/done_all:")
+        st.toast("No other case of this list waits for a review.", icon=":material/done_all:")
     else:
         _select(case_id)
 

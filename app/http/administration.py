@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Path, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app import rules
@@ -18,6 +18,8 @@ from core.training.jobs import Job
 from core.training.rules import RuleSettings
 
 Administrator = Annotated[str, Depends(require_admin)]
+# What a database can hold.
+Number = Annotated[int, Path(ge=0, le=2**31 - 1)]
 
 
 class NewPromotion(BaseModel):
@@ -38,6 +40,8 @@ class NewTraining(BaseModel):
 
 class NewRules(BaseModel):
     """Which rules ask for trainings; see `core.training.rules.RuleSettings`."""
+
+    model_config = ConfigDict(extra="forbid")
 
     after_cases: int = 0
     on_drift: bool = False
@@ -77,7 +81,7 @@ def versions(shared: Held) -> list[dict[str, Any]]:
     return [_version(version) for version in shared.registry.find()]
 
 
-def gate(shared: Held, number: int) -> dict[str, Any]:
+def gate(shared: Held, number: Number) -> dict[str, Any]:
     """What the gate says of a version against the one in service, a line for each check."""
     verdict = shared.judge(number)
     return {
@@ -90,33 +94,36 @@ def gate(shared: Held, number: int) -> dict[str, Any]:
 
 
 def promote(
-    shared: Held, number: int, by: Administrator, asked: NewPromotion | None = None
+    shared: Held, number: Number, by: Administrator, asked: NewPromotion | None = None
 ) -> dict[str, Any]:
     """Put a version into service, through the gate; requests go on meanwhile."""
     shared.promote(number, by=by, reason=asked.reason if asked else "")
     return _version(shared.registry.get(number))
 
 
-def shadow(shared: Held, number: int) -> dict[str, Any]:
+def shadow(shared: Held, number: Number) -> dict[str, Any]:
     """A version as the shadow of the one in service: figures between the masks of the two."""
     return shared.shadow.report(number).as_dict()
 
 
-def switch_shadow_on(shared: Held, number: int) -> dict[str, Any]:
+def switch_shadow_on(shared: Held, number: Number) -> dict[str, Any]:
     """Segment delivered scans with this version too, while nobody waits; only to compare."""
     shared.shadow.switch_on(number)
     return shared.shadow.report(number).as_dict()
 
 
-def switch_shadow_off(shared: Held, number: int) -> dict[str, Any]:
+def switch_shadow_off(shared: Held, number: Number) -> dict[str, Any]:
     """End it; the figures stay."""
     shared.shadow.switch_off(number)
     return shared.shadow.report(number).as_dict()
 
 
-def roll_back(shared: Held, by: Administrator) -> dict[str, Any]:
-    """Put the version into service that served before this one."""
-    return _version(shared.registry.get(shared.roll_back(by=by)))
+def roll_back(shared: Held, by: Administrator, version: int | None = None) -> dict[str, Any]:
+    """Put the version into service that served before this one.
+
+    With ``version`` only if it is that one: else a second call would go back by two.
+    """
+    return _version(shared.registry.get(shared.roll_back(version, by=by)))
 
 
 def history(shared: Held) -> list[dict[str, Any]]:
@@ -141,23 +148,23 @@ def train(shared: Held, training: NewTraining) -> dict[str, Any]:
     return _job(shared.jobs.submit(request.as_dict()))
 
 
-def job(shared: Held, job_id: int) -> dict[str, Any]:
+def job(shared: Held, job_id: Number) -> dict[str, Any]:
     """One training with its epochs."""
     return _job(shared.jobs.get(job_id)) | {"epochs": shared.jobs.epochs(job_id)}
 
 
-def log(shared: Held, job_id: int) -> Response:
+def log(shared: Held, job_id: Number) -> Response:
     """The end of a training's log."""
     return Response(shared.jobs.log(job_id), media_type="text/plain; charset=utf-8")
 
 
-def cancel(shared: Held, job_id: int) -> dict[str, Any]:
+def cancel(shared: Held, job_id: Number) -> dict[str, Any]:
     """End a training now."""
     shared.jobs.cancel(job_id)
     return _job(shared.jobs.get(job_id))
 
 
-def resume(shared: Held, job_id: int) -> dict[str, Any]:
+def resume(shared: Held, job_id: Number) -> dict[str, Any]:
     """Queue a training again; it goes on from its last epoch."""
     shared.jobs.resume(job_id)
     return _job(shared.jobs.get(job_id))

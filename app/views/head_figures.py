@@ -11,7 +11,7 @@ from core.wording import counted
 
 _KIND = "heads"
 _BOTH = "both"
-_DASH = "-"
+_DASH = "–"  # noqa: RUF001, a hyphen alone is a list to Markdown
 _NOT_TESTED = "not tested on these"
 _SOURCES = {
     "reviewed": "Reviewed heads of the frozen test set",

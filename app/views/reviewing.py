@@ -126,7 +126,7 @@ def _review(
         try:
             shared.cases.review(
                 case.id, state, reviewer(), reason, seen=case.mask_version,
-                despite_doubts=despite_doubts,
+                despite_doubts=despite_doubts, seen_review=case.review.at or "",
             )  # fmt: skip
         except ConflictError as error:
             problem = f"{error.message}. {error.hint}"

@@ -16,7 +16,7 @@ from core.wording import counted
 
 _MOST_DIFFERENT = 10
 _STAGES = {"candidate": "candidate", "retired": "retired"}
-_DASH = "-"
+_DASH = "–"  # noqa: RUF001, a hyphen alone is a list to Markdown
 
 
 def shadow_section(shared: Services, versions: list[Version]) -> None:

@@ -14,7 +14,7 @@ from core.wording import counted
 
 _STAGES = {"serving": "in service", "candidate": "candidate", "retired": "retired"}
 _SEEN = "seen in training"
-_DASH = "-"
+_DASH = "–"  # noqa: RUF001, a hyphen alone is a list to Markdown
 
 
 def show_outcome() -> None:

@@ -1,6 +1,7 @@
 """One case: its record, its row in a list, its images."""
 
 import json
+import unicodedata
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -179,6 +180,13 @@ def list_words(report: dict[str, Any]) -> dict[str, str]:
         "confidence": confidence_of(report),
         "too_small": why_too_small(report["measures"]),
     }
+
+
+def patient_text(text: str) -> str:
+    """A pseudonym in one form, however it was typed: composed and decomposed letters are the same,
+    and so are wide and narrow ones. Two forms would be two patients.
+    """
+    return clean_text(unicodedata.normalize("NFKC", text))
 
 
 def clean_text(text: str, most_chars: int = limits.MAX_NAME_CHARS) -> str:

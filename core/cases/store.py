@@ -22,6 +22,7 @@ from core.cases.case import (
     clean_text,
     doubts_of,
     list_words,
+    patient_text,
     report_now,
     warning_count,
 )
@@ -88,7 +89,7 @@ class Cases:
             identity = {"case_id": case_id, "created_at": created_at}
             report = json.loads(json.dumps(identity | analysis.as_dict()))
             record = _record(_clean_name(name) or case_id, report)
-            record |= {"features": analysis.features, "patient": clean_text(patient)}
+            record |= {"features": analysis.features, "patient": patient_text(patient)}
             with reading(self._engine) as connection:
                 if connection.scalar(select(CASES.c.id).where(CASES.c.id == case_id)):
                     continue
@@ -242,7 +243,7 @@ class Cases:
 
     def review(
         self, case_id: str, state: str, reviewer: str, reason: str = "", seen: int | None = None,
-        *, despite_doubts: bool = False,
+        *, despite_doubts: bool = False, seen_review: str | None = None,
     ) -> None:  # fmt: skip
         """Record a person's review of a case's mask.
 
@@ -252,12 +253,14 @@ class Cases:
             The version of the mask that was looked at; by default the current one.
         despite_doubts
             Accept masks even if they are unreliable; the doubts become the review's reason.
+        seen_review
+            When the review that was looked at was made, empty for none; by default whichever it is.
 
         Raises
         ------
         ConflictError
-            Another version was saved meanwhile, which nobody has looked at; or the masks are
-            unreliable and ``despite_doubts`` is not set.
+            Another version was saved meanwhile, which nobody has looked at; or another review was;
+            or the masks are unreliable and ``despite_doubts`` is not set.
         InputError
             A rejection has no reason.
         NotFoundError
@@ -270,6 +273,16 @@ class Cases:
         at = None if state == "new" else self._timestamp()
 
         def also(record: Record) -> dict[str, Any]:
+            is_other = seen_review not in (None, record["reviewed_at"] or "")
+            if is_other and (record["review"], record["reviewer"]) != (state, reviewer):
+                what = record["review"] if record["review"] != "new" else "not reviewed any more"
+                by = f" by {record['reviewer']}" if record["reviewer"] else ""
+                why = f": {record['reason']}" if record["reason"] else ""
+                raise ConflictError(
+                    f"{case_id} is {what}{by} since you looked{why}",
+                    "Decide again if you still want to.",
+                    code="reviewed_meanwhile",
+                )
             doubts = _doubts(record) if state == "accepted" else []
             if doubts and not despite_doubts:
                 raise ConflictError(
@@ -303,7 +316,7 @@ class Cases:
         ------
         NotFoundError
         """
-        self._change(case_id, patient=clean_text(patient))
+        self._change(case_id, patient=patient_text(patient))
 
     def delete(self, case_id: str) -> None:
         """Take a case off the list; it can be restored for `limits.TRASH_DAYS` days."""

@@ -24,6 +24,7 @@ from core.state.claim import claim
 from core.state.storage import open_storage, write_whole
 from core.training.config import check_installed
 from core.training.data.dataset import Dataset, Datasets
+from core.training.evaluation.gate_crops import is_of_crops
 from core.training.evaluation.statistics import (
     difference_words,
     failure_words,
@@ -171,5 +172,9 @@ def read_evaluation(path: Path) -> Any:
             "Give that of: python -m core evaluate DATASET. A version is tested on heads by: "
             "python -m core models test N",
             code="bad_request",
+        )
+    if not is_of_crops(figures):
+        raise InputError(
+            f"{path} is not an evaluation", "Make one: python -m core evaluate", code="bad_request"
         )
     return figures

@@ -1,9 +1,9 @@
 """``models``: the model versions of this installation."""
 
 import argparse
-import getpass
 import json
 import os
+import pwd
 import sys
 import tempfile
 from collections.abc import Callable
@@ -101,6 +101,13 @@ def _add(options: argparse.Namespace, settings: Settings) -> int:
     evaluations, metrics = {}, model.card.get("metrics")
     if options.evaluation:
         figures = read_evaluation(options.evaluation)
+        of_this = options.cross_validated or figures.get("sha256", model.sha256) == model.sha256
+        if not of_this:
+            raise InputError(
+                f"{options.evaluation} is an evaluation of another model",
+                "Evaluate this one, or give --cross-validated if it is of networks trained alike.",
+                code="bad_request",
+            )
         evaluations = {} if options.cross_validated else {figures["test_key"]: figures}
         metrics = card_metrics(
             figures, f"data set {figures['dataset']}", cross_validated=options.cross_validated
@@ -214,6 +221,6 @@ def _print_verdict(verdict: Verdict) -> None:
 def _user() -> str:
     """The account that runs this command."""
     try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no account
+        return pwd.getpwuid(os.getuid()).pw_name  # not what the environment says
+    except KeyError:  # a container's user may have no account
         return f"user {os.getuid()}"

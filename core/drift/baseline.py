@@ -96,11 +96,14 @@ class HeadBaseline:
 
     def _accepted(self) -> dict[str, Values]:
         """The first accepted heads, as many as a baseline takes."""
-        heads = {
-            case_id: values
-            for case_id, values in self._cases.accepted_features() if is_of_head(values)
-        }  # fmt: skip
-        return dict(list(heads.items())[: limits.BASELINE_HEADS])
+        heads: dict[str, Values] = {}
+        for case_id, values in self._cases.accepted_features():
+            # One scan that was dropped fifty times is no baseline.
+            if is_of_head(values) and values not in heads.values():
+                heads[case_id] = values
+            if len(heads) == limits.BASELINE_HEADS:
+                break
+        return heads
 
     def _stored(self) -> Baseline | None:
         try:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from loguru import logger
 from sqlalchemy import Connection, Engine, Row, select
 
+from core import limits
 from core.errors import ModelError, NotFoundError
 from core.models.folder import CARD_NAME, Model, load_model, sha256_of
 from core.models.in_service import InService, as_it_was, listed, no_version, previous_of
@@ -252,7 +253,8 @@ class Registry:
         """
         with self._engine.begin() as connection:
             row = _row(connection, number)
-            metrics = json.loads(row.metrics) | {key: evaluation}
+            kept = {k: v for k, v in json.loads(row.metrics).items() if k != key}
+            metrics = dict(list(kept.items())[1 - limits.MAX_EVALUATIONS :]) | {key: evaluation}
             # Marked together with the change: killed before its record follows, the start sees it.
             _set(connection, number, metrics=json.dumps(metrics), record_behind=1)
         self._write_records_behind()

@@ -318,7 +318,9 @@ class Shadow:
             return
         except InputError:  # it finds nothing where the version in service did
             labels = np.zeros(scan.volume.shape, np.uint8)
-        except ComputeError:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the shadow's
+            if not isinstance(error, ComputeError):
+                logger.opt(exception=error).error("The shadow failed on a scan")
             self._failed(number)
             return
         seconds = time.perf_counter() - start

@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import json
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -59,10 +60,15 @@ def evaluate(
     Returns
     -------
     dict
-        `summary` of the cases' figures.
+        `summary` of the cases' figures; ``options``, how the masks were computed; ``sha256`` of the
+        version's weights.
     """
     predictor = loaded(model, options)
     known = dataset.known_to(seen)
+    # Figures leave the installation, a pseudonym must not, and its hash can be guessed.
+    patients: dict[str, str] = {}
+    for name in sorted(names):
+        patients.setdefault(dataset.cases[name].patient, name)
     rows: list[dict[str, Any]] = []
     for number, name in enumerate(names):
         on_case(number, len(names))
@@ -76,7 +82,7 @@ def evaluate(
                 "case": name,
                 "seen": name in known,
                 "files": files_key(entry),
-                "patient": patient_key(entry.patient),
+                "patient": patients[entry.patient],
                 **{
                     part: compare(mask == value, case.truth == value, case.scan.spacing_mm)
                     for part, value in LABELS.items()
@@ -85,7 +91,7 @@ def evaluate(
         )
     predictor.close()
     on_case(len(names), len(names))
-    return summary(dataset, rows)
+    return summary(dataset, rows) | {"options": asdict(options), "sha256": model.sha256}
 
 
 def summary(dataset: Dataset, rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -94,8 +100,9 @@ def summary(dataset: Dataset, rows: list[dict[str, Any]]) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``cases``: for each its name, whether its patient was seen, a hash of its files, one of its
-        patient, and `compare`'s figures of each label; ``test_key`` identifies them all by content;
+        ``cases``: for each its name, whether its patient was seen, a hash of its files, the
+        first case of its patient, and `compare`'s figures of each label; ``test_key`` identifies
+        them all by content;
         ``split_by_file``: whether patients are on two sides of the data set's split;
         ``seen_in_training``: whether any was; then by label: ``failed``, how many masks lack it;
         ``dice`` with mean, its interval, standard deviation, median and worst; means of
@@ -140,11 +147,6 @@ def _key_of(dataset: Dataset, rows: list[dict[str, Any]]) -> str:
         return dataset.test_key
     files = "".join(files_key(dataset.cases[name]) for name in names)
     return f"cases-{hashlib.sha256(files.encode()).hexdigest()[:16]}"
-
-
-def patient_key(patient: str) -> str:
-    """Tells patients apart in figures, which leave the installation: a pseudonym must not."""
-    return hashlib.sha256(f"patient {patient}".encode()).hexdigest()[:16]
 
 
 def mask_file(labels: NDArray[np.uint8], affine: NDArray[np.float64]) -> bytes:

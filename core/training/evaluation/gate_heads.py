@@ -21,7 +21,7 @@ _SHAPE = {
     "source": str,
     "sides": [
         {
-            "head": str, "side": str, "seen?": bool, "side_error": bool,
+            "head": str, "patient?": str, "side": str, "seen?": bool, "side_error": bool,
             "outcome": frozenset({"found", "flagged", "missed"}),
             "dice": float, "dice_anterior?": (float,), "dice_posterior?": (float,),
             "volume_mm3": float, "truth_mm3": float,
@@ -47,7 +47,9 @@ def _common(before: Version, after: Version) -> dict[str, tuple[Figures, Figures
     newest: dict[str, tuple[Figures, Figures]] = {}
     for key, new in reversed(after.evaluations.items()):
         old = before.evaluations.get(key)
-        if old is not None and _is_of_heads(old) and _is_of_heads(new):
+        if old is None or not _is_of_heads(old) or not _is_of_heads(new):
+            continue
+        if old.get("options") == new.get("options"):
             newest.setdefault(new["source"], (old, new))
     return newest
 
@@ -74,24 +76,27 @@ def _checks(
         return
     pairs = [(old[key], new[key]) for key in sorted(new)]
     fair = [pair for pair in pairs if not (pair[1].get("seen", True) and not pair[0].get("seen"))]
+    # Several scans of one patient are one.
+    is_known = source != _SOURCES[0] and all("patient" in pair[1] for pair in pairs)
+    one = "patient" if is_known else "head"
     heads: dict[str, list[Pair]] = {}
     for pair in fair:
-        heads.setdefault(pair[1]["head"], []).append(pair)
-    left_out = len({pair[1]["head"] for pair in pairs}) - len(heads)
+        heads.setdefault(pair[1][one], []).append(pair)
+    left_out = len({pair[1][one] for pair in pairs}) - len(heads)
     remark = ""
     if left_out:
-        remark = (
-            f". Left out: {counted(left_out, 'head')} that only the new version saw in training"
-        )
+        remark = f". Left out: {counted(left_out, one)} that only the new version saw in training"
 
     def check(what: str, title: str, state: State, words: str) -> Check:
         if state == "passed" and len(heads) < margins.heads:
-            state, words = "not judged", too_few(len(heads), margins.heads, "head")
+            state, words = "not judged", too_few(len(heads), margins.heads, one)
         return Check(f"heads/{source}/{what}", f"{name}: {title}", state, words)
 
     yield check("missed", "sides missed", *_no_more(pairs, _is_missed))
     yield check("unflagged", "wrong masks that nothing flags", *_no_more(pairs, _is_unflagged))
-    state, words = _dice(list(heads.values()), margins)
+    yield check("flagged", "sides called unreliable", *_no_more(pairs, _is_flagged))
+    yield check("collapse", "no side collapses", *_collapse(pairs, margins.collapse))
+    state, words = _dice(list(heads.values()), margins, one)
     yield check("dice", "Dice", state, words + remark)
     yield check("volume", "volume error", *_volume(fair, margins.volume_percent))
     yield check("sides", "mask on the other side", *_side_errors(pairs))
@@ -105,13 +110,31 @@ def _is_unflagged(row: Figures) -> bool:
     return bool(row["outcome"] == "missed" and row["volume_mm3"])
 
 
+def _is_flagged(row: Figures) -> bool:
+    return bool(row["outcome"] == "flagged")
+
+
+def _collapse(pairs: Sequence[Pair], margin: float) -> tuple[State, str]:
+    """Whether the Dice of a side falls by more than the margin."""
+    falls = sorted(
+        ((old["dice"] - new["dice"], f"{new['head']} {new['side']}") for old, new in pairs),
+        reverse=True,
+    )
+    fallen = [f"{side} -{by:.2f}" for by, side in falls if by > margin]
+    if not fallen:
+        largest = max(0.0, falls[0][0]) if falls else 0.0
+        return "passed", f"the largest fall of a side's Dice is {largest:.2f}, at most {margin:g}"
+    sides = counted(len(fallen), "side falls", "sides fall")
+    return "failed", f"{sides} by more than {margin:g}: {', '.join(fallen[:3])}"
+
+
 def _no_more(pairs: Sequence[Pair], is_bad: Any) -> tuple[State, str]:
     old, new = (sum(is_bad(pair[which]) for pair in pairs) for which in (0, 1))
     words = f"{new}, before {old}, of {counted(len(pairs), 'side')}"
     return "failed" if new > old else "passed", words
 
 
-def _dice(heads: Sequence[Sequence[Pair]], margins: Margins) -> tuple[State, str]:
+def _dice(heads: Sequence[Sequence[Pair]], margins: Margins, one: str) -> tuple[State, str]:
     """Of the whole hippocampus, and of each label where the references have labels."""
     losses = {}
     for label, figure in _DICE.items():
@@ -122,7 +145,7 @@ def _dice(heads: Sequence[Sequence[Pair]], margins: Margins) -> tuple[State, str
             if differences:
                 changes.append(float(np.mean(differences)))
         if changes or label == "whole":
-            losses[label] = Loss.of(changes, margins.heads_dice, margins.heads, "head")
+            losses[label] = Loss.of(changes, margins.heads_dice, margins.heads, one)
     states = [loss.state for loss in losses.values()]
     worst: State = next((s for s in ("failed", "not judged") if s in states), "passed")
     return worst, "; ".join(f"{label} {loss.words}" for label, loss in losses.items())
@@ -137,12 +160,18 @@ def _volume(pairs: Sequence[Pair], margin: float) -> tuple[State, str]:
     ]  # fmt: skip
     if not both:
         return "not judged", "no side in which both have a mask"
-    old, new = (
-        float(np.mean([100 * (p[which]["volume_mm3"] / p[which]["truth_mm3"] - 1) for p in both]))
+    errors = [
+        np.array([100 * (p[which]["volume_mm3"] / p[which]["truth_mm3"] - 1) for p in both])
         for which in (0, 1)
+    ]
+    old, new = (float(of.mean()) for of in errors)
+    old_size, new_size = (float(np.abs(of).mean()) for of in errors)
+    words = (
+        f"{new:+.1f} % in the mean, before {old:+.1f} %, at most {margin:g} % further from 0; "
+        f"whatever its sign {new_size:.1f} %, before {old_size:.1f} %"
     )
-    words = f"{new:+.1f} %, before {old:+.1f} %, at most {margin:g} % further from 0"
-    return "failed" if abs(new) > abs(old) + margin else "passed", words
+    is_worse = abs(new) > abs(old) + margin or new_size > old_size + margin
+    return "failed" if is_worse else "passed", words
 
 
 def _side_errors(pairs: Sequence[Pair]) -> tuple[State, str]:

@@ -52,6 +52,9 @@ class LabelledHead:
         Of the file.
     known_by : frozenset of str
         A model that was trained on a case with one of these ``content_sha256`` knows the patient.
+    patient : str
+        The first head of the same patient, itself where there is no other: figures, which leave
+        the installation, have no pseudonym.
     """
 
     name: str
@@ -60,6 +63,7 @@ class LabelledHead:
     references: dict[str, SideReference]
     image_sha256: str
     known_by: frozenset[str] = frozenset()
+    patient: str = ""
 
     def files_of(self, side: str) -> str:
         """Identifies the head and a side's reference by content."""
@@ -165,9 +169,16 @@ def _of_folder(
             "Correct the files, or say what their labels mean: --protocol.",
             code="bad_source",
         )
+    first: dict[str, str] = {}
+    for head in heads:
+        first.setdefault(patient_of(head.name), head.name)
     known = tuple(
-        replace(head, known_by=frozenset(contents[patient_of(head.name)])) for head in heads
-    )
+        replace(
+            head, known_by=frozenset(contents[patient_of(head.name)]),
+            patient=first[patient_of(head.name)],
+        )
+        for head in heads
+    )  # fmt: skip
     return HeadSet(source, protocol.name, known, left_out)
 
 
@@ -206,11 +217,13 @@ def reviewed_set(cases: Cases, storage: Storage, folder: Path, scratch: Path) ->
         try:
             write_whole(image, cases.image_file(row.id))
             write_whole(mask, cases.sides_file(row.id, row.mask_version))
-            head, _ = read_head(row.id, image, mask, Protocol(BY_LABEL), scratch)
+            head, _ = read_head(row.id, image, mask, Protocol(BY_LABEL, sided=True), scratch)
         except HippoViewError as error:  # deleted meanwhile, or not readable
             left_out[row.id] = error.message
             continue
-        heads.append(replace(head, known_by=_of_patient(dataset, row.id)))
+        known_by = _of_patient(dataset, row.id)
+        first = next((one.name for one in heads if one.known_by == known_by), row.id)
+        heads.append(replace(head, known_by=known_by, patient=first))
     if not heads:
         return None
     return HeadSet(REVIEWED, BY_LABEL, tuple(heads), left_out)

@@ -1,7 +1,7 @@
 """Evaluates a model version on whole heads: the whole way from the file to the mask, as in use."""
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -67,12 +67,14 @@ def evaluate_heads(
             on_analysis(head, result)
         is_seen = not head.known_by.isdisjoint(seen)
         for row in rows_of(head, result, head_set.protocol):
-            sides.append(
-                {"head": head.name, "files": head.files_of(row["side"]), "seen": is_seen, **row}
-            )
+            sides.append({
+                "head": head.name, "patient": head.patient or head.name,
+                "files": head.files_of(row["side"]), "seen": is_seen, **row,
+            })  # fmt: skip
     predictor.close()
     on_head(len(head_set.heads), len(head_set.heads))
-    return head_figures(head_set.source, head_set.protocol, sides, heads)
+    figures = head_figures(head_set.source, head_set.protocol, sides, heads)
+    return figures | {"options": asdict(options), "sha256": model.sha256}
 
 
 def _analysed(head: LabelledHead, predictor: Predictor, scratch: Path) -> Analysis | None:

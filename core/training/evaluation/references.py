@@ -32,11 +32,15 @@ class Protocol:
         right, as our side files have them. `WHOLE`: one value for each whole hippocampus.
     left, right : int
         Of `WHOLE`: the values. All others are other structures.
+    sided : bool
+        Of `BY_LABEL`: whether 1 and 2 are the left's, as in our own side files; else they are of
+        both sides where there is no 3 or 4.
     """
 
     name: str
     left: int = 1
     right: int = 2
+    sided: bool = False
 
     @property
     def in_words(self) -> str:
@@ -87,7 +91,7 @@ def references_in(
         apart.
     """
     if protocol.name == BY_LABEL:
-        by_side = _by_label(values, affine)
+        by_side = _by_label(values, affine, sided=protocol.sided)
     else:
         by_side = {
             side: (np.abs(values - value) < 0.5).astype(np.uint8)
@@ -112,11 +116,11 @@ def references_in(
 
 
 def _by_label(
-    values: NDArray[np.float64], affine: NDArray[np.float64]
+    values: NDArray[np.float64], affine: NDArray[np.float64], *, sided: bool
 ) -> dict[str, NDArray[np.uint8]]:
     labels, _ = whole_numbers(values, HEAD_VALUES)
     count = len(LABELS)
-    if labels.max() > count:
+    if sided or labels.max() > count:
         return {
             side: _relabelled(labels, {VALUES[side, name]: v for name, v in LABELS.items()})
             for side in SIDES

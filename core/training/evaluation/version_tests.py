@@ -7,7 +7,7 @@ that was added by hand.
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from shutil import rmtree
 from tempfile import TemporaryDirectory
@@ -90,6 +90,7 @@ class Bench:
         known = {
             key for key, figures in serving.of_kind(head_figures.KIND).items()
             if figures["format"] == head_figures.FORMAT
+            and figures.get("options") == asdict(self.options)
         }  # fmt: skip
         missing = [one for one in self.heads if one.test_key not in known]
         if not missing:
@@ -158,7 +159,8 @@ def crops_of_serving(
 ) -> None:  # fmt: skip
     """Test the version in service on a frozen test set that it was not tested on yet."""
     earlier = serving.evaluations.get(dataset.test_key)
-    if earlier is not None and earlier.get("format") == FORMAT:
+    is_of_now = earlier is not None and earlier.get("format") == FORMAT
+    if earlier is not None and is_of_now and earlier.get("options") == asdict(options):
         return
     with registry.open(serving.number) as model:
         figures = crops_of(

@@ -199,8 +199,47 @@ def test_a_head_that_goes_wrong_anew_stops_a_version_that_is_better_on_crops(row
     assert already.passed
 
 
-def test_a_flagged_side_is_no_missed_one():
-    assert verdict(cases(), changed("synthetic", **FLAGGED)).passed
+def test_a_flagged_side_is_no_missed_one_and_no_good_one():
+    told = verdict(cases(), changed("synthetic", **FLAGGED))
+    assert state(told, "heads/synthetic/missed") == "passed"
+    assert state(told, "heads/synthetic/flagged") == "failed"
+    same = changed("synthetic", **FLAGGED)
+    assert verdict(cases(), same, old_heads=same).passed
+
+
+def test_one_side_that_collapses_is_enough_however_few_the_heads_are():
+    for count, source in ((3, "reviewed"), (8, "synthetic")):
+        rows = [dict(row) for row in all_heads(count=count, source=source)["sides"]]
+        rows[0]["dice"] -= 0.2
+        before = version(1, cases(), all_heads(), all_heads(count=count, source=source))
+        after = version(2, cases(), all_heads(), heads(rows, source=source))
+        told = judge(before, after, MARGINS)
+        assert state(told, f"heads/{source}/collapse") == "failed", source
+        assert not told.passed
+
+
+def test_errors_of_volume_do_not_cancel_out():
+    rows = [
+        row | {"volume_mm3": row["truth_mm3"] * (1.3 if number % 2 else 0.7)}
+        for number, row in enumerate(all_heads()["sides"])
+    ]
+    assert state(verdict(None, heads(rows)), "heads/synthetic/volume") == "failed"
+
+
+def test_scans_of_one_patient_count_once():
+    rows = [row | {"patient": "the-first"} for row in all_heads(source="reviewed")["sides"]]
+    one = heads(rows, source="reviewed")
+    before, after = version(1, cases(), one), version(2, cases(), one)
+    told = judge(before, after, MARGINS)
+    assert "1 patient of the 5" in words(told, "heads/reviewed/dice")
+
+
+def test_figures_that_were_computed_otherwise_are_not_compared():
+    old = cases() | {"options": {"mirroring": "off"}}
+    new = cases() | {"options": {"mirroring": "full"}}
+    told = judge(version(1, old, all_heads()), version(2, new, all_heads()), MARGINS)
+    assert not told.passed
+    assert state(told, "crops/none/dice") == "not judged"
 
 
 def test_one_recipe_gained_on_crops_and_lost_on_heads():
@@ -227,7 +266,7 @@ def test_volumes_may_not_move_further_from_the_truth():
     assert state(verdict(None, of(3100.0)), "heads/synthetic/volume") == "failed"
     assert state(verdict(None, of(2900.0)), "heads/synthetic/volume") == "failed"
     assert verdict(None, of(2900.0), old_heads=of(3100.0)).passed
-    assert "-3.3 %, before +3.3 %" in words(
+    assert "-3.3 % in the mean, before +3.3 %" in words(
         verdict(None, of(2900.0), old_heads=of(3100.0)), "heads/synthetic/volume"
     )
 
