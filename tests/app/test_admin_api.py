@@ -217,6 +217,7 @@ def test_what_the_gate_stops_needs_a_reason_which_is_kept(guarded, client):
     answer = client.post(promote, json={"reason": "it is\nto be tried"})
     assert (answer.status_code, answer.json()["stage"]) == (200, "serving")
     assert client.get("/api/health").json()["model"]["version"] == str(number)
+    assert_error(client.post(f"/api/admin/roll-back?version={number}"), 409, "conflict")
     client.post("/api/admin/roll-back").raise_for_status()
     back, forth, installed = client.get("/api/admin/history").json()
     assert (back["version"], back["action"], back["by"]) == (

@@ -82,10 +82,17 @@ def test_a_drift_alarm_queues_one_training_and_is_seen_every_few_minutes(house):
     assert state(house.shared)["alarm_since"]
 
 
-def test_too_few_usable_cases_are_said_once_and_tried_again_after_a_review(house, monkeypatch):
+@pytest.mark.parametrize(
+    "error",
+    [
+        TooFewCasesError(4, Report()),
+        InputError("Only 4 cases can be used", "They are of 2 patients.", code="too_few_patients"),
+    ],
+)
+def test_what_cannot_be_used_is_said_once_and_tried_again_after_a_review(error, house, monkeypatch):
     def too_few(name, cases, storage):
         house.followed.append(name)
-        raise TooFewCasesError(4, Report())
+        raise error
 
     monkeypatch.setattr(module, "follow_before", too_few)
     save(house.shared, RuleSettings(after_cases=10))

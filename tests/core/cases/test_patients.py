@@ -37,6 +37,14 @@ def test_a_patient_is_given_at_upload_changed_and_taken_away(house):
         house.cases.set_patient(case_id, "A-1")
 
 
+@pytest.mark.parametrize("typed", ["Mu\u0308ller-7", "M\u00fcller\uff0d\uff17"])
+def test_a_pseudonym_has_one_form_however_it_was_typed(typed, house):
+    case_id = house.cases.add(analysis(1), "x", typed).id
+    assert house.cases.get(case_id).patient == "M\u00fcller-7"
+    house.cases.set_patient(case_id, typed)
+    assert house.cases.patients() == ["M\u00fcller-7"]
+
+
 def test_the_record_in_the_storage_has_the_patient_and_a_lost_database_gets_it_back(
     house, tmp_path
 ):

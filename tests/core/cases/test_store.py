@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from core.cases.store import Cases
-from core.errors import InputError, NotFoundError
+from core.errors import ConflictError, InputError, NotFoundError
 from core.exports.tables import Outcome, archive, report_csv, report_json, summary_csv
 from core.pipeline import analyse
 from core.state import migrations
@@ -248,6 +248,17 @@ def test_a_review_is_kept_signed_and_can_be_undone(cases, analysis, clock, tmp_p
     assert cases.find()[0].review == "accepted"
     cases.review(case.id, "new", "")
     assert cases.get(case.id).review == case.review
+
+
+def test_a_review_that_nobody_saw_is_not_replaced(cases, analysis):
+    case = cases.add(analysis, "x")
+    cases.review(case.id, "rejected", "A", "the tail is missing", seen_review="")
+    with pytest.raises(ConflictError, match="rejected by A since you looked: the tail is missing"):
+        cases.review(case.id, "accepted", "B", seen_review="")
+    assert cases.get(case.id).review.state == "rejected"
+    cases.review(case.id, "accepted", "B", seen_review=cases.get(case.id).review.at)
+    assert cases.get(case.id).review.state == "accepted"
+    cases.review(case.id, "accepted", "B", seen_review="")  # a key that was pressed twice
 
 
 def test_a_rejection_needs_its_reason(cases, analysis):

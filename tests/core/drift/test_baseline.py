@@ -56,6 +56,15 @@ def test_it_learns_until_enough_heads_are_accepted_or_corrected(house):
     assert found.frozen_at
 
 
+def test_one_scan_counts_once_however_often_it_was_dropped(house):
+    (values,) = table(np.random.default_rng(0), 1, kind="head")
+    for _ in range(7):
+        case = house.cases.add(analysis(1, values, is_head=True), "again")
+        house.cases.review(case.id, "accepted", "Dr A")
+    assert len(baseline(house).get().heads) == 1
+    assert not baseline(house).get().frozen_at
+
+
 def test_it_takes_those_that_were_accepted_first_not_those_that_came_first(house):
     waiting = add(house, 1, review="new")
     five = add(house, 5)

@@ -49,6 +49,11 @@ def test_one_side_alone_needs_values_that_name_it():
         read(head_labels(["right"]))
 
 
+def test_in_our_own_side_files_1_and_2_are_the_left_s():
+    found = read(head_labels(["left"], by_side=True), Protocol(BY_LABEL, sided=True))
+    assert found.keys() == {"left"}
+
+
 @pytest.mark.parametrize(("left", "right"), [(1, 2), (48, 47)])
 def test_whole_hippocampi_have_a_value_for_each_side(left, right):
     values = whole_values(left, right)
