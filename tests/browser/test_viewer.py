@@ -135,6 +135,7 @@ def test_controls_load_nothing_and_leave_the_crosshair(user):
         user.page.keyboard.press("ArrowUp")
     expect(user.viewer.locator(".where")).to_contain_text("slice 39 of 50")
     voxel = user.viewer.get_attribute("data-voxel")
+    user.page.wait_for_load_state("networkidle")  # the page below the viewer has come, too
     loaded = user.page.evaluate("performance.getEntriesByType('resource').length")
     assert frames
     frames.clear()
