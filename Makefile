@@ -16,7 +16,7 @@ install: .venv/installed
 test: .venv/installed-dev
 	@sh scripts/install-chromium
 	$(PY) -m coverage erase
-	@sh scripts/test $(ARGS)
+	$(PY) -m coverage run -m pytest $(ARGS)
 	$(PY) -m coverage combine -q
 	$(PY) -m coverage report --include='core/*,app/*' --fail-under=$(if $(ARGS),0,85)
 
