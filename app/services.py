@@ -362,7 +362,8 @@ def _warm_up(shared: Services) -> None:
     contrast.prepare()
     example_file()  # so that its first visitor does not wait for it
     # Streamlit collects garbage after every run of a page and holds up all others while it does:
-    # 0.2 s, unless what the start made is left out. A predictor goes by its last reference.
+    # the longer, the more objects there are, so what the start made is left
+    # out. A predictor goes by its last reference.
     gc.collect()
     gc.freeze()
 

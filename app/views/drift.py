@@ -9,6 +9,7 @@ from core.drift.of_cases import KINDS, CaseDrift, Kind, KindDrift
 from core.exports.drift_report import STATE_WORDS, Part, report_html
 
 _PLOT_PX = 320
+_BINS = 24
 _REFERENCE, _CASES = "#8A8F98", "#4FC1A6"
 _BADGES: dict[State, tuple[str, str]] = {
     "quiet": (":material/check_circle:", "Quiet"),
@@ -101,12 +102,16 @@ def _features(found: KindDrift) -> None:
 def distribution(found: KindDrift, key: str, name: str) -> None:
     """A feature's histogram in the reference and in the window."""
     figure = go.Figure()
-    for cases, title, colour in (
-        (found.reference, "reference", _REFERENCE), (found.window, "these cases", _CASES),
+    reference, window = (
+        [case[key] for case in cases if key in case] for cases in (found.reference, found.window)
+    )
+    edges = np.histogram_bin_edges([*reference, *window], _BINS)
+    bins = {"start": edges[0], "end": edges[-1], "size": edges[1] - edges[0]}
+    for values, title, colour in (
+        (reference, "reference", _REFERENCE), (window, "these cases", _CASES),
     ):  # fmt: skip
-        values = [case[key] for case in cases if key in case]
         figure.add_histogram(
-            x=values, name=title, histnorm="percent", nbinsx=30, marker_color=colour, opacity=0.7
+            x=values, name=title, histnorm="percent", xbins=bins, marker_color=colour, opacity=0.7
         )
     _finish(figure, "Against the reference", name, "Share of cases (%)")
     figure.update_layout(barmode="overlay")

@@ -5,18 +5,23 @@ from typing import Any
 
 import streamlit as st
 
+from app.views.words import DASH
 from core.anatomy import LABELS, SIDES
 from core.models.registry import Version
 from core.wording import counted
 
 _KIND = "heads"
 _BOTH = "both"
-_DASH = "–"  # noqa: RUF001, a hyphen alone is a list to Markdown
 _NOT_TESTED = "not tested on these"
 _SOURCES = {
     "reviewed": "Reviewed heads of the frozen test set",
     "synthetic": "Synthetic heads",
 }
+_LEGEND = (
+    "Found: a mask offered without a doubt. Flagged: none, or called unreliable; the user is told. "
+    "Missed: nothing is said, and there is no mask or a wrong one. In brackets the 95 % interval "
+    "of the mean."
+)
 _MM3 = "mm\N{SUPERSCRIPT THREE}"
 
 
@@ -33,6 +38,7 @@ def whole_heads(serving: Version, other: Version) -> None:
         return
     for before, after in tests:
         named = after or before or {}
+        st.markdown(_title(named))
         st.table(
             [
                 {
@@ -45,7 +51,6 @@ def whole_heads(serving: Version, other: Version) -> None:
             hide_index=True,
             border="horizontal",
         )
-        st.caption(_about(named))
         if before is None or after is None:
             untested = serving if before is None else other
             st.info(
@@ -53,6 +58,7 @@ def whole_heads(serving: Version, other: Version) -> None:
                 f"test {other.number}` tests both.",
                 icon=":material/info:",
             )
+    st.caption(_LEGEND)
     words = speed_words(serving, other)
     if words:
         st.caption(words)
@@ -117,7 +123,7 @@ def _cells(figures: dict[str, Any]) -> dict[str, str]:
             )
     limits = both["volume_agreement_mm3"]
     cells["Limits of agreement"] = (
-        f"{limits['low']:+,.0f} to {limits['high']:+,.0f} {_MM3}" if limits else _DASH
+        f"{limits['low']:+,.0f} to {limits['high']:+,.0f} {_MM3}" if limits else DASH
     )
     cells["r of the volumes"] = _number(both["r"], ".2f", "")
     seconds = [head["seconds"] for head in figures["heads"]]
@@ -129,24 +135,22 @@ def _cells(figures: dict[str, Any]) -> dict[str, str]:
 
 def _dice(spread: dict[str, float] | None) -> str:
     if spread is None:
-        return _DASH
-    return f"{spread['mean']:.3f} ({spread['low']:.3f} to {spread['high']:.3f})"
+        return DASH
+    mean = f"{spread['mean']:.3f}"
+    if spread["low"] == spread["high"]:  # too few for an interval
+        return mean
+    return f"{mean} ({spread['low']:.3f} to {spread['high']:.3f})"
 
 
 def _number(value: float | None, form: str, unit: str) -> str:
-    return _DASH if value is None else f"{value:{form}} {unit}".strip()
+    return DASH if value is None else f"{value:{form}} {unit}".strip()
 
 
-def _about(figures: dict[str, Any]) -> str:
+def _title(figures: dict[str, Any]) -> str:
     heads = counted(len(figures["heads"]), "head")
     seen = sum(row["seen"] for row in figures["sides"])
-    flatters = f" {counted(seen, 'side')} of patients seen in training." if seen else ""
-    return (
-        f"{_SOURCES[figures['source']]}: {heads}, protocol {figures['protocol']}.{flatters} Found: "
-        "a mask offered without a doubt. Flagged: none, or called unreliable; the user is told. "
-        "Missed: nothing is said, and there is no mask or a wrong one. In brackets the 95 % "
-        "interval of the mean."
-    )
+    flatters = f". {counted(seen, 'side')} of patients seen in training" if seen else ""
+    return f"**{_SOURCES[figures['source']]}**: {heads}, protocol {figures['protocol']}{flatters}"
 
 
 def speed_words(serving: Version, other: Version) -> str:

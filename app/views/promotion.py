@@ -15,6 +15,8 @@ from core.training.evaluation.gate_crops import common_figures
 from core.training.evaluation.verdict import Verdict
 
 _STAGES = {"serving": "in service", "candidate": "candidate", "retired": "retired"}
+_ORDER = ("failed", "not judged", "passed")
+_MOST_NAMED = 3  # in the sentence; the table has all
 _STATES = {
     "passed": ":material/check_circle: passed",
     "failed": ":material/cancel: **failed**",
@@ -39,7 +41,7 @@ def confirm_promotion(shared: Services, number: int) -> None:
             "The figures changed since they were shown. These are the new ones.",
             icon=":material/sync:",
         )
-    _lines(verdict)
+    _banner(verdict)
     st.markdown(
         "New scans will be segmented by the new version at once. Those under way end with the "
         "old one. It can be rolled back with one click."
@@ -53,7 +55,11 @@ def confirm_promotion(shared: Services, number: int) -> None:
                 placeholder=f"At least {MIN_REASON_CHARS} characters",
             )  # fmt: skip
             st.caption("The reason stays in the history, with who gave it and when.")
-        pressed = st.form_submit_button(f"Put version {number} into service", type="primary")
+        pressed = st.form_submit_button(
+            f"Put version {number} into service",
+            type="primary" if verdict.passed else "secondary",
+        )
+    _lines(verdict)
     if not pressed or seen != verdict.key:
         return
     if not verdict.passed and len(reason.strip()) < MIN_REASON_CHARS:
@@ -81,18 +87,24 @@ def _figures(serving: Version, other: Version) -> None:
         )
 
 
-def _lines(verdict: Verdict) -> None:
-    """The gate's checks as a table."""
+def _banner(verdict: Verdict) -> None:
+    """What the gate says, in a sentence."""
     against = f"version {verdict.before}, in service"
     if verdict.passed:
         st.success(f"The gate lets it pass against {against}.", icon=":material/check_circle:")
     else:
-        names = "; ".join(f"{plain(c.name)} {c.state}" for c in verdict.objections)
-        st.error(f"The gate stops it against {against}: {names}.", icon=":material/block:")
+        named = "; ".join(f"{plain(c.name)} {c.state}" for c in verdict.objections[:_MOST_NAMED])
+        more = len(verdict.objections) - _MOST_NAMED
+        rest = f"; and {more} more below" if more > 0 else ""
+        st.error(f"The gate stops it against {against}: {named}{rest}.", icon=":material/block:")
+
+
+def _lines(verdict: Verdict) -> None:
+    """The gate's checks as a table, what stands against it first."""
     st.table(
         [
             {"State": _STATES[c.state], "Check": plain(c.name), "Figures": plain(c.words)}
-            for c in verdict.checks
+            for c in sorted(verdict.checks, key=lambda check: _ORDER.index(check.state))
         ],
         hide_index=True,
         border="horizontal",

@@ -6,7 +6,7 @@ import streamlit as st
 
 from app.services import Services
 from app.views.admission import is_admitted
-from app.views.words import show_error
+from app.views.words import DASH, show_error
 from core import limits
 from core.errors import HippoViewError
 from core.models.registry import Version
@@ -16,7 +16,6 @@ from core.wording import counted
 
 _MOST_DIFFERENT = 10
 _STAGES = {"candidate": "candidate", "retired": "retired"}
-_DASH = "–"  # noqa: RUF001, a hyphen alone is a list to Markdown
 
 
 def shadow_section(shared: Services, versions: list[Version]) -> None:
@@ -101,7 +100,7 @@ def _figures(report: Report) -> None:
             [
                 {
                     "Case": f"[{row.case_id}](/cases?case={row.case_id})",
-                    "Side": row.side or _DASH,
+                    "Side": row.side or DASH,
                     "Dice": _dice(row.dice),
                     "Anterior": _dice(row.dice_anterior),
                     "Posterior": _dice(row.dice_posterior),
@@ -160,4 +159,4 @@ def _word(part: str) -> str:
 
 
 def _dice(value: float | None) -> str:
-    return _DASH if value is None else f"{value:.3f}"
+    return DASH if value is None else f"{value:.3f}"

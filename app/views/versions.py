@@ -4,7 +4,7 @@ from typing import Any
 
 import streamlit as st
 
-from app.views.words import show_error
+from app.views.words import DASH, show_error
 from core.anatomy import LABELS
 from core.errors import HippoViewError
 from core.models.folder import is_cross_validated, measured_on
@@ -14,7 +14,6 @@ from core.wording import counted
 
 _STAGES = {"serving": "in service", "candidate": "candidate", "retired": "retired"}
 _SEEN = "seen in training"
-_DASH = "–"  # noqa: RUF001, a hyphen alone is a list to Markdown
 
 
 def show_outcome() -> None:
@@ -52,7 +51,7 @@ def versions_table(versions: list[Version]) -> None:
 def _made_from(version: Version) -> str:
     lineage = version.lineage
     if "dataset" not in lineage:
-        return str(lineage.get("source", _DASH))
+        return str(lineage.get("source", DASH))
     start = f"version {lineage['parent']}" if lineage["parent"] else "nothing"
     how = f"training {lineage['job']}" if lineage["job"] else "on the command line"
     return f"{start}, data set {lineage['dataset']}, {how}"
@@ -168,7 +167,7 @@ def _hd95_of_both(
 
 
 def _number(value: float | None, unit: str) -> str:
-    return _DASH if value is None else f"{value:.1f} {unit}"
+    return DASH if value is None else f"{value:.1f} {unit}"
 
 
 def _by_case(

@@ -6,6 +6,9 @@ import streamlit as st
 
 from core.errors import HippoViewError
 
+# For what has no value: a hyphen alone would be a list to Markdown.
+DASH = "\N{EN DASH}"
+
 
 def plain(text: str) -> str:
     """Escape a user's text for Markdown, so that it is shown as it is."""

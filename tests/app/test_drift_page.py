@@ -1,10 +1,6 @@
 """The Drift page: crops and heads each with their state, whatever there is of the other."""
 
-import sys
-
 import numpy as np
-import pytest
-from streamlit.testing.v1 import AppTest
 
 from core.cases.case import CaseRow
 from core.drift.comparison import Drift, compare
@@ -12,6 +8,7 @@ from core.drift.of_cases import CaseDrift, KindDrift
 from core.measures.features import FEATURES
 from core.measures.head_features import HEAD_FEATURES
 from tests.drift import table
+from tests.parts import Part
 
 
 def row(number):
@@ -47,7 +44,7 @@ def learning(accepted):
     return KindDrift("head", drift, "the first 50 heads to be accepted here", [], [], [], left_out)
 
 
-class Page:
+class Page(Part):
     def __init__(self, report: CaseDrift) -> None:
         def page():
             import streamlit as st
@@ -60,16 +57,7 @@ class Page:
             if kind is not None:
                 details(report.of(kind))
 
-        self.at = AppTest.from_function(page)
-        self.at.session_state["report"] = report
-        self.run()
-
-    def run(self) -> None:
-        # Streamlit leaves the page as `__main__`, which processes that Python spawns begin with.
-        with pytest.MonkeyPatch.context() as kept:
-            kept.setitem(sys.modules, "__main__", sys.modules["__main__"])
-            self.at.run(timeout=60)
-        assert not self.at.exception
+        super().__init__(page, report=report)
 
     @property
     def text(self) -> str:

@@ -1,14 +1,12 @@
 """Two versions on whole heads, as the Models page shows them."""
 
-import sys
-
 import numpy as np
-import pytest
-from streamlit.testing.v1 import AppTest
 
 from app.views.head_figures import speed_words, table_rows
+from app.views.words import DASH
 from core.models.registry import Version
 from core.training.evaluation.head_figures import BY_LABEL, WHOLE, head_figures, side_rows
+from tests.parts import Part
 
 AFFINE = np.eye(4)
 
@@ -39,11 +37,11 @@ def version(number, *tests, **others):
 def test_every_figure_has_its_unit_and_a_column_a_version():
     rows = {title: tuple(cells) for title, *cells in table_rows(figures(), figures(10))}
     assert rows["Found / flagged / missed"] == ("2 / 0 / 0 of 2 sides",) * 2
-    assert rows["Dice"][0] == "1.000 (1.000 to 1.000)"
+    assert rows["Dice"][0] == "1.000"  # of two sides there is no interval
     assert rows["Volume bias"] == ("+0.0 %", "+25.0 %")
     assert rows["Centre error, median"] == ("0.0 mm", "1.0 mm")
     assert rows["Time a head, median"] == ("1.2 s", "1.2 s")
-    assert rows["r of the volumes"] == ("-", "-")  # two sides tell nothing
+    assert rows["r of the volumes"] == (DASH, DASH)  # two sides tell nothing
     assert "Dice anterior" in rows
     assert "Dice anterior" not in {
         title: rest for title, *rest in table_rows(figures(protocol=WHOLE), None)
@@ -71,14 +69,7 @@ def shown(serving, other):
 
         whole_heads(*st.session_state["versions"])
 
-    at = AppTest.from_function(page)
-    at.session_state["versions"] = serving, other
-    # Streamlit leaves the page as `__main__`, which processes that Python spawns begin with.
-    with pytest.MonkeyPatch.context() as kept:
-        kept.setitem(sys.modules, "__main__", sys.modules["__main__"])
-        at.run(timeout=60)
-    assert not at.exception
-    return at
+    return Part(page, versions=(serving, other)).at
 
 
 def test_without_figures_the_page_says_what_to_do():
@@ -92,6 +83,11 @@ def test_a_table_for_each_source_of_the_heads_that_both_know():
     real = figures(source="reviewed", files="r")
     page = shown(version(1, figures(files="old"), first), version(2, second, real))
     assert len(page.table) == 2
+    titles = [line.value for line in page.markdown]
+    assert [t for t in titles if "heads" in t and ": 1 head" in t] == [
+        "**Reviewed heads of the frozen test set**: 1 head, protocol anterior and posterior",
+        "**Synthetic heads**: 1 head, protocol anterior and posterior",
+    ]
     reviewed, synthetic = (table.value for table in page.table)
     assert set(reviewed["Version 1, in service"]) == {"not tested on these"}
     assert "not tested on these" not in set(synthetic["Version 1, in service"])

@@ -1,14 +1,13 @@
 """The dialog that puts another version into service, on an installation of tiny versions."""
 
-import sys
 from dataclasses import replace
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from app.services import build_services
 from core.settings import Settings
 from tests.core.training.evaluation.figures import all_heads, crop, crops
+from tests.parts import Part
 from tests.tiny_models import TinyPredictors, add, tiny_registry
 
 
@@ -29,7 +28,7 @@ def figures(shared, number, dice):
         shared.registry.add_evaluation(number, one["test_key"], one)
 
 
-class Dialog:
+class Dialog(Part):
     """The dialog about version 2, open."""
 
     def __init__(self, shared):
@@ -40,16 +39,7 @@ class Dialog:
 
             confirm_promotion(st.session_state["shared"], 2)
 
-        self.at = AppTest.from_function(page)
-        self.at.session_state["shared"] = shared
-        self.run()
-
-    def run(self):
-        # Streamlit leaves the page as `__main__`, which processes that Python spawns begin with.
-        with pytest.MonkeyPatch.context() as kept:
-            kept.setitem(sys.modules, "__main__", sys.modules["__main__"])
-            self.at.run(timeout=60)
-        assert not self.at.exception
+        super().__init__(page, shared=shared)
 
     def press(self, reason=None):
         if reason is not None:

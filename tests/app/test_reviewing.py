@@ -1,10 +1,7 @@
 """Accepting masks that nobody should trust: asked once, and never by itself."""
 
-import sys
-
 import numpy as np
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from core.cases.corrections import Corrections
 from core.cases.store import Cases
@@ -13,6 +10,7 @@ from core.pipeline import analyse
 from core.state.database import connect
 from core.state.storage import LocalStorage
 from tests.core.cases.test_corrections import packed
+from tests.parts import Part
 from tests.scans import as_bytes, example, image, stream
 
 
@@ -31,7 +29,7 @@ def doubtful(predictor, tmp_path_factory):
     return analyse(stream(as_bytes(scan)), predictor, tmp_path_factory.mktemp("in"))
 
 
-class Bar:
+class Bar(Part):
     """The review of a case as a page shows it."""
 
     def __init__(self, cases: Cases, case_id: str) -> None:
@@ -46,16 +44,7 @@ class Bar:
             st.session_state.setdefault("reviewer", "Dr A")
             review_bar(SimpleNamespace(cases=cases), cases.get(st.session_state["case_id"]))
 
-        self.at = AppTest.from_function(page)
-        self.at.session_state["cases"], self.at.session_state["case_id"] = cases, case_id
-        self.run()
-
-    def run(self) -> None:
-        # Streamlit leaves the page as `__main__`, which processes that Python spawns begin with.
-        with pytest.MonkeyPatch.context() as kept:
-            kept.setitem(sys.modules, "__main__", sys.modules["__main__"])
-            self.at.run(timeout=60)
-        assert not self.at.exception
+        super().__init__(page, cases=cases, case_id=case_id)
 
     def press(self, label: str) -> None:
         next(b for b in self.at.button if b.label == label).click()

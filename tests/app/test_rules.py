@@ -1,10 +1,8 @@
 """The look of a server at the rules: when it looks, and what it does before it asks."""
 
-import sys
 from types import SimpleNamespace
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from app import rules as module
 from app.rules import RulesWatch, save, state
@@ -14,6 +12,7 @@ from core.training.data.preparation import Report, TooFewCasesError
 from core.training.rules import RuleSettings
 from tests.core.training.test_rules import later, placed
 from tests.house import Seconds
+from tests.parts import Part
 
 
 class House:
@@ -116,7 +115,7 @@ def test_what_cannot_be_asked_for_is_not_kept(house):
     assert house.place.rules.settings() == RuleSettings()
 
 
-class Section:
+class Section(Part):
     """The page's section."""
 
     def __init__(self, house):
@@ -127,16 +126,7 @@ class Section:
 
             rules_section(st.session_state["shared"])
 
-        self.at = AppTest.from_function(page)
-        self.at.session_state["shared"] = house.shared
-        self.run()
-
-    def run(self):
-        # Streamlit leaves the page as `__main__`, which processes that Python spawns begin with.
-        with pytest.MonkeyPatch.context() as kept:
-            kept.setitem(sys.modules, "__main__", sys.modules["__main__"])
-            self.at.run(timeout=60)
-        assert not self.at.exception
+        super().__init__(page, shared=house.shared)
 
 
 def test_the_page_switches_rules_on_and_says_what_they_wait_for(house, monkeypatch):

@@ -1,6 +1,5 @@
 """A shadow beside real requests: what is delivered does not change, whatever it makes of it."""
 
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -9,13 +8,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from app.services import build_services
 from core import limits
 from core.pipeline import Caller
 from core.settings import Settings
 from core.shadow.figures import summaries
+from tests.parts import Part
 from tests.scans import as_bytes, example, image, stream
 from tests.shadows import add_again, add_swapped
 from tests.waiting import until
@@ -126,7 +125,7 @@ def test_a_case_keeps_the_mask_of_the_version_in_service(shared, runs):
     assert [r for r in shared.shadow.report(2).rows if r.case_id == case.id] == []
 
 
-class Section:
+class Section(Part):
     """The page's section."""
 
     def __init__(self, shared):
@@ -138,16 +137,7 @@ class Section:
             shared = st.session_state["shared"]
             shadow_section(shared, shared.registry.find())
 
-        self.at = AppTest.from_function(page)
-        self.at.session_state["shared"] = shared
-        self.run()
-
-    def run(self):
-        # Streamlit leaves the page as `__main__`, which processes that Python spawns begin with.
-        with pytest.MonkeyPatch.context() as kept:
-            kept.setitem(sys.modules, "__main__", sys.modules["__main__"])
-            self.at.run(timeout=60)
-        assert not self.at.exception
+        super().__init__(page, shared=shared)
 
     @property
     def words(self):
@@ -189,11 +179,7 @@ def test_without_another_version_the_page_says_what_to_do(shared):
         shared = st.session_state["shared"]
         shadow_section(shared, [v for v in shared.registry.find() if v.number == 1])
 
-    at = AppTest.from_function(page)
-    at.session_state["shared"] = SimpleNamespace(shadow=shared.shadow, registry=shared.registry)
-    with pytest.MonkeyPatch.context() as kept:
-        kept.setitem(sys.modules, "__main__", sys.modules["__main__"])
-        at.run(timeout=60)
+    at = Part(page, shared=SimpleNamespace(shadow=shared.shadow, registry=shared.registry)).at
     assert "makes a candidate" in at.info[0].value
 
 

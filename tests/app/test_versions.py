@@ -1,4 +1,5 @@
 from app.views.versions import _common, _figures, _measured_on
+from app.views.words import DASH
 from core.anatomy import LABELS
 from core.models.registry import Version
 
@@ -25,7 +26,7 @@ def test_a_version_that_finds_nothing_in_its_worst_case_does_not_look_better():
     }
     assert rows["HD95 anterior"] == ("1.0 mm", "1.2 mm, 1 failed")
     none = {title: rest for title, *rest in _figures(evaluation([1]), evaluation([None]))}
-    assert none["HD95 posterior"] == ["-", "-, 1 failed"]
+    assert none["HD95 posterior"] == [DASH, f"{DASH}, 1 failed"]
 
 
 def test_two_versions_are_compared_on_the_newest_cases_that_both_were_tested_on():

@@ -64,6 +64,18 @@ def patient_of(case: str, rule: str = "") -> str:
     return _by_name(case, rule)[0]
 
 
+def first_cases(patients: Mapping[str, str]) -> dict[str, str]:
+    """For each case the first one of its patient, by name.
+
+    It tells patients apart and names none: a pseudonym must not leave, and its hash can be guessed.
+
+    >>> first_cases({"b": "P-7", "a": "P-7", "c": "P-8"})
+    {'a': 'a', 'b': 'a', 'c': 'c'}
+    """
+    first: dict[str, str] = {}
+    return {case: first.setdefault(patients[case], case) for case in sorted(patients)}
+
+
 def rule_of(description: Mapping[str, Any]) -> str:
     """The rule that a data set's description (``dataset.json``) names, or nothing.
 

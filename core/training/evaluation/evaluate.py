@@ -20,6 +20,7 @@ from core.models.folder import Model
 from core.predictor.calibrate import read_labelled
 from core.predictor.predictor import InferenceOptions, loaded
 from core.training.data.dataset import Dataset, file_names, files_key
+from core.training.data.patients import first_cases
 from core.training.evaluation.metrics import compare
 from core.training.evaluation.statistics import agreement, failures, mean_of
 
@@ -65,10 +66,7 @@ def evaluate(
     """
     predictor = loaded(model, options)
     known = dataset.known_to(seen)
-    # Figures leave the installation, a pseudonym must not, and its hash can be guessed.
-    patients: dict[str, str] = {}
-    for name in sorted(names):
-        patients.setdefault(dataset.cases[name].patient, name)
+    patients = first_cases({name: dataset.cases[name].patient for name in names})
     rows: list[dict[str, Any]] = []
     for number, name in enumerate(names):
         on_case(number, len(names))
@@ -82,7 +80,7 @@ def evaluate(
                 "case": name,
                 "seen": name in known,
                 "files": files_key(entry),
-                "patient": patients[entry.patient],
+                "patient": patients[name],
                 **{
                     part: compare(mask == value, case.truth == value, case.scan.spacing_mm)
                     for part, value in LABELS.items()

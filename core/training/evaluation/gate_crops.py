@@ -9,7 +9,7 @@ from core.anatomy import LABELS
 from core.models.registry import Version
 from core.state.fields import check_shape
 from core.training.evaluation.statistics import differing, failures
-from core.training.evaluation.verdict import Check, Loss, Margins, State, too_few
+from core.training.evaluation.verdict import Check, Loss, Margins, State, collapse, too_few
 from core.wording import counted
 
 Figures = dict[str, Any]
@@ -31,8 +31,6 @@ _SHAPE = {
         }
     ],
 }
-# Cases that are named where several are meant.
-_MOST_NAMED = 3
 
 
 def crop_checks(before: Version, after: Version, margins: Margins) -> Iterator[Check]:
@@ -55,7 +53,7 @@ def common_figures(before: Version, after: Version) -> list[Pair]:
         old = before.evaluations.get(key)
         if old is None or not is_of_crops(old) or not is_of_crops(new) or differing(old, new):
             continue
-        if old.get("options") == new.get("options"):  # mirroring alone changes the Dice by 0.003
+        if old.get("options") == new.get("options"):  # mirroring alone changes the Dice
             newest.setdefault(new["dataset"], (old, new))
     return list(newest.values())
 
@@ -87,7 +85,11 @@ def _checks(before: Figures, after: Figures, margins: Margins) -> Iterator[Check
         changes = [_mean([b[label]["dice"] - a[label]["dice"] for a, b in own]) for own in patients]
         loss = Loss.of(changes, margins.dice, margins.patients, one)
         yield check(f"dice/{label}", f"Dice {label}", loss.state, loss.words + remark)
-    yield check("collapse", "No case collapses", *_collapse(pairs, margins.collapse))
+    falls = [
+        max((a[label]["dice"] - b[label]["dice"], f"{b['case']} {label}") for label in LABELS)
+        for a, b in pairs
+    ]
+    yield check("collapse", "No case collapses", *collapse(falls, margins.collapse, "case"))
     yield check("failed", "Masks that lack a label", *_failed(before, after))
     for label in LABELS:
         distances = [(a[label]["hd95_mm"], b[label]["hd95_mm"]) for a, b in fair]
@@ -129,24 +131,6 @@ def _seen_words(pairs: Sequence[Pair], one: str) -> str:
     if by_old:
         words += f". Seen in training by the old version only: {counted(by_old, 'case')}"
     return words
-
-
-def _collapse(pairs: Sequence[Pair], margin: float) -> tuple[State, str]:
-    falls = sorted(
-        (
-            (old[label]["dice"] - new[label]["dice"], new["case"], label)
-            for old, new in pairs for label in LABELS
-        ),
-        reverse=True,
-    )  # fmt: skip
-    fallen = [fall for fall in falls if fall[0] > margin]
-    named = ", ".join(f"{case} {label} -{by:.2f}" for by, case, label in fallen[:_MOST_NAMED])
-    if not fallen:
-        largest = max(0.0, falls[0][0]) if falls else 0.0
-        return "passed", f"the largest fall of a case's Dice is {largest:.2f}, at most {margin:g}"
-    cases = counted(len({case for _, case, _ in fallen}), "case falls", "cases fall")
-    more = ", ..." if len(fallen) > _MOST_NAMED else ""
-    return "failed", f"{cases} by more than {margin:g}: {named}{more}"
 
 
 def _failed(before: Figures, after: Figures) -> tuple[State, str]:

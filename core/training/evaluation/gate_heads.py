@@ -7,7 +7,7 @@ import numpy as np
 
 from core.models.registry import Version
 from core.state.fields import check_shape
-from core.training.evaluation.verdict import Check, Loss, Margins, State, too_few
+from core.training.evaluation.verdict import Check, Loss, Margins, State, collapse, too_few
 from core.wording import counted
 
 Figures = dict[str, Any]
@@ -95,7 +95,8 @@ def _checks(
     yield check("missed", "sides missed", *_no_more(pairs, _is_missed))
     yield check("unflagged", "wrong masks that nothing flags", *_no_more(pairs, _is_unflagged))
     yield check("flagged", "sides called unreliable", *_no_more(pairs, _is_flagged))
-    yield check("collapse", "no side collapses", *_collapse(pairs, margins.collapse))
+    falls = [(a["dice"] - b["dice"], f"{b['head']} {b['side']}") for a, b in pairs]
+    yield check("collapse", "no side collapses", *collapse(falls, margins.collapse, "side"))
     state, words = _dice(list(heads.values()), margins, one)
     yield check("dice", "Dice", state, words + remark)
     yield check("volume", "volume error", *_volume(fair, margins.volume_percent))
@@ -112,20 +113,6 @@ def _is_unflagged(row: Figures) -> bool:
 
 def _is_flagged(row: Figures) -> bool:
     return bool(row["outcome"] == "flagged")
-
-
-def _collapse(pairs: Sequence[Pair], margin: float) -> tuple[State, str]:
-    """Whether the Dice of a side falls by more than the margin."""
-    falls = sorted(
-        ((old["dice"] - new["dice"], f"{new['head']} {new['side']}") for old, new in pairs),
-        reverse=True,
-    )
-    fallen = [f"{side} -{by:.2f}" for by, side in falls if by > margin]
-    if not fallen:
-        largest = max(0.0, falls[0][0]) if falls else 0.0
-        return "passed", f"the largest fall of a side's Dice is {largest:.2f}, at most {margin:g}"
-    sides = counted(len(fallen), "side falls", "sides fall")
-    return "failed", f"{sides} by more than {margin:g}: {', '.join(fallen[:3])}"
 
 
 def _no_more(pairs: Sequence[Pair], is_bad: Any) -> tuple[State, str]:

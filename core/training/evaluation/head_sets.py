@@ -22,7 +22,7 @@ from core.training.data.dataset import REVIEWED_NAME, Dataset, Datasets
 from core.training.data.heads import content_of
 from core.training.data.labels import on_grid_of
 from core.training.data.names import case_name, is_from_head, source_of
-from core.training.data.patients import patient_of
+from core.training.data.patients import first_cases, patient_of
 from core.training.data.reviewed import usable
 from core.training.data.source import opened, paired, pairs_of
 from core.training.evaluation.head_figures import BY_LABEL, key_of
@@ -169,13 +169,11 @@ def _of_folder(
             "Correct the files, or say what their labels mean: --protocol.",
             code="bad_source",
         )
-    first: dict[str, str] = {}
-    for head in heads:
-        first.setdefault(patient_of(head.name), head.name)
+    patients = {head.name: patient_of(head.name) for head in heads}
+    first = first_cases(patients)
     known = tuple(
         replace(
-            head, known_by=frozenset(contents[patient_of(head.name)]),
-            patient=first[patient_of(head.name)],
+            head, known_by=frozenset(contents[patients[head.name]]), patient=first[head.name],
         )
         for head in heads
     )  # fmt: skip
@@ -207,7 +205,10 @@ def reviewed_set(cases: Cases, storage: Storage, folder: Path, scratch: Path) ->
         dataset = Datasets(storage).get(REVIEWED_NAME)
     except NotFoundError:
         return None
-    tested = {source_of(name) for name in dataset.test if is_from_head(name)}
+    tested = {
+        source_of(name): dataset.cases[name].patient for name in dataset.test if is_from_head(name)
+    }
+    first = first_cases(tested)
     heads: list[LabelledHead] = []
     left_out: dict[str, str] = {}
     for row in usable(cases):
@@ -221,9 +222,7 @@ def reviewed_set(cases: Cases, storage: Storage, folder: Path, scratch: Path) ->
         except HippoViewError as error:  # deleted meanwhile, or not readable
             left_out[row.id] = error.message
             continue
-        known_by = _of_patient(dataset, row.id)
-        first = next((one.name for one in heads if one.known_by == known_by), row.id)
-        heads.append(replace(head, known_by=known_by, patient=first))
+        heads.append(replace(head, known_by=_of_patient(dataset, row.id), patient=first[row.id]))
     if not heads:
         return None
     return HeadSet(REVIEWED, BY_LABEL, tuple(heads), left_out)

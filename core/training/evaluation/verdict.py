@@ -12,6 +12,8 @@ from core.wording import counted
 State = Literal["passed", "failed", "not judged"]
 # Cases for an interval: see `core.training.evaluation.statistics.mean_of`.
 _FEWEST = 3
+# Cases that are named where several are meant.
+_MOST_NAMED = 3
 _ROUNDING = 1e-9
 
 
@@ -126,6 +128,27 @@ class Verdict:
 def too_few(count: int, needed: int, one: str) -> str:
     """Such as *3 patients of the 10 that are needed*."""
     return f"{counted(count, one)} of the {needed} that are needed"
+
+
+def collapse(falls: Sequence[tuple[float, str]], margin: float, one: str) -> tuple[State, str]:
+    """Whether the Dice falls by more than a margin anywhere.
+
+    Parameters
+    ----------
+    falls
+        Old less new Dice, and where: a case and label, or a head's side.
+    one
+        What they are: ``case``.
+    """
+    ordered = sorted(falls, reverse=True)
+    fallen = [f"{where} -{by:.2f}" for by, where in ordered if by > margin]
+    if not fallen:
+        largest = max(0.0, ordered[0][0]) if ordered else 0.0
+        return "passed", f"the largest fall of a {one}'s Dice is {largest:.2f}, at most {margin:g}"
+    more = ", ..." if len(fallen) > _MOST_NAMED else ""
+    falling = counted(len(fallen), f"{one} falls", f"{one}s fall")
+    named = ", ".join(fallen[:_MOST_NAMED])
+    return "failed", f"{falling} by more than {margin:g}: {named}{more}"
 
 
 @dataclass(frozen=True)

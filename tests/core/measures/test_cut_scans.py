@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import sys
 import zipfile
 
 import nibabel as nib
@@ -23,6 +22,7 @@ from core.state.database import connect
 from core.state.storage import LocalStorage
 from tests.core.cases.test_corrections import packed
 from tests.core.measures.test_edges import cut
+from tests.parts import Part
 from tests.scans import example, image, template_head
 
 WORDS = "the image ends within it"
@@ -101,14 +101,7 @@ def page_of(case: Case) -> AppTest:
         _measures(st.session_state["case"])
         _warnings(st.session_state["case"])
 
-    at = AppTest.from_function(page)
-    at.session_state["case"] = case
-    # Streamlit leaves the page as `__main__`, which processes that Python spawns begin with.
-    with pytest.MonkeyPatch.context() as kept:
-        kept.setitem(sys.modules, "__main__", sys.modules["__main__"])
-        at.run(timeout=60)
-    assert not at.exception
-    return at
+    return Part(page, case=case).at
 
 
 def table(case: Case) -> str:
