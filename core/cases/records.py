@@ -72,6 +72,13 @@ _REPORT_OF_MASK = {f"{name.removesuffix('?')}?": shape for name, shape in _REPOR
 _TOKEN = re.compile("[0-9a-z]{0,16}")
 _CASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _MASK_COLUMNS = tuple(column.name for column in MASK_VERSIONS.columns)
+# What stands in the columns of a case that an earlier version did not have.
+_OPTIONAL: Record = {
+    c.name: c.type.python_type(c.server_default.arg) if c.server_default is not None else None  # type: ignore[attr-defined]
+    for c in CASES.columns
+    if c.nullable or c.server_default is not None
+}
+_NEEDED = set(CASES.columns.keys()) - set(_OPTIONAL)
 
 
 def folder_of(case_id: str) -> str:
@@ -156,10 +163,8 @@ def record_of(
                     record |= drawn["case"]
             record["masks"] = [drawn["version"] for drawn in records]
         record["masks"] = [{"token": ""} | mask for mask in record["masks"]]
-        record.setdefault("mask_version", MODEL_MASK)
-        record.setdefault("deleted_at", None)
-        record.setdefault("revision", 0)
-        if _needed() - set(record):
+        record = _OPTIONAL | record  # an earlier version had fewer columns
+        if _NEEDED - set(record):
             raise KeyError("a column of a case")
         _check(record)
         record |= list_words(report_of(record))  # an earlier version chose other words
@@ -173,8 +178,8 @@ def record_of(
 def _check(record: Record) -> None:
     """Raise ``ValueError`` for a record that pages could not show."""
     check_columns(record, CASES.columns)
-    check_times(record["created_at"], record["deleted_at"], record.get("reviewed_at"))
-    check_shape(record.get("review", "new"), frozenset(REVIEW_STATES))
+    check_times(record["created_at"], record["deleted_at"], record["reviewed_at"])
+    check_shape(record["review"], frozenset(REVIEW_STATES))
     check_shape(object_of(record["report"]), _REPORT)
     check_shape(record.get("features"), ({"*": float},))
     for mask in record["masks"]:
@@ -276,7 +281,3 @@ def unknown_case() -> NotFoundError:
 
 def _columns(row: Row[Any]) -> Record:
     return {column.name: row._mapping[column.name] for column in CASES.columns}
-
-
-def _needed() -> set[str]:
-    return {c.name for c in CASES.columns if not c.nullable and c.server_default is None}
