@@ -345,6 +345,9 @@ GATE_HEADS_DICE = 0.02
 # Of the mean volume error of whole heads, in per cent: about what an ageing hippocampus loses in
 # a year or two.
 GATE_VOLUME_PERCENT = 2.0
+# Dice from which on a reference is a version's own mask, as it was accepted: one that a person drew
+# over in a few voxels of 2,000 has less.
+GATE_OWN_DICE = 0.999
 # Of the time that a scan takes.
 GATE_TIMES = 1.2
 # Patients with crops, whole heads, and timed scans that it takes to tell: the interval of fewer

@@ -97,6 +97,12 @@ def _banner(verdict: Verdict) -> None:
         more = len(verdict.objections) - _MOST_NAMED
         rest = f"; and {more} more below" if more > 0 else ""
         st.error(f"The gate stops it against {against}: {named}{rest}.", icon=":material/block:")
+        if any(check.state == "not judged" for check in verdict.objections):
+            st.caption(
+                "What is not judged can be tested on the server, both versions on the same cases: "
+                f"`python -m core models test {verdict.after} --dataset NAME`. Too few cases: "
+                "review more, then prepare and train on them."
+            )
 
 
 def _lines(verdict: Verdict) -> None:

@@ -14,8 +14,8 @@ from playwright.sync_api import expect
 
 from core.image.example import example_file
 from core.settings import ROOT
-from tests.browser.house import LEFT, RIGHT, begin
-from tests.browser.user import LONG, User
+from tests.browser.house import begin
+from tests.browser.user import LONG, User, hued
 from tests.server import Server, running
 from tests.waiting import until
 
@@ -66,6 +66,15 @@ def choose_patient(user: User, patient: str) -> None:
     user.settle()
 
 
+def short_stroke(user: User) -> list[tuple[float, float]]:
+    """A few voxels on the border of what is drawn, as one who corrects draws."""
+    pixels = user.pixels(lambda pixels: hued(pixels, "anterior").any())
+    height, width = pixels.shape[:2]
+    rows, columns = np.nonzero(hued(pixels, "anterior"))
+    x, y = columns.max() / width, rows[columns.argmax()] / height
+    return [(x, y), (x + 0.004, y)]
+
+
 def promote(user: User, number: int) -> None:
     user.page.get_by_role("button", name=f"Promote version {number}").click()
 
@@ -88,7 +97,7 @@ def test_heads_are_reviewed_trained_on_judged_served_and_rolled_back(
                 user.page.keyboard.press("Enter")
                 user.settle()
                 begin(user)
-                user.draw(LEFT, RIGHT)
+                user.draw(*short_stroke(user))
                 user.kept("Draft kept")
                 user.save_version("Dr Loop")
                 user.read("Of mask version 1, drawn by Dr Loop", "Corrected by Dr Loop")

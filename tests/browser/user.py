@@ -220,7 +220,12 @@ def _array(png: bytes) -> NDArray[np.int64]:
 
 
 def tinted(pixels: NDArray[np.int64], label: str) -> int:
-    """How many pixels have the hue of a label: grey with the label's colour over it."""
+    """How many pixels have the hue of a label."""
+    return int(hued(pixels, label).sum())
+
+
+def hued(pixels: NDArray[np.int64], label: str) -> NDArray[np.bool_]:
+    """Which pixels have the hue of a label: grey with the label's colour over it."""
     red, green, blue = (int(c) for c in LABEL_RGB[label])
     r, g, b = (pixels[..., i] for i in range(3))
     warm = red > blue
@@ -228,4 +233,4 @@ def tinted(pixels: NDArray[np.int64], label: str) -> int:
     middle = (g - b) if warm else (g - r)
     share = (green - blue) / (red - blue) if warm else (green - red) / (blue - red)
     strong = spread > 40
-    return int((strong & (np.abs(middle - share * spread) < 0.2 * np.abs(spread))).sum())
+    return np.asarray(strong & (np.abs(middle - share * spread) < 0.2 * np.abs(spread)))

@@ -5,11 +5,20 @@ from typing import Any
 
 import numpy as np
 
+from core import limits
 from core.anatomy import LABELS
 from core.models.registry import Version
 from core.state.fields import check_shape
 from core.training.evaluation.statistics import differing, failures
-from core.training.evaluation.verdict import Check, Loss, Margins, State, collapse, too_few
+from core.training.evaluation.verdict import (
+    Check,
+    Loss,
+    Margins,
+    State,
+    collapse,
+    own_words,
+    too_few,
+)
 from core.wording import counted
 
 Figures = dict[str, Any]
@@ -71,7 +80,8 @@ def _checks(before: Figures, after: Figures, margins: Margins) -> Iterator[Check
     old = {case["case"]: case for case in before["cases"]}
     new = {case["case"]: case for case in after["cases"]}
     pairs = [(old[name], new[name]) for name in sorted(new)]
-    fair = [pair for pair in pairs if not flatters(*pair)]
+    unknown = [pair for pair in pairs if not flatters(*pair)]
+    fair = [pair for pair in unknown if not _is_own(*pair)]
     patients, one = _by_patient(fair)
     dataset = after["dataset"]
 
@@ -80,7 +90,7 @@ def _checks(before: Figures, after: Figures, margins: Margins) -> Iterator[Check
             state, words = "not judged", too_few(len(patients), margins.patients, one)
         return Check(f"crops/{dataset}/{what}", f"{name}, {dataset}", state, words)
 
-    remark = _seen_words(pairs, one)
+    remark = _seen_words(pairs, one) + own_words(len(unknown) - len(fair), "case")
     for label in LABELS:
         changes = [_mean([b[label]["dice"] - a[label]["dice"] for a, b in own]) for own in patients]
         loss = Loss.of(changes, margins.dice, margins.patients, one)
@@ -88,6 +98,7 @@ def _checks(before: Figures, after: Figures, margins: Margins) -> Iterator[Check
     falls = [
         max((a[label]["dice"] - b[label]["dice"], f"{b['case']} {label}") for label in LABELS)
         for a, b in pairs
+        if not _is_own(a, b)
     ]
     yield check("collapse", "No case collapses", *collapse(falls, margins.collapse, "case"))
     yield check("failed", "Masks that lack a label", *_failed(before, after))
@@ -102,6 +113,13 @@ def flatters(old: Figures, new: Figures) -> bool:
     Where it is not known, the one that it would flatter is the new version.
     """
     return bool(new.get("seen", True)) and not old.get("seen", False)
+
+
+def _is_own(old: Figures, new: Figures) -> bool:
+    """Whether a case's reference is the mask that one of the two versions makes of it."""
+    return any(
+        all(case[label]["dice"] >= limits.GATE_OWN_DICE for label in LABELS) for case in (old, new)
+    )
 
 
 def _by_patient(pairs: Sequence[Pair]) -> tuple[list[list[Pair]], str]:

@@ -5,9 +5,18 @@ from typing import Any
 
 import numpy as np
 
+from core import limits
 from core.models.registry import Version
 from core.state.fields import check_shape
-from core.training.evaluation.verdict import Check, Loss, Margins, State, collapse, too_few
+from core.training.evaluation.verdict import (
+    Check,
+    Loss,
+    Margins,
+    State,
+    collapse,
+    own_words,
+    too_few,
+)
 from core.wording import counted
 
 Figures = dict[str, Any]
@@ -75,17 +84,21 @@ def _checks(
         yield Check(f"heads/{source}/dice", name, "not judged", words)
         return
     pairs = [(old[key], new[key]) for key in sorted(new)]
-    fair = [pair for pair in pairs if not (pair[1].get("seen", True) and not pair[0].get("seen"))]
+    unknown = [
+        pair for pair in pairs if not (pair[1].get("seen", True) and not pair[0].get("seen"))
+    ]
+    fair = [pair for pair in unknown if not _is_own(*pair)]
     # Several scans of one patient are one.
     is_known = source != _SOURCES[0] and all("patient" in pair[1] for pair in pairs)
     one = "patient" if is_known else "head"
     heads: dict[str, list[Pair]] = {}
     for pair in fair:
         heads.setdefault(pair[1][one], []).append(pair)
-    left_out = len({pair[1][one] for pair in pairs}) - len(heads)
+    left_out = len({pair[1][one] for pair in pairs}) - len({pair[1][one] for pair in unknown})
     remark = ""
     if left_out:
         remark = f". Left out: {counted(left_out, one)} that only the new version saw in training"
+    remark += own_words(len(unknown) - len(fair), "side")
 
     def check(what: str, title: str, state: State, words: str) -> Check:
         if state == "passed" and len(heads) < margins.heads:
@@ -95,12 +108,17 @@ def _checks(
     yield check("missed", "sides missed", *_no_more(pairs, _is_missed))
     yield check("unflagged", "wrong masks that nothing flags", *_no_more(pairs, _is_unflagged))
     yield check("flagged", "sides called unreliable", *_no_more(pairs, _is_flagged))
-    falls = [(a["dice"] - b["dice"], f"{b['head']} {b['side']}") for a, b in pairs]
+    falls = [(a["dice"] - b["dice"], f"{b['head']} {b['side']}") for a, b in fair]
     yield check("collapse", "no side collapses", *collapse(falls, margins.collapse, "side"))
     state, words = _dice(list(heads.values()), margins, one)
     yield check("dice", "Dice", state, words + remark)
     yield check("volume", "volume error", *_volume(fair, margins.volume_percent))
     yield check("sides", "mask on the other side", *_side_errors(pairs))
+
+
+def _is_own(old: Figures, new: Figures) -> bool:
+    """Whether the reference of a side is the mask that one of the two versions makes of it."""
+    return max(old["dice"], new["dice"]) >= limits.GATE_OWN_DICE
 
 
 def _is_missed(row: Figures) -> bool:

@@ -130,6 +130,13 @@ def too_few(count: int, needed: int, one: str) -> str:
     return f"{counted(count, one)} of the {needed} that are needed"
 
 
+def own_words(count: int, one: str) -> str:
+    """What is said of references that are a version's own masks; empty where there are none."""
+    if not count:
+        return ""
+    return f". Left out: {counted(count, one)} whose reference is a version's own mask, accepted"
+
+
 def collapse(falls: Sequence[tuple[float, str]], margin: float, one: str) -> tuple[State, str]:
     """Whether the Dice falls by more than a margin anywhere.
 
