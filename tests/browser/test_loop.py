@@ -122,7 +122,7 @@ def test_heads_are_reviewed_trained_on_judged_served_and_rolled_back(
         assert ended(server, 1) == "succeeded"
 
         user.open("/models")
-        user.read("Whole heads", "synthetic")
+        user.read("Whole heads", "Synthetic heads", "Reviewed heads")
         promote(user, 2)
         dialog = user.page.get_by_role("dialog")
         expect(dialog).to_contain_text("Whole heads")

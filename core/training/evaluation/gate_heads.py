@@ -118,7 +118,7 @@ def _checks(
 
 def _is_own(old: Figures, new: Figures) -> bool:
     """Whether the reference of a side is the mask that one of the two versions makes of it."""
-    return max(old["dice"], new["dice"]) >= limits.GATE_OWN_DICE
+    return bool(max(old["dice"], new["dice"]) >= limits.GATE_OWN_DICE)
 
 
 def _is_missed(row: Figures) -> bool:
