@@ -97,6 +97,7 @@ class Services:
         caller: Caller,
         *,
         device: str = "auto",
+        series: str = "",
     ) -> Analysis:
         """Segment and measure one file, counted and logged (never with its name).
 
@@ -104,16 +105,20 @@ class Services:
         ----------
         origin
             ``page`` or ``api``, for the metrics.
+        series
+            UID of the DICOM series to take, where there are several.
 
         Raises
         ------
         HippoViewError
         """
-        analysis = self._analysis(source, origin, caller, device)
+        analysis = self._analysis(source, origin, caller, device, series)
         self.shadow.offer(analysis)
         return analysis
 
-    def _analysis(self, source: Source, origin: str, caller: Caller, device: str) -> Analysis:
+    def _analysis(
+        self, source: Source, origin: str, caller: Caller, device: str, series: str = ""
+    ) -> Analysis:
         """See `analyse`; the shadow is offered nothing."""
         try:
             self.predictors.check()
@@ -123,6 +128,7 @@ class Services:
                     self.predictors.on(device),
                     self.incoming,
                     max_bytes=self.settings.max_upload_mib * MIB,
+                    series=series,
                     caller=caller,
                 )
         except HippoViewError as error:

@@ -16,6 +16,12 @@ MAX_VOXELS = 512**3
 # at rest. A test checks it, the Model page states it.
 MAX_HEAD_MEMORY_MIB = 1.2 * 1024
 
+# DICOM files of one export, and what a zip of them may unpack to: a study of some thousand images.
+MAX_DICOM_FILES = 10_000
+MAX_DICOM_MIB = 2048
+# Fewest slices that may be a hippocampus's volume.
+MIN_DICOM_SLICES = 8
+
 # Voxels of a crop, which is held and resampled as a whole: 90 mm at 0.27 mm. Takes up to 1.4 GiB.
 MAX_CROP_VOXELS = 36_000_000
 

@@ -126,6 +126,7 @@ def analyse(
     folder: Path,
     *,
     max_bytes: int = limits.MAX_UPLOAD_MIB * limits.MIB,
+    series: str = "",
     caller: Caller = _NOBODY,
 ) -> Analysis:
     """Check, orient, segment and measure one file.
@@ -138,6 +139,8 @@ def analyse(
         Its queue is entered after the file was checked.
     folder
         Where the private copy lies meanwhile.
+    series
+        UID of the DICOM series to take, where there are several.
     caller
         Who asks.
 
@@ -147,7 +150,7 @@ def analyse(
         Nothing of the file is kept.
     """
     try:
-        return _analysis(source, predictor, folder, max_bytes, caller)
+        return _analysis(source, predictor, folder, max_bytes, series, caller)
     except MemoryError as error:
         logger.error("The memory was not enough for a scan")
         raise ComputeError(
@@ -157,11 +160,11 @@ def analyse(
 
 
 def _analysis(
-    source: Source, predictor: Predictor, folder: Path, max_bytes: int, caller: Caller
+    source: Source, predictor: Predictor, folder: Path, max_bytes: int, series: str, caller: Caller
 ) -> Analysis:
     steps = _StepClock(caller.on_step)
     steps.begin("check")
-    with vetted(source, folder, max_bytes) as file:
+    with vetted(source, folder, max_bytes, series) as file:
         steps.begin("wait")
         with predictor.slot(caller.user, caller.on_place, caller.gone):
             steps.begin("orient")

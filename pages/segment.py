@@ -5,6 +5,7 @@ import io
 import streamlit as st
 
 from app.batch import Upload, current, zip_of
+from app.dicom_uploads import scans_of
 from app.services import MODEL_WAIT_S, example_file, wait_for_model
 from app.views.case import outcome_table, show_case
 from app.views.following import batch_of, follow, tell_lost
@@ -20,8 +21,8 @@ batch = batch_of(shared)
 with st.container(horizontal=True, vertical_alignment="bottom"):
     files = st.file_uploader(
         # Streamlit's own words of it are wrong by rounding, and hidden (app/main.py).
-        "Drop T1-weighted heads, or crops around one hippocampus (.nii, .nii.gz, up to "
-        f"{shared.settings.max_upload_mib} MiB each; several at once)",
+        "Drop T1-weighted heads, or crops around one hippocampus (.nii, .nii.gz; DICOM as "
+        f"a .zip, or all files of a series; up to {shared.settings.max_upload_mib} MiB each)",
         accept_multiple_files=True,
         max_upload_size=shared.settings.max_upload_mib,
         key=f"files-{batch.round}",
@@ -36,7 +37,7 @@ with st.popover(
 ):  # fmt: skip
     patient_field(shared.cases, patient_key)
 
-uploads = [Upload(f.name, f, patient) for f in files]
+uploads = [Upload(name, f, patient) for name, f in scans_of(files)]
 if example:
     uploads.append(Upload(NAME, io.BytesIO(example_file())))
 if uploads:
@@ -66,7 +67,7 @@ if not outcomes:
         tell_lost(shared.lost)
         st.info(
             "Nothing here yet. Drop a file above, or press *Try an example* to see a result in "
-            "seconds. DICOM is not read by this version.",
+            "seconds.",
             icon=":material/upload_file:",
         )
     st.stop()

@@ -164,7 +164,9 @@ def health(shared: Held) -> Response:
 async def predict(
     request: Request,
     shared: Held,
-    image: Annotated[UploadFile, File(description="One 3-D scan, .nii or .nii.gz")],
+    image: Annotated[
+        UploadFile, File(description="One 3-D scan: .nii, .nii.gz, or a .zip of DICOM")
+    ],
     device: Annotated[
         Literal["auto", "cpu", "cuda"], Query(description="Where the network runs")
     ] = "auto",
@@ -172,16 +174,19 @@ async def predict(
         Literal["parts", "sides"],
         Query(description="sides: of a head, 1 and 2 left, 3 and 4 right anterior and posterior"),
     ] = "parts",
+    series: Annotated[
+        str, Query(description="UID of the DICOM series, where the zip has several", max_length=64)
+    ] = "",
 ) -> Response:
     """Segment one scan, a whole head or a crop. Nothing of it is kept on the server.
 
     The mask lies on the scan's own grid and affine: 0 background, 1 anterior, 2 posterior.
     """
     refuse_repeated((await request.form()).multi_items(), ("image",))
-    refuse_repeated(request.query_params.multi_items(), ("device", "labels"))
+    refuse_repeated(request.query_params.multi_items(), ("device", "labels", "series"))
     if shared.predictors.serving is None and shared.predictors.failure is None:
         raise _loading()
-    analysis = await _analysis(request, shared, image, device)
+    analysis = await _analysis(request, shared, image, device, series)
     headers = {
         "X-Model-Version": analysis.segmentation.model.version,
         "X-Anterior-Mm3": f"{analysis.measures.anterior.volume_mm3:.1f}",
@@ -219,7 +224,9 @@ def _sides_file(analysis: Analysis) -> bytes:
     return sides_file(segmentation.labels, volume.affine, volume.header, head)
 
 
-async def _analysis(request: Request, shared: Services, image: UploadFile, device: str) -> Analysis:
+async def _analysis(
+    request: Request, shared: Services, image: UploadFile, device: str, series: str
+) -> Analysis:
     """Analyse on a thread; a client that hangs up frees its place in the queue."""
     gone = threading.Event()
 
@@ -230,7 +237,7 @@ async def _analysis(request: Request, shared: Services, image: UploadFile, devic
 
     user = request.client.host if request.client else ""
     caller = Caller(user=user, gone=gone.is_set)
-    work = partial(shared.analyse, image.file, "api", caller, device=device)
+    work = partial(shared.analyse, image.file, "api", caller, device=device, series=series)
     watcher = asyncio.create_task(watch())
     try:
         # Those that wait must not take the threads of the other routes.

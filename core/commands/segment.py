@@ -5,6 +5,7 @@ import json
 import os
 import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,9 @@ from core.anatomy import NOTICE
 from core.cases.case import confidence_of, distinct_warnings
 from core.commands.installation import in_service, print_error, unwritable, write
 from core.errors import HippoViewError, InputError
+from core.image.dicom.unpack import files_of, zipped
 from core.image.header import stem_of
+from core.limits import MAX_DICOM_MIB, MIB
 from core.measures.measure import why_too_small
 from core.pipeline import Analysis, analyse
 from core.predictor.predictor import InferenceOptions, Predictor
@@ -33,7 +36,8 @@ def add_commands(commands: "Commands") -> None:
         "segment",
         help="draw the anterior and posterior hippocampus in a scan",
         description=f"{NOTICE} Write the mask of a T1-weighted head, or of a crop around one "
-        "hippocampus (.nii or .nii.gz): 0 background, 1 anterior, 2 posterior.",
+        "hippocampus (.nii, .nii.gz, or DICOM as a folder or .zip): 0 background, 1 anterior, "
+        "2 posterior.",
     )
     segment.add_argument("inputs", metavar="IN", nargs="+", type=Path, help="one or more scans")
     segment.add_argument(
@@ -45,6 +49,7 @@ def add_commands(commands: "Commands") -> None:
         "--json", action="store_true",
         help="print volumes in mm3, model version, warnings and timings as JSON lines",
     )  # fmt: skip
+    segment.add_argument("--series", metavar="UID", default="", help="of DICOM: which series")
     segment.add_argument("--device", choices=DEVICES, help="default auto, or HIPPOVIEW_DEVICE")
     segment.set_defaults(run=_segment)
 
@@ -57,7 +62,7 @@ def _segment(options: argparse.Namespace, settings: Settings) -> int:
         predictor = predictors.on(options.device or "auto")
         for source, target in targets:
             try:
-                analysis = _analyse_file(source, predictor, settings.max_upload_mib)
+                analysis = _analyse_file(source, predictor, settings.max_upload_mib, options.series)
                 write(target, analysis.mask_file, "mask")
             except HippoViewError as error:
                 failed += 1
@@ -105,10 +110,19 @@ def _targets(inputs: list[Path], out: str) -> list[tuple[Path, Path]]:
     return targets
 
 
-def _analyse_file(source: Path, predictor: Predictor, max_upload_mib: int) -> Analysis:
+def _analyse_file(source: Path, predictor: Predictor, max_upload_mib: int, series: str) -> Analysis:
     try:
-        with source.open("rb") as file, tempfile.TemporaryDirectory() as folder:
-            return analyse(file, predictor, Path(folder), max_bytes=max_upload_mib * 2**20)
+        with ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            max_bytes = max_upload_mib * MIB
+            if source.is_dir():
+                max_bytes = MAX_DICOM_MIB * MIB
+                files = files_of(source, folder)
+                source = folder / "export.zip"
+                with source.open("wb") as target:
+                    zipped(files, target)
+            file = stack.enter_context(source.open("rb"))
+            return analyse(file, predictor, folder, max_bytes=max_bytes, series=series)
     except OSError as error:
         raise InputError(
             f"The file cannot be read: {os.strerror(error.errno or 0)}",

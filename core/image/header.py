@@ -38,8 +38,6 @@ _REFUSED_TYPES = {
     1792: "complex", 2048: "complex", 2304: "RGBA colour",
 }  # fmt: skip
 _OTHER_FORMATS = [
-    (b"PK\x03\x04", 0, "a zip archive", "Unpack it and send the .nii or .nii.gz inside."),
-    (b"DICM", 128, "a DICOM file", "Convert the series to NIfTI first, with dcm2niix."),
     (b"NRRD", 0, "an NRRD file", "Convert it to NIfTI first, with 3D Slicer."),
     (b"\x89PNG", 0, "a PNG picture", "Send the scan itself as .nii or .nii.gz."),
     (b"\xff\xd8\xff", 0, "a JPEG picture", "Send the scan itself as .nii or .nii.gz."),
@@ -209,7 +207,7 @@ def _fields(start: bytes) -> tuple[Any, ByteOrder]:
             )
         raise InputError(
             "The file is not a NIfTI image",
-            "Send a .nii or .nii.gz file; convert DICOM with dcm2niix.",
+            "Send a .nii or .nii.gz file, or a DICOM series as a .zip.",
             code="not_nifti",
         )
     order, fields = view

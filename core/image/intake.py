@@ -4,20 +4,22 @@ Nothing is unpacked before the header was read and its sizes were checked, and n
 refused file is kept.
 """
 
+import errno
 import hashlib
 import os
 import shutil
 import tempfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from core import limits
 from core.errors import InputError, StorageError, TooLargeError
 from core.findings import Finding
+from core.image.dicom.unpack import TELLING_BYTES, is_dicom, is_zip
 from core.image.header import LARGEST_HEADER_BYTES, Header, parse_header
 
 _CHUNK_BYTES = 256 * 1024
@@ -60,16 +62,22 @@ class VettedFile:
 
 @contextmanager
 def vetted(
-    source: Source, folder: Path, max_bytes: int = limits.MAX_UPLOAD_MIB * limits.MIB
+    source: Source,
+    folder: Path,
+    max_bytes: int = limits.MAX_UPLOAD_MIB * limits.MIB,
+    series: str = "",
 ) -> Iterator[VettedFile]:
     """Vet a file for as long as the ``with`` block lasts.
 
     Parameters
     ----------
     source
-        The file as it came, ``.nii`` or ``.nii.gz``; its content says which.
+        The file as it came, ``.nii``, ``.nii.gz``, a zip of a DICOM export or one DICOM file; its
+        content says which.
     folder
         Where the private copy lies until the block ends.
+    series
+        UID of the DICOM series to take; by default the T1-weighted one, if it is alone.
 
     Raises
     ------
@@ -81,23 +89,53 @@ def vetted(
     folder.mkdir(parents=True, exist_ok=True)
     counted = _Counted(source, max_bytes)
     layers = _unpacked(counted, max_bytes)
-    stream = layers[-1]
-    header = parse_header(stream.peek(LARGEST_HEADER_BYTES))
-    _check_field_of_view(header)
-    _check_room(folder, header.data_bytes)
     handle, name = tempfile.mkstemp(suffix=".nii", dir=folder)
     path = Path(name)
     try:
-        with os.fdopen(handle, "wb") as private:
-            private.write(header.clean_prefix())
-            _skip(stream, header.voxel_offset)
-            for part in _take(stream, header.data_bytes):
-                private.write(part)
-        _drain(stream)
-        header = replace(header, findings=(*header.findings, *_packing_findings(layers)))
+        with os.fdopen(handle, "wb") as private, ExitStack() as stack:
+            stream = layers[-1]
+            findings: list[Finding] = []
+            begin = stream.peek(TELLING_BYTES)
+            if is_zip(begin) or is_dicom(begin):
+                spare = stack.enter_context(tempfile.TemporaryDirectory(dir=folder))
+                nifti, findings = _converted(stream, Path(spare), series)
+                file = stack.enter_context(nifti.open("rb"))
+                stream = _Unpacked(_Counted(file, nifti.stat().st_size))
+            header = _copied(stream, private, folder)
+        findings += _packing_findings(layers)
+        header = replace(header, findings=(*header.findings, *findings))
         yield VettedFile(path, header, counted.sha256.hexdigest(), counted.count)
     finally:
         path.unlink(missing_ok=True)
+
+
+def _copied(stream: "_Unpacked", private: BinaryIO, folder: Path) -> Header:
+    """Write a clean copy of a NIfTI; returns its header."""
+    header = parse_header(stream.peek(LARGEST_HEADER_BYTES))
+    _check_field_of_view(header)
+    _check_room(folder, header.data_bytes)
+    private.write(header.clean_prefix())
+    _skip(stream, header.voxel_offset)
+    for part in _take(stream, header.data_bytes):
+        private.write(part)
+    _drain(stream)
+    return header
+
+
+def _converted(stream: "_Unpacked", folder: Path, series: str) -> tuple[Path, list[Finding]]:
+    """A DICOM export as an uncompressed NIfTI, and what is to be said of it."""
+    from core.image.dicom.convert import nifti_of  # imports pydicom, which other files do not need
+
+    export = folder / "export"
+    try:
+        with export.open("wb") as copy:
+            while part := stream.read(_CHUNK_BYTES):
+                copy.write(part)
+        return nifti_of(export, folder, series)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise _no_room() from error
 
 
 def _check_field_of_view(header: Header) -> None:
@@ -112,11 +150,15 @@ def _check_field_of_view(header: Header) -> None:
 
 def _check_room(folder: Path, data_bytes: int) -> None:
     if shutil.disk_usage(folder).free < data_bytes + limits.KEEP_FREE_MIB * limits.MIB:
-        raise StorageError(
-            "The disk is nearly full: there is no room to unpack this scan",
-            "Make room on it, or tell the administrator of the server.",
-            code="disk_full",
-        )
+        raise _no_room()
+
+
+def _no_room() -> StorageError:
+    return StorageError(
+        "The disk is nearly full: there is no room to unpack this scan",
+        "Make room on it, or tell the administrator of the server.",
+        code="disk_full",
+    )
 
 
 class _Counted:

@@ -59,8 +59,8 @@ infinite[:] = np.inf
 BAD = {
     "empty": (b"", "empty_file"),
     "text": (b"Dear doctor, please find attached" * 100, "not_nifti"),
-    "zip": (zipped(), "not_nifti"),
-    "dicom": (bytes(128) + b"DICM" + bytes(2000), "not_nifti"),
+    "zip": (zipped(), "no_dicom"),
+    "dicom": (bytes(128) + b"DICM" + bytes(2000), "dicom_damaged"),
     "png": (b"\x89PNG\r\n\x1a\n" + bytes(2000), "not_nifti"),
     "gzipped text": (gzip.compress(b"nothing here" * 100), "not_nifti"),
     "gzip of nothing": (gzip.compress(b""), "empty_file"),

@@ -125,7 +125,7 @@ def test_heads_are_reviewed_trained_on_judged_served_and_rolled_back(
         user.read("Whole heads", "Synthetic heads", "Reviewed heads")
         promote(user, 2)
         dialog = user.page.get_by_role("dialog")
-        expect(dialog).to_contain_text("Whole heads")
+        expect(dialog).to_contain_text("Synthetic heads")
         expect(dialog).to_contain_text("int8 against float32")
         user.page.screenshot(path=pictures / "loop-gate.png")
         user.page.keyboard.press("Escape")
