@@ -1,0 +1,1 @@
+"""The hospital's image archive: asked, read from and sent to by DICOMweb."""
