@@ -387,3 +387,7 @@ PACS_FILES = 5000
 # Studies and series that a list shows, and an answer in JSON: 5,000 files take 5 MB.
 PACS_STUDIES, PACS_SERIES = 100, 500
 PACS_ANSWER_BYTES = 32 * MIB
+
+# The receiver: studies that lie in its inbox, and connections at once.
+RECEIVED_STUDIES = 200
+RECEIVER_ASSOCIATIONS = 10

@@ -1,1 +1,1 @@
-"""The hospital's image archive: asked, read from and sent to by DICOMweb."""
+"""The hospital's image archive: asked, read from and sent to; what it and scanners send here."""
