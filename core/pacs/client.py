@@ -11,6 +11,7 @@ from typing import Any
 
 import requests
 from pydicom import Dataset, dcmread
+from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 
 from core import limits
@@ -243,10 +244,19 @@ class Pacs:
 
         Raises
         ------
+        InputError
+            One of them is not DICOM. Nothing was sent.
         PacsError
             They are not all there, or that is not known; sending them again doubles nothing.
         """
-        sent = [dcmread(io.BytesIO(file), stop_before_pixels=True) for file in files]
+        try:
+            sent = [dcmread(io.BytesIO(file), stop_before_pixels=True) for file in files]
+            for one in sent:
+                _ = one.StudyInstanceUID, one.SeriesInstanceUID, one.SOPInstanceUID
+        except (InvalidDicomError, AttributeError, ValueError, EOFError) as error:
+            raise InputError(
+                "What should be sent is not DICOM", "Send files of DICOM alone.", code="bad_input"
+            ) from error
         with in_words(_RETRY_SEND):
             answer = self._wire.post(list(files))
             failed = len(answer.get("FailedSOPSequence") or [])

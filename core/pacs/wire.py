@@ -91,7 +91,7 @@ class Wire(DICOMwebClient):
         return response
 
     def _http_post(self, url: str, data: bytes, headers: dict[str, str]) -> requests.Response:
-        # In one piece: Orthanc before 1.12 answers chunks with success and keeps nothing.
+        # In one piece: some servers lose what comes in chunks.
         headers = headers | {"Accept": "application/dicom+json"}
         response = self._session.post(url, data=data, headers=headers, timeout=self._timeout)
         if response.status_code != requests.codes.conflict:  # the body says what was refused
