@@ -17,6 +17,7 @@ from core.settings import Settings
 _MODULES = {
     "segment": "segment", "data": "data", "train": "train", "sweep": "train",
     "evaluate": "evaluate", "compare": "evaluate", "models": "models", "drift": "drift",
+    "pacs": "pacs",
 }  # fmt: skip
 # Commands that run for minutes: they log their progress.
 _LONG = ("train", "sweep")

@@ -64,6 +64,12 @@ class StorageError(HippoViewError):
     code = "storage_unavailable"
 
 
+class PacsError(HippoViewError):
+    """The PACS cannot be reached, refuses, or answers something that cannot be used."""
+
+    code = "pacs_unavailable"
+
+
 class ConflictError(HippoViewError):
     """The request conflicts with the current state (HTTP 409)."""
 

@@ -387,3 +387,12 @@ MAX_SHADOW_ROWS = 1000
 # between two looks.
 RULE_DRIFT_CASES = 20
 RULES_EVERY_S = 300.0
+
+# The PACS: seconds until it is reached, and in which it must send something. What a series may
+# have: 512 x 512 x 512 voxels of 16 bits take 256 MiB, and multi-echo series a few times that.
+PACS_CONNECT_S, PACS_ANSWER_S = 5.0, 60.0
+PACS_SERIES_BYTES = 2048 * MIB
+PACS_FILES = 5000
+# Studies and series that a list shows, and an answer in JSON: 5,000 files take 5 MB.
+PACS_STUDIES, PACS_SERIES = 100, 500
+PACS_ANSWER_BYTES = 32 * MIB

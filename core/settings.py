@@ -28,6 +28,7 @@ _WORDS = {
 GS_PREFIX = "gs://"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _NUMBER = re.compile(r"\d+(\.\d+)?", re.ASCII)
+_PACS = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?(/[\w./-]*)?", re.ASCII)
 # A gate that lets a version lose more than this is none.
 _LARGEST_MARGIN = 0.1
 # The prefix uses the same plain characters as the keys below it.
@@ -51,6 +52,10 @@ class Settings:
     log_level: str = "INFO"
     storage: str = ""
     admin_password: str = field(default="", repr=False)
+    pacs_url: str = ""
+    pacs_user: str = ""
+    pacs_password: str = field(default="", repr=False)
+    pacs_ca: str = ""
     wandb: str = "off"
     gate_dice_margin: float = limits.GATE_DICE
     test_heads: int = limits.TEST_HEADS
@@ -75,6 +80,11 @@ class Settings:
             )
         if self.storage and not _BUCKET.fullmatch(self.storage):
             raise _refused("storage", self.storage, "gs://bucket or gs://bucket/prefix")
+        if self.pacs_url and not _PACS.fullmatch(self.pacs_url):
+            # Not with its value: it may hold a password.
+            raise _refused("pacs_url", "...", "https://host/path, without user and password")
+        if self.pacs_ca and not Path(self.pacs_ca).is_file():
+            raise _refused("pacs_ca", self.pacs_ca, "a file of certificates (PEM)")
 
     @property
     def on_loopback(self) -> bool:

@@ -30,7 +30,9 @@ def test_nothing_set_means_the_defaults():
         ("HIPPOVIEW_MAX_UPLOAD_MIB", "9999"), ("HIPPOVIEW_GATE_DICE_MARGIN", "much"),
         ("HIPPOVIEW_GATE_DICE_MARGIN", "-0.1"), ("HIPPOVIEW_GATE_DICE_MARGIN", "0.5"),
         ("HIPPOVIEW_GATE_DICE_MARGIN", "nan"),
-        ("HIPPOVIEW_TEST_HEADS", "101"),
+        ("HIPPOVIEW_TEST_HEADS", "101"), ("HIPPOVIEW_PACS_URL", "ftp://pacs"),
+        ("HIPPOVIEW_PACS_URL", "https://user:word@pacs/dicom-web"),
+        ("HIPPOVIEW_PACS_CA", "/there/is/no/such.pem"),
     ],
 )  # fmt: skip
 def test_a_value_that_means_nothing_is_refused_by_name(variable, value):

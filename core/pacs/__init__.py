@@ -1,0 +1,1 @@
+"""The hospital's image archive: searched, read from and sent to."""
