@@ -7,8 +7,8 @@ refused file is kept.
 import errno
 import hashlib
 import os
-import shutil
 import tempfile
+import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from core import limits
-from core.errors import InputError, StorageError, TooLargeError
+from core.errors import InputError, TooLargeError
 from core.findings import Finding
 from core.image.dicom.unpack import TELLING_BYTES, is_dicom, is_zip
 from core.image.header import LARGEST_HEADER_BYTES, Header, parse_header
+from core.image.room import check_room, no_room
 
 _CHUNK_BYTES = 256 * 1024
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -30,6 +31,9 @@ _SILENT_BYTES = b"\0\r\n\t \x1a"
 # bgzip write members of 64 KiB and more.
 _FREE_MEMBERS = 64
 _BYTES_PER_MEMBER = 4096
+# Exports are unpacked one at a time: each may take 2 GiB of the disk and a volume's memory, before
+# the scan has a place in the predictor's queue.
+_ONE_EXPORT = threading.Lock()
 
 
 class Source(Protocol):
@@ -97,6 +101,7 @@ def vetted(
             findings: list[Finding] = []
             begin = stream.peek(TELLING_BYTES)
             if is_zip(begin) or is_dicom(begin):
+                stack.enter_context(_ONE_EXPORT)
                 spare = stack.enter_context(tempfile.TemporaryDirectory(dir=folder))
                 nifti, findings = _converted(stream, Path(spare), series)
                 file = stack.enter_context(nifti.open("rb"))
@@ -113,7 +118,7 @@ def _copied(stream: "_Unpacked", private: BinaryIO, folder: Path) -> Header:
     """Write a clean copy of a NIfTI; returns its header."""
     header = parse_header(stream.peek(LARGEST_HEADER_BYTES))
     _check_field_of_view(header)
-    _check_room(folder, header.data_bytes)
+    check_room(folder, header.data_bytes)
     private.write(header.clean_prefix())
     _skip(stream, header.voxel_offset)
     for part in _take(stream, header.data_bytes):
@@ -135,7 +140,7 @@ def _converted(stream: "_Unpacked", folder: Path, series: str) -> tuple[Path, li
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
-        raise _no_room() from error
+        raise no_room() from error
 
 
 def _check_field_of_view(header: Header) -> None:
@@ -146,19 +151,6 @@ def _check_field_of_view(header: Header) -> None:
             "Send a whole head, or a crop of about 35 x 50 x 35 mm around one hippocampus.",
             code="too_small",
         )
-
-
-def _check_room(folder: Path, data_bytes: int) -> None:
-    if shutil.disk_usage(folder).free < data_bytes + limits.KEEP_FREE_MIB * limits.MIB:
-        raise _no_room()
-
-
-def _no_room() -> StorageError:
-    return StorageError(
-        "The disk is nearly full: there is no room to unpack this scan",
-        "Make room on it, or tell the administrator of the server.",
-        code="disk_full",
-    )
 
 
 class _Counted:

@@ -9,8 +9,10 @@ from core.errors import InputError
 from core.image.dicom.headers import Header, group_value
 
 _MOST_LISTED = 8
+# Of the rank: thin, as acquired, and named T1. If these are the same, a person has to say which.
+_TELLING = 3
 _ECHO_PLANAR = "echo-planar images (fMRI, diffusion or perfusion)"
-# Words of a description, and what the series then is.
+# Words of a description, and what the series then is; the first two also of one that names a T1.
 _DESCRIPTIONS = (
     (r"locali[sz]er|scout|survey|3.?plane|aahead", "a localizer"),
     (r"field.?map|fieldmap|gre_field|\bb0\b|shim", "a field map"),
@@ -111,7 +113,7 @@ def choose(series: list[Series], uid: str = "") -> Series:
             f"Send a 3-D T1-weighted series. Found: {listed}.",
             code="no_t1_series",
         )
-    if len(plausible) > 1 and plausible[0].rank[0] == plausible[1].rank[0]:
+    if len(plausible) > 1 and plausible[0].rank[:_TELLING] == plausible[1].rank[:_TELLING]:
         raise InputError(
             f"{len(plausible)} series may be the T1-weighted volume",
             f"Say which by its series UID, or send one alone: {listed}.",
@@ -162,10 +164,9 @@ def _why_not(header: Header) -> str:
     if kinds & {"PROJECTION IMAGE", "MIP", "MNIP", "ADC", "FA", "TRACEW", "DIFFUSION"}:
         return "images computed from others"
     named = _named(header)
-    if not _T1.search(named) or re.search(r"field", named, re.I):
-        for pattern, what in _DESCRIPTIONS:
-            if re.search(pattern, named, re.I):
-                return what
+    for pattern, what in _DESCRIPTIONS[: 2 if _T1.search(named) else None]:
+        if re.search(pattern, named, re.I):
+            return what
     if "EP" in _many(values.get("ScanningSequence")) or (
         str(values.get("EchoPlanarPulseSequence") or "").upper() == "YES"
     ):

@@ -12,6 +12,7 @@ from typing import IO, BinaryIO
 
 from core import limits
 from core.errors import InputError, TooLargeError
+from core.image.room import check_room
 
 _ZIP_MAGIC, _DICOM_MAGIC, _PREAMBLE_BYTES = b"PK\x03\x04", b"DICM", 128
 # Bytes from a file's begin that tell whether it is DICOM, or a zip that may hold some.
@@ -94,12 +95,15 @@ def _in_folder(source: Path) -> list[Path]:
 def _unzipped(source: Path, folder: Path) -> list[Path]:
     _check_directory(source)
     files: list[Path] = []
-    left = limits.MAX_DICOM_MIB * limits.MIB
     try:
         with zipfile.ZipFile(source) as archive:
             entries = [entry for entry in archive.infolist() if not entry.is_dir()]
             if len(entries) > limits.MAX_DICOM_FILES:
                 raise _too_many()
+            unpacked = sum(entry.file_size for entry in entries)  # no member gives more
+            if unpacked > limits.MAX_DICOM_MIB * limits.MIB:
+                raise _too_large()
+            check_room(folder, 2 * unpacked)  # the volume is written beside it
             for number, entry in enumerate(entries):
                 if entry.flag_bits & 1:
                     raise InputError(
@@ -111,12 +115,6 @@ def _unzipped(source: Path, folder: Path) -> list[Path]:
                 file = folder / f"{number:06}"
                 with archive.open(entry) as stream, file.open("wb") as copy:
                     while chunk := stream.read(_CHUNK_BYTES):
-                        left -= len(chunk)
-                        if left < 0:
-                            raise TooLargeError(
-                                f"The zip unpacks to more than {limits.MAX_DICOM_MIB} MiB",
-                                "Send one study, or the T1-weighted series alone.",
-                            )
                         copy.write(chunk)
                 files.append(file)
     except OSError as error:
@@ -145,6 +143,13 @@ def _check_directory(source: Path) -> None:
     most = limits.MAX_DICOM_FILES
     if is_zip64 or entries > most or directory_bytes > most * _BYTES_PER_ENTRY:
         raise _too_many()
+
+
+def _too_large() -> InputError:
+    return TooLargeError(
+        f"The zip unpacks to more than {limits.MAX_DICOM_MIB} MiB",
+        "Send one study, or the T1-weighted series alone.",
+    )
 
 
 def _too_many() -> InputError:

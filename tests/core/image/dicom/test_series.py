@@ -241,6 +241,12 @@ def test_the_t1_is_found_in_a_study(tmp_path):
     study = made.datasets()
     for values in KINDS.values():
         study += phantom(values=values).datasets()[:9]
+    reformatted = phantom(values={"ImageType": ["DERIVED", "SECONDARY", "MPR"]})
+    thick = phantom(values={"MRAcquisitionType": "2D", "SeriesDescription": "t1_se_tra"})
+    unnamed = phantom(values={"SeriesDescription": "series 7"})
+    for other in (reformatted, thick, unnamed):
+        other.voxels = other.voxels[:, :, ::-1].copy()
+        study += other.datasets()
     image, _ = converted(tmp_path, study)
     check_same(image, made)
 
