@@ -244,11 +244,20 @@ def _surfaces_file(shared: Services, case: Case) -> bytes:
     return ply(label_surfaces(images.labels, images.affine))
 
 
+def _report_file(shared: Services, case: Case, convention: Convention) -> bytes:
+    # fpdf2 takes a second to import: only who asks for a report waits for it.
+    from core.exports.pdf import report_pdf
+
+    return report_pdf(case, shared.viewer_files.images(case.id, case.mask_version), convention)
+
+
 def _downloads(shared: Services, case: Case, mask: bytes) -> None:
     files: list[tuple[str, bytes | Callable[[], bytes], str, str]] = [
         ("Mask (.nii.gz)", mask, "mask.nii.gz", "application/gzip"),
         ("Measures (.csv)", report_csv(case), "measures.csv", "text/csv"),
         ("Measures (.json)", report_json(case), "measures.json", "application/json"),
+        ("Report (.pdf)", partial(_report_file, shared, case, _convention()), "report.pdf",
+         "application/pdf"),
         ("Surfaces (.ply)", partial(_surfaces_file, shared, case), "surfaces.ply",
          "application/octet-stream"),
     ]  # fmt: skip

@@ -100,9 +100,13 @@ def write(
 
 @functools.cache
 def _font(size_px: int, bold: bool) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(font_file(bold=bold), size_px)
+
+
+def font_file(*, bold: bool = False) -> Path:
     """DejaVu Sans, which matplotlib brings; importing matplotlib itself takes a second."""
     spec = find_spec("matplotlib")
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError("matplotlib is missing: install requirements-serve.txt")
     fonts = Path(spec.origin).parent / "mpl-data" / "fonts" / "ttf"
-    return ImageFont.truetype(fonts / f"DejaVuSans{'-Bold' * bold}.ttf", size_px)
+    return fonts / f"DejaVuSans{'-Bold' * bold}.ttf"

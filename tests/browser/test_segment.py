@@ -116,6 +116,10 @@ def test_every_export_opens_with_what_it_is_made_for(user, server):
     assert name == f"{case_id}_surfaces.ply"
     assert content.startswith(b"ply\nformat binary_little_endian")
 
+    name, content = user.download("Report (.pdf)")
+    assert name == f"{case_id}_report.pdf"
+    assert content.startswith(b"%PDF-")
+
     name, content = user.download("Slice strip (.png)")
     assert name == f"{case_id}_slices.png"
     assert Image.open(io.BytesIO(content)).size[0] >= 1200
