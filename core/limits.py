@@ -19,6 +19,8 @@ MAX_HEAD_MEMORY_MIB = 1.2 * 1024
 # DICOM files of one export, and what a zip of them may unpack to: a study of some thousand images.
 MAX_DICOM_FILES = 10_000
 MAX_DICOM_MIB = 2048
+# Rows or columns of a slice: twice the largest matrix of a scanner.
+MAX_DICOM_MATRIX = 2048
 # Fewest slices that may be a hippocampus's volume.
 MIN_DICOM_SLICES = 8
 

@@ -10,6 +10,7 @@ from pydicom.pixels.utils import pixel_array
 from core import limits
 from core.errors import HippoViewError, InputError, TooLargeError
 from core.findings import Finding
+from core.image.dicom.compressed import has_true_sizes
 from core.image.dicom.geometry import arranged
 from core.image.dicom.headers import Frame, damaged, frames_of, read_header
 from core.image.dicom.series import Series, choose, series_of
@@ -75,6 +76,14 @@ def _voxels(frames: list[Frame]) -> NDArray[np.generic]:
             f"The series has {columns} x {rows} x {len(frames)} voxels",
             "At most 512 x 512 x 512 are read: export it with fewer.",
         )
+    if max(rows, columns) > limits.MAX_DICOM_MATRIX:
+        raise TooLargeError(
+            f"The slices have {columns} x {rows} pixels",
+            f"At most {limits.MAX_DICOM_MATRIX} x {limits.MAX_DICOM_MATRIX} are read.",
+        )
+    for header in {id(frame.header): frame.header for frame in frames}.values():
+        if not has_true_sizes(header.path, header.syntax, rows, columns):
+            raise damaged()
     scaled = any((frame.slope, frame.intercept) != (1.0, 0.0) for frame in frames)
     kind = np.float32 if scaled else _kind(frames)
     voxels = np.empty((columns, rows, len(frames)), kind, order="F")

@@ -15,6 +15,7 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, MediaStorageDirecto
 
 from core import limits
 from core.errors import InputError
+from core.image.dicom.compressed import check_syntax
 
 # Its warnings and log lines quote values, which may be a patient's.
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
@@ -112,6 +113,7 @@ def read_header(path: Path) -> Header | None:
                 "Export the series uncompressed, or compressed by JPEG or RLE.",
                 code="dicom_compression",
             )
+        check_syntax(syntax)
         values = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_READ))
     except InputError:
         raise

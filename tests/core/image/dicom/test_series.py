@@ -1,7 +1,9 @@
 """A series as NIfTI: where its voxels lie, which one is taken, and what is refused by name."""
 
 import io
+import resource
 import shutil
+import struct
 import subprocess
 import zipfile
 
@@ -10,6 +12,7 @@ import numpy as np
 import pydicom
 import pytest
 from nibabel.affines import apply_affine
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import (
     ExplicitVRBigEndian,
     JPEG2000Lossless,
@@ -317,6 +320,25 @@ def test_a_file_that_is_deflated_as_a_whole_is_refused_unread(tmp_path):
     dataset = phantom().datasets()[0]
     dataset.file_meta.TransferSyntaxUID = pydicom.uid.DeflatedExplicitVRLittleEndian
     assert code_of(tmp_path, [dataset]) == "dicom_compression"
+
+
+@pytest.mark.parametrize("syntax", [JPEG2000Lossless, JPEGLSLossless])
+def test_a_frame_that_claims_to_be_larger_never_reaches_a_decoder(tmp_path, syntax):
+    made = phantom(syntax=syntax)
+    made.voxels = np.abs(made.voxels).astype(np.uint16)
+    files = made.datasets()
+    frame = bytearray(next(generate_frames(files[0].PixelData, number_of_frames=1)))
+    if syntax == JPEG2000Lossless:
+        for place in (8, 24):  # the picture's size, and its tile's
+            frame[place : place + 8] = struct.pack(">II", 30_000, 30_000)
+    else:
+        place = frame.index(b"\xff\xf7") + 5
+        frame[place : place + 4] = struct.pack(">HH", 30_000, 30_000)
+    files[0].PixelData = encapsulate([bytes(frame)])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert code_of(tmp_path, files) == "dicom_damaged"
+    taken_mib = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    assert taken_mib < 300
 
 
 REAL = {
