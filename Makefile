@@ -2,7 +2,7 @@
 PY := .venv/bin/python
 VIEWER := $(wildcard app/viewer/frontend/*)
 
-.PHONY: run serve install test lint clean
+.PHONY: run serve install test coverage lint clean
 run: .venv/installed
 	@$(PY) -m app
 
@@ -12,13 +12,20 @@ serve: .venv/installed-serve
 
 install: .venv/installed
 
-# A part of the tests (ARGS) is asked for no share of the code.
+# All in two processes; a part of them (ARGS) in one. Python compiles a module for all of the many
+# programs that the tests start, not for each.
 test: .venv/installed-dev
 	@sh scripts/install-chromium
+	unset PYTHONDONTWRITEBYTECODE; \
+	$(PY) -m pytest $(if $(ARGS),$(ARGS),-n 2 --dist loadfile --no-loadscope-reorder)
+
+# How much of the code the tests run. Counting makes them a third slower: nightly.
+coverage: .venv/installed-dev
+	@sh scripts/install-chromium
 	$(PY) -m coverage erase
-	$(PY) -m coverage run -m pytest $(ARGS)
+	$(PY) -m coverage run -m pytest
 	$(PY) -m coverage combine -q
-	$(PY) -m coverage report --include='core/*,app/*' --fail-under=$(if $(ARGS),0,85)
+	$(PY) -m coverage report --include='core/*,app/*' --fail-under=85
 
 lint: .venv/installed-dev
 	.venv/bin/ruff check .
@@ -27,11 +34,11 @@ lint: .venv/installed-dev
 	.venv/bin/lint-imports
 	sh scripts/with-node -m app.viewer.check
 
-.venv/installed-serve: requirements-serve.txt constraints.txt scripts/install scripts/with-node $(VIEWER)
+.venv/installed-serve: requirements-serve.txt constraints.txt requirements-install.txt scripts/install scripts/with-node $(VIEWER)
 	sh scripts/install requirements-serve.txt
 	@touch $@
 
-.venv/installed: requirements.txt requirements-serve.txt constraints.txt scripts/install scripts/with-node $(VIEWER)
+.venv/installed: requirements.txt requirements-serve.txt constraints.txt requirements-install.txt scripts/install scripts/with-node $(VIEWER)
 	sh scripts/install requirements.txt
 	@touch $@
 

@@ -8,6 +8,7 @@ from loguru import logger
 
 from core.cpus import limit_threads
 from core.errors import HippoViewError, SettingsError
+from core.people.kept import can_have_accounts, no_accounts
 from core.settings import Settings, unknown_variables, variable_of
 
 
@@ -22,12 +23,8 @@ def main(arguments: list[str]) -> int:
     limit_threads()
     try:
         settings = Settings.from_environment()
-        if not settings.on_loopback and not settings.admin_password:
-            raise SettingsError(
-                f"{variable_of('address')} is {settings.address!r}: beyond this machine anyone "
-                "could retrain and replace the model",
-                f"Set {variable_of('admin_password')}, or listen on 127.0.0.1.",
-            )
+        if settings.for_others and not can_have_accounts(settings):
+            raise no_accounts(settings)
     except SettingsError as error:
         sys.stderr.write(f"{error.message}. {error.hint}\n")
         return 2
@@ -39,6 +36,9 @@ def main(arguments: list[str]) -> int:
         logger.warning("{} is not a setting of HippoView and was ignored", variable)
     try:
         server.run(settings)
+    except SettingsError as error:
+        sys.stderr.write(f"{error.message}. {error.hint}\n")
+        return 2
     except HippoViewError as error:
         sys.stderr.write(f"{error.message}. {error.hint}\n")
         return 1

@@ -6,7 +6,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
@@ -18,6 +18,8 @@ from core import limits
 from core.cases.case import Case
 from core.errors import BusyError, GoneError, HippoViewError, NotFoundError
 from core.exports.tables import Outcome, archive
+from core.image.dicom.offers import Offer, SeveralSeriesError
+from core.people.acting import Actor, acting_as, actor
 from core.pipeline import STEPS, Caller, Step
 
 _BUSY_S = 1.0
@@ -34,16 +36,22 @@ _GIVEN_UP = "It was given up before it was segmented. Drop it again."
 _FAILED = "The server failed on this file. Try it again; the log says more."
 _NOT_KEPT = "The server could not keep the file. Its disk may be full: tell the administrator."
 
-# Segments one file and keeps it under its name, as a scan of a patient.
-Work = Callable[[BinaryIO, str, Caller, str], Case]
+# Segments one file and keeps it under its name, as a scan of a patient; the last is the UID of the
+# DICOM series to take, where a person has chosen one.
+Work = Callable[[BinaryIO, str, Caller, str, str], Case]
+
+
+# Writes a file that comes from elsewhere: where to, whom to tell how far it is, and whether it is
+# given up.
+Fetch = Callable[[BinaryIO, Callable[[str], None], Callable[[], bool]], None]
 
 
 @dataclass(frozen=True)
 class Upload:
-    """One file to segment, and its patient's pseudonym, if there is one."""
+    """One file to segment, or what fetches it; and its patient's pseudonym, if there is one."""
 
     name: str
-    source: BinaryIO
+    source: BinaryIO | Fetch
     patient: str = ""
 
 
@@ -58,22 +66,55 @@ class Progress:
     words: str
 
 
+@dataclass(frozen=True)
+class Question:
+    """A file in which somebody has to choose the series; ``number`` is its own."""
+
+    number: int
+    name: str
+    offers: tuple[Offer, ...]
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A batch at one moment, so that what is read of it fits together.
+
+    Attributes
+    ----------
+    outcomes
+        So far, in the order of the files.
+    questions
+        The files that wait for somebody to choose their series.
+    active
+        Whether any file has no outcome yet, and asks nothing.
+    """
+
+    outcomes: list[Outcome]
+    questions: list[Question]
+    active: bool
+
+
 @dataclass(eq=False)
 class _File:
     name: str
     path: Path | None
     patient: str = ""
+    fetch: Fetch | None = None
     step: Step = "check"
     words: str = ""
     given_up: bool = False
+    series: str = ""
+    question: Question | None = None
     outcome: Outcome | None = None
+    actor: Actor = field(default_factory=actor)
 
 
 class Batch:
     """The files that one browser session has segmented or still waits for.
 
     Files are copied to the disk when they come and segmented by threads of the batch's own, two
-    at a time. One bad file does not stop the rest. Each copy is removed with its outcome.
+    at a time. One bad file does not stop the rest. Each copy is removed with its outcome. One in
+    which several series may be meant waits on the disk until somebody chooses.
 
     Parameters
     ----------
@@ -87,6 +128,9 @@ class Batch:
         When a session was not connected for so long, its files are given up.
     clock
         Seconds, monotonic.
+    prepare
+        Called with the last case once its outcome is there: a page that opens it now needs files
+        of it in a moment.
 
     Attributes
     ----------
@@ -101,49 +145,74 @@ class Batch:
         here: Callable[[], bool],
         gone_after_s: float = limits.BATCH_GONE_AFTER_S,
         clock: Callable[[], float] = time.monotonic,
+        prepare: Callable[[Case], None] = lambda case: None,
     ) -> None:
         self.round = 0
         self._work, self._folder, self._here = work, folder, here
-        self._gone_after_s, self._clock = gone_after_s, clock
+        self._gone_after_s, self._clock, self._prepare = gone_after_s, clock, prepare
         self._user = uuid4().hex
         self._changed = threading.Condition()
         self._files: list[_File] = []
+        self._cleared: list[_File] = []
         self._waiting: list[_File] = []
         self._first = 0  # index of the first file that `progress` counts
         self._threads = 0
+        self._asked = 0
         self._seen_s = clock()
 
     def add(self, uploads: Iterable[Upload]) -> None:
         """Copy files and start segmenting them; returns before they are done."""
         files = [self._copied(upload) for upload in uploads]
         with self._changed:
-            if not self.active:
+            if not self._is_active():
                 self._first = len(self._files)
             self._seen_s = self._clock()
             self._files += files
+            self._cleared = []
             self._waiting += [file for file in files if file.outcome is None]
-            while self._threads < min(_AT_ONCE, len(self._waiting)):
-                self._threads += 1
-                threading.Thread(target=self._run, name="batch", daemon=True).start()
+            self._start_threads()
 
-    @property
-    def active(self) -> bool:
-        """Whether any file has no outcome yet."""
-        with self._changed:
-            return any(file.outcome is None for file in self._files)
+    def _start_threads(self) -> None:
+        while self._threads < min(_AT_ONCE, len(self._waiting)):
+            self._threads += 1
+            threading.Thread(target=self._run, name="batch", daemon=True).start()
 
-    @property
-    def outcomes(self) -> list[Outcome]:
-        """The outcomes so far, in the order of the files."""
+    def now(self) -> Moment:
+        """What has come out of the files, what they ask, and whether anything is under way."""
         with self._changed:
-            return [file.outcome for file in self._files if file.outcome is not None]
+            return Moment(
+                [file.outcome for file in self._files if file.outcome is not None],
+                [file.question for file in self._files if file.question is not None],
+                self._is_active(),
+            )
+
+    def _is_active(self) -> bool:
+        return any(file.outcome is None and not file.question for file in self._files)
+
+    def choose(self, number: int, series: str) -> None:
+        """Segment a series of a file that asked; an empty UID gives the file up.
+
+        It does nothing where the file asks no more.
+        """
+        with self._changed:
+            asked = [f for f in self._files if f.question and f.question.number == number]
+            for file in asked:
+                file.question, file.series, file.given_up = None, series, not series
+            if not asked:
+                return
+            if series:  # the newest now: the page opens what a person has just asked for
+                self._files = [file for file in self._files if file not in asked] + asked
+            self._first = min(self._first, self._files.index(asked[0]))
+            self._waiting += asked
+            self._start_threads()
+            self._changed.notify_all()
 
     def progress(self) -> Progress:
         """Progress of the files that were added since the batch was last idle."""
         with self._changed:
             files = self._files[self._first :]
             shares = [1.0 if f.outcome else STEPS.index(f.step) / len(STEPS) for f in files]
-            file = next((f for f in files if f.outcome is None), None)
+            file = next((f for f in files if f.outcome is None and not f.question), None)
             return Progress(
                 sum(file.outcome is not None for file in files), len(files),
                 sum(shares) / len(files) if files else 1.0,
@@ -156,17 +225,30 @@ class Batch:
             self._changed.wait(timeout_s)
 
     def give_up(self) -> None:
-        """Cancel all files that are not done; their outcomes say so."""
+        """Cancel all files that are not done and ask nothing; their outcomes say so."""
         with self._changed:
             for file in self._files:
-                file.given_up = True
+                file.given_up = file.given_up or file.question is None
             self._changed.notify_all()
 
     def clear(self) -> None:
-        """Forget the outcomes; unfinished files stay."""
+        """Forget the outcomes until `undo_clear`, or files are added; unfinished stay."""
         with self._changed:
+            self._cleared += [file for file in self._files if file.outcome is not None]
             self._files = [file for file in self._files if file.outcome is None]
             self._first = 0
+
+    @property
+    def cleared(self) -> int:
+        """How many outcomes `undo_clear` brings back."""
+        return len(self._cleared)
+
+    def undo_clear(self) -> None:
+        """Bring back what `clear` has forgotten."""
+        with self._changed:
+            self._files = self._cleared + self._files
+            self._first = len(self._cleared)
+            self._cleared = []
 
     def _copied(self, upload: Upload) -> _File:
         try:
@@ -175,6 +257,8 @@ class Batch:
             return self._not_kept(upload.name)
         try:
             with open(handle, "wb") as out:  # noqa: PTH123 - a file that is open already
+                if callable(upload.source):  # it is fetched in its turn
+                    return _File(upload.name, Path(name), upload.patient, upload.source)
                 shutil.copyfileobj(upload.source, out)
         except OSError:
             Path(name).unlink(missing_ok=True)
@@ -186,20 +270,45 @@ class Batch:
         return _File(name, None, outcome=Outcome(name, None, _NOT_KEPT))
 
     def _run(self) -> None:
-        """The work of one thread: file after file until none waits."""
-        while True:
-            with self._changed:
-                if not self._waiting:
-                    self._threads -= 1
-                    return
-                file = self._waiting.pop(0)
-            outcome = self._outcome(file)
+        """The work of one thread: file after file until none waits or asks."""
+        while (file := self._next()) is not None:
+            try:
+                with acting_as(file.actor):  # whoever has added it
+                    outcome = self._outcome(file)
+            except SeveralSeriesError as error:
+                with self._changed:
+                    self._asked += 1
+                    file.question = Question(self._asked, file.name, error.offers)
+                    self._changed.notify_all()
+                continue
             if file.path is not None:
                 with contextlib.suppress(OSError):  # the next start removes it
                     file.path.unlink()
             with self._changed:
                 file.outcome = outcome
                 self._changed.notify_all()
+                is_last = not self._is_active()
+            if is_last and outcome.case is not None:
+                try:
+                    with acting_as(file.actor):
+                        self._prepare(outcome.case)
+                except HippoViewError as error:  # the viewer will ask, and say so
+                    logger.warning("A case could not be prepared: {}", error.message)
+
+    def _next(self) -> _File | None:
+        """The next file. While one asks, its thread stays to see whether its session is gone."""
+        with self._changed:
+            while not self._waiting:
+                asking = [file for file in self._files if file.question is not None]
+                if not asking or self._threads > 1:
+                    self._threads -= 1
+                    return None
+                self._changed.wait(_BUSY_S)
+                if self._is_gone():
+                    for file in asking:
+                        file.question = None
+                        self._waiting.append(file)  # its outcome says that it was given up
+            return self._waiting.pop(0)
 
     def _outcome(self, file: _File) -> Outcome:
         def gone() -> bool:
@@ -213,15 +322,20 @@ class Batch:
         )
         while not gone() and file.path is not None:
             try:
+                if file.fetch is not None:
+                    with file.path.open("wb") as target:
+                        file.fetch(target, lambda words: self._tell(file, "check", words), gone)
+                    file.fetch = None
                 with file.path.open("rb") as source:
-                    return Outcome(
-                        file.name, self._work(source, file.name, caller, file.patient)
-                    )  # fmt: skip
+                    case = self._work(source, file.name, caller, file.patient, file.series)
+                    return Outcome(file.name, case)
             except BusyError as error:
                 self._tell(file, "wait", f"{error.message}; it is tried again")
                 self.wait(_BUSY_S)
             except GoneError:
                 break
+            except SeveralSeriesError:
+                raise
             except HippoViewError as error:
                 return Outcome(file.name, None, f"{error.message}. {error.hint}")
             except Exception as error:  # noqa: BLE001 - the other files go on
@@ -265,4 +379,7 @@ def zip_of(shared: Services, outcomes: list[Outcome], with_names: bool) -> bytes
         for o in present
         if o.case is not None
     ]
+    what = "batch.zip, with names" if with_names else "batch.zip"
+    for case_id, _ in masks:
+        shared.cases.acts.lines.exported(case_id, what)
     return archive(present, masks, with_names=with_names)

@@ -3,6 +3,7 @@
 import importlib.metadata
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from core.drift import of_cases
 from core.drift.of_cases import CaseDrift
 from core.limits import MAX_HEAD_MEMORY_MIB, MIB, TRASH_DAYS
 from core.training.config import FIRST_ITERATION_S, TrainingRequest, iteration_s
+from core.training.data.dataset import REVIEWED_NAME, Dataset
 
 _GIB = 1024 * MIB
 # Written by hand from what ``python -m benchmarks.start`` and ``benchmarks.head_memory`` printed,
@@ -50,8 +52,9 @@ def memory_rows() -> list[dict[str, str]]:
 
 
 def drift_of_cases(shared: Services, last: int) -> CaseDrift:
-    """Compare the newest crops and heads, ``last`` of each; see `core.drift.of_cases`."""
-    return of_cases.drift_of_cases(shared.cases, shared.registry, shared.storage, last)
+    """Crops and heads one by one, and the newest, ``last`` of each; see `core.drift.of_cases`."""
+    chains = shared.drift.look()
+    return of_cases.drift_of_cases(shared.cases, shared.registry, shared.storage, last, chains)
 
 
 def measured_iteration_s(shared: Services) -> float:
@@ -61,6 +64,12 @@ def measured_iteration_s(shared: Services) -> float:
         if epochs:
             return iteration_s(TrainingRequest(**job.spec).config(), epochs[-1].seconds)
     return FIRST_ITERATION_S
+
+
+def heads_to_test_on(shared: Services, datasets: Sequence[Dataset]) -> int:
+    """Whole heads that a training tests its version on: synthetic ones, and the reviewed ones."""
+    reviewed = (d for d in datasets if d.name == REVIEWED_NAME)
+    return shared.settings.test_heads + sum(len(d.test_heads) for d in reviewed)
 
 
 def cases_health(shared: Services) -> dict[str, Any]:
@@ -111,6 +120,7 @@ def trash_words(health: dict[str, Any]) -> str:
 
 def status(shared: Services) -> dict[str, Any]:
     """Health, queue, disk, memory, timings: what the Operations page shows."""
+    shared.accounts.guard.require("watch")
     serving = shared.predictors.serving
     failure = shared.predictors.failure
     disk = shutil.disk_usage(shared.settings.data_dir)

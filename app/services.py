@@ -1,25 +1,26 @@
 """The services that all pages and API calls of the process share."""
 
 import functools
-import gc
 import io
 import secrets
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from loguru import logger
+from sqlalchemy import Engine
 
 from app import metrics
 from app.viewer.files import ViewerFiles
 from core.cases.case import Case
 from core.cases.corrections import Corrections, MaskVersion
+from core.cases.lines import Lines
+from core.cases.origins import Origins, installation_key
 from core.cases.store import Cases
-from core.drift.baseline import HeadBaseline
+from core.drift.watch import DriftWatch
 from core.errors import (
     BusyError,
     ConflictError,
@@ -29,13 +30,17 @@ from core.errors import (
     ModelError,
     SettingsError,
 )
-from core.image import contrast, example
+from core.image import example
 from core.image.intake import Source, vetted
 from core.image.volume import load
 from core.limits import MIB
 from core.models.registry import Registry
 from core.models.service_log import Note
-from core.people.accounts import Accounts
+from core.people import audit
+from core.people.accounts import ADMINISTRATOR, Accounts
+from core.people.audit_archive import Archive
+from core.people.kept import KeptPeople, no_accounts
+from core.people.sign_ins import SignIns
 from core.pipeline import Analysis, Caller, analyse
 from core.predictor.predictor import InferenceOptions
 from core.predictor.service import Predictors, warmed
@@ -44,16 +49,15 @@ from core.shadow.runner import Shadow
 from core.state.database import DATABASE_NAME, connect
 from core.state.storage import Storage, clear_unless_shared, open_storage
 from core.training.data.dataset import Datasets
+from core.training.data.leftovers import Leftovers
 from core.training.job_folders import JobFolders
 from core.training.jobs import Jobs
 from core.training.rules import Rules
 
 if TYPE_CHECKING:
     from core.training.evaluation.verdict import Verdict
+    from core.training.forgetting import Receipt
 
-_TICK_S = 1.0
-# Seconds until a version that could not be loaded is tried again.
-_TRY_AGAIN_S = 30.0
 # What a start takes at most, on a slow disk.
 MODEL_WAIT_S = 300
 # Of the files in `incoming` that wait in somebody's batch.
@@ -82,6 +86,8 @@ class Services:
     jobs: Jobs
     datasets: Datasets
     accounts: Accounts
+    sign_ins: SignIns
+    kept_people: KeptPeople
     incoming: Path
     lost: "Lost"
     link_secret: bytes
@@ -89,6 +95,9 @@ class Services:
     job_folders: JobFolders
     shadow: Shadow
     rules: Rules
+    archive: Archive
+    leftovers: Leftovers
+    drift: DriftWatch
 
     def analyse(
         self,
@@ -104,7 +113,7 @@ class Services:
         Parameters
         ----------
         origin
-            ``page`` or ``api``, for the metrics.
+            ``page``, ``api`` or ``receiver``, for the metrics.
         series
             UID of the DICOM series to take, where there are several.
 
@@ -113,6 +122,8 @@ class Services:
         HippoViewError
         """
         analysis = self._analysis(source, origin, caller, device, series)
+        note = f"segmented for the {origin}, not kept"
+        audit.record_alone(self.cases.acts.engine, "upload", note=note)
         self.shadow.offer(analysis)
         return analysis
 
@@ -120,6 +131,7 @@ class Services:
         self, source: Source, origin: str, caller: Caller, device: str, series: str = ""
     ) -> Analysis:
         """See `analyse`; the shadow is offered nothing."""
+        self.accounts.guard.require("segment")
         try:
             self.predictors.check()
             with self.shadow.attending():
@@ -132,9 +144,7 @@ class Services:
                     caller=caller,
                 )
         except HippoViewError as error:
-            outcome = next(
-                (o for kind, o in _OUTCOMES.items() if isinstance(error, kind)), "failed"
-            )
+            outcome = next((o for k, o in _OUTCOMES.items() if isinstance(error, k)), "failed")
             metrics.count(origin, outcome)
             logger.info("A scan from the {} was not segmented: {}", origin, error.code)
             raise
@@ -146,21 +156,24 @@ class Services:
         return analysis
 
     def segment_and_keep(
-        self, source: BinaryIO, name: str, caller: Caller, patient: str = ""
-    ) -> Case:
-        """Segment a file from a page and store it as a case; waits for the model first.
+        self, source: BinaryIO, name: str, caller: Caller, patient: str = "", series: str = "",
+        *, origin: str = "page",
+    ) -> Case:  # fmt: skip
+        """Segment a file and store it as a case; waits for the model first.
 
         Parameters
         ----------
         patient
             Pseudonym of its patient, if there is one.
+        series, origin
+            See `analyse`.
 
         Raises
         ------
         HippoViewError
         """
         wait_for_model(self.predictors, MODEL_WAIT_S)
-        analysis = self._analysis(source, "page", caller, "auto")
+        analysis = self._analysis(source, origin, caller, "auto", series)
         case = self.cases.add(analysis, name, patient)
         self.shadow.offer(analysis, case.id)
         return case
@@ -175,17 +188,18 @@ class Services:
         ------
         HippoViewError
         """
+        self.cases.acts.admit(case_id, "correct")
         self.corrections.check_newest(case_id, base)
         self.predictors.check()
         predictor = self.predictors.on("auto")
+        self.corrections.check_model(case_id, predictor.model.sha256, predictor.model.version)
         head = self.cases.get(case_id).report.get("head")
         if not head:
             raise InputError("This case is a crop, not a head", code="no_sides")
         centres = {n: s["centre_mm"] for n, s in head["sides"].items() if s["pointed"]}
-        scan = io.BytesIO(self.cases.image_file(case_id))
         with (
             self.shadow.attending(),
-            vetted(scan, self.incoming) as file,
+            vetted(io.BytesIO(self.cases.image_file(case_id)), self.incoming) as file,
             predictor.slot(caller.user, caller.on_place, caller.gone),
         ):
             volume = load(file)
@@ -199,6 +213,12 @@ class Services:
         """Delete a case, and the viewer's cached files of it."""
         self.cases.delete(case_id)
         self.viewer_files.forget(case_id)
+
+    def forget_patient(self, patient: str) -> "Receipt":
+        """Remove all of a patient at once; see `core.training.forgetting.forget`."""
+        from core.training.forgetting import forget
+
+        return forget(self.cases, self.registry, self.leftovers, patient)
 
     def judge(self, number: int) -> "Verdict":
         """What the gate says of a version; see `core.training.promotion.verdict_on`."""
@@ -290,8 +310,27 @@ def empty_incoming(data_dir: Path) -> tuple[Path, Lost]:
     return incoming, Lost(len(gone), time.time())
 
 
+def people_at_start(settings: Settings, engine: Engine, kept: KeptPeople) -> Accounts:
+    """The accounts, those of the storage or the first one made where there are none.
+
+    Raises
+    ------
+    SettingsError
+        There are none, and others than this machine could reach the server.
+    StorageError
+    """
+    kept.take_in()
+    accounts = Accounts(engine, kept.follow)
+    password = settings.admin_password
+    if password and accounts.add_from_environment(password):
+        logger.info("The account {} was made", ADMINISTRATOR)
+    if accounts.guard.is_open and settings.for_others:
+        raise no_accounts(settings)
+    return accounts
+
+
 def build_services(settings: Settings) -> Services:
-    """Build the services of a server; `start` starts their background work.
+    """Build the services of a server; `app.background.start` starts their background work.
 
     Raises
     ------
@@ -301,77 +340,34 @@ def build_services(settings: Settings) -> Services:
     incoming, lost = empty_incoming(settings.data_dir)
     engine = connect(settings.data_dir)
     storage = open_storage(settings)
-    cases = Cases(engine, storage)
+    audit.set_up(engine, settings)
+    archive = Archive(engine, storage)
+    archive.open()
+    cases = Cases(engine, storage, origins=Origins(storage, partial(installation_key, settings)))
+    cases.caretaker.retention_days = settings.retention_days
+    cases.acts.lines = Lines(engine, archive.covered)
     registry = Registry(engine, storage, settings.model_dir)
     options = InferenceOptions.from_settings(settings)
     predictors = Predictors(registry.open_serving, options, settings.queue_size)
     shadow = Shadow(
         engine, registry, lambda number: warmed(partial(registry.open, number), options)
     )
-    accounts = Accounts(engine)
-    if settings.admin_password:
-        accounts.set_password(settings.admin_password)
+    kept_people = KeptPeople(engine, storage)
+    accounts = people_at_start(settings, engine, kept_people)
     jobs = Jobs(engine, settings.data_dir)
     metrics.watch(predictors)
+    viewer_files = ViewerFiles(cases, settings.data_dir / "viewed")
     return Services(
         settings, predictors, cases, Corrections(engine, storage, cases), storage, registry, jobs,
-        Datasets(storage), accounts, incoming, lost,
+        Datasets(storage), accounts, SignIns(engine, on_change=kept_people.follow), kept_people,
+        incoming, lost,
         link_secret=secrets.token_bytes(32),
-        viewer_files=ViewerFiles(cases, settings.data_dir / "viewed"),
+        viewer_files=viewer_files,
         job_folders=JobFolders(engine, settings.data_dir),
-        shadow=shadow, rules=Rules(engine, cases),
+        shadow=shadow, rules=Rules(engine, cases), archive=archive,
+        leftovers=Leftovers(cases, storage, settings.data_dir, viewer_files.forget_gone),
+        drift=DriftWatch(engine, cases, registry, storage, settings.drift_run_length),
     )  # fmt: skip
-
-
-def start(shared: Services, *further: tuple[str, Callable[[], None]]) -> None:
-    """Start the background work: loading the model, jobs, cases, versions, the shadow.
-
-    Parameters
-    ----------
-    further
-        Of the modules above this one: what is looked after, and what is called once a second.
-    """
-    threading.Thread(target=_warm_up, args=(shared,), name="warm-up", daemon=True).start()
-    care = (
-        ("jobs", shared.jobs.tick), ("cases", shared.cases.caretaker.tick),
-        ("service", partial(_follow, shared)), ("folders of trainings", shared.job_folders.tick),
-        ("baseline of heads", HeadBaseline(shared.cases, shared.storage).tick),
-        ("shadow", shared.shadow.tick), *further,
-    )  # fmt: skip
-    for name, tick in care:
-        # A thread each: a pass over the cases of a bucket takes its time.
-        threading.Thread(target=_supervise, args=(name, tick), name=name, daemon=True).start()
-
-
-def _supervise(name: str, tick: Callable[[], None]) -> None:
-    """Run the tasks that are due, again and again, for as long as the server runs."""
-    pause = threading.Event()
-    while True:
-        try:
-            tick()
-        except Exception as error:  # noqa: BLE001 - one failed look must not end the watch
-            logger.opt(exception=error).error("The {} could not be looked after", name)
-        pause.wait(_TICK_S)
-
-
-def _follow(shared: Services) -> None:
-    """Switch to the version that should serve; after a failure, wait before the next try."""
-    try:
-        shared.follow()
-    except HippoViewError as error:
-        logger.warning("The version that should serve does not yet: {}", error.message)
-        threading.Event().wait(_TRY_AGAIN_S)
-
-
-def _warm_up(shared: Services) -> None:
-    shared.predictors.load(before=shared.registry.prepare)
-    contrast.prepare()
-    example_file()  # so that its first visitor does not wait for it
-    # Streamlit collects garbage after every run of a page and holds up all others while it does:
-    # the longer, the more objects there are, so what the start made is left
-    # out. A predictor goes by its last reference.
-    gc.collect()
-    gc.freeze()
 
 
 @functools.cache

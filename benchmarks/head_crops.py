@@ -25,9 +25,10 @@ from core.image.volume import Volume, cut_affine, load
 from core.measures.edges import whole
 from core.models.folder import opened
 from core.predictor.engine import ScanRun
-from core.predictor.head_segmentation import SECOND_CROP_OFFSET_MM, CropResult, merged
+from core.predictor.head_segmentation import SECOND_CROP_OFFSET_MM
 from core.predictor.heads import CROP, crop_grid
 from core.predictor.localiser import Location, locate
+from core.predictor.merge import CropResult, merged
 from core.predictor.predictor import InferenceOptions, Predictor
 from core.predictor.service import Predictors
 from core.settings import Settings

@@ -8,7 +8,6 @@ WebGL off, so that the server draws the slices as well. ROOT is another checkout
 
 import argparse
 import itertools
-import shutil
 import sys
 import tempfile
 import time
@@ -19,7 +18,7 @@ from playwright.sync_api import sync_playwright
 from benchmarks.rounds import write
 from benchmarks.start import memory_mib
 from core.settings import ROOT
-from tests.browser.conftest import _FLAGS
+from tests.browser.conftest import _FLAGS, browser_path
 from tests.browser.user import User
 from tests.server import running
 
@@ -53,7 +52,7 @@ def main() -> int:
             print(f"{row['heads']:6}{row['resident_mib']:16.0f}{row['peak_mib']:12.0f}", flush=True)
 
         browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=[*_FLAGS, "--disable-3d-apis"]
+            executable_path=browser_path(), args=[*_FLAGS, "--disable-3d-apis"]
         )
         users = [User(browser.new_context().new_page(), server.url) for _ in range(_PAGES)]
         for user in users:

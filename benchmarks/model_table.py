@@ -85,15 +85,10 @@ def _person(name: str) -> int:
 
 def _heads(predictor: Predictor, folder: Path) -> None:
     scans = list(islice(heads(folder), _ELDERLY + 1))
-    ours, dice = [], []
-    for scan in scans[:_ELDERLY]:
-        mask, _ = _sides(predictor, scan)
-        ours += [((mask == side).sum(), (scan.reference == side).sum()) for side in (1, 2)]
-        dice += [_dice(mask == side, scan.reference == side) for side in (1, 2)]
-    by_head = np.reshape(dice, (-1, 2)).mean(1)
-    together = np.corrcoef(np.array(ours, float).T)[0, 1]
-    print(f"  {_ELDERLY} elderly heads: Dice {np.mean(dice):.4f}, worst head {by_head.min():.3f}, "
-          f"r {together:.3f}")  # fmt: skip
+    elderly = scans[:_ELDERLY]
+    ours = [_sides(predictor, scan)[0] for scan in elderly]
+    print(f"  {_ELDERLY} elderly heads: {_agreement(ours, elderly)}")
+    print(f"    hippodeep's masks: {_agreement([_hippodeep(folder, s) for s in elderly], elderly)}")
     scan = scans[_ELDERLY]
     whole, confidence = _sides(predictor, scan)
     print(f"  {scan.name}: {_volumes(whole, scan.affine)} mm3, {confidence}, Dice with hippodeep "
@@ -114,6 +109,35 @@ def _heads(predictor: Predictor, folder: Path) -> None:
         mask, confidence = _sides(predictor, Scan(visit, data, image.affine, empty, is_head=True))
         print(f"  thick slices, {visit}: {_volumes(mask, image.affine)} mm3, {confidence}")
     predictor.close()
+
+
+def _agreement(masks: list[np.ndarray], scans: list[Scan]) -> str:
+    """Dice with the reference, of each side and of the worst head, and r of the volumes.
+
+    Of r there are two: over heads, both sides together, and over sides, where a reference that has
+    one side larger than the other throughout counts as scatter.
+    """
+    pairs = [
+        (mask == side, scan.reference == side)
+        for mask, scan in zip(masks, scans, strict=True)
+        for side in (1, 2)
+    ]
+    dice = np.array([_dice(*pair) for pair in pairs])
+    volumes = np.array([(mask.sum(), reference.sum()) for mask, reference in pairs], float)
+    return (
+        f"Dice {dice.mean():.4f}, worst head {dice.reshape(-1, 2).mean(1).min():.3f}, "
+        f"r of heads {_r(volumes.reshape(-1, 2, 2).sum(1)):.3f}, of sides {_r(volumes):.3f} "
+        f"(left {_r(volumes[::2]):.3f}, right {_r(volumes[1::2]):.3f})"
+    )
+
+
+def _r(volumes: np.ndarray) -> float:
+    return float(np.corrcoef(volumes.T)[0, 1])
+
+
+def _hippodeep(folder: Path, scan: Scan) -> np.ndarray:
+    stored = nib.load(folder / "hippodeep" / scan.name)
+    return np.asarray(nib.as_closest_canonical(stored).dataobj)
 
 
 def _sides(predictor: Predictor, scan: Scan) -> tuple[np.ndarray, str]:

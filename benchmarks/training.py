@@ -23,7 +23,7 @@ from core.cpus import usable_cpus
 from core.state.storage import LocalStorage
 from core.training.config import TrainingConfig, TrainingRequest
 from core.training.data.prepare import prepare
-from core.training.fit import make_ready
+from core.training.fit import prepare_run
 from core.training.progress import Events
 
 _ITERATIONS = 20
@@ -40,7 +40,7 @@ def main(source: Path, rounds: int) -> None:
         config = TrainingRequest("one", "cpu").config()
         with storage.local("datasets/one") as files, contextlib.redirect_stdout(io.StringIO()):
             progress = Events(folder / "events.jsonl")
-            ready = make_ready(progress, folder, config, dataset, files, None)
+            ready = prepare_run(progress, folder, config, dataset, files, None)
             stock = _stock(ready)
             ours = _ours(ready, config)
             plain = _ours(ready, TrainingRequest("one", "cpu", ["precision=float32"]).config())

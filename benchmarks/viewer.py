@@ -6,7 +6,6 @@
 
 import gzip
 import io
-import shutil
 import statistics
 import subprocess
 import sys
@@ -25,7 +24,7 @@ from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 from benchmarks.rounds import write
 from core.image.example import example_file
-from tests.browser.conftest import _FLAGS
+from tests.browser.conftest import _FLAGS, browser_path
 from tests.browser.user import User
 from tests.server import free_port, running
 from tests.waiting import until
@@ -218,7 +217,7 @@ def main() -> None:
                 )
                 asked.append(time.perf_counter() - began)
             mask.write_bytes(answer.raise_for_status().content)
-        path = shutil.which("chromium")
+        path = browser_path()
         browser = playwright.chromium.launch(executable_path=path, args=_FLAGS)
         figures = {
             "api": {"file_to_mask_s": asked},

@@ -89,7 +89,7 @@ def main() -> int:
     dice = np.array([r.dice for r in scored])
     together = np.corrcoef(volumes.T)[0, 1]
     ratio = volumes[:, 0].sum() / volumes[:, 1].sum()
-    print(f"  Dice mean {dice.mean():.4f}, worst {dice.min():.3f}")
+    print(f"  Dice mean {dice.mean():.4f}, worst side {dice.min():.3f}")
     print(f"  volumes: r {together:.2f}, ours against the reference's {ratio:.2f}")
     random = np.random.default_rng(0)
     rows, by_subject = [], {}

@@ -1,7 +1,6 @@
 """``python -m benchmarks.worklist``: fifty cases in the list, in Chromium drawn in software."""
 
 import io
-import shutil
 import statistics
 import tempfile
 import time
@@ -19,7 +18,7 @@ from core.predictor.service import Predictors
 from core.settings import Settings
 from core.state.database import connect
 from core.state.storage import LocalStorage
-from tests.browser.conftest import _FLAGS
+from tests.browser.conftest import _FLAGS, browser_path
 from tests.browser.user import User
 from tests.server import running
 
@@ -41,7 +40,7 @@ def main() -> None:
     """Print the figures."""
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as name:
         fill(data_dir := Path(name) / "var")
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=_FLAGS)
+        browser = playwright.chromium.launch(executable_path=browser_path(), args=_FLAGS)
         with running(data_dir) as server:
             page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
             user = User(page, server.url)

@@ -10,17 +10,19 @@ from loguru import logger
 from core.anatomy import NOTICE
 from core.commands.installation import print_error
 from core.errors import HippoViewError
+from core.people.acting import SERVER, acting_as
 from core.settings import Settings
 
 # The module of core.commands that adds each command. Only the named one is imported: matplotlib and
 # scipy.stats, which some need, take two seconds.
 _MODULES = {
     "segment": "segment", "data": "data", "train": "train", "sweep": "train",
-    "evaluate": "evaluate", "compare": "evaluate", "models": "models", "drift": "drift",
-    "pacs": "pacs",
+    "evaluate": "evaluate", "compare": "evaluate", "calibrate": "calibrate",
+    "models": "models", "drift": "drift", "pacs": "pacs", "receive": "receive", "people": "people",
+    "audit": "audit",
 }  # fmt: skip
-# Commands that run for minutes: they log their progress.
-_LONG = ("train", "sweep")
+# Commands that run for minutes or for ever: they log their progress.
+_LONG = ("train", "sweep", "calibrate", "receive")
 
 
 def main(arguments: list[str]) -> int:
@@ -48,7 +50,8 @@ def main(arguments: list[str]) -> int:
     logger.add(sys.stderr, level=level, format="{level}: {message}", diagnose=False)
     try:
         settings = Settings.from_environment()
-        return int(options.run(options, settings))
+        with acting_as(SERVER):  # whoever has this command line has the data folder
+            return int(options.run(options, settings))
     except HippoViewError as error:
         print_error(error)
         return 1

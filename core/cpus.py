@@ -7,6 +7,7 @@ quota at the start of each period and then all stand still. Imports nothing of t
 import math
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 _ROOT = Path("/")
@@ -34,6 +35,20 @@ def allowed_cpus() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def give_way(niceness: int) -> None:
+    """Let other programs go first, by so much more niceness.
+
+    Linux may share the processors out by session first (``sched_autogroup_enabled``, as desktop and
+    Debian kernels have it): then niceness counts within a session alone, and the session has a
+    niceness of its own (man 7 sched), which is set as well if this process leads one.
+    """
+    os.nice(niceness)
+    if os.getsid(0) == os.getpid():
+        with suppress(OSError):  # another system, or a kernel without it
+            now = os.getpriority(os.PRIO_PROCESS, 0)
+            (_ROOT / "proc/self/autogroup").write_text(str(now))
 
 
 def limit_threads(root: Path = _ROOT) -> None:

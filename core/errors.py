@@ -122,6 +122,12 @@ class AccessError(HippoViewError):
     code = "not_signed_in"
 
 
+class ForbiddenError(HippoViewError):
+    """The caller has signed in, and may not do this (HTTP 403)."""
+
+    code = "forbidden"
+
+
 class ComputeError(HippoViewError):
     """The network failed on a scan: out of memory, or a fault of the machine."""
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from loguru import logger
 
@@ -16,13 +16,19 @@ from core.image import contrast, nifti, volume
 from core.image.intake import Source, vetted
 from core.image.volume import from_ras
 from core.measures.edges import Extent, content_extent
+from core.measures.expected import Expected, trust_record, with_intervals
 from core.measures.features import Values, features_of
 from core.measures.flaws import CUT
 from core.measures.head_features import features_of_head
 from core.measures.measure import appraise_head, assess, measure
 from core.measures.sizes import Measures
+from core.predictor.heads import fingerprint
 from core.predictor.predictor import Predictor
 from core.predictor.segmentation import Segmentation
+from core.predictor.signals import CROP
+
+if TYPE_CHECKING:
+    from core.image.dicom.origin import Origin
 
 Step = Literal["check", "wait", "orient", "segment", "measure"]
 STEPS: tuple[Step, ...] = ("check", "wait", "orient", "segment", "measure")
@@ -69,6 +75,8 @@ class Analysis:
         Seconds by step, with their ``total``.
     extent : Extent
         The part of the scan without padding, RAS+; see `core.measures.edges`.
+    origin : Origin or None
+        Of a DICOM series: the way back to its study, which names the patient.
     """
 
     segmentation: Segmentation
@@ -79,6 +87,7 @@ class Analysis:
     mask_file: bytes
     timings_s: dict[str, float]
     extent: Extent
+    origin: "Origin | None" = None
 
     @property
     def features(self) -> Values:
@@ -87,6 +96,17 @@ class Analysis:
             return features_of_head(self.segmentation, self.measures)
         volume = self.segmentation.volume
         return features_of(volume.data, volume.spacing_mm)
+
+    @property
+    def trust(self) -> dict[str, Any]:
+        """`core.measures.expected.trust_record`; of a crop with what is expected of its mask."""
+        segmentation = self.segmentation
+        record = trust_record(expected_of(segmentation), segmentation.not_calibrated)
+        if segmentation.expected is not None:
+            # A mask that is drawn later is told by its fingerprint, and what is expected is kept.
+            mask = fingerprint(segmentation.labels)
+            record["crop"] = segmentation.expected | {"model_mask": mask}
+        return record
 
     def scan_file(self) -> bytes:
         """The scan as ``.nii.gz``, on the file's own grid, without free text or extensions."""
@@ -100,6 +120,7 @@ class Analysis:
         return {
             "notice": NOTICE,
             "measures": self.measures.as_dict(),
+            "trust": self.trust,
             "warnings": [f.as_dict() for f in self.findings],
             "input": {
                 "sha256": self.sha256,
@@ -110,6 +131,7 @@ class Analysis:
                 "oblique_deg": header.oblique_deg,
                 "content_extent": [list(ends) for ends in self.extent],
             },
+            "study": self.origin.about() if self.origin else None,
             "head": self.segmentation.head.as_dict() if self.segmentation.head else None,
             "model": self.segmentation.model.as_dict(),
             "device": self.segmentation.device,
@@ -136,7 +158,7 @@ def analyse(
     source
         The file as it came.
     predictor
-        Its queue is entered after the file was checked.
+        Its queue is entered after the file was checked; a full one refuses it before that.
     folder
         Where the private copy lies meanwhile.
     series
@@ -164,6 +186,7 @@ def _analysis(
 ) -> Analysis:
     steps = _StepClock(caller.on_step)
     steps.begin("check")
+    predictor.check_queue()
     with vetted(source, folder, max_bytes, series) as file:
         steps.begin("wait")
         with predictor.slot(caller.user, caller.on_place, caller.gone):
@@ -177,7 +200,7 @@ def _analysis(
             mask_file = segmentation.mask_file()
     return Analysis(
         segmentation, measures, (*image.findings, *of_mask), file.sha256, file.size_bytes,
-        mask_file, steps.timings_s(segmentation.timings_s), extent,
+        mask_file, steps.timings_s(segmentation.timings_s), extent, file.origin,
     )  # fmt: skip
 
 
@@ -205,6 +228,17 @@ class _StepClock:
         return {name: round(seconds, 4) for name, seconds in timings_s.items()}
 
 
+def expected_of(segmentation: Segmentation) -> Expected:
+    """By mask of a segmentation, what is expected of it."""
+    if segmentation.head is None:
+        return {} if segmentation.expected is None else {CROP: segmentation.expected}
+    return {
+        name: side.expected
+        for name, side in segmentation.head.sides.items()
+        if side.expected is not None
+    }
+
+
 def appraise(
     segmentation: Segmentation, extent: Extent
 ) -> tuple[Segmentation, Measures, Sequence[Finding]]:
@@ -217,7 +251,9 @@ def appraise(
             segmentation.volume.data, segmentation.volume.spacing_mm,
             limits.LEAST_CUT_CROP_CONTRAST if is_cut else limits.LEAST_CROP_CONTRAST,
         )  # fmt: skip
-        return segmentation, measures, assess(labels, measures) + of_scan
+        expected = expected_of(segmentation)
+        of_mask = assess(labels, measures, expected)
+        return segmentation, with_intervals(measures, expected), of_scan + of_mask
     appraisal = appraise_head(labels, affine, segmentation.head.as_dict(), extent)
     word, reasons = appraisal.judgement.confidence, appraisal.judgement.reasons
     judged = replace(

@@ -1,12 +1,13 @@
 """The settings: environment variables HIPPOVIEW_<NAME>, read once, checked at once."""
 
+import ipaddress
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-from core import limits
+from core import limits, web_limits
 from core.errors import SettingsError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -17,6 +18,8 @@ PRECISIONS = ("auto", "float32", "bfloat16", "int8")
 MIRRORINGS = ("off", "auto", "full")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 WANDB_MODES = ("off", "offline", "online")
+PACS_RETURNS = ("off", "usable", "all")
+SEG_FRAMES = ("filled", "all")
 _WORDS = {
     "device": DEVICES,
     "backend": BACKENDS,
@@ -24,11 +27,18 @@ _WORDS = {
     "mirroring": MIRRORINGS,
     "log_level": LOG_LEVELS,
     "wandb": WANDB_MODES,
+    "pacs_return": PACS_RETURNS,
+    "seg_frames": SEG_FRAMES,
 }
 GS_PREFIX = "gs://"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _NUMBER = re.compile(r"\d+(\.\d+)?", re.ASCII)
 _PACS = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?(/[\w./-]*)?", re.ASCII)
+# A name without a port; a star for all names below another one.
+_HOST = re.compile(r"(\*\.)?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]", re.ASCII)
+_TITLE = re.compile(r"[A-Za-z0-9_.-]{1,16}", re.ASCII)
+# Such as 32 hexadecimal figures.
+_SHORTEST_KEY = 32
 # A gate that lets a version lose more than this is none.
 _LARGEST_MARGIN = 0.1
 # The prefix uses the same plain characters as the keys below it.
@@ -47,18 +57,37 @@ class Settings:
     mirroring: str = "auto"
     address: str = "127.0.0.1"
     port: int = 8501
+    hosts: str = ""
+    trusted_proxies: str = ""
+    tls_certificate: str = ""
+    tls_key: str = ""
+    requests_per_minute: int = web_limits.REQUESTS_PER_MINUTE
     max_upload_mib: int = limits.MAX_UPLOAD_MIB
     queue_size: int = limits.DEFAULT_QUEUE_SIZE
     log_level: str = "INFO"
     storage: str = ""
     admin_password: str = field(default="", repr=False)
+    origins_key: str = field(default="", repr=False)
+    retention_days: int = 0
+    audit_key: str = field(default="", repr=False)
+    audit_checkpoint: str = ""
+    seg_frames: str = "filled"
     pacs_url: str = ""
     pacs_user: str = ""
     pacs_password: str = field(default="", repr=False)
     pacs_ca: str = ""
+    pacs_return: str = "off"
+    receiver_title: str = "HIPPOVIEW"
+    receiver_peers: str = ""
+    receiver_quiet_s: int = 30
+    receiver_description: str = ""
+    receiver_certificate: str = ""
+    receiver_key: str = ""
+    receiver_ca: str = ""
     wandb: str = "off"
     gate_dice_margin: float = limits.GATE_DICE
     test_heads: int = limits.TEST_HEADS
+    drift_run_length: int = limits.DRIFT_RUN_LENGTH
 
     def __post_init__(self) -> None:
         for name, words in _WORDS.items():
@@ -78,18 +107,67 @@ class Settings:
             raise _refused(
                 "test_heads", self.test_heads, f"a number from 0 to {limits.MOST_TEST_HEADS}"
             )
+        least, most = limits.LEAST_RUN_LENGTH, limits.MOST_RUN_LENGTH
+        if not least <= self.drift_run_length <= most:
+            raise _refused(
+                "drift_run_length", self.drift_run_length, f"a number from {least} to {most}"
+            )
         if self.storage and not _BUCKET.fullmatch(self.storage):
             raise _refused("storage", self.storage, "gs://bucket or gs://bucket/prefix")
+        for name in ("origins_key", "audit_key"):
+            if getattr(self, name) and len(getattr(self, name)) < _SHORTEST_KEY:
+                # Not with its value: it is a secret.
+                raise _refused(name, "...", f"{_SHORTEST_KEY} characters or more")
+        if self.audit_checkpoint and not Path(self.audit_checkpoint).parent.is_dir():
+            raise _refused(
+                "audit_checkpoint", self.audit_checkpoint, "a file in a folder that is there"
+            )
         if self.pacs_url and not _PACS.fullmatch(self.pacs_url):
             # Not with its value: it may hold a password.
             raise _refused("pacs_url", "...", "https://host/path, without user and password")
-        if self.pacs_ca and not Path(self.pacs_ca).is_file():
-            raise _refused("pacs_ca", self.pacs_ca, "a file of certificates (PEM)")
+        for name in (
+            "pacs_ca", "receiver_certificate", "receiver_key", "receiver_ca", "tls_certificate",
+            "tls_key",
+        ):  # fmt: skip
+            if getattr(self, name) and not Path(getattr(self, name)).is_file():
+                raise _refused(name, getattr(self, name), "a file of certificates (PEM)")
+        if bool(self.tls_certificate) != bool(self.tls_key):
+            both = f"{variable_of('tls_certificate')} and {variable_of('tls_key')}"
+            raise SettingsError(f"Only one of {both} is set", "Set both, or none.")
+        for host in listed(self.hosts):
+            if not _HOST.fullmatch(host):
+                raise _refused("hosts", host, "names without port, such as hippoview.example.org")
+        for proxy in listed(self.trusted_proxies):
+            if not _is_network(proxy):
+                raise _refused(
+                    "trusted_proxies", proxy, "addresses or networks: 10.0.0.5,10.1.0.0/16"
+                )
+        if not 0 <= self.requests_per_minute <= 1_000_000:
+            raise _refused(
+                "requests_per_minute", self.requests_per_minute, "a number from 0 to 1000000"
+            )
+        if self.pacs_return != "off" and not self.pacs_url:
+            raise _refused("pacs_return", self.pacs_return, "off, as long as no PACS_URL is set")
+        if not _TITLE.fullmatch(self.receiver_title):
+            raise _refused("receiver_title", self.receiver_title, "an AE title of 1 to 16 letters")
+        if not 1 <= self.receiver_quiet_s <= 3600:
+            raise _refused("receiver_quiet_s", self.receiver_quiet_s, "a number from 1 to 3600")
+
+    @property
+    def received_dir(self) -> Path:
+        """Where studies lie that were sent to the receiver, until they are cases."""
+        return self.data_dir / "received"
 
     @property
     def on_loopback(self) -> bool:
         """Whether only this machine can reach the server."""
         return self.address in LOOPBACK
+
+    @property
+    def for_others(self) -> bool:
+        """Whether other machines reach the server: by its address, or through a proxy before it."""
+        names = {name.lower().strip("[]") for name in listed(self.hosts)}
+        return not self.on_loopback or bool(self.trusted_proxies or names - set(LOOPBACK))
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> "Settings":
@@ -121,6 +199,11 @@ class Settings:
         return cls(**values)  # type: ignore[arg-type]
 
 
+def listed(text: str) -> tuple[str, ...]:
+    """The parts of a setting that holds several, separated by commas."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
 def variable_of(field: str) -> str:
     """Name of the environment variable of a field."""
     return PREFIX + field.upper()
@@ -130,6 +213,14 @@ def unknown_variables(environ: Mapping[str, str]) -> list[str]:
     """Variables with the prefix that no setting reads: most likely typing errors."""
     known = {variable_of(f.name) for f in fields(Settings)}
     return sorted(k for k in environ if k.startswith(PREFIX) and k not in known)
+
+
+def _is_network(text: str) -> bool:
+    try:
+        network = ipaddress.ip_network(text)
+    except ValueError:
+        return False
+    return network.prefixlen > 0  # all addresses are no proxy
 
 
 def _refused(name: str, got: object, expected: str) -> SettingsError:

@@ -1,6 +1,11 @@
-"""Counts and file names in sentences for people."""
+"""Counts, volumes and file names in sentences for people."""
 
+import math
 import os
+
+# Of a volume in ml, where a reader looks: 10 mm3, less than any two measurements agree to.
+ML_DIGITS = 2
+_MOST_ML_DIGITS = 4  # as in CSV
 
 
 def counted(count: int, one: str, many: str = "") -> str:
@@ -24,3 +29,22 @@ def shown(name: str | os.PathLike[str]) -> str:
     'scan\\xff.nii'
     """
     return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def ml_text(volume_mm3: float, *, sign: bool = False) -> str:
+    """A volume in ml, as pages and sentences show it; ``sign`` also where it is positive.
+
+    >>> ml_text(2344.0), ml_text(-4.0, sign=True)
+    ('2.34', '+0.00')
+    """
+    return f"{volume_mm3 / 1000:{'+' * sign}z.{ML_DIGITS}f}"
+
+
+def fine_ml_digits(voxel_mm3: float) -> int:
+    """Digits of a volume in ml that tell one voxel from the next, in tables of details.
+
+    >>> fine_ml_digits(8.0), fine_ml_digits(1.0), fine_ml_digits(0.34)
+    (3, 3, 4)
+    """
+    needed = math.ceil(-math.log10(voxel_mm3 / 1000) - 0.05)  # an edge of 0.999 mm is 1 mm
+    return max(ML_DIGITS, min(_MOST_ML_DIGITS, needed))

@@ -4,9 +4,15 @@ from urllib.parse import urlsplit
 
 import streamlit as st
 
-from app.views.case import label_picture, swatch
+from app.views.example_picture import label_picture
+from app.views.measures import swatch
 from app.views.shared import services
-from core.limits import MAX_CROP_MM, PLAUSIBLE_TOTAL_MM3
+from core.limits import (
+    CHECK_BELOW_DICE,
+    MAX_CROP_MM,
+    PLAUSIBLE_TOTAL_MM3,
+    UNRELIABLE_BELOW_DICE,
+)
 
 st.markdown(
     "HippoView finds the anterior and the posterior hippocampus in a T1-weighted MRI, draws them "
@@ -27,7 +33,7 @@ with left:
     st.subheader("Sides", anchor=False)
     st.markdown(
         "Left and right are the patient's. *Radiological* shows the patient's right on the left "
-        "of the picture, *neurological* on the right; the switch above each scan says which is "
+        "of the picture, *neurological* on the right; the switch beside each scan says which is "
         "on, and letters stand on every picture. On a crop nobody can tell which hippocampus it "
         "is: HippoView says *side unknown on a crop* and does not guess."
     )
@@ -43,12 +49,29 @@ with right:
         "middle.\n"
         "- Or DICOM: a zip of what the scanner or the PACS exports, or all files of a series at "
         "once. The T1-weighted series is found by its header; slices that are missing, doubled, "
-        "uneven or tilted are refused, never interpolated. The patient's name and id are not "
-        "kept.\n"
+        "uneven or tilted are refused, never interpolated. The case gives a DICOM Segmentation, a "
+        "structured report and the report as a PDF for the same study. The patient's name and id "
+        "are kept for these alone, encrypted; lists have a pseudonym.\n"
         f"- A hippocampus of {low:,.0f} to {high:,.0f} mm³ is usual; others get a warning.\n"
         "- A volume is marked *too small* where the image seems to end within the hippocampus, and "
         "where voxels are coarse, such as slices of more than 2.25 mm from below to above. Not "
         "every scan that is cut or coarse is noticed."
+    )
+    st.subheader("How sure it is", anchor=False)
+    st.markdown(
+        "Beside a volume stands an interval, and an *expected overlap with an expert* (Dice, 0 "
+        "none to 1 the same). Both come from how far the network's mirrored predictions agree, "
+        "and how clear its borders are, compared with masks whose overlap with an expert's is "
+        "known: in 90 % of all of them together, and in 85 % of each kind of change, the expert's "
+        "volume lay in the interval (the Model page has the figures). "
+        "The expert drew by the Decathlon's protocol, on crops; with another protocol, "
+        "or a kind of scan that was not among them, it may be further off. It is about this mask, "
+        "not about the person: **never the probability of a disease**.\n\n"
+        f"A mask of which less than {CHECK_BELOW_DICE:.2f} is expected is *check*, less than "
+        f"{UNRELIABLE_BELOW_DICE:.2f} *unreliable*; other findings may say so as well. A mask that "
+        "a person drew has neither number; one that differs by a few voxels from the model's keeps "
+        "its doubts. The Model page says on how many persons this was "
+        "calibrated, and how far it was off."
     )
     st.subheader("Keys and mouse", anchor=False)
     st.markdown(

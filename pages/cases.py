@@ -6,21 +6,26 @@ import streamlit as st
 
 from app.operations import cases_health, cases_words
 from app.views.case import show_case
+from app.views.folding import fold, fold_button
+from app.views.owners import owners_form
 from app.views.patients import patient_form
 from app.views.reviewing import typed
 from app.views.shared import services
 from app.views.words import show_error
 from core import limits
+from core.cases.case import Case
 from core.cases.store import Cases
 from core.cases.worklist import ANY, KINDS, ORDERS, Filter, next_new, reviewed
 from core.errors import HippoViewError
+from core.settings import ROOT
 from core.wording import counted
 
 _TABLE_PX = 290
 _REFRESH_S = 2.0
+_LIST = "case-list"
 # So that the volumes are in sight at 1280 pixels; a longer content shows when pointed at.
 _COLUMN_PX = {
-    "": 30, "Name": 140, "Case": 90, "Patient": 80, "Review": 75, "Confidence": 85, "Warnings": 75,
+    "": 30, "Name": 140, "Case": 90, "Patient": 125, "Review": 75, "Confidence": 85, "Warnings": 75,
 }  # fmt: skip
 _NAME_PX = 480  # Streamlit writes its hint over the end of a narrower field
 
@@ -29,6 +34,10 @@ cases: Cases = services().cases
 
 def _select(case_id: str) -> None:
     st.query_params["case"] = case_id
+
+
+def _close() -> None:
+    st.query_params.pop("case", None)
 
 
 def _delete(case_id: str) -> None:
@@ -58,7 +67,15 @@ def _rename(case_id: str, key: str) -> None:
         st.session_state["case-problem"] = f"{case_id}: {error.message}. {error.hint}"
 
 
-with st.container(horizontal=True, vertical_alignment="bottom"):
+# A place of its own for each part: what a part before it has or lacks does not move a case, which
+# would stand there twice until the script ends.
+notice, strip, listing, opened = (
+    st.container(), st.container(), st.container(key=_LIST), st.container(),
+)  # fmt: skip
+is_open = st.query_params.get("case")
+is_folded = fold(_LIST, is_open=bool(is_open))
+
+with listing, st.container(horizontal=True, vertical_alignment="bottom"):
     search = st.text_input("Search by name, patient or case id", placeholder="All cases", width=300)
     kind = st.segmented_control(
         "Show", KINDS, default=ANY, required=True, format_func=str.capitalize, key="kind"
@@ -72,10 +89,6 @@ first_day, last_day = (*(day.isoformat() for day in days), "", "")[:2]
 matches = cases.find(search)
 chosen = Filter(kind, first_day, last_day, least, most)
 rows = sorted((row for row in matches if chosen.admits(row)), key=ORDERS[order])
-
-# A place of its own for each part: what a part before it has or lacks does not move a case, which
-# would stand there twice until the script ends.
-notice, listing, opened = st.container(), st.container(), st.container()
 
 
 @st.fragment(run_every=_REFRESH_S)
@@ -105,9 +118,11 @@ if problem := st.session_state.pop("case-problem", ""):
 
 def _open() -> None:
     """The row that was chosen."""
-    chosen_rows = st.session_state.get(table)
-    if chosen_rows and (picked := chosen_rows["selection"]["rows"]):
-        _select(rows[picked[0]].id)
+    picked = st.session_state[table]["selection"]["rows"] if table in st.session_state else []
+    if picked:
+        st.session_state["last-picked"] = rows[picked[0]].id
+    if last := st.session_state.get("last-picked"):  # also where its row was chosen a second time
+        _select(last)
 
 
 def _open_next(after: str) -> None:
@@ -127,7 +142,6 @@ with listing:
             icon=":material/folder_open:",
         )  # fmt: skip
     else:
-        is_open = st.query_params.get("case")
         # A row's number is read against these rows and no others.
         listed = hashlib.sha256(" ".join(row.id for row in rows).encode()).hexdigest()
         table = f"cases-{search}-{chosen}-{order}-{listed}"
@@ -175,36 +189,52 @@ with listing:
                     on_click=_open_next, args=("",), key="start",
                 )  # fmt: skip
 
-if case_id := st.query_params.get("case"):
-    with opened:
-        try:
-            case = cases.get(case_id)
-        except HippoViewError as error:
+
+def _tools(case: Case) -> None:
+    """What is done with the record of the open case."""
+    with (
+        st.popover("Rename", icon=":material/edit:", key=f"rename-{case.id}-{case.name}"),
+        st.form(f"rename-{case.id}", border=False),
+    ):
+        field = f"name-{case.id}-{case.name}"
+        st.text_input("Name", case.name, max_chars=limits.MAX_NAME_CHARS, width=_NAME_PX, key=field)
+        st.form_submit_button("Save the name", on_click=_rename, args=(case.id, field))
+    patient_form(cases, case)
+    if case.patient:
+        st.page_link(
+            str(ROOT / "pages" / "patients.py"), label="All scans", icon=":material/groups:",
+            query_params={"case": case.id}, help="Of this patient, and what has changed.",
+        )  # fmt: skip
+    owners_form(cases, case)
+    # Each control by its case's key: a late click acts on the case that was seen.
+    if cases.guard.may("delete"):
+        st.button(
+            "Delete", on_click=_delete, args=(case.id,), icon=":material/delete:",
+            help=f"It can be restored for {limits.TRASH_DAYS} days.", key=f"delete-{case.id}",
+        )  # fmt: skip
+
+
+if is_open:
+    try:
+        case = cases.get(is_open)
+    except HippoViewError as error:
+        case = None
+        with opened:
             show_error(error)
-        else:
-            with st.container(horizontal=True):
-                with (
-                    st.popover(
-                        "Rename", icon=":material/edit:", key=f"rename-{case.id}-{case.name}"
-                    ),
-                    st.form(f"rename-{case_id}", border=False),
-                ):
-                    field = f"name-{case.id}-{case.name}"
-                    st.text_input(
-                        "Name", case.name, max_chars=limits.MAX_NAME_CHARS, width=_NAME_PX,
-                        key=field,
-                    )  # fmt: skip
-                    st.form_submit_button("Save the name", on_click=_rename, args=(case.id, field))
-                patient_form(cases, case.id, case.patient)
-                # Each control by its case's key: a late click acts on the case that was seen.
-                st.button(
-                    "Delete", on_click=_delete, args=(case.id,), icon=":material/delete:",
-                    help=f"It can be restored for {limits.TRASH_DAYS} days.",
-                    key=f"delete-{case.id}",
-                )  # fmt: skip
+    with strip, st.container(horizontal=True, vertical_alignment="center"):
+        st.button("Close the case", icon=":material/arrow_back:", on_click=_close, key="close")
+        fold_button(_LIST, is_folded=is_folded)
+        st.caption(
+            f"{reviewed(rows)} of {len(rows)} reviewed" if rows else "The list is empty",
+            width="stretch",
+        )  # fmt: skip
+        if case is not None:
+            _tools(case)
+    if case is not None:
+        with opened:
             show_case(services(), case.id, _open_next)
 
-trash = cases.find(deleted=True)
+trash = cases.find(deleted=True) if cases.guard.may("delete") else []
 if trash:
     with st.expander(f"Deleted cases ({len(trash)}), kept for {limits.TRASH_DAYS} days"):
         for row in trash:

@@ -9,7 +9,7 @@ from app.services import wait_for_model
 from app.views.shared import services
 from app.views.words import show_error
 from core.errors import HippoViewError
-from core.models.folder import measured_on
+from core.models.folder import calibrated_on, measured_on
 from core.wording import counted
 
 
@@ -94,6 +94,10 @@ with left:
     )
     if by_person := metrics.get("by_person"):
         st.markdown(_by_person(by_person))
+    st.subheader("Expected overlap", anchor=False)
+    st.markdown(calibrated_on(card))
+    if serving.not_calibrated and "calibration" in card:
+        st.caption(f"Not in use: {serving.not_calibrated}.")
     st.subheader("Memory", anchor=False)
     st.table(memory_rows(), hide_index=True, border="horizontal")
     st.caption(MEMORY_WORDS)

@@ -32,7 +32,7 @@ if previous is not None and st.button(
 ):  # fmt: skip
     with st.spinner(f"Loading version {previous}. Scans go on meanwhile."):
         try:
-            number = shared.roll_back(previous, by=administrator(shared))
+            number = shared.roll_back(previous, by=administrator())
         except HippoViewError as error:
             st.session_state["outcome"] = error
         else:

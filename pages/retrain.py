@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app.operations import measured_iteration_s
+from app.operations import heads_to_test_on, measured_iteration_s
 from app.views.admission import admit
 from app.views.rules import rules_section
 from app.views.shared import services
@@ -42,7 +42,10 @@ def _new(datasets: list[Dataset]) -> None:
         if default.needs_gpu and (serving is None or serving.network.device != "cuda"):
             st.warning("This preset needs an NVIDIA GPU and this server has none.")
         else:
-            seconds = estimate_s(request.config(), len(chosen.test), measured_iteration_s(shared))
+            seconds = estimate_s(
+                request.config(), len(chosen.test), measured_iteration_s(shared),
+                heads_to_test_on(shared, datasets),
+            )  # fmt: skip
             st.markdown(f"It will take about **{duration(seconds)}** on this machine.")
             if st.button("Retrain", type="primary", icon=":material/model_training:"):
                 submit(shared, request.as_dict())

@@ -32,6 +32,25 @@ hypothesis.settings.load_profile("patient")
 SHARED = ROOT.parent / "shared" / "data"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files of browser tests and other files by turns.
+
+    Two processes take file after file. So one of them mostly waits for a browser while the other
+    computes, and the longest files do not all come last.
+    """
+    files: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        files.setdefault(item.path, []).append(item)
+    browser = [path for path in files if path.parent.name == "browser"]
+    others = [path for path in files if path not in browser]
+    every = len(others) // max(1, len(browser))
+    order = []
+    for number, path in enumerate(browser):
+        order += [path, *others[number * every : (number + 1) * every]]
+    order += others[len(browser) * every :]
+    items[:] = [item for path in order for item in files[path]]
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Real cases that may not be in the project (the README of that folder says why)."""

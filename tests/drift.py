@@ -31,6 +31,6 @@ def analysis(number: int, features: Values | None, *, is_head: bool) -> Any:
     head = {"confidence": "high", "reasons": [], "sides": {"left": side}} if is_head else None
     report = crop.as_dict() | {"head": head}
     return SimpleNamespace(
-        as_dict=lambda: dict(report), features=features, scan_file=crop.scan_file,
+        origin=None, as_dict=lambda: dict(report), features=features, scan_file=crop.scan_file,
         mask_file=crop.mask_file,
     )  # fmt: skip

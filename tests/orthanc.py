@@ -83,11 +83,12 @@ def running_orthanc(folder: Path) -> Iterator[Orthanc]:
 def ending(
     target: str, end: Callable[[], None], *, sent: int = -1, came: int = -1
 ) -> Iterator[str]:
-    """A way to a server that calls ``end`` after so many bytes to it or from it; its URL."""
+    """A way to a server that calls ``end`` once, after so many bytes to it or from it; its URL."""
     host, port = target.split("/")[2].split(":")
     listener = socket.create_server(("127.0.0.1", 0))
     threads: list[threading.Thread] = []
     sockets: list[socket.socket] = []
+    ended = threading.Event()
 
     def serve() -> None:
         while True:
@@ -112,7 +113,8 @@ def ending(
         try:
             while chunk := one.recv(4096):
                 so_far += len(chunk)
-                if 0 <= most < so_far:
+                if 0 <= most < so_far and not ended.is_set():
+                    ended.set()
                     end()
                     break
                 other.sendall(chunk)
@@ -138,9 +140,11 @@ def ending(
             side.close()
 
 
-def slices(count: int, *, patient_id: str = "P-1", edge: int = 128) -> list[bytes]:
+def slices(
+    count: int, *, patient_id: str = "P-1", edge: int = 128, study: str = "", series: str = ""
+) -> list[bytes]:
     """The files of one MR series of noise."""
-    study, series, frame = generate_uid(), generate_uid(), generate_uid()
+    study, series, frame = study or generate_uid(), series or generate_uid(), generate_uid()
     noise = np.random.default_rng(1)
     return [_slice(k, study, series, frame, patient_id, edge, noise) for k in range(count)]
 

@@ -1,5 +1,6 @@
 """MR series made from an array and an affine, as a scanner would export them."""
 
+import io
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,16 @@ class Phantom:
             dataset.compress(self.syntax, encoding_plugin="")
 
 
+def phantom_of(image: nib.Nifti1Image, **values: Any) -> Phantom:
+    """A scan as a scanner would have it: turned, in whole numbers from 0 to 1000."""
+    image = nib.as_closest_canonical(image)
+    voxels = np.asarray(image.dataobj, np.float32)
+    voxels = np.round(1000 * (voxels - voxels.min()) / np.ptp(voxels)).astype(np.int16)
+    lps = np.diag([-1.0, -1.0, 1.0, 1.0])
+    lps[:2, 3] = np.array(voxels.shape[:2]) - 1
+    return Phantom(np.ascontiguousarray(voxels[::-1, ::-1]), image.affine @ lps, values)
+
+
 def written(folder: Path, datasets: list[FileDataset], seed: int = 0) -> Path:
     """Write files under names that say nothing, in an order that means nothing."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -140,3 +151,10 @@ def _numbers(values: NDArray[np.float64]) -> list[str]:
 def _set(dataset: Dataset, values: dict[str, Any]) -> None:
     for name, value in values.items():
         setattr(dataset, name, value)
+
+
+def as_file(dataset: FileDataset) -> bytes:
+    """A dataset as it is on the disk."""
+    out = io.BytesIO()
+    dataset.save_as(out, enforce_file_format=True)
+    return out.getvalue()

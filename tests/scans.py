@@ -7,6 +7,8 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+import pytest
+from _pytest.mark import ParameterSet
 from nibabel.orientations import apply_orientation, inv_ornt_aff
 from numpy.typing import NDArray
 
@@ -78,6 +80,18 @@ def all_orientations() -> list[NDArray[Any]]:
         np.array(list(zip(order, flips, strict=True)), dtype=float)
         for order in itertools.permutations(range(3))
         for flips in itertools.product((1, -1), repeat=3)
+    ]
+
+
+# Of each order of the axes one, and all kinds of flips.
+OFTEN = (7, 8, 18, 29, 38, 43)
+
+
+def orders() -> list[ParameterSet]:
+    """The numbers of all 48; those that are not tried each time are long."""
+    return [
+        pytest.param(number, marks=() if number in OFTEN else pytest.mark.long)
+        for number in range(48)
     ]
 
 

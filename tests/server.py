@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -50,9 +51,13 @@ def running(
     wait_ready: bool = True,
     python: str = sys.executable,
     root: Path = ROOT,
+    ca: Path | None = None,
     **settings: str,
 ) -> Iterator[Server]:
-    """Start ``python -m app`` and stop it as a service manager does."""
+    """Start ``python -m app`` and stop it as a service manager does.
+
+    ``ca``: the authority of its certificate, where it serves by TLS.
+    """
     port = free_port()
     environment = {
         **os.environ,
@@ -67,9 +72,9 @@ def running(
             [python, "-m", "app", "--port", str(port)],
             cwd=root, env=environment, stdout=out, stderr=out,
         )  # fmt: skip
-    url = f"http://127.0.0.1:{port}"
+    url = f"http{'s' if ca else ''}://127.0.0.1:{port}"
     try:
-        wait_for_health(url, process, log, ready=wait_ready)
+        wait_for_health(url, process, log, ready=wait_ready, ca=ca)
         yield Server(url, data_dir, log, process.pid)
     except BaseException as error:
         for written in [log, *data_dir.glob("jobs/*/log.txt")]:
@@ -86,14 +91,15 @@ def running(
 
 
 def wait_for_health(
-    url: str, process: "subprocess.Popen[bytes]", log: Path, *, ready: bool
+    url: str, process: "subprocess.Popen[bytes]", log: Path, *, ready: bool, ca: Path | None = None
 ) -> dict[str, object]:
     deadline = time.monotonic() + _START_TIMEOUT_S
+    context = ssl.create_default_context(cafile=ca) if ca else None
     while time.monotonic() < deadline:
         if process.poll() is not None:
             break
         try:
-            with urllib.request.urlopen(f"{url}/api/health", timeout=5) as answer:
+            with urllib.request.urlopen(f"{url}/api/health", timeout=5, context=context) as answer:
                 return dict(json.load(answer))
         except urllib.error.HTTPError as error:
             if not ready:

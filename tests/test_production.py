@@ -157,8 +157,11 @@ def test_the_workflows_call_what_is_there():
         ]
         for path in (ROOT / ".github" / "workflows").iterdir()
     }
-    assert called == {"ci.yml": ["lint", "test"], "nightly.yml": ['test ARGS="-m long"']}
-    assert {"lint", "test"} <= set(targets)
+    assert called == {
+        "ci.yml": ["lint", "test"],
+        "nightly.yml": ['test ARGS="-m long"', "coverage"],
+    }
+    assert {"lint", "test", "coverage"} <= set(targets)
 
 
 def test_the_commit_hooks_are_valid_and_pass(tmp_path):

@@ -47,5 +47,5 @@ def analysis(number: int) -> Any:
     return SimpleNamespace(
         as_dict=lambda: dict(report), features={"number": float(number)},
         scan_file=lambda: gzip.compress(scan.to_bytes(), 1, mtime=0),
-        mask_file=gzip.compress(mask.to_bytes(), 1, mtime=0),
+        origin=None, mask_file=gzip.compress(mask.to_bytes(), 1, mtime=0),
     )  # fmt: skip

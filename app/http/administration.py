@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Response
+from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app import rules
@@ -19,7 +19,9 @@ from core.training.rules import RuleSettings
 
 Administrator = Annotated[str, Depends(require_admin)]
 # What a database can hold.
-Number = Annotated[int, Path(ge=0, le=2**31 - 1)]
+_MOST = 2**31 - 1
+Number = Annotated[int, Path(ge=0, le=_MOST)]
+Counted = Annotated[int, Query(ge=0, le=_MOST)]
 
 
 class NewPromotion(BaseModel):
@@ -118,7 +120,7 @@ def switch_shadow_off(shared: Held, number: Number) -> dict[str, Any]:
     return shared.shadow.report(number).as_dict()
 
 
-def roll_back(shared: Held, by: Administrator, version: int | None = None) -> dict[str, Any]:
+def roll_back(shared: Held, by: Administrator, version: Counted | None = None) -> dict[str, Any]:
     """Put the version into service that served before this one.
 
     With ``version`` only if it is that one: else a second call would go back by two.
@@ -181,7 +183,7 @@ def set_rules(shared: Held, new: NewRules) -> dict[str, Any]:
     return rules.state(shared)
 
 
-def drift(shared: Held, last: int = 50) -> dict[str, Any]:
+def drift(shared: Held, last: Counted = 50) -> dict[str, Any]:
     """The newest crops against the training of the version in service; under ``heads`` the heads.
 
     ``heads_left_out`` counts the heads that cannot be compared, now or later.

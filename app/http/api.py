@@ -4,12 +4,13 @@ import asyncio
 import functools
 import threading
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI, File, Query, Request, Response, UploadFile
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi_offline import FastAPIOffline
 from loguru import logger
 from starlette.exceptions import HTTPException
@@ -17,6 +18,8 @@ from starlette.exceptions import HTTPException
 from app import metrics
 from app.http import administration, viewer_files
 from app.http.bodies import Bodies, BoundedRoute, SlowBodyError, refuse_repeated
+from app.http.documented import RESPONSES
+from app.http.headers import page_policy, script_hashes
 from app.http.held import Held
 from app.operations import cases_health
 from app.services import Services
@@ -29,6 +32,7 @@ from core.errors import (
     ComputeError,
     ConflictError,
     DeviceError,
+    ForbiddenError,
     GoneError,
     HippoViewError,
     InputError,
@@ -39,10 +43,11 @@ from core.errors import (
     TooLargeError,
     TrainingError,
 )
-from core.limits import MAX_FORM_FIELDS, MAX_FORM_FILES
 from core.measures.measure import why_too_small
-from core.people.accounts import TooManyTriesError
+from core.people.acting import actor
+from core.people.sign_ins import TooManyTriesError
 from core.pipeline import Analysis, Caller
+from core.web_limits import MAX_FORM_FIELDS, MAX_FORM_FILES
 
 _LOADING_RETRY_S = 10
 _REFUSED_AT_ONCE = 32
@@ -54,6 +59,7 @@ _STATUS: tuple[tuple[type[HippoViewError], int], ...] = (
     (NotFoundError, 404),
     (TooManyTriesError, 429),
     (AccessError, 401),
+    (ForbiddenError, 403),
     (ConflictError, 409),
     (TrainingError, 422),
     (StorageError, 503),
@@ -63,19 +69,6 @@ _STATUS: tuple[tuple[type[HippoViewError], int], ...] = (
     (ComputeError, 503),
     (GoneError, 503),
 )
-_ERROR_SCHEMA: dict[str, Any] = {
-    "content": {
-        "application/json": {
-            "example": {
-                "error": {
-                    "code": "nothing_found",
-                    "message": "No hippocampus was found in this image",
-                    "hint": "Is it a T1-weighted head with the temporal lobes in the field ...",
-                }
-            }
-        }
-    }
-}
 _DESCRIPTION = f"""Anterior and posterior hippocampus in T1-weighted heads and crops. {NOTICE}
 
     curl -F image=@scan.nii.gz http://127.0.0.1:8501/api/predict -o mask.nii.gz
@@ -92,7 +85,8 @@ def make_api(bodies: dict[str, Bodies], shared: Services) -> FastAPI:
     shared
     """
     api = FastAPIOffline(
-        redoc_url=None, title="HippoView", description=_DESCRIPTION, version="0.1.0",
+        docs_url=None, redoc_url=None, title="HippoView", description=_DESCRIPTION, version="0.1.0",
+        responses=RESPONSES,
         form_limits={"max_files": MAX_FORM_FILES, "max_fields": MAX_FORM_FIELDS},
     )  # fmt: skip
     api.state.bodies = bodies
@@ -102,26 +96,46 @@ def make_api(bodies: dict[str, Bodies], shared: Services) -> FastAPI:
     api.add_exception_handler(RequestValidationError, _on_bad_request)
     api.add_exception_handler(HTTPException, _on_http_error)
     api.add_exception_handler(Exception, _on_unknown_error)
+    api.get("/docs", include_in_schema=False)(docs)
     api.get("/live")(live)
-    api.get("/health", responses={503: {"description": "No model can serve."}})(health)
+    api.get("/health")(health)
+    api.get("/me")(me)
     api.get("/metrics", response_class=Response)(prometheus)
     api.post(
         "/predict",
         response_class=Response,
         responses={
             200: {
-                "content": {"application/gzip": {}, "application/json": {}},
-                "description": "The mask (.nii.gz), or the measures for Accept: application/json.",
+                "content": {
+                    "application/gzip": {},
+                    "application/json": {},
+                    "application/dicom": {},
+                    "application/zip": {},
+                },
+                "description": "The mask (.nii.gz), the measures for Accept: application/json, or "
+                "what format asks for.",
             },
-            408: {"description": "The file stopped coming.", **_ERROR_SCHEMA},
-            413: {"description": "The file is too large.", **_ERROR_SCHEMA},
-            422: {"description": "The file cannot be segmented.", **_ERROR_SCHEMA},
-            503: {"description": "Busy, or no model can serve.", **_ERROR_SCHEMA},
         },
     )(predict)
     api.include_router(administration.router())
     api.include_router(viewer_files.router())
     return api
+
+
+def docs(request: Request) -> HTMLResponse:
+    """The interactive page of the API. Its own inline script runs, and no other."""
+    root = request.scope.get("root_path", "")
+    files = f"{root}/static-offline-docs"
+    page = get_swagger_ui_html(
+        openapi_url=f"{root}{request.app.openapi_url}",
+        title=f"{request.app.title}: API",
+        swagger_js_url=f"{files}/swagger-ui-bundle.js",
+        swagger_css_url=f"{files}/swagger-ui.css",
+        swagger_favicon_url=f"{files}/favicon.png",
+    )
+    policy = page_policy(script_hashes([bytes(page.body).decode()]))
+    page.headers["Content-Security-Policy"] = policy
+    return page
 
 
 async def live() -> Response:
@@ -179,13 +193,22 @@ async def predict(
     series: Annotated[
         str, Query(description="UID of the DICOM series, where the zip has several", max_length=64)
     ] = "",
+    form: Annotated[
+        Literal["nifti", "seg", "sr", "pdf", "zip"],
+        Query(
+            alias="format",
+            description="Of a DICOM series: nifti, a DICOM Segmentation, a structured report, the "
+            "report as an encapsulated PDF, or a zip of the three",
+        ),
+    ] = "nifti",
 ) -> Response:
     """Segment one scan, a whole head or a crop. Nothing of it is kept on the server.
 
     The mask lies on the scan's own grid and affine: 0 background, 1 anterior, 2 posterior.
     """
+    shared.accounts.guard.require("segment")
     refuse_repeated((await request.form()).multi_items(), ("image",))
-    refuse_repeated(request.query_params.multi_items(), ("device", "labels", "series"))
+    refuse_repeated(request.query_params.multi_items(), ("device", "labels", "series", "format"))
     if shared.predictors.serving is None and shared.predictors.failure is None:
         raise _loading()
     analysis = await _analysis(request, shared, image, device, series)
@@ -200,10 +223,18 @@ async def predict(
         headers["X-Volume-Remark"] = remark
     if confidence := confidence_of(analysis.as_dict()):
         headers["X-Confidence"] = confidence
+    if expected := analysis.trust["expected_dice"]:
+        headers["X-Expected-Dice"] = f"{expected['whole']:.2f}"
     head = analysis.segmentation.head
     if head is not None:
         for side, parts in analysis.measures.sides.items():
             headers[f"X-{side.capitalize()}-Mm3"] = f"{parts['total'].volume_mm3:.1f}"
+    if form != "nifti":
+        all_frames = shared.settings.seg_frames == "all"
+        content = await to_thread.run_sync(partial(_dicom_object, analysis, form, all_frames))
+        name, kind = ("dicom.zip", "zip") if form == "zip" else (f"{form}.dcm", "dicom")
+        headers["Content-Disposition"] = f'attachment; filename="{name}"'
+        return Response(content, media_type=f"application/{kind}", headers=headers)
     if _wants_json(request.headers.get("accept", "")):
         record = analysis.as_dict()
         return JSONResponse(record | {"confidence": confidence_of(record)}, headers=headers)
@@ -212,6 +243,15 @@ async def predict(
     if labels == "sides":
         mask = await to_thread.run_sync(_sides_file, analysis)
     return Response(mask, media_type="application/gzip", headers=headers)
+
+
+def _dicom_object(
+    analysis: Analysis, kind: Literal["seg", "sr", "pdf", "zip"], all_frames: bool
+) -> bytes:
+    # highdicom takes seconds to import: only who asks for it waits.
+    from core.exports.dicom_case import analysis_object
+
+    return analysis_object(analysis, kind, empty_frames=all_frames)
 
 
 def _sides_file(analysis: Analysis) -> bytes:
@@ -254,8 +294,15 @@ def _threads(queue_size: int) -> CapacityLimiter:
     return CapacityLimiter(queue_size + _REFUSED_AT_ONCE)
 
 
-def prometheus() -> Response:
+def me() -> Response:
+    """Who asks: the name and the role of the sign-in or the token. 401 where there is none."""
+    who = actor()
+    return JSONResponse({"name": who.name, "role": who.role}, headers={"Cache-Control": "no-store"})
+
+
+def prometheus(shared: Held) -> Response:
     """Counters and timings in Prometheus's text format."""
+    shared.accounts.guard.require("metrics")
     return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 

@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive
 
-from core import limits
+from core import limits, web_limits
 from core.errors import BusyError, HippoViewError, InputError, StorageError, TooLargeError
 from core.limits import MIB
 
@@ -48,9 +48,9 @@ class Pace:
         Bytes a second, in the mean after that.
     """
 
-    silence_s: float = limits.BODY_SILENCE_S
-    grace_s: float = limits.BODY_GRACE_S
-    least_bytes_s: float = limits.BODY_LEAST_BYTES_S
+    silence_s: float = web_limits.BODY_SILENCE_S
+    grace_s: float = web_limits.BODY_GRACE_S
+    least_bytes_s: float = web_limits.BODY_LEAST_BYTES_S
 
 
 class Bodies:
@@ -225,15 +225,15 @@ def kinds_of_bodies(upload_bytes: int, queue_size: int, folder: Path) -> dict[st
         Where scans are unpacked.
     """
     on_disk = (folder, Path(tempfile.gettempdir()))
-    drawn_bytes = limits.MAX_DRAWN_MIB * MIB + limits.FORM_OVERHEAD_BYTES
-    small_bytes = limits.FORM_OVERHEAD_BYTES
-    at_once = limits.BODIES_AT_ONCE
+    drawn_bytes = web_limits.MAX_DRAWN_MIB * MIB + web_limits.FORM_OVERHEAD_BYTES
+    small_bytes = web_limits.FORM_OVERHEAD_BYTES
+    at_once = web_limits.BODIES_AT_ONCE
     return {
         # Each holds its place until it is answered: those that wait, and those at work.
         "uploads": Bodies(
-            queue_size + limits.BODIES_BESIDE_QUEUE,
-            upload_bytes + limits.FORM_OVERHEAD_BYTES,
-            limits.ALL_BODIES_MIB * MIB,
+            queue_size + web_limits.BODIES_BESIDE_QUEUE,
+            upload_bytes + web_limits.FORM_OVERHEAD_BYTES,
+            web_limits.ALL_BODIES_MIB * MIB,
             on_disk,
         ),
         "drawn": Bodies(at_once, drawn_bytes, at_once * drawn_bytes // 4),

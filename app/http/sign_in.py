@@ -1,8 +1,8 @@
-"""Sign-in, sign-out, and the gate in front of the administrator's routes."""
+"""Signing in and out, new passwords, and the gate in front of the administrator's routes."""
 
-import base64
-import binascii
+import re
 from functools import partial
+from typing import Any
 from urllib.parse import urlsplit
 
 from fastapi import Request
@@ -11,120 +11,172 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from app.http.held import Held
+from app.http.visits import BROWSER_COOKIE, COOKIE, address_of, is_own
 from app.services import Services
 from core.anatomy import NOTICE
-from core.errors import AccessError
+from core.errors import AccessError, HippoViewError
 from core.exports.templates import render
-from core.limits import SESSION_HOURS
-from core.people.accounts import ADMINISTRATOR, NOT_SIGNED_IN, TooManyTriesError
+from core.people.acting import actor
+from core.people.limits import LONGEST_PASSWORD_CHARS, SESSION_HOURS, SHORT_PASSWORD_CHARS
+from core.people.sign_ins import TooManyTriesError
 from core.settings import LOOPBACK
 
-COOKIE = "hippoview_session"
-# Says that a browser has signed in before, and nothing more: see `core.people.accounts`.
-_BROWSER_COOKIE = "hippoview_browser"
-_BROWSER_DAYS = 365
 SIGN_IN, SIGN_OUT = "/sign-in", "/sign-out"
-_PAGES = ("retrain", "models", "drift", "operations")
+PASSWORD, CODE, FIRST = "/password", "/code", "/first"
+_BROWSER_DAYS = 365
 _LARGEST_FORM_BYTES = 4096
+_MOST_FIELDS = 5
+# One of our pages, with the case that it is about.
+_PAGE = re.compile(r"[a-z]{0,16}(\?case=[A-Za-z0-9._-]{1,64})?")
 _BY_API = " (API)"
 
 
 def require_admin(request: Request, shared: Held) -> str:
-    """Let a signed-in browser pass, or the password as HTTP Basic.
+    """Let whoever may see versions, trainings and drift pass; acts are asked about in `core`.
 
     Returns
     -------
     str
-        Who asks: the account, and that it is by the API.
+        Who asks, and that it is by the API.
 
     Raises
     ------
-    AccessError
+    AccessError, ForbiddenError
     """
-    if not shared.settings.admin_password:
-        # Only this machine can connect; a page of another site in its browser must not.
-        if not _is_local(request.headers.get("host", "")) or not _is_own(request):
-            raise AccessError(
-                "Without an administrator's password only this machine's own pages may do this",
-                "Set HIPPOVIEW_ADMIN_PASSWORD, start again and sign in.",
-                code="foreign_origin",
-            )
-        return f"{NOT_SIGNED_IN}{_BY_API}"
-    if not _is_own(request):
-        raise AccessError("The request comes from another site", code="foreign_origin")
-    if account := shared.accounts.name_of(request.cookies.get(COOKIE)):
-        return f"{account}{_BY_API}"
-    password = _basic_password(request.headers.get("authorization", ""))
-    if password is None:
+    if not shared.accounts.guard.is_open:
+        return f"{shared.accounts.guard.require('watch').name}{_BY_API}"
+    # Only this machine can connect; a page of another site in its browser must not.
+    if not _is_local(request.headers.get("host", "")) or not is_own(request):
         raise AccessError(
-            "This is for administrators", "Sign in, or send: curl -u admin:PASSWORD ..."
+            "Without accounts only this machine's own pages may do this",
+            "Add an administrator, and sign in: python -m core people add NAME --role "
+            "administrator",
+            code="foreign_origin",
         )
-    shared.accounts.check(password, *_who(request))
-    return f"{ADMINISTRATOR}{_BY_API}"
+    return f"{actor().name}{_BY_API}"
 
 
 def routes(shared: Services) -> list[Route]:
     """The routes of the sign-in page and its forms."""
+    pages = {SIGN_IN: _sign_in, PASSWORD: _change, CODE: _choose, FIRST: _first}
     return [
-        Route(SIGN_IN, partial(_show, shared), methods=["GET"]),
-        Route(SIGN_IN, partial(_sign_in, shared), methods=["POST"]),
+        *(Route(path, partial(_show, shared, path), methods=["GET"]) for path in pages),
+        *(
+            Route(path, partial(_answered, shared, path, act), methods=["POST"])
+            for path, act in pages.items()
+        ),
         Route(SIGN_OUT, partial(_sign_out, shared), methods=["POST"]),
     ]
 
 
-def _show(shared: Services, request: Request) -> Response:
-    if shared.accounts.knows(request.cookies.get(COOKIE)):
-        return _page("signed in")
-    if not shared.settings.admin_password:
-        return _page("no password")
-    return _form(_next_of(request), "")
+def _show(shared: Services, path: str, request: Request) -> Response:
+    return _page(shared, path, request)
 
 
-async def _sign_in(shared: Services, request: Request) -> Response:
-    follow = _next_of(request)
+async def _answered(shared: Services, path: str, act: Any, request: Request) -> Response:
+    """Do what a form asks for; what is wrong is said above the form."""
     declared = request.headers.get("content-length", "")
-    if not declared.isdigit() or int(declared) > _LARGEST_FORM_BYTES or not _is_own(request):
-        return _form(follow, "That was not understood. Try again.", 400)
-    form = await request.form(max_files=0, max_fields=4)
+    if not declared.isdigit() or int(declared) > _LARGEST_FORM_BYTES or not is_own(request):
+        return _page(shared, path, request, "That was not understood. Try again.", 400)
+    form = await request.form(max_files=0, max_fields=_MOST_FIELDS)
+    fields = {name: value for name, value in form.items() if isinstance(value, str)}
     try:
         # argon2 is slow by design: not on the event loop.
-        password = str(form.get("password", ""))
-        token = await run_in_threadpool(shared.accounts.sign_in, password, *_who(request))
+        answer: Response = await run_in_threadpool(act, shared, request, fields)
     except TooManyTriesError as error:
-        refused = _form(follow, f"{error.message}. {error.hint}", 429)
+        refused = _page(
+            shared, path, request, f"{error.message}. {error.hint}", 429, fields.get("name", "")
+        )
         refused.headers["Retry-After"] = str(error.retry_after_s)
         return refused
-    except AccessError as error:
-        return _form(follow, f"{error.message}. {error.hint}", 403)
+    except HippoViewError as error:
+        status = 403 if isinstance(error, AccessError) else 422
+        return _page(
+            shared, path, request, f"{error.message}. {error.hint}", status, fields.get("name", "")
+        )
+    return answer
+
+
+def _sign_in(shared: Services, request: Request, fields: dict[str, str]) -> Response:
+    return _signed_in(
+        shared, request, fields.get("name", ""), fields.get("password", ""), _next_of(request)
+    )
+
+
+def _signed_in(
+    shared: Services, request: Request, name: str, password: str, follow: str = ""
+) -> Response:
+    """Begin a sign-in of its own for this browser; one that it has ends."""
+    browser = request.cookies.get(BROWSER_COOKIE, "")
+    _, token, known = shared.sign_ins.sign_in(name, password, address_of(request), browser)
+    if before := request.cookies.get(COOKIE):
+        shared.sign_ins.sign_out(before)
     answer = RedirectResponse(f"/{follow}", 303)
-    for name, value, age_s in (
+    for cookie, value, age_s in (
         (COOKIE, token, 3600 * SESSION_HOURS),
-        (_BROWSER_COOKIE, shared.accounts.name_browser(), 24 * 3600 * _BROWSER_DAYS),
+        (BROWSER_COOKIE, known, 24 * 3600 * _BROWSER_DAYS),
     ):
         answer.set_cookie(
-            name, value, max_age=age_s, httponly=True, samesite="strict",
+            cookie, value, max_age=age_s, httponly=True, samesite="strict",
             secure=_is_https(request),
         )  # fmt: skip
     return answer
 
 
+def _change(shared: Services, request: Request, fields: dict[str, str]) -> Response:
+    """A new password for whoever is signed in, with the old one."""
+    who = actor()
+    if who.role in ("nobody", "service"):
+        raise AccessError("Sign in first", "Then choose another password.")
+    browser = request.cookies.get(BROWSER_COOKIE, "")
+    shared.sign_ins.check(who.name, fields.get("password", ""), address_of(request), browser)
+    new = fields.get("new", "")
+    shared.accounts.change_password(who.id, new)
+    return _signed_in(shared, request, who.name, new)
+
+
+def _choose(shared: Services, request: Request, fields: dict[str, str]) -> Response:
+    """A password for whoever was given a code."""
+    name, new = fields.get("name", ""), fields.get("new", "")
+    shared.accounts.choose_password(name, fields.get("code", "").strip(), new)
+    return _signed_in(shared, request, name, new)
+
+
+def _first(shared: Services, request: Request, fields: dict[str, str]) -> Response:
+    """The first administrator, with the code that the start has printed."""
+    name, new = fields.get("name", ""), fields.get("new", "")
+    shared.accounts.add_first(fields.get("code", "").strip(), name, new)
+    return _signed_in(shared, request, name, new)
+
+
 def _sign_out(shared: Services, request: Request) -> Response:
     token = request.cookies.get(COOKIE)
-    if token and _is_own(request):
-        shared.accounts.sign_out(token)
-    answer = RedirectResponse("/", 303)
+    if token and is_own(request):
+        shared.sign_ins.sign_out(token)
+    answer = RedirectResponse(SIGN_IN, 303)
     answer.delete_cookie(COOKIE)
     return answer
 
 
-def _form(follow: str, error: str, status: int = 200) -> Response:
-    return _page("to sign in", status, follow=follow, error=error)
-
-
-def _page(state: str, status: int = 200, follow: str = "", error: str = "") -> Response:
+def _page(
+    shared: Services,
+    path: str,
+    request: Request,
+    error: str = "",
+    status: int = 200,
+    name: str = "",
+) -> Response:
+    """The page with its form, in which the name that was typed stands again."""
+    who, is_open = actor(), shared.accounts.guard.is_open
+    state = path.lstrip("/")
+    if path == SIGN_IN:
+        state = "open" if is_open else "signed-in" if who.role != "nobody" else "sign-in"
+    elif is_open != (path == FIRST) or (path == PASSWORD and who.role == "nobody"):
+        state = "nothing"
     page = render(
-        "app/http/sign_in.html", state=state, follow=follow, error=error, notice=NOTICE,
-        sign_in=SIGN_IN, sign_out=SIGN_OUT,
+        "app/http/sign_in.html", state=state, follow=_next_of(request), error=error, notice=NOTICE,
+        who=who, path=path, sign_out=SIGN_OUT, password=PASSWORD, code=CODE, sign_in=SIGN_IN,
+        least=SHORT_PASSWORD_CHARS, most=LONGEST_PASSWORD_CHARS, name=name,
     )  # fmt: skip
     return HTMLResponse(page, status, {"Cache-Control": "no-store", "X-Frame-Options": "DENY"})
 
@@ -132,23 +184,7 @@ def _page(state: str, status: int = 200, follow: str = "", error: str = "") -> R
 def _next_of(request: Request) -> str:
     """The page to open after signing in: one of our own, never an outside address."""
     page = request.query_params.get("next", "")
-    return page if page in _PAGES else _PAGES[0]
-
-
-def _is_own(request: Request) -> bool:
-    """Whether a request comes from our own page; programs send no origin and pass."""
-    origin = request.headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == request.headers.get("host")
-
-
-def _who(request: Request) -> tuple[str, str | None]:
-    """The address that a request comes from, and the name of the browser if it has one.
-
-    Behind a proxy the address is that of the proxy, unless it is one of those that uvicorn trusts
-    (``FORWARDED_ALLOW_IPS``, by itself 127.0.0.1): then it is what the proxy says.
-    """
-    address = request.client.host if request.client else ""
-    return address, request.cookies.get(_BROWSER_COOKIE)
+    return page if _PAGE.fullmatch(page) else ""
 
 
 def _is_local(host: str) -> bool:
@@ -156,15 +192,4 @@ def _is_local(host: str) -> bool:
 
 
 def _is_https(request: Request) -> bool:
-    forwarded = request.headers.get("x-forwarded-proto", "")
-    return request.url.scheme == "https" or forwarded == "https"
-
-
-def _basic_password(header: str) -> str | None:
-    kind, _, content = header.partition(" ")
-    if kind.lower() != "basic":
-        return None
-    try:
-        return base64.b64decode(content, validate=True).decode().partition(":")[2]
-    except (binascii.Error, UnicodeDecodeError):
-        return None
+    return request.url.scheme == "https"

@@ -5,7 +5,7 @@ The links to a case hold for one browser (`app.http.visitor`).
 
 import hashlib
 import os
-from typing import Annotated, BinaryIO, Literal
+from typing import Annotated, Any, BinaryIO, Literal
 
 from fastapi import APIRouter, Body, File, Form, Path, Query, Request, UploadFile
 from pydantic import BaseModel, Field, FiniteFloat
@@ -19,10 +19,12 @@ from app.http.bodies import DrawnRoute
 from app.http.held import held_by
 from app.services import Services
 from app.viewer.bundle import bundle
+from app.viewer.displays import Displays, View, display_name
 from app.viewer.files import ViewerFile
 from app.viewer.runs import RUNS, packed_of
 from core.anatomy import Convention
-from core.errors import NotFoundError
+from core.errors import ForbiddenError, NotFoundError
+from core.people.acting import actor
 from core.pipeline import Caller
 
 PREFIX = "/viewer"
@@ -41,6 +43,15 @@ def router() -> APIRouter:
     routes.get(f"{case}/scan.nii.gz")(_scan)
     routes.get(f"{case}/masks/{{version}}.nii.gz")(_mask)
     routes.get(f"{case}/about/{{version}}.json")(_about)
+    view = f"{case}/as/{{view}}"
+    routes.get(f"{view}/scan.nii.gz")(_view_scan)
+    routes.get(f"{view}/masks/{{version}}.nii.gz")(_view_mask)
+    routes.get(f"{view}/about/{{version}}.json")(_view_about)
+    routes.get(f"{view}/slices/{{version}}/{{axis}}/{{index}}.png")(_view_slice)
+    moved = "/moved/{case_id}/{onto}/{token}"
+    routes.get(f"{moved}/scan.nii.gz")(_moved_scan)
+    routes.get(f"{moved}/masks/{{version}}.nii.gz")(_moved_mask)
+    routes.get(f"{moved}/about/{{version}}.json")(_moved_about)
     routes.get(f"{case}/slices/{{version}}/{{axis}}/{{index}}.png")(_slice)
     routes.post(f"{case}/masks")(_save)
     routes.post(f"{case}/here")(_here)
@@ -59,6 +70,16 @@ def files_url(secret: bytes, who: str, case_id: str) -> str:
     """Address of a case's files for this visitor's browser."""
     token = visitor.token_of(secret, who, case_id)
     return f"/api{PREFIX}/cases/{case_id}/{token}"
+
+
+def view_url(secret: bytes, who: str, case_id: str, view: View) -> str:
+    """Address of a case's files on the grid of a view, to look at."""
+    return f"{files_url(secret, who, case_id)}/as/{view}"
+
+
+def moved_url(secret: bytes, who: str, case_id: str, onto: str) -> str:
+    """Address of the files of a scan that is moved onto another one, to look at."""
+    return f"/api{PREFIX}/moved/{case_id}/{onto}/{visitor.token_of(secret, who, case_id + onto)}"
 
 
 def _script(name: str) -> Response:
@@ -88,10 +109,76 @@ def _slice(
 ) -> Response:
     """A slice as PNG, for browsers that cannot draw it; the opacity is in per cent."""
     files = _admitted(request, case_id, token).viewer_files
-    if index >= files.about(case_id, version)["shape"][axis]:
+    _check_slice(files.about(case_id, version), axis, index)
+    return _png(files.picture(case_id, version, axis, index, convention, opacity / 100))
+
+
+def _view_scan(request: Request, case_id: str, token: str, view: View) -> Response:
+    displays = Displays(_admitted(request, case_id, token).viewer_files)
+    return _sent(displays.scan(case_id, view), request.headers)
+
+
+def _view_mask(
+    request: Request, case_id: str, token: str, view: View, version: Version
+) -> Response:
+    displays = Displays(_admitted(request, case_id, token).viewer_files)
+    return _sent(displays.mask(case_id, version, view), request.headers)
+
+
+def _view_about(
+    request: Request, case_id: str, token: str, view: View, version: Version
+) -> JSONResponse:
+    displays = Displays(_admitted(request, case_id, token).viewer_files)
+    about = displays.about(case_id, version, view)
+    # A name of its own: nothing that is sent back can be taken for something of the case.
+    about |= {"case": display_name(case_id, view), "grid": view}
+    return JSONResponse(about, headers={"Cache-Control": _FOR_THIS_BROWSER})
+
+
+def _view_slice(
+    request: Request,
+    case_id: str,
+    token: str,
+    view: View,
+    version: Version,
+    axis: Annotated[int, Path(ge=0, le=2)],
+    index: Annotated[int, Path(ge=0)],
+    convention: Convention = "radiological",
+    opacity: Annotated[int, Query(ge=0, le=100)] = 50,
+) -> Response:
+    """A slice of a view as PNG, as `_slice`."""
+    displays = Displays(_admitted(request, case_id, token).viewer_files)
+    _check_slice(displays.about(case_id, version, view), axis, index)
+    return _png(displays.picture(case_id, version, view, axis, index, convention, opacity / 100))
+
+
+def _check_slice(about: dict[str, Any], axis: int, index: int) -> None:
+    if index >= about["shape"][axis]:
         raise NotFoundError("There is no such slice", "Open the case on its page.")
-    picture = files.picture(case_id, version, axis, index, convention, opacity / 100)
+
+
+def _png(picture: bytes) -> Response:
     return Response(picture, 200, {"Cache-Control": _FOR_THIS_BROWSER}, "image/png")
+
+
+def _moved_scan(request: Request, case_id: str, onto: str, token: str) -> Response:
+    displays = _admitted_to_both(request, case_id, onto, token)
+    return _sent(displays.moved_scan(case_id, onto), request.headers)
+
+
+def _moved_mask(
+    request: Request, case_id: str, onto: str, token: str, version: Version
+) -> Response:
+    displays = _admitted_to_both(request, case_id, onto, token)
+    return _sent(displays.moved_mask(case_id, version, onto), request.headers)
+
+
+def _moved_about(
+    request: Request, case_id: str, onto: str, token: str, version: Version
+) -> JSONResponse:
+    displays = _admitted_to_both(request, case_id, onto, token)
+    about = displays.moved_about(case_id, version, onto) | {"case": case_id, "grid": onto}
+    return JSONResponse(about, headers={"Cache-Control": _FOR_THIS_BROWSER})
 
 
 def _save(
@@ -191,18 +278,31 @@ def _drop_draft(
 
 
 def _who(request: Request) -> str:
-    """The key of a browser's drafts: derived from its cookie, which itself opens links."""
-    return hashlib.sha256(request.cookies[visitor.COOKIE].encode()).hexdigest()
+    """The key of a browser's drafts: derived from its cookie, which itself opens links.
+
+    Where people sign in, from the account too: two who share a browser have drafts of their own.
+    """
+    who = actor()
+    account = "" if who.role == "nobody" else f".{who.id}"
+    return hashlib.sha256(f"{request.cookies[visitor.COOKIE]}{account}".encode()).hexdigest()
 
 
-def _admitted(request: Request, case_id: str, token: str) -> Services:
-    """The services, if the link was made for this browser and the case exists."""
+def _admitted(request: Request, case_id: str, token: str, onto: str = "") -> Services:
+    """The services, if the link was made for this browser and the case, or both, exist."""
     shared = held_by(request)
+    if actor().role == "service":  # whatever its scopes let it ask of all cases together
+        raise ForbiddenError("A token opens no case", "Sign in on /sign-in to look at it.")
     who = request.cookies.get(visitor.COOKIE)
-    if not visitor.may_see(shared.link_secret, who, case_id, token):
+    if not visitor.may_see(shared.link_secret, who, case_id + onto, token):
         raise NotFoundError("There is no such image", "Open the case on its page.")
-    shared.cases.get(case_id)
+    for each in filter(None, (case_id, onto)):
+        shared.cases.get(each)
+        shared.cases.acts.lines.viewed(each)
     return shared
+
+
+def _admitted_to_both(request: Request, case_id: str, onto: str, token: str) -> Displays:
+    return Displays(_admitted(request, case_id, token, onto).viewer_files)
 
 
 def _scan(request: Request, case_id: str, token: str) -> Response:

@@ -61,11 +61,10 @@ def _is_new_page(scope: Scope) -> bool:
 
 def _cookie(scope: Scope) -> tuple[bytes, bytes]:
     """The header that sets the cookie, of an answer that Starlette sets it on."""
-    forwarded = HTTPConnection(scope).headers.get("x-forwarded-proto")
     answer = Response()
     answer.raw_headers.clear()
     answer.set_cookie(
         COOKIE, secrets.token_urlsafe(_BYTES), max_age=_KEPT_S, httponly=True, samesite="lax",
-        secure="https" in (scope["scheme"], forwarded),
+        secure=scope["scheme"] == "https",
     )  # fmt: skip
     return answer.raw_headers[0]

@@ -3,7 +3,9 @@
 import functools
 import math
 import os
+import threading
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -25,6 +27,7 @@ from core.image.volume import box_around, cut_affine, ras_affine, to_ras
 from core.image.voxels import Voxels, block_means
 from core.measures.landmarks import landmarks
 from core.measures.measure import why_scan_too_small
+from core.people.acting import SERVER, acting_as
 from core.predictor.heads import centres_of, sides_of
 
 # Percentiles of the scan's values that are drawn black and white.
@@ -54,32 +57,41 @@ class ViewerFiles:
     """
 
     def __init__(self, cases: Cases, folder: Path) -> None:
-        self._cases = cases
-        self._kept = KeptFiles(folder, limits.MAX_VIEWER_CACHE_BYTES)
+        self.cases = cases
+        self.kept = KeptFiles(folder, limits.MAX_VIEWER_CACHE_BYTES)
+        # Held while files of one case are made of another's: two that wait for each other's would
+        # wait for ever.
+        self.pairs = threading.RLock()
         self.about = functools.lru_cache(_KEPT_ABOUTS)(self._about)
 
     def images(self, case_id: str, version: int) -> CaseImages:
         """Scan and labels of a case, read lazily from the disk."""
-        with self._kept.opened(
+        with self.kept.opened(
             case_id, "image.nii", lambda to: self._unpack_scan(case_id, to)
         ) as image:
             scan, affine = _turned(image)
-        with self._kept.opened(
+        with self.kept.opened(
             case_id, f"labels-{version}.nii",
-            lambda to: _unpack(self._cases.mask_file(case_id, version), to),
+            lambda to: _unpack(self.cases.mask_file(case_id, version), to),
         ) as mask:  # fmt: skip
             labels, _ = _turned(mask)
         return CaseImages(voxels.with_background(scan), labels.stored, affine)
 
     def scan(self, case_id: str) -> ViewerFile:
         """The scan, reduced if it is larger than the viewer can show."""
-        return self._file(case_id, "scan.nii.gz", lambda to: self._write_scan(case_id, to))
+        return self.file(case_id, "scan.nii.gz", lambda to: self._write_scan(case_id, to))
 
     def mask(self, case_id: str, version: int) -> ViewerFile:
         """A version of the mask, on the same grid."""
-        return self._file(
+        return self.file(
             case_id, f"mask-{version}.nii.gz", lambda to: self._write_mask(case_id, version, to)
         )
+
+    def prepare(self, case_id: str, version: int) -> None:
+        """Make what the viewer fetches first of a case, before it asks."""
+        self.scan(case_id).file.close()
+        self.mask(case_id, version).file.close()
+        self.about(case_id, version)
 
     def picture(
         self,
@@ -101,22 +113,27 @@ class ViewerFiles:
 
     def forget(self, case_id: str) -> None:
         """Remove the cached files of a case."""
-        self._kept.forget(case_id)
+        self.kept.forget(case_id)
 
     def _unpack_scan(self, case_id: str, to: Path) -> None:
-        self._forget_deleted()
-        _unpack(self._cases.image_file(case_id), to)
+        self.forget_gone()
+        _unpack(self.cases.image_file(case_id), to)
 
-    def _forget_deleted(self) -> None:
-        """Remove cached files of cases that were deleted without calling `forget`."""
-        for case_id in self._kept.case_ids():
-            try:
-                self._cases.get(case_id)
-            except NotFoundError:
-                self._kept.forget(case_id, wait=False)
+    def forget_gone(self) -> None:
+        """Remove cached files of cases that were deleted without calling `forget`.
 
-    def _file(self, case_id: str, name: str, make: Any) -> ViewerFile:
-        file = self._kept.opened(case_id, name, make)
+        Asked as the server: what one reader does not see is another's.
+        """
+        with acting_as(SERVER):
+            for case_id in self.kept.case_ids():
+                try:
+                    self.cases.get(case_id)
+                except NotFoundError:
+                    self.kept.forget(case_id, wait=False)
+
+    def file(self, case_id: str, name: str, make: Callable[[Path], None]) -> ViewerFile:
+        """A cached file of a case; see `KeptFiles.opened`."""
+        file = self.kept.opened(case_id, name, make)
         return ViewerFile(file, f'"{case_id}-{name}-{os.fstat(file.fileno()).st_size}"')
 
     def _write_scan(self, case_id: str, to: Path) -> None:
@@ -126,27 +143,24 @@ class ViewerFiles:
         if factors != (1, 1, 1):
             means = block_means(shown, factors)
             shown = Voxels(means.round() if voxels.is_whole(shown) else means)
-        _write(shown, voxels.is_short(shown), _reduced_affine(images.affine, factors), to)
+        kind = voxels.smallest_type(shown)
+        window = next(iter(windows_of(images).values()))
+        write_volume(shown, kind, reduced_affine(images.affine, factors), window, to)
 
     def _write_mask(self, case_id: str, version: int, to: Path) -> None:
         images = self.images(case_id, version)
         factors = factors_of(images.shape, images.affine)
         labels = Voxels(reduced_labels(images.labels, factors))
-        _write(labels, None, _reduced_affine(images.affine, factors), to)
+        affine = reduced_affine(images.affine, factors)
+        write_volume(labels, np.uint8, affine, (0, max(LABELS.values())), to)
 
     def _about(self, case_id: str, version: int) -> dict[str, Any]:
         """Everything but files that the viewer needs about a case and a version of its mask."""
         images = self.images(case_id, version)
         factors = factors_of(images.shape, images.affine)
-        report = self._cases.get(case_id, version).report
+        report = self.cases.get(case_id, version).report
         head = report.get("head")
-        low, high, _ = voxels.range_of(images.voxels)
-        some = images.voxels.sample(_WINDOW_VOXELS)
-        ends: dict[float, float] = {0: low, 100: high}  # a sample may lack them
-        windows = []
-        for name, percents in _WINDOWS.items():
-            low, high = (ends.get(p, float(np.percentile(some, p))) for p in percents)
-            windows.append({"name": name, "low": low, "high": max(high, low + _SMALLEST_WINDOW)})
+        windows = windows_of(images)
         shape = [n // f for n, f in zip(images.shape, factors, strict=True)]
         return {
             "labels": [
@@ -157,15 +171,27 @@ class ViewerFiles:
             "shape": shape,
             "scan_shape": list(images.shape),
             "factors": list(factors),
-            "affine": _reduced_affine(images.affine, factors).tolist(),
+            "affine": reduced_affine(images.affine, factors).tolist(),
             "reduced": _reduced_words(images.shape, shape) if factors != (1, 1, 1) else "",
             "conventions": CONVENTION_WORDS,
             "notice": NOTICE,
-            "windows": windows,
+            "windows": [{"name": name, "low": a, "high": b} for name, (a, b) in windows.items()],
             "head": head,
             "too_small": why_scan_too_small(report["measures"]),
-            "findings": _findings(images, head, factors),
+            "findings": findings_of(images, head, factors),
         }
+
+
+def windows_of(images: CaseImages) -> dict[str, tuple[float, float]]:
+    """By name, the values that are drawn black and white; the first is that of the beginning."""
+    low, high, _ = voxels.range_of(images.voxels)
+    some = images.voxels.sample(_WINDOW_VOXELS)
+    ends: dict[float, float] = {0: low, 100: high}  # a sample may lack them
+    windows = {}
+    for name, percents in _WINDOWS.items():
+        low, high = (ends.get(p, float(np.percentile(some, p))) for p in percents)
+        windows[name] = (low, max(high, low + _SMALLEST_WINDOW))
+    return windows
 
 
 def factors_of(shape: tuple[int, ...], affine: NDArray[np.float64]) -> Factors:
@@ -190,7 +216,8 @@ def reduced_labels(labels: NDArray[np.uint8], factors: Factors) -> NDArray[np.ui
     return labels[x, y, z]
 
 
-def _reduced_affine(affine: NDArray[np.float64], factors: Factors) -> NDArray[np.float64]:
+def reduced_affine(affine: NDArray[np.float64], factors: Factors) -> NDArray[np.float64]:
+    """The affine of a volume that is reduced by these factors."""
     change = np.diag([*factors, 1.0])
     change[:3, 3] = [(f - 1) / 2 for f in factors]
     return np.asarray(affine @ change, np.float64)
@@ -205,7 +232,7 @@ def _reduced_words(shape: tuple[int, ...], shown: list[int]) -> str:
     )
 
 
-def _findings(
+def findings_of(
     images: CaseImages, head: dict[str, Any] | None, factors: Factors
 ) -> list[dict[str, Any]]:
     """Landmarks to look at, in voxels of the reduced volume."""
@@ -242,9 +269,14 @@ def _unpack(packed: bytes, to: Path) -> None:
         file.write(unzip.flush())
 
 
-def _write(written: Voxels, is_short: bool | None, affine: NDArray[np.float64], to: Path) -> None:
-    """Write a volume for the browser: labels, whole numbers in two bytes, or float32."""
-    kind = {None: np.uint8, True: np.int16, False: np.float32}[is_short]
+def write_volume(
+    written: Voxels,
+    kind: type[np.uint8 | np.int16 | np.float32],
+    affine: NDArray[np.float64],
+    window: tuple[float, float],
+    to: Path,
+) -> None:
+    """Write a volume for the browser, with the window in which it is shown first."""
     header = nib.Nifti1Header()
     header.set_data_dtype(kind)
     header.set_data_shape(written.shape)
@@ -252,6 +284,13 @@ def _write(written: Voxels, is_short: bool | None, affine: NDArray[np.float64], 
     header.set_qform(affine, "unknown")
     header.set_xyzt_units("mm")
     header["vox_offset"], header["magic"] = 352, b"n+1"
-    parts = (written.read(box).astype(kind).tobytes(order="F") for box in written.slabs(axis=2))
+    # Without it NiiVue looks for a window of its own in all voxels.
+    header["cal_min"], header["cal_max"] = window
+    is_scaled = (written.slope, written.inter) != (1, 0) or written.background is not None
+    is_as_stored = written.stored.dtype == kind and not is_scaled
+    parts = (
+        (written.stored[box] if is_as_stored else written.read(box).astype(kind)).tobytes(order="F")
+        for box in written.slabs(axis=2)
+    )
     content = nifti.packed(header.binaryblock + EXTENSION_FLAG, parts, 1)
     to.write_bytes(content)

@@ -1,45 +1,51 @@
-"""The gate in front of the administrator's pages."""
-
-import html
-from urllib.parse import urlsplit
+"""The gate in front of the administrator's pages, and who is signed in."""
 
 import streamlit as st
 
-from app.http.sign_in import COOKIE, SIGN_IN
-from app.services import Services
+from app.http.sign_in import SIGN_IN
 from app.views.shared import services
-from core.people.accounts import NOT_SIGNED_IN
+from core.people.acting import actor
+from core.people.roles import Act
+
+_OPEN = (
+    "There are no accounts: whoever uses this machine may see, change and delete everything here. "
+    "Make the first administrator to have people sign in; the log of the start says how."
+)
 
 
-def admit() -> None:
-    """Let an administrator pass; ask anyone else to sign in, and end the page's run."""
-    shared = services()
-    if not shared.settings.admin_password:
-        st.warning(
-            "No administrator's password is set: whoever uses this machine can retrain and "
-            "replace the model. Set HIPPOVIEW_ADMIN_PASSWORD and start again to ask for one.",
-            icon=":material/lock_open:",
-        )
+def show_who() -> None:
+    """Who is signed in, in the menu; without accounts that everything is open."""
+    who = actor()
+    if services().accounts.guard.is_open:
+        st.caption(":material/lock_open: Open: no accounts")
         return
-    if is_admitted():
-        st.sidebar.html(f'<a href="{SIGN_IN}" target="_self">Sign out</a>')
+    st.caption(f":material/person: {who.name}, {who.role}")
+    st.html(f'<a href="{SIGN_IN}" target="_self">Password, sign out</a>')
+
+
+def require_sign_in() -> None:
+    """End a page's run if its visitor has signed out, or the sign-in has ended."""
+    if actor().role == "nobody" and not services().accounts.guard.is_open:
+        st.info("Your sign-in has ended.", icon=":material/lock:")
+        st.html(f'<a href="{SIGN_IN}" target="_self">Sign in</a>')
+        st.stop()
+
+
+def admit(act: Act = "watch") -> None:
+    """Let those pass who may do this; tell anyone else, and end the page's run."""
+    if services().accounts.guard.is_open:
+        st.warning(_OPEN, icon=":material/lock_open:")
         return
-    page = urlsplit(st.context.url or "").path.rstrip("/").rpartition("/")[2]
-    st.info("This page is for administrators.", icon=":material/lock:")
-    st.html(f'<a href="{SIGN_IN}?next={html.escape(page)}" target="_self">Sign in</a>')
-    st.stop()
+    if not is_admitted(act):
+        st.info("This page is for administrators.", icon=":material/lock:")
+        st.stop()
 
 
-def is_admitted() -> bool:
-    """Whether the page's visitor is an administrator; for fragments, which run on their own."""
-    shared = services()
-    if not shared.settings.admin_password:
-        return True
-    return shared.accounts.knows(st.context.cookies.get(COOKIE))
+def is_admitted(act: Act = "watch") -> bool:
+    """Whether the page's visitor may do this; for fragments, which run on their own."""
+    return services().accounts.guard.may(act)
 
 
-def administrator(shared: Services) -> str:
-    """Who acts on the page: the account that is signed in, where one has to be."""
-    if not shared.settings.admin_password:
-        return NOT_SIGNED_IN
-    return shared.accounts.name_of(st.context.cookies.get(COOKIE)) or NOT_SIGNED_IN
+def administrator() -> str:
+    """Who acts on the page, for the history of models and reference groups."""
+    return actor().name

@@ -2,7 +2,8 @@
 
 Streamlit 1.67 has no setting for it (streamlit/streamlit issue 12661): "Streamlit server is not
 responding. Are you connected to the internet?" is no help in a hospital. The script waits for that
-dialog and puts our words there; where it finds none that it knows, Streamlit's stay.
+dialog and puts our words there; where it finds none that it knows, Streamlit's stay. It also sees
+when the visitor's sign-in has ended.
 """
 
 import json
@@ -26,10 +27,21 @@ if (!window.hippoviewWords) {
     }
   });
   window.hippoviewWords.observe(document.body, { childList: true });
+  // Where the sign-in has ended, the page goes and the browser is asked to sign in.
+  const watch = setInterval(async () => {
+    const answer = await fetch("/api/me", { cache: "no-store" }).catch(() => null);
+    if (answer?.status === 401) location.reload();
+    if (answer?.ok && (await answer.json()).role === "nobody") clearInterval(watch);
+  }, 15000);
 }
 </script>"""
 
 
+def script() -> str:
+    """The script, as the page gets it."""
+    return _SCRIPT.replace("WORDS", json.dumps(WORDS))
+
+
 def say_it_in_our_words() -> None:
     """Have this page say `WORDS` when it loses the server."""
-    st.html(_SCRIPT.replace("WORDS", json.dumps(WORDS)), unsafe_allow_javascript=True)
+    st.html(script(), unsafe_allow_javascript=True)

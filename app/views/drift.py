@@ -5,7 +5,9 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from core.drift.comparison import State
-from core.drift.of_cases import KINDS, CaseDrift, Kind, KindDrift
+from core.drift.kinds import KINDS, Kind
+from core.drift.of_cases import CaseDrift, KindDrift
+from core.drift.words import rule_words, since_words
 from core.exports.drift_report import STATE_WORDS, Part, report_html
 
 _PLOT_PX = 320
@@ -27,12 +29,17 @@ def states(report: CaseDrift) -> None:
     """The states of crops and heads side by side, each with a word, an icon and its counts."""
     for column, kind in zip(st.columns(2, gap="large", border=True), KINDS, strict=True):
         of_kind = report.of(kind)
-        icon, word = _BADGES[of_kind.drift.state]
+        icon, word = _BADGES[of_kind.state]
         with column:
             st.markdown(f"### {icon} {_TITLES[kind]}: {word}")
-            if of_kind.drift.state != "not enough yet":
-                st.markdown(STATE_WORDS[of_kind.drift.state])
-            if not of_kind.drift.comparisons:
+            if of_kind.state != "not enough yet":
+                st.markdown(STATE_WORDS[of_kind.state])
+            if of_kind.chain and of_kind.chain.scans:
+                for words in since_words(of_kind.chain):
+                    st.markdown(f"- {_sentence(words)}.")
+                with st.expander("The rule"):
+                    st.markdown(rule_words(of_kind.chain))
+            elif not of_kind.drift.comparisons:
                 st.markdown(f"{_sentence(of_kind.drift.reasons[0].removesuffix('.'))}. {_COUNTED}")
             st.caption(of_kind.counted_words)
 
@@ -45,7 +52,7 @@ def chosen_kind(report: CaseDrift) -> Kind | None:
     compared = [kind for kind in KINDS if report.of(kind).drift.comparisons]
     if len(compared) < len(KINDS):
         return compared[0] if compared else None
-    first = max(compared, key=lambda kind: _URGENCY.index(report.of(kind).drift.state))
+    first = max(compared, key=lambda kind: _URGENCY.index(report.of(kind).state))
     chosen: Kind = st.segmented_control(
         "Details of", compared, default=first, required=True, format_func=_TITLES.__getitem__,
         key="kind",
@@ -57,14 +64,14 @@ def details(found: KindDrift) -> None:
     """What moved, which cases are unusual, and each feature's distribution."""
     drift, title = found.drift, _TITLES[found.kind]
     names = [case.id for case in found.cases]
-    part = Part(title, drift, found.reference, found.window, names)
+    part = Part(title, drift, found.reference, found.window, names, found.chain)
     st.download_button(
         "Report (.html)", lambda: report_html([part]), "hippoview-drift.html", "text/html",
         on_click="ignore", icon=":material/download:", key=f"report-{found.kind}",
     )  # fmt: skip
     left, right = st.columns(2, gap="large")
     with left:
-        st.subheader(f"{title}: what moved", anchor=False)
+        st.subheader(f"{title}: what moved in the newest {len(names)}", anchor=False)
         for reason in drift.reasons:
             st.markdown(f"- {_sentence(reason)}")
     with right:

@@ -25,7 +25,11 @@ def batch_of(shared: Services) -> Batch:
         context = get_script_run_ctx()
         session = context.session_id if context else ""
         is_here = partial(get_instance().is_active_session, session)
-        st.session_state[_KEY] = Batch(shared.segment_and_keep, shared.incoming, is_here)
+        files = shared.viewer_files
+        st.session_state[_KEY] = Batch(
+            shared.segment_and_keep, shared.incoming, is_here,
+            prepare=lambda case: files.prepare(case.id, case.mask_version),
+        )  # fmt: skip
     batch: Batch = st.session_state[_KEY]
     return batch
 
@@ -40,7 +44,7 @@ def follow(batch: Batch) -> None:
         bar = st.progress(0.0)
         if batch.progress().total > 1:
             st.caption("You may leave this page: it goes on. The cases are on the Cases page.")
-        while batch.active:
+        while batch.now().active:
             progress = batch.progress()
             count.markdown(f"**{progress.done} of {progress.total} done**")
             words = f"{plain(progress.name)}: {progress.words}" if progress.words else None

@@ -160,5 +160,6 @@ def speed_words(serving: Version, other: Version) -> str:
         return ""
     return (
         f"Time for a crop: version {other.number} takes {timed['ratio']:.2f} times as long as "
-        f"version {serving.number} (medians, {counted(timed['cases'], 'test case')}, in turn)."
+        f"version {serving.number} (the shortest of each, "
+        f"{counted(timed['cases'], 'test case')}, in turn)."
     )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from app.services import Services
-from app.views.admission import administrator
+from app.views.admission import administrator, is_admitted
 from app.views.words import plain, show_error
 from core.errors import HippoViewError
 from core.limits import MAX_REASON_CHARS, MIN_REASON_CHARS
@@ -17,6 +17,8 @@ from core.training.evaluation.verdict import Verdict
 _STAGES = {"serving": "in service", "candidate": "candidate", "retired": "retired"}
 _ORDER = ("failed", "not judged", "passed")
 _MOST_NAMED = 3  # in the sentence; the table has all
+# The lines scroll within, so that the dialog with its button fits on a screen 900 pixels high.
+_LINES_PX = 300
 _STATES = {
     "passed": ":material/check_circle: passed",
     "failed": ":material/cancel: **failed**",
@@ -27,6 +29,8 @@ _STATES = {
 @st.dialog("Put another version into service?", width="large")
 def confirm_promotion(shared: Services, number: int) -> None:
     """Show what the gate says, and ask for confirmation; for a reason too where it stops it."""
+    if not is_admitted():
+        st.rerun()  # the sign-in has ended: the page asks again
     try:
         verdict = shared.judge(number)
     except HippoViewError as error:  # another went into service while this was open
@@ -59,7 +63,8 @@ def confirm_promotion(shared: Services, number: int) -> None:
             f"Put version {number} into service",
             type="primary" if verdict.passed else "secondary",
         )
-    _lines(verdict)
+    with st.container(height=_LINES_PX):
+        _lines(verdict)
     if not pressed or seen != verdict.key:
         return
     if not verdict.passed and len(reason.strip()) < MIN_REASON_CHARS:
@@ -120,7 +125,7 @@ def _lines(verdict: Verdict) -> None:
 def _promote(shared: Services, number: int, reason: str, verdict: Verdict) -> None:
     with st.spinner(f"Loading version {number}. Scans go on meanwhile."):
         try:
-            shared.promote(number, by=administrator(shared), reason=reason, seen=verdict.key)
+            shared.promote(number, by=administrator(), reason=reason, seen=verdict.key)
         except HippoViewError as error:
             st.session_state["outcome"] = error
         else:

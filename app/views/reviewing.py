@@ -17,6 +17,7 @@ from core.cases.case import MODEL_MASK, Case, doubts_of
 from core.cases.corrections import MaskVersion
 from core.errors import ConflictError, HippoViewError
 from core.limits import MAX_COMMENT_CHARS, MAX_NAME_CHARS
+from core.people.acting import actor
 
 REVIEW_WORDS = {
     "new": ":material/radio_button_unchecked: Not reviewed",
@@ -25,22 +26,31 @@ REVIEW_WORDS = {
     "rejected": ":material/cancel: Rejected",
 }
 _NAME_KEY = "reviewer"
+_NAMELESS = "Type your name first: a review is signed."
 # The case and mask of which it is asked whether to accept it all the same.
 _MOST_OTHERS = 200
 
 
 def reviewer() -> str:
-    """The name that this visitor typed."""
-    return typed(_NAME_KEY)
+    """Who signs reviews and masks: whoever has signed in, else the name that was typed."""
+    who = actor()
+    return typed(_NAME_KEY) if who.role == "nobody" else who.name
 
 
 def typed(key: str) -> str:
     """The content of a field, for a callback.
 
     ``st.session_state[key]`` would end the callback before it has acted if another click has
-    arrived meanwhile, and the act would be lost; `to_dict` does not look for one.
+    arrived meanwhile, and the act would be lost; `to_dict` does not look for one. It leaves out
+    keys that end in "-None", which Streamlit takes for fields without a key.
     """
-    return str(st.session_state.to_dict().get(key, ""))
+    fields = st.session_state.to_dict()
+    return str(fields[key] if key in fields else st.session_state.get(key, ""))
+
+
+def typed_words(key: str) -> list[str]:
+    """The words of a field, between spaces or commas, for a callback."""
+    return typed(key).replace(",", " ").split()
 
 
 def review_bar(shared: Services, case: Case, on_next: Callable[[str], None] | None = None) -> None:
@@ -54,19 +64,22 @@ def review_bar(shared: Services, case: Case, on_next: Callable[[str], None] | No
     review, seen = case.review, f"{case.id}-{case.mask_version}"
     who = f" by {review.reviewer}" if review.reviewer else ""
     when = f", {review.at[:16].replace('T', ' ')} UTC" if review.at else ""
-    st.text_input(
-        "Your name", key=_NAME_KEY, max_chars=MAX_NAME_CHARS, width=260,
-        placeholder="Signs reviews and corrections", persist_state="session",
-    )  # fmt: skip
+    if actor().role == "nobody":
+        st.text_input(
+            "Your name", key=_NAME_KEY, max_chars=MAX_NAME_CHARS, width=260,
+            placeholder="Signs reviews and corrections", persist_state="session",
+        )  # fmt: skip
+    is_nameless = not reviewer().strip()
+    why_not = _NAMELESS if is_nameless else None
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button(
             "Accept", icon=":material/check:", shortcut="Y", on_click=_accept,
-            args=(shared, case), disabled=review.state == "accepted",
-            key=f"accept-{seen}",
+            args=(shared, case), disabled=is_nameless or review.state == "accepted",
+            key=f"accept-{seen}", help=why_not,
         )  # fmt: skip
         st.button(
             "Reject", icon=":material/close:", shortcut="X", on_click=_ask_why_later,
-            args=(case,), key=f"reject-{seen}",
+            args=(case,), key=f"reject-{seen}", disabled=is_nameless, help=why_not,
         )  # fmt: skip
         if review.state != "new":
             st.button(
@@ -84,6 +97,8 @@ def review_bar(shared: Services, case: Case, on_next: Callable[[str], None] | No
     if asked := st.session_state.pop("rejecting", None):
         _ask_why(shared, asked)
     st.markdown(f"**{REVIEW_WORDS[review.state]}**{plain(who)}{when}")
+    if is_nameless:
+        st.caption(_NAMELESS)
     if review.reason:
         st.markdown(f"Reason: {plain(review.reason)}")
     if problem := st.session_state.pop("review-problem", ""):
@@ -121,7 +136,7 @@ def _review(
     """Store a review of the mask version that was shown."""
     problem = ""
     if not reviewer().strip() and state != "new":
-        problem = "Type your name first: a review is signed."
+        problem = _NAMELESS
     else:
         try:
             shared.cases.review(
@@ -179,6 +194,8 @@ def mask_choice(shared: Services, case: Case) -> tuple[int, Beside | None]:
                 args=(shared, case, shown), key=f"restore-{case.id}-{case.mask_version}-{shown}",
                 help="As a version of its own: nothing is overwritten.",
             )  # fmt: skip
+    if shown != case.mask_version:
+        st.caption("Measures and downloads are of the newest mask.")
     if problem := st.session_state.pop("version-problem", ""):
         st.warning(problem, icon=":material/edit:")
     return shown, others.get(chosen) if chosen else None

@@ -11,9 +11,10 @@ from typing import Any
 import streamlit as st
 
 from app.http import visitor
-from app.http.viewer_files import files_url, script_url
+from app.http.viewer_files import files_url, moved_url, script_url, view_url
 from app.services import Services
 from app.viewer.bundle import bundle
+from app.viewer.displays import View, display_name
 from core.anatomy import Convention
 from core.cases.case import Case
 
@@ -45,7 +46,8 @@ def show_slices(
     beside: Beside | None,
     author: str,
     convention: Convention,
-    height_px: int,
+    height: str,
+    view: View = "scanned",
 ) -> None:
     """Draw the viewer. Its own controls act in the browser alone, but for a save.
 
@@ -55,19 +57,22 @@ def show_slices(
         Of the case's mask, to look at and to draw on.
     author
         Whose name a save is offered.
+    height
+        Of the picture, a length of CSS.
+    view
+        Another one than *scanned* is to look at alone, on another grid (`app.viewer.displays`).
     """
-    if not bundle().is_file():
-        st.error("**The viewer is not built.** Run make install in HippoView's folder.")
-        return
-    data = {
-        "script": script_url(),
-        "files": _files_url(shared, case.id),
-        "case": case.id,
+    is_as_scanned = view == "scanned"
+    data: dict[str, Any] = {
+        "files": _files_url(shared, case.id)
+        if is_as_scanned
+        else view_url(shared.link_secret, _who(), case.id, view),
+        "case": case.id if is_as_scanned else display_name(case.id, view),
         "version": version,
         "newest": case.mask_version,
         "author": author,
         "convention": convention,
-        "height": height_px,
+        "height": height,
         "beside": None,
     }
     if beside is not None:
@@ -77,8 +82,53 @@ def show_slices(
             "version": beside.version,
             "words": beside.words,
         }
+    _show(data)
+
+
+def show_moved_slices(
+    shared: Services,
+    earlier: Case,
+    later: Case,
+    *,
+    first: str,
+    second: str,
+    convention: Convention,
+    height: str,
+) -> None:
+    """Draw a later scan and beside it an earlier one that is moved onto it, to look at.
+
+    Parameters
+    ----------
+    first, second
+        What stands above the later and the earlier scan.
+    """
+    view: View = "scanned"
+    _show({
+        "files": view_url(shared.link_secret, _who(), later.id, view),
+        "case": display_name(later.id, view),
+        "version": later.mask_version,
+        "newest": later.mask_version,
+        "author": "",
+        "convention": convention,
+        "height": height,
+        "beside": {
+            "files": moved_url(shared.link_secret, _who(), earlier.id, later.id),
+            "case": earlier.id,
+            "version": earlier.mask_version,
+            "words": second,
+            "moved": {"first": first, "differences": ["won", "lost"]},
+        },
+    })  # fmt: skip
+
+
+def _show(data: dict[str, Any]) -> None:
+    if not bundle().is_file():
+        st.error("**The viewer is not built.** Run make install in HippoView's folder.")
+        return
     # One for all cases: browsers allow few WebGL contexts. A save runs the page again.
-    _component()(key="slices", data=data, on_saved_change=_on_saved)
+    _component()(
+        key="slices", data={"script": script_url(), **data}, on_saved_change=_on_saved
+    )  # fmt: skip
 
 
 def _on_saved() -> None:
@@ -93,4 +143,8 @@ def _component() -> Callable[..., Any]:
 
 def _files_url(shared: Services, case_id: str) -> str:
     """Address of a case's files for the browser whose page runs."""
-    return files_url(shared.link_secret, st.context.cookies.get(visitor.COOKIE, ""), case_id)
+    return files_url(shared.link_secret, _who(), case_id)
+
+
+def _who() -> str:
+    return str(st.context.cookies.get(visitor.COOKIE, ""))

@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -15,10 +15,12 @@ from app.views.admission import is_admitted
 from app.views.words import plain, show_error
 from core.anatomy import LABEL_COLOURS
 from core.errors import HippoViewError
-from core.limits import MAX_ARCHIVE_MIB, MIN_DATASET_CASES
+from core.limits import HEAD_CUTS, MAX_ARCHIVE_MIB, MIN_DATASET_CASES
 from core.settings import ROOT
 from core.training.config import TrainingRequest
 from core.training.data.dataset import REVIEWED_NAME, SPLIT_BY_FILE, Dataset
+from core.training.data.heads import scans_in_words
+from core.training.data.names import is_from_head, source_of
 from core.training.data.preparation import Report, TooFewCasesError
 from core.training.data.prepare import prepare
 from core.training.data.reviewed import changes, follow, follow_before, usable
@@ -72,9 +74,11 @@ def add_data_set(shared: Services) -> None:
 
 def _from_reviews(shared: Services) -> None:
     """A data set of the cases that people accepted or corrected here."""
-    count = len(usable(shared.cases))
+    rows = usable(shared.cases)
+    count, without = len(rows), sum(not row.patient for row in rows)
     st.markdown(
-        f"Or from the cases of this server: **{count} accepted or corrected**, of which at least "
+        f"Or from the cases of this server: **{count} accepted or corrected** "
+        f"({without} without a patient), of which at least "
         f"{MIN_DATASET_CASES} are needed. The set follows the reviews: prepared again, which a "
         "training on it does itself, it takes new cases and newer masks, and those that were "
         "rejected or deleted leave it, its test set included."
@@ -119,17 +123,23 @@ def submit(shared: Services, request: dict[str, Any]) -> None:
 
 def data_set_summary(shared: Services, dataset: Dataset) -> None:
     """What a data set contains, and what was left out."""
-    patients = len({entry.patient for entry in dataset.cases.values()})
+    patients = {name: entry.patient for name, entry in dataset.cases.items()}
     st.table(
         {
-            "Cases": f"{len(dataset.cases)} of {counted(patients, 'patient')}",
-            "To train on": f"{len(dataset.training)} in five folds",
-            "Frozen test set": counted(len(dataset.test), "case"),
+            "Scans": f"{scans_in_words(patients)}, of "
+            f"{counted(len(set(patients.values())), 'patient')}",
+            "To train on": f"{_crops(dataset.training)}; in five folds",
+            "Frozen test set": _crops(dataset.test),
             "Split": "by file" if dataset.split_by_file else "by patient",
             "Hash": dataset.sha256[:16],
         },
         border="horizontal",
     )
+    if any(map(is_from_head, patients)):
+        st.caption(
+            f"Of each side of a head {HEAD_CUTS} crops are cut to train on, at slightly different "
+            "places, or one to test on."
+        )
     if dataset.split_by_file:
         st.warning(f"This data set {SPLIT_BY_FILE}", icon=":material/warning:")
     try:
@@ -143,6 +153,17 @@ def data_set_summary(shared: Services, dataset: Dataset) -> None:
             icon=":material/update:",
         )
     _report(Report(**report))
+
+
+def _crops(names: Collection[str]) -> str:
+    """Such as *26 crops: 24 cut from 4 heads, 2 as they came*."""
+    cut = [name for name in names if is_from_head(name)]
+    words = counted(len(names), "crop")
+    if cut:
+        words += f": {len(cut)} cut from {counted(len(set(map(source_of, cut))), 'head')}"
+    if cut and len(cut) < len(names):
+        words += f", {len(names) - len(cut)} as they came"
+    return words
 
 
 def _report(report: Report) -> None:

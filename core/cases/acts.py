@@ -13,9 +13,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from loguru import logger
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from core.cases.lines import Lines
 from core.cases.records import (
     DAMAGED,
     IMAGE,
@@ -24,18 +25,25 @@ from core.cases.records import (
     damaged_record,
     file_of,
     folder_of,
+    origin_key,
     record_key,
     record_of,
     record_of_row,
     unknown_case,
-    update_row,
 )
 from core.errors import ChangedError, HippoViewError, NotFoundError, StorageError
+from core.people.audit import mark, recording
+from core.people.audit import record as record_line
+from core.people.permission import Guard
+from core.people.roles import Act
 from core.state.database import reading
 from core.state.failures import changed_file
 from core.state.storage import Storage
 from core.state.tables import CASES
+from core.wording import counted
 
+# When a case was deleted that is removed without having been.
+_LONG_AGO = "1970-01-01T00:00:00.000+00:00"
 # How often a change is tried when another process was faster.
 _TRIES = 5
 
@@ -46,14 +54,38 @@ class Acts:
     def __init__(self, engine: Engine, storage: Storage) -> None:
         self.engine = engine
         self.storage = storage
+        self.lines = Lines(engine)
+        self.guard = Guard(engine)
         self._guard = threading.Lock()
         self._locks: weakref.WeakValueDictionary[str, _CaseLock] = weakref.WeakValueDictionary()
         # Cases whose last change ended without a clear result: their rows may be outdated.
         self._doubtful: set[str] = set()
         # Ids whose creation failed here: a record read meanwhile must not be imported.
         self._given_up: set[str] = set()
+        # Cases that were removed for good by this process.
+        self.removed: set[str] = set()
 
-    def create(self, record: Record, files: Mapping[str, bytes]) -> None:
+    def admit(self, case_id: str, act: Act) -> None:
+        """Refuse what whoever acts may not do with a case; asked before it is changed.
+
+        Raises
+        ------
+        AccessError, ForbiddenError
+        NotFoundError
+            It is a case that whoever acts does not see.
+        """
+        who = self.guard.require(act)
+        if who.role != "reader":
+            return  # sees all: whether the case exists is said where it is changed
+        query = select(CASES.c.owners).where(CASES.c.id == case_id, CASES.c.deleted_at.is_(None))
+        with reading(self.engine) as connection:
+            owners = connection.scalar(query)
+        if owners is None or not self.guard.sees(owners):
+            raise unknown_case()
+
+    def create(
+        self, record: Record, files: Mapping[str, bytes], apart: Mapping[str, bytes] | None = None
+    ) -> None:
         """Create a case under a free id, or leave nothing behind.
 
         Parameters
@@ -61,6 +93,8 @@ class Acts:
         record
         files
             By name within the case's folder.
+        apart
+            Files outside of it, by key.
 
         Raises
         ------
@@ -68,12 +102,13 @@ class Acts:
             The id is taken. The case that has it was not touched.
         StorageError
         """
+        record = self.lines.noted("upload", "", None, dict(record))
         case_id = record["id"]
         written: list[str] = []  # by this call, and by nobody else
         with self._locked(case_id):
             try:
-                for name, content in files.items():
-                    key = f"{folder_of(case_id)}/{name}"
+                keyed = {f"{folder_of(case_id)}/{name}": file for name, file in files.items()}
+                for key, content in {**keyed, **(apart or {})}.items():
                     self.storage.replace(key, content, None)
                     written.append(key)
                 self._put(record_key(case_id), file_of(record), None)
@@ -91,8 +126,11 @@ class Acts:
         case_id: str,
         edit: Callable[[Record], Mapping[str, Any]],
         also: Callable[[Connection], None] = lambda connection: None,
+        *,
+        act: str,
+        note: str = "",
     ) -> Record:
-        """Change a case's record, then its row.
+        """Change a case's record, then its row, with a line in the trail.
 
         Parameters
         ----------
@@ -102,6 +140,8 @@ class Acts:
             process was faster.
         also
             Further writes in the same database transaction.
+        act, note
+            What the line says; see `core.people.audit.record`.
 
         Returns
         -------
@@ -126,6 +166,7 @@ class Acts:
                     self.update_rows([record])  # so that the page shows what the refusal is about
                     raise
                 changed = {**record, **edited, "revision": record["revision"] + 1}
+                changed = self.lines.noted(act, note, record, changed)
                 try:
                     self._put(record_key(case_id), file_of(changed), content)
                 except ChangedError:
@@ -137,7 +178,9 @@ class Acts:
                 return changed
         raise changed_file()
 
-    def remove(self, case_id: str, at: str, expired: Callable[[Record], bool]) -> bool:
+    def remove(
+        self, case_id: str, at: str, expired: Callable[[Record], bool], *, note: str = ""
+    ) -> bool:
         """Remove a case for good: its files first, its record and its row last.
 
         Parameters
@@ -147,6 +190,8 @@ class Acts:
             Now, ISO 8601.
         expired
             Whether a record is old enough.
+        note
+            Why, for the trail.
 
         Returns
         -------
@@ -159,6 +204,7 @@ class Acts:
             It is not gone yet: call again.
         """
         folder = folder_of(case_id)
+        record: Record | None = None
         with self._locked(case_id):
             try:
                 record, content = self._current(case_id, removed=True)
@@ -175,12 +221,18 @@ class Acts:
                     # From here on nobody restores it; a killed removal is continued.
                     mark = {**record, REMOVED: at, "revision": record["revision"] + 1}
                     self._put(record_key(case_id), file_of(mark), content)
+                    # So that its row is found if only that is left.
+                    gone = {"deleted_at": record["deleted_at"] or _LONG_AGO}
+                    with self.engine.begin() as connection:
+                        update = CASES.update().where(CASES.c.id == case_id)
+                        connection.execute(update.values(**gone, revision=mark["revision"]))
                 for key in self.storage.keys(folder):
                     if key != record_key(case_id):
                         self.storage.delete(key)
+            self.storage.delete(origin_key(case_id))
             self.storage.delete_folder(folder)
-            with self.engine.begin() as connection:
-                connection.execute(CASES.delete().where(CASES.c.id == case_id))
+            self._remove_row(case_id, before=self.lines.fingerprint(record), note=note)
+        self.removed.add(case_id)
         return True
 
     def refresh(self, case_id: str) -> bool:
@@ -213,11 +265,13 @@ class Acts:
             How many cases were new to the database.
         """
         new = 0
-        with self.engine.begin() as connection:
+        with recording(self.engine, needed=False) as connection:
             for record in records:
                 if REMOVED in record or record["id"] in self._given_up:
                     continue
-                new += update_row(connection, record) == "new"
+                new += self.lines.put_row(connection, record, is_own=False)
+            if new:
+                record_line(connection, "import", note=counted(new, "case"))
         return new
 
     def doubtful(self) -> set[str]:
@@ -275,8 +329,7 @@ class Acts:
             for key in reversed(written):
                 self.storage.delete(key)
                 if key == record_key(case_id):
-                    with self.engine.begin() as connection:
-                        connection.execute(CASES.delete().where(CASES.c.id == case_id))
+                    self._remove_row(case_id, note="it could not be kept")
         except HippoViewError as error:
             # Complete, it is imported later; without its record it is removed after a day.
             with self._guard:
@@ -291,10 +344,18 @@ class Acts:
     ) -> None:
         """Update the row from a record that was just written."""
         self._doubt(record["id"])
-        with self.engine.begin() as connection:
-            update_row(connection, record)
+        with recording(self.engine, needed=False) as connection:
+            self.lines.put_row(connection, record, is_own=True)
             also(connection)
         self._settled(record["id"])
+
+    def _remove_row(self, case_id: str, *, before: str = "", note: str = "") -> None:
+        """Remove a case's row, and all that goes with it."""
+        with recording(self.engine, needed=False) as connection:
+            gone = connection.execute(CASES.delete().where(CASES.c.id == case_id)).rowcount
+            if gone or before:
+                what = mark(self.engine, "case", case_id)
+                record_line(connection, "remove", what, before=before, note=note)
 
     def _doubt(self, case_id: str) -> None:
         with self._guard:

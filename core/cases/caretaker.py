@@ -18,10 +18,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from core import limits
 from core.cases.acts import Acts, is_behind
+from core.cases.ending import retire
 from core.cases.records import (
     DAMAGED,
     FOLDER,
     IMAGE,
+    ORIGINS,
+    RECORD,
     REMOVED,
     Record,
     folder_of,
@@ -125,6 +128,7 @@ class Caretaker:
         self._removal = _Due(limits.PURGE_EVERY_S, limits.CARE_RETRY_S)
         self._settling = _Due(0.0, limits.SETTLE_RETRY_S)
         self._turn = threading.Lock()
+        self.retention_days = 0  # after the last review; 0: cases stay until somebody deletes them
         self.progress = Progress()
         self.trash = Trash()
 
@@ -187,9 +191,22 @@ class Caretaker:
 
     def purge_strays(self) -> int:
         """Remove folders that never got a record and are a day old; returns how many."""
-        with reading(self._engine) as connection:
-            case_ids = set(connection.scalars(select(CASES.c.id)))
+        case_ids = self._case_ids()
+        self._purge_stray_origins(case_ids)
         return self._remove_strays(_by_case(self._storage.ages_s(FOLDER)), case_ids)
+
+    def _case_ids(self) -> set[str]:
+        with reading(self._engine) as connection:
+            return set(connection.scalars(select(CASES.c.id)))
+
+    def _purge_stray_origins(self, case_ids: set[str]) -> None:
+        """Remove origins (`core.cases.origins`) whose cases never got a record or are gone."""
+        for key, age_s in self._storage.ages_s(ORIGINS).items():
+            case_id = key.rsplit("/", 1)[-1]
+            if not _is_stray(age_s) or case_id in case_ids:
+                continue
+            if f"{FOLDER}/{case_id}/{RECORD}" not in self._storage.keys(f"{FOLDER}/{case_id}"):
+                self._storage.delete(key)
 
     def _import_due(self) -> None:
         taken_in = self.import_from_storage()
@@ -197,7 +214,9 @@ class Caretaker:
             logger.info("Taken in from the storage: {}", counted(taken_in, "case"))
 
     def _purge_due(self) -> None:
+        retire(self._acts, self._now(), self.retention_days)
         self.purge_deleted()
+        self._purge_stray_origins(self._case_ids())
         if self.trash.failure:
             raise StorageError(
                 f"{self.trash.overdue} deleted cases could not be removed for good: "
@@ -327,7 +346,7 @@ class Caretaker:
     def _rewrite_record(self, case_id: str) -> None:
         """Write a record anew from its row."""
         try:
-            self._acts.update_record(case_id, lambda record: {})
+            self._acts.update_record(case_id, lambda record: {}, act="repair")
         except NotFoundError:
             return
         logger.info("{}: its record was written again", case_id)

@@ -11,9 +11,14 @@ from numpy.typing import NDArray
 from core import limits
 from core.image.voxels import Voxels
 from core.measures.measure import MASK_CODES, why_too_small
+from core.wording import counted
 
 # Version number of the model's own mask; masks that people draw are numbered from 1.
 MODEL_MASK = 0
+# Of ids and pseudonyms. No I, L, O, U: they are read aloud and typed by hand.
+LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+# Of a patient, as DICOM has them: female, male, other; empty where nobody said it.
+SEXES = ("", "F", "M", "O")
 REVIEW_STATES = ("new", "accepted", "corrected", "rejected")
 
 
@@ -56,6 +61,10 @@ class Case:
     review : Review
     patient : str
         Pseudonym of the patient, empty where nobody gave one; exports have it only on request.
+    scan_date, sex, age_years
+        As a person typed them: ask `core.cases.study.study_of`, which knows the DICOM file's too.
+    owners : str
+        The groups that see it, as `core.people.roles.groups_text` writes them.
     """
 
     id: str
@@ -65,6 +74,10 @@ class Case:
     mask_version: int = MODEL_MASK
     review: Review = field(default_factory=Review)
     patient: str = ""
+    scan_date: str = ""
+    sex: str = ""
+    age_years: int | None = None
+    owners: str = ""
 
 
 @dataclass(frozen=True)
@@ -85,6 +98,7 @@ class CaseRow:
     confidence: str
     too_small: str
     patient: str = ""
+    owners: str = ""
 
     @property
     def total_mm3(self) -> float:
@@ -119,15 +133,27 @@ def warning_count(report: dict[str, Any]) -> int:
 def confidence_of(report: dict[str, Any]) -> str:
     """How far the current masks can be trusted, by the head's judgement and by the warnings.
 
-    ``unreliable``, ``check`` or ``high``; empty for a crop without a warning about its mask.
+    ``unreliable``, ``check`` or ``high``. A crop is *high* without any warning, if an overlap with
+    an expert's mask is expected of it; without a warning about its mask it is empty otherwise.
     """
     codes = {w["code"] for w in report["warnings"] if w["level"] == "warning"}
     head = report.get("head")
-    word = str(head["confidence"]) if head else ""
+    is_expected = bool((report.get("trust") or {}).get("expected_dice"))
+    word = str(head["confidence"]) if head else "high" if is_expected and not codes else ""
     if "unreliable" in (word, *codes) or (not head and "mask_empty" in codes):
         return "unreliable"
     # A head that was kept by an older program may be *high* beside such a warning.
     return "check" if codes & MASK_CODES else word
+
+
+def high_words(report: dict[str, Any]) -> str:
+    """What *high* means, in words: it is said of the masks, and a scan may have warnings beside it.
+
+    Thick slices, for example, are a warning about the scan, whose masks may pass every check.
+    """
+    if of_scan := warning_count(report):
+        return f"the masks passed every check, but the scan has {counted(of_scan, 'warning')}"
+    return "every check was passed" if report.get("head") else "the mask passed every check"
 
 
 def doubts_of(report: dict[str, Any]) -> list[str]:

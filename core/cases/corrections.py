@@ -124,6 +124,8 @@ class Corrections:
 
         Parameters
         ----------
+        author
+            The name that was typed; whoever has signed in signs with the account's own.
         packed
             Labels in RAS+, uint8, the first axis fastest, as gzip.
         base
@@ -175,9 +177,10 @@ class Corrections:
         Raises
         ------
         ConflictError, InputError, NotFoundError
-            As `save`, and as `core.cases.side_labels.with_one_side`.
+            As `save`, `check_model`, and as `core.cases.side_labels.with_one_side`.
         """
         self.check_newest(case_id, base)
+        self.check_model(case_id, segmentation.model.sha256, segmentation.model.version)
         head, head_before = segmentation.head, self._cases.get(case_id).report.get("head")
         if head is None or not head_before:
             raise InputError("This case is a crop, not a head", code="no_sides")
@@ -207,6 +210,32 @@ class Corrections:
         if newest != base:
             version = next((v for v in self.versions(case_id) if v.number == newest), None)
             raise _newer(version.author, newest, version.created_at) if version else _gone()
+
+    def check_model(self, case_id: str, sha256: str, version: str) -> None:
+        """Whether a model is the one that segmented a case: asked before a side is done anew.
+
+        A case's record names one model, and what is expected of its masks is that model's.
+
+        Parameters
+        ----------
+        sha256, version
+            Of the model.
+
+        Raises
+        ------
+        ConflictError
+            It is another. Nothing has changed.
+        NotFoundError
+        """
+        known = self._cases.get(case_id).report["model"]
+        if known.get("sha256") != sha256:
+            raise ConflictError(
+                f"This case was segmented by model version {known['version']}, and version "
+                f"{version} serves",
+                "Nothing was changed: one case has one model. Segment the scan again as a new "
+                "case and point there, or draw this side by hand.",
+                code="other_model",
+            )
 
     def check_is_of(self, case_id: str, named_case_id: str, grid: str | None = None) -> None:
         """Whether what a browser sends was drawn on this case, on its grid.
@@ -261,14 +290,20 @@ class Corrections:
         self, case_id: str, labels: NDArray[np.uint8], header: Header, base: int, author: str,
         comment: str, visitor: str, head: dict[str, Any] | None = None,
     ) -> MaskVersion:  # fmt: skip
-        author = clean_text(author)
+        self._cases.acts.admit(case_id, "correct")
+        author = clean_text(self._cases.guard.signature(author))
         if not author:
             raise InputError(
                 "A version is signed", "Type your name in the field Your name.", code="no_author"
             )
         labels = np.ascontiguousarray(labels)
         model = nifti.read_mask(self._storage.read(mask_key(case_id, MODEL_MASK)))
-        report = report_of_mask(labels, model, header, self._cases.get(case_id).report, head)
+        earlier = (
+            nifti.read_mask(self._cases.mask_file(case_id, number)) for number in range(base, 0, -1)
+        )
+        report = report_of_mask(
+            labels, model, header, self._cases.get(case_id).report, head, earlier
+        )
         corrected = not np.array_equal(labels, model)
         version = MaskVersion(
             base + 1, self._timestamp(), author, clean_text(comment, limits.MAX_COMMENT_CHARS),
@@ -299,8 +334,9 @@ class Corrections:
         self._storage.replace(key, nifti.mask_bytes(labels, header), None)
         try:
             self._cases.acts.update_record(
-                case_id, edit, lambda connection: drop_one(connection, case_id, visitor)
-            )
+                case_id, edit, lambda connection: drop_one(connection, case_id, visitor),
+                act="correction", note=f"mask version {version.number}",
+            )  # fmt: skip
         except (ConflictError, NotFoundError):
             self._forget(key)
             raise

@@ -55,6 +55,7 @@ class Drafts:
         ------
         InputError, NotFoundError
         """
+        self._cases.acts.admit(case_id, "correct")
         header = nifti.header_of(self._cases.mask_file(case_id, MODEL_MASK))
         unpacked(packed, ras_shape(header))
         key = draft_key(visitor, drawing)
@@ -71,7 +72,14 @@ class Drafts:
                 drop_one(connection, case_id, older)
 
     def of_browser(self, case_id: str, visitor: str, drawing: str = "") -> Draft | None:
-        """What this browser drew and did not save: this drawing, or else the newest."""
+        """What this browser drew and did not save: this drawing, or else the newest.
+
+        Raises
+        ------
+        NotFoundError, AccessError, ForbiddenError
+            Whoever acts does not see the case.
+        """
+        self._cases.acts.admit(case_id, "see")
         query = select(DRAFTS).where(DRAFTS.c.case_id == case_id, _is_of(visitor))
         query = query.order_by(DRAFTS.c.at.desc())
         with reading(self._engine) as connection:
@@ -83,7 +91,14 @@ class Drafts:
         return Draft(row.base, row.at, row.labels, row.visitor[len(visitor) + 1 :])
 
     def drop(self, case_id: str, visitor: str, drawing: str = "") -> None:
-        """Forget a draft, or all of a browser; none there is no error."""
+        """Forget a draft, or all of a browser; none there is no error.
+
+        Raises
+        ------
+        NotFoundError, AccessError, ForbiddenError
+            Whoever acts does not see the case.
+        """
+        self._cases.acts.admit(case_id, "correct")
         with self._engine.begin() as connection:
             _drop(connection, case_id, draft_key(visitor, drawing))
 

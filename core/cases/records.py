@@ -10,11 +10,19 @@ process leaves either a complete change or files that no record names.
 import json
 import re
 from collections.abc import Collection
+from datetime import date
 from typing import Any, Literal, get_args
 
 from sqlalchemy import Connection, Row, and_, select
 
-from core.cases.case import MODEL_MASK, REVIEW_STATES, list_words, report_now
+from core.cases.case import (
+    MODEL_MASK,
+    REVIEW_STATES,
+    SEXES,
+    list_words,
+    report_now,
+    warning_count,
+)
 from core.errors import NotFoundError, StorageError
 from core.predictor.heads import Confidence
 from core.state.fields import check_columns, check_shape, check_times, object_of
@@ -22,7 +30,7 @@ from core.state.storage import Storage
 from core.state.tables import CASES, FEATURES, MASK_VERSIONS
 
 Record = dict[str, Any]
-FOLDER = "cases"
+FOLDER, ORIGINS = "cases", "origins"
 IMAGE, MASK, RECORD = "image.nii.gz", "mask.nii.gz", "record.json"
 DRAWN = "masks"
 # A record with this field is being removed for good; its files may be gone already.
@@ -34,7 +42,7 @@ DAMAGED = "storage_damaged"
 _VECTOR = [float, float, float]
 _PART = {
     "volume_mm3": float, "volume_ml?": float, "voxels?": int, "length_mm?": (float,),
-    "bounding_box_mm?": (_VECTOR,),
+    "bounding_box_mm?": (_VECTOR,), "volume_interval_mm3?": ([float, float],),
 }  # fmt: skip
 _ROW = [float, float, float, float]
 _BOX = {"shape": [int, int, int], "affine": [_ROW, _ROW, _ROW, _ROW]}
@@ -53,6 +61,7 @@ _REPORT = {
     "warnings": [{"level": str, "code": str, "message": str}],
     "model": {"version": str, "sha256?": str, "name?": str},
     "input": {"spacing_mm": _VECTOR, "orientation": str, "sha256": str, "shape": [int]},
+    "study?": ({"date": str, "sex": str, "age_years": (int,)},),
     "notice": str,
     "device": str,
     "head?": (
@@ -64,6 +73,12 @@ _REPORT = {
             "sides?": {"*": {"centre_mm?": _VECTOR, "box?": _BOX}},
         },
     ),
+    "trust?": {
+        "expected_dice": ({"whole": float, "anterior": float, "posterior": float},),
+        "reason": str,
+        "sides": {"*": {"*": float}},
+        "interval_percent": float,
+    },
     "timings_s?": {"*": float},
     "mask?": {"version": int, "author": str},
 }
@@ -99,6 +114,12 @@ def record_key(case_id: str) -> str:
     return f"{folder_of(case_id)}/{RECORD}"
 
 
+def origin_key(case_id: str) -> str:
+    """Key of a case's origin in the storage; see `core.cases.origins`."""
+    folder_of(case_id)  # the id is valid
+    return f"{ORIGINS}/{case_id}"
+
+
 def mask_key(case_id: str, version: int, token: str = "") -> str:
     """Key of a mask in the storage.
 
@@ -123,6 +144,30 @@ def mask_keys(record: Record) -> set[str]:
 def is_whole(case_id: str, keys: Collection[str]) -> bool:
     """Whether a case has all of its scan, the model's mask and its record."""
     return all(f"{folder_of(case_id)}/{name}" in keys for name in (IMAGE, MASK, RECORD))
+
+
+def new_record(name: str, report: dict[str, Any]) -> Record:
+    """The record of a case that was just segmented, from its name and its report."""
+    measures = report["measures"]
+    return {
+        "id": report["case_id"],
+        "name": name,
+        "created_at": report["created_at"],
+        "deleted_at": None,
+        "model_version": report["model"]["version"],
+        "anterior_mm3": measures["anterior"]["volume_mm3"],
+        "posterior_mm3": measures["posterior"]["volume_mm3"],
+        "warning_count": warning_count(report),
+        **list_words(report),
+        "report": json.dumps(report),
+        "mask_version": MODEL_MASK,
+        "review": "new",
+        "reviewer": "",
+        "reviewed_at": None,
+        "reason": "",
+        "masks": [],
+        "revision": 1,
+    }
 
 
 def record_of(
@@ -180,6 +225,9 @@ def _check(record: Record) -> None:
     check_columns(record, CASES.columns)
     check_times(record["created_at"], record["deleted_at"], record["reviewed_at"])
     check_shape(record["review"], frozenset(REVIEW_STATES))
+    check_shape(record["sex"], frozenset(SEXES))
+    if record["scan_date"]:
+        date.fromisoformat(record["scan_date"])
     check_shape(object_of(record["report"]), _REPORT)
     check_shape(record.get("features"), ({"*": float},))
     for mask in record["masks"]:

@@ -3,34 +3,45 @@
 import gzip
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Engine, Row, and_, func, select
+from sqlalchemy import Engine, Row, and_, select
 
 from core import limits
 from core.cases.acts import Acts
 from core.cases.caretaker import Caretaker
 from core.cases.case import (
+    LETTERS,
     MODEL_MASK,
     REVIEW_STATES,
     Case,
     CaseImages,
-    CaseRow,
     Review,
     clean_text,
     doubts_of,
-    list_words,
     patient_text,
     report_now,
-    warning_count,
 )
-from core.cases.records import IMAGE, MASK, Record, folder_of, mask_key, report_of, unknown_case
+from core.cases.lists import CaseLists, not_deleted
+from core.cases.origins import Origins
+from core.cases.pseudonyms import pseudonym_here
+from core.cases.records import (
+    IMAGE,
+    MASK,
+    Record,
+    folder_of,
+    mask_key,
+    new_record,
+    report_of,
+    unknown_case,
+)
 from core.cases.side_labels import sides_file
 from core.errors import (
     ChangedError,
     ConflictError,
+    ForbiddenError,
     InputError,
     NewerVersionError,
     NotFoundError,
@@ -40,19 +51,20 @@ from core.image import nifti
 from core.image.header import LARGEST_HEADER_BYTES, parse_header, stem_of
 from core.image.volume import ras_affine, to_ras
 from core.image.voxels import with_background
-from core.measures.features import Values
+from core.people.roles import groups_text
 from core.pipeline import Analysis
 from core.state.database import reading
 from core.state.failures import missing_file
 from core.state.storage import Storage
-from core.state.tables import CASES, FEATURES, MASK_VERSIONS
+from core.state.tables import CASES, MASK_VERSIONS
 
-# No I, L, O, U: a case id is read aloud and typed by hand.
-_ID_LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+if TYPE_CHECKING:
+    from core.image.dicom.origin import Origin
+
 _ID_LENGTH = 6
 
 
-class Cases:
+class Cases(CaseLists):
     """The cases of one installation: rows in the database, files in the storage."""
 
     def __init__(
@@ -60,44 +72,68 @@ class Cases:
         engine: Engine,
         storage: Storage,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        origins: Origins | None = None,  # without it no way back to a DICOM study is kept
     ) -> None:
-        self._engine = engine
+        super().__init__(engine)
         self._storage = storage
         self._now = now
+        self._origins = origins
         self.acts = Acts(engine, storage)
         self.caretaker = Caretaker(self.acts, now)
 
-    def add(self, analysis: Analysis, name: str, patient: str = "") -> Case:
+    def add(
+        self, analysis: Analysis, name: str, patient: str = "", owners: str | None = None
+    ) -> Case:
         """Keep an analysis, under an id that no other case has.
 
         Parameters
         ----------
         name
-            The user's name for it.
+            The user's name for it. Of a DICOM series it is left out where it names the patient.
         patient
-            Pseudonym of its patient, if there is one.
+            Pseudonym of its patient; by default that of the DICOM series, if there is one.
+        owners
+            Of another case with this scan (`Case.owners`); by default the groups of whoever acts.
 
         Raises
         ------
         StorageError
             It could not be kept. Nothing of it is left, and no other case was touched.
+        AccessError, ForbiddenError
+            Whoever acts may keep no cases, or would not see this one.
         """
+        who = self.guard.require("add")
+        if who.role == "reader" and not who.groups:
+            raise ForbiddenError(
+                "You are in no group, so that nobody could see the case",
+                "Ask an administrator for a group.",
+                code="no_group",
+            )
         created_at = self._timestamp()
         image = analysis.scan_file()
+        origins, origin = self._origins, analysis.origin
+        if origins and origin:
+            name = "" if origin.is_named_in(name) else name
+            patient = patient or pseudonym_here(origin, origins, self._engine)
         for _ in range(limits.MAX_ID_TRIES):
-            case_id = "HV-" + "".join(secrets.choice(_ID_LETTERS) for _ in range(_ID_LENGTH))
+            case_id = "HV-" + "".join(secrets.choice(LETTERS) for _ in range(_ID_LENGTH))
             identity = {"case_id": case_id, "created_at": created_at}
             report = json.loads(json.dumps(identity | analysis.as_dict()))
-            record = _record(_clean_name(name) or case_id, report)
+            record = new_record(_clean_name(name) or case_id, report)
             record |= {"features": analysis.features, "patient": patient_text(patient)}
+            record["owners"] = groups_text(who.groups) if owners is None else owners
             with reading(self._engine) as connection:
                 if connection.scalar(select(CASES.c.id).where(CASES.c.id == case_id)):
                     continue
             try:
-                self.acts.create(record, {IMAGE: image, MASK: analysis.mask_file})
+                apart = origins.sealed(case_id, origin) if origins and origin else {}
+                self.acts.create(record, {IMAGE: image, MASK: analysis.mask_file}, apart)
             except ChangedError:  # another database on this bucket has it
                 continue
-            return Case(case_id, record["name"], created_at, report, patient=record["patient"])
+            return Case(
+                case_id, record["name"], created_at, report, patient=record["patient"],
+                owners=record["owners"],
+            )  # fmt: skip
         raise StorageError("No free case id was found", "Try again.", code="no_case_id")
 
     def import_from_storage(self) -> int:
@@ -114,76 +150,27 @@ class Cases:
         """
         return self.caretaker.purge_deleted() + self.caretaker.purge_strays()
 
-    def features(self) -> list[tuple[CaseRow, Values]]:
-        """The drift features of every case on the list, the newest first."""
-        columns = [CASES.c[field] for field in CaseRow.__dataclass_fields__]
-        query = (
-            select(*columns, FEATURES.c.content)
-            .join(FEATURES)
-            .where(_not_deleted())
-            .order_by(CASES.c.created_at.desc(), CASES.c.id)
-        )
-        with reading(self._engine) as connection:
-            rows = connection.execute(query).all()
-        return [(CaseRow(*row[:-1]), json.loads(row[-1])) for row in rows]
-
-    def accepted_features(self) -> list[tuple[str, Values]]:
-        """Ids and drift features of accepted and corrected cases, the earliest review first."""
-        query = (
-            select(CASES.c.id, FEATURES.c.content)
-            .join(FEATURES)
-            .where(_not_deleted(), CASES.c.review.in_(("accepted", "corrected")))
-            .order_by(CASES.c.reviewed_at, CASES.c.created_at, CASES.c.id)
-        )
-        with reading(self._engine) as connection:
-            rows = connection.execute(query).all()
-        return [(case_id, json.loads(content)) for case_id, content in rows]
-
-    def find(self, search: str = "", *, deleted: bool = False) -> list[CaseRow]:
-        """Cases whose id, name or patient holds the words searched for, the newest first."""
-        columns = [CASES.c[field] for field in CaseRow.__dataclass_fields__]
-        query = select(*columns).order_by(CASES.c.created_at.desc(), CASES.c.id)
-        query = query.where(CASES.c.deleted_at.is_not(None) if deleted else _not_deleted())
-        for word in search.split():
-            query = query.where(
-                CASES.c.id.icontains(word, autoescape=True)
-                | CASES.c.name.icontains(word, autoescape=True)
-                | CASES.c.patient.icontains(word, autoescape=True)
-            )
-        with reading(self._engine) as connection:
-            return [CaseRow(*row) for row in connection.execute(query)]
-
-    def patients(self) -> list[str]:
-        """The pseudonyms of the cases on the list, in order."""
-        query = select(CASES.c.patient).where(_not_deleted(), CASES.c.patient != "").distinct()
-        with reading(self._engine) as connection:
-            return sorted(connection.scalars(query))
-
-    def count(self) -> int:
-        """How many cases are on the list."""
-        with reading(self._engine) as connection:
-            query = select(func.count()).select_from(CASES).where(_not_deleted())
-            return int(connection.scalar(query) or 0)
-
     def get(self, case_id: str, version: int | None = None) -> Case:
         """One case, with the report on the current mask, or on the mask version of a number.
 
         Raises
         ------
         NotFoundError
-            It does not exist, or is deleted.
+            It does not exist, is deleted, or is not one that whoever acts sees.
+        AccessError, ForbiddenError
         """
+        self.guard.require("see")
         number = CASES.c.mask_version if version is None else version
         drawn = and_(MASK_VERSIONS.c.case_id == CASES.c.id, MASK_VERSIONS.c.number == number)
         query = select(CASES, MASK_VERSIONS.c.author, MASK_VERSIONS.c.content)
-        query = query.outerjoin(MASK_VERSIONS, drawn).where(CASES.c.id == case_id, _not_deleted())
+        query = query.outerjoin(MASK_VERSIONS, drawn).where(CASES.c.id == case_id, not_deleted())
         with reading(self._engine) as connection:
             row = connection.execute(query).one_or_none()
         if row is None and not self.caretaker.progress.finished:
             self.acts.refresh(case_id)  # it was not imported yet
             with reading(self._engine) as connection:
                 row = connection.execute(query).one_or_none()
-        if row is None:
+        if row is None or not self.guard.sees(row.owners):
             raise unknown_case()
         return _case(row)
 
@@ -213,6 +200,16 @@ class Cases:
         turned = stored.with_stored(to_ras(stored.stored, header))
         return CaseImages(with_background(turned), labels, ras_affine(header))
 
+    def origin(self, case_id: str) -> "Origin | None":
+        """The way back to a case's DICOM study; None if it came as NIfTI.
+
+        Raises
+        ------
+        NotFoundError, StorageError
+        """
+        case = self.get(case_id)
+        return self._origins.load(case.id) if self._origins else None
+
     def sides_file(self, case_id: str, version: int | None = None) -> bytes:
         """A head's newest mask, or its version of a number, with separate values for each side.
 
@@ -234,13 +231,6 @@ class Cases:
         """The scan as ``.nii.gz``, on the file's own grid, without free text."""
         return self._storage.read(f"{folder_of(self.get(case_id).id)}/{IMAGE}")
 
-    def head_count(self) -> int:
-        """How many cases on the list are whole heads."""
-        is_head = CASES.c.report.contains('"head": {', autoescape=True)
-        query = select(func.count()).select_from(CASES).where(_not_deleted(), is_head)
-        with reading(self._engine) as connection:
-            return int(connection.scalar(query) or 0)
-
     def review(
         self, case_id: str, state: str, reviewer: str, reason: str = "", seen: int | None = None,
         *, despite_doubts: bool = False, seen_review: str | None = None,
@@ -249,6 +239,8 @@ class Cases:
 
         Parameters
         ----------
+        reviewer
+            The name that was typed; whoever has signed in signs with the account's own.
         seen
             The version of the mask that was looked at; by default the current one.
         despite_doubts
@@ -267,6 +259,8 @@ class Cases:
         """
         if state not in REVIEW_STATES:
             raise ValueError(f"review {state!r}, expected one of {REVIEW_STATES}")
+        self.acts.admit(case_id, "review")
+        reviewer = self.guard.signature(reviewer)
         reviewer, reason = clean_text(reviewer), clean_text(reason, limits.MAX_COMMENT_CHARS)
         if state == "rejected" and not reason:
             raise InputError("The reason is empty", "Say what is wrong.", code="no_reason")
@@ -293,7 +287,8 @@ class Cases:
             words = f"Accepted all the same: {'; '.join(doubts)}." if doubts else ""
             return {"reason": reason or clean_text(words, limits.MAX_COMMENT_CHARS)}
 
-        self._change(case_id, also, seen=seen, review=state, reviewer=reviewer, reviewed_at=at)
+        values: dict[str, Any] = {"review": state, "reviewer": reviewer, "reviewed_at": at}
+        self._change(case_id, "review", also, state, seen=seen, **values)
 
     def rename(self, case_id: str, name: str) -> None:
         """Give a case another name.
@@ -307,7 +302,8 @@ class Cases:
         name = _clean_name(name)
         if not name:
             raise InputError("The name is empty", "Type a name.", code="bad_name")
-        self._change(case_id, name=name)
+        self.acts.admit(case_id, "describe")
+        self._change(case_id, "edit", note="name", name=name)
 
     def set_patient(self, case_id: str, patient: str) -> None:
         """Say whose scan a case is, by a pseudonym; an empty one takes it away.
@@ -316,19 +312,50 @@ class Cases:
         ------
         NotFoundError
         """
-        self._change(case_id, patient=patient_text(patient))
+        self.acts.admit(case_id, "describe")
+        self._change(case_id, "edit", note="patient", patient=patient_text(patient))
+
+    def set_owners(self, case_id: str, groups: Iterable[str]) -> None:
+        """Say which groups see a case.
+
+        Raises
+        ------
+        InputError
+            A group's name is none.
+        NotFoundError, AccessError, ForbiddenError
+        """
+        self.acts.admit(case_id, "assign")
+        self._change(case_id, "edit", note="groups", owners=groups_text(groups))
+
+    def set_patient_owners(self, patient: str, groups: Iterable[str]) -> int:
+        """Say which groups see a patient: all cases of this pseudonym; returns how many.
+
+        Raises
+        ------
+        InputError, AccessError, ForbiddenError
+        """
+        self.guard.require("assign")
+        owned = groups_text(groups)
+        query = select(CASES.c.id).where(CASES.c.patient == patient, not_deleted())
+        with reading(self._engine) as connection:
+            case_ids = connection.scalars(query).all()
+        for case_id in case_ids:
+            self._change(case_id, "edit", note="groups", owners=owned)
+        return len(case_ids)
 
     def delete(self, case_id: str) -> None:
         """Take a case off the list; it can be restored for `limits.TRASH_DAYS` days."""
-        self._change(case_id, deleted_at=self._timestamp())
+        self.acts.admit(case_id, "delete")
+        self._change(case_id, "delete", deleted_at=self._timestamp())
 
     def restore(self, case_id: str) -> None:
         """Undo `delete`."""
-        self._change(case_id, deleted=True, deleted_at=None)
+        self.acts.admit(case_id, "delete")
+        self._change(case_id, "restore", deleted=True, deleted_at=None)
 
     def _change(
-        self, case_id: str, also: Callable[[Record], dict[str, Any]] = lambda record: {},
-        *, deleted: bool = False, seen: int | None = None, **values: Any,
+        self, case_id: str, act: str, also: Callable[[Record], dict[str, Any]] = lambda record: {},
+        note: str = "", *, deleted: bool = False, seen: int | None = None, **values: Any,
     ) -> None:  # fmt: skip
         def edit(record: Record) -> dict[str, Any]:
             if (record["deleted_at"] is not None) != deleted:
@@ -342,44 +369,18 @@ class Cases:
                 )
             return values | also(record)
 
-        self.acts.update_record(case_id, edit)
+        self.acts.update_record(case_id, edit, act=act, note=note)
 
     def _timestamp(self, offset: timedelta = timedelta(0)) -> str:
         return (self._now() + offset).isoformat(timespec="milliseconds")
-
-
-def _not_deleted() -> Any:
-    return CASES.c.deleted_at.is_(None)
-
-
-def _record(name: str, report: dict[str, Any]) -> Record:
-    measures = report["measures"]
-    return {
-        "id": report["case_id"],
-        "name": name,
-        "created_at": report["created_at"],
-        "deleted_at": None,
-        "model_version": report["model"]["version"],
-        "anterior_mm3": measures["anterior"]["volume_mm3"],
-        "posterior_mm3": measures["posterior"]["volume_mm3"],
-        "warning_count": warning_count(report),
-        **list_words(report),
-        "report": json.dumps(report),
-        "mask_version": MODEL_MASK,
-        "review": "new",
-        "reviewer": "",
-        "reviewed_at": None,
-        "reason": "",
-        "masks": [],
-        "revision": 1,
-    }
 
 
 def _case(row: Row[Any]) -> Case:
     report = report_now(row.report, row.content)
     review = Review(row.review, row.reviewer, row.reviewed_at, row.reason)
     return Case(
-        row.id, row.name, row.created_at, report, row.mask_version, review, row.patient
+        row.id, row.name, row.created_at, report, row.mask_version, review, row.patient,
+        row.scan_date, row.sex, row.age_years, row.owners,
     )  # fmt: skip
 
 

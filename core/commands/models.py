@@ -71,6 +71,21 @@ def add_commands(commands: "Commands") -> None:
     action.add_argument("--out", metavar="FOLDER", type=Path, required=True)
     action.set_defaults(run=_join)
     action = actions.add_parser(
+        "mix",
+        help="make one network of two by averaging their weights",
+        description="Write a model folder whose weights are the weighted mean of two models', of "
+        "which one was trained on from the other. Drift is compared with what the first was "
+        "trained on.",
+    )
+    action.add_argument("first", metavar="FIRST", help="a model folder or a version's number")
+    action.add_argument("second", metavar="SECOND", help="a model folder or a version's number")
+    action.add_argument("--share", type=float, default=0.5, help="of SECOND (default 0.5)")
+    action.add_argument("--int8", metavar="DATASET",
+                        help="a prepared data set to try int8 on; without it the model is served "
+                        "in float32")  # fmt: skip
+    action.add_argument("--out", metavar="FOLDER", type=Path, required=True)
+    action.set_defaults(run=_mix)
+    action = actions.add_parser(
         "promote", help="put a version into service; a running server takes it over within seconds"
     )
     action.add_argument("number", metavar="N", type=int)
@@ -182,6 +197,28 @@ def _join(options: argparse.Namespace, settings: Settings) -> int:
         models = [stack.enter_context(model_named(text, settings)) for text in options.models]
         claim(options.out, "model")
         join(models, dataset, files, Path(scratch)).write(options.out)
+    sys.stdout.write(f"{options.out}\n")
+    return 0
+
+
+def _mix(options: argparse.Namespace, settings: Settings) -> int:
+    check_installed()
+    from core.training.mix import mix
+    from core.training.package import with_int8
+
+    storage = open_storage(settings)
+    dataset = Datasets(storage).get(options.int8) if options.int8 else None
+    with (
+        model_named(options.first, settings) as first,
+        model_named(options.second, settings) as second,
+        tempfile.TemporaryDirectory() as scratch,
+    ):
+        package = mix(first, second, options.share)
+        claim(options.out, "model")
+        if dataset is not None:
+            with storage.local(f"datasets/{dataset.name}") as files:
+                package = with_int8(package, dataset, files, Path(scratch))
+        package.write(options.out)
     sys.stdout.write(f"{options.out}\n")
     return 0
 

@@ -16,6 +16,7 @@ from core.errors import HippoViewError, InputError
 from core.image.dicom.unpack import files_of, zipped
 from core.image.header import stem_of
 from core.limits import MAX_DICOM_MIB, MIB
+from core.measures.expected import masks_in_words
 from core.measures.measure import why_too_small
 from core.pipeline import Analysis, analyse
 from core.predictor.predictor import InferenceOptions, Predictor
@@ -26,6 +27,11 @@ from core.wording import shown
 if TYPE_CHECKING:
     from core.commands.installation import Commands
 
+# Endings of a file of each format, and of its name in a folder.
+_ENDINGS = {
+    "nifti": (".nii.gz", "_mask.nii.gz"), "seg": (".dcm", "_seg.dcm"), "sr": (".dcm", "_sr.dcm"),
+    "pdf": (".dcm", "_pdf.dcm"), "zip": (".zip", "_dicom.zip"),
+}  # fmt: skip
 # A name that ends in one of these is a folder's.
 _SEPARATORS = tuple(separator for separator in (os.sep, os.altsep) if separator)
 
@@ -46,6 +52,11 @@ def add_commands(commands: "Commands") -> None:
         "_mask.nii.gz",
     )  # fmt: skip
     segment.add_argument(
+        "--format", choices=tuple(_ENDINGS), default="nifti",
+        help="of a DICOM series instead of the NIfTI mask: a DICOM Segmentation, a structured "
+        "report, the report as an encapsulated PDF (.dcm), or a .zip of the three",
+    )  # fmt: skip
+    segment.add_argument(
         "--json", action="store_true",
         help="print volumes in mm3, model version, warnings and timings as JSON lines",
     )  # fmt: skip
@@ -55,7 +66,7 @@ def add_commands(commands: "Commands") -> None:
 
 
 def _segment(options: argparse.Namespace, settings: Settings) -> int:
-    targets = _targets(options.inputs, options.out)
+    targets = _targets(options.inputs, options.out, options.format)
     predictors = Predictors(in_service(settings), InferenceOptions.from_settings(settings), 1)
     failed = 0
     try:
@@ -63,7 +74,8 @@ def _segment(options: argparse.Namespace, settings: Settings) -> int:
         for source, target in targets:
             try:
                 analysis = _analyse_file(source, predictor, settings.max_upload_mib, options.series)
-                write(target, analysis.mask_file, "mask")
+                content = _content(analysis, options.format, settings)
+                write(target, content, "mask")
             except HippoViewError as error:
                 failed += 1
                 print_error(error, source)
@@ -71,7 +83,8 @@ def _segment(options: argparse.Namespace, settings: Settings) -> int:
                     _print_json({"file": shown(source), **error.as_dict()})
                 continue
             if options.json:
-                files = {"file": shown(source), "mask": shown(target)}
+                kind = "mask" if options.format == "nifti" else options.format
+                files = {"file": shown(source), kind: shown(target)}
                 record = analysis.as_dict()
                 _print_json(files | record | {"confidence": confidence_of(record)})
             else:
@@ -81,19 +94,30 @@ def _segment(options: argparse.Namespace, settings: Settings) -> int:
     return 1 if failed else 0
 
 
-def _targets(inputs: list[Path], out: str) -> list[tuple[Path, Path]]:
+def _content(analysis: Analysis, form: str, settings: Settings) -> bytes:
+    if form == "nifti":
+        return analysis.mask_file
+    # highdicom takes seconds to import: only who asks for it waits.
+    from core.exports.dicom_case import KINDS, analysis_object
+
+    kind = next(kind for kind in KINDS if kind == form)
+    return analysis_object(analysis, kind, empty_frames=settings.seg_frames == "all")
+
+
+def _targets(inputs: list[Path], out: str, form: str) -> list[tuple[Path, Path]]:
     """Where each mask goes: into a folder for several scans, or if ``out`` says or is a folder."""
     folder = Path(out)
+    ending, in_folder = _ENDINGS[form]
     if len(inputs) == 1 and not out.endswith(_SEPARATORS) and not folder.is_dir():
-        if not out.lower().endswith(".nii.gz"):
+        if not out.lower().endswith(ending):
             raise InputError(
-                f"The mask's name {shown(folder.name)} does not end in .nii.gz",
-                "Write -o MASK.nii.gz, or -o FOLDER/ with a slash at its end.",
+                f"The mask's name {shown(folder.name)} does not end in {ending}",
+                f"Write -o MASK{ending}, or -o FOLDER/ with a slash at its end.",
                 code="bad_request",
             )
         targets = [(inputs[0], folder)]
     else:
-        targets = [(source, folder / f"{stem_of(source.name)}_mask.nii.gz") for source in inputs]
+        targets = [(source, folder / f"{stem_of(source.name)}{in_folder}") for source in inputs]
         if len({target for _, target in targets}) < len(targets):
             raise InputError(
                 "Two scans have the same name", "Segment them into two folders.", code="bad_request"
@@ -141,6 +165,8 @@ def _print_summary(target: Path, analysis: Analysis) -> None:
         sys.stdout.write(f"  {side}: " + ", ".join(
             f"{name} {part.volume_mm3:,.0f} mm3" for name, part in parts.items()
         ) + "\n")  # fmt: skip
+    for sentence, _ in masks_in_words(analysis.as_dict()):
+        sys.stdout.write(f"  {sentence}\n")
     if remark := why_too_small(m.as_dict()):
         sys.stdout.write(f"  volume {remark}\n")
     for finding in distinct_warnings(analysis.as_dict()):

@@ -40,6 +40,9 @@ def add_commands(commands: "Commands") -> None:
     command.add_argument("--out", metavar="RUN", type=Path, required=True, help="its folder")
     command.add_argument("--plan-only", action="store_true",
                          help="stop when the data is planned and preprocessed")  # fmt: skip
+    command.add_argument("--end-now", action="store_true",
+                         help="make the model of the last epoch that was done, in float32, "
+                         "without the epochs that remain")  # fmt: skip
     command.set_defaults(run=_train)
     command = commands.add_parser(
         "sweep",
@@ -72,7 +75,7 @@ def _train(options: argparse.Namespace, settings: Settings) -> int:
         model_folder = train(
             TrainingRequest(options.dataset, options.preset, options.overrides), options.out,
             Datasets(open_storage(settings)), in_service(settings), settings.device,
-            plan_only=options.plan_only,
+            plan_only=options.plan_only, end_now=options.end_now,
         )  # fmt: skip
     sys.stdout.write(f"{'Planned' if options.plan_only else model_folder}\n")
     return 0

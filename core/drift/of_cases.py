@@ -1,15 +1,18 @@
 """The newest cases against what the version in service knows: crops and heads, each apart."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from core import limits
 from core.cases.case import CaseRow
 from core.cases.store import Cases
 from core.drift.baseline import Baseline, HeadBaseline
+from core.drift.chains import Chain
 from core.drift.comparison import Drift, State, compare
+from core.drift.kinds import Kind
 from core.drift.reference import ReferenceCase, training_crops, training_heads
+from core.drift.words import chain_dict, count_words
 from core.errors import StorageError
 from core.measures.features import FEATURES, Values
 from core.measures.head_features import HEAD_FEATURES, is_of_head
@@ -17,8 +20,6 @@ from core.models.registry import Registry
 from core.state.storage import Storage
 from core.wording import counted
 
-Kind = Literal["crop", "head"]
-KINDS: tuple[Kind, ...] = ("crop", "head")
 OLDER = "segmented by an earlier version, which kept no features"
 IN_BASELINE = "of the baseline itself"
 WAITING = "until the baseline is complete"
@@ -39,6 +40,8 @@ class KindDrift:
         Of the window, in the order of their creation.
     left_out : dict of str to int
         How many cases on the list are not compared, by the reason.
+    chain : Chain or None
+        The cases one by one, which the state follows from; None where they are not followed.
     """
 
     kind: Kind
@@ -48,6 +51,12 @@ class KindDrift:
     window: Sequence[Values]
     cases: Sequence[CaseRow]
     left_out: dict[str, int]
+    chain: Chain | None = None
+
+    @property
+    def state(self) -> State:
+        """By the rule of the chain; where it has no case, by the comparison of the window."""
+        return self.chain.severity if self.chain and self.chain.scans else self.drift.state
 
     @property
     def counted_words(self) -> str:
@@ -58,6 +67,8 @@ class KindDrift:
             words += f" Left out: {'; '.join(left_out)}."
         if missing := self.not_compared:
             words += f" Not known of the reference: {', '.join(missing)}."
+        if self.chain and self.chain.scans:
+            words += f" {count_words(self.chain)}"
         return words
 
     @property
@@ -71,6 +82,7 @@ class KindDrift:
         """For programs."""
         return self.drift.as_dict() | {
             "reference": self.reference_words, "left_out": self.left_out,
+            "monitoring": chain_dict(self.chain) if self.chain else None,
         }  # fmt: skip
 
 
@@ -85,16 +97,27 @@ class CaseDrift:
     @property
     def state(self) -> State:
         """The more urgent one of both; a kind that cannot be judged yet counts for nothing."""
-        states = (self.crops.drift.state, self.heads.drift.state)
-        return next((s for s in _URGENT if s in states), self.crops.drift.state)
+        states = (self.crops.state, self.heads.state)
+        return next((s for s in _URGENT if s in states), self.crops.state)
 
     def of(self, kind: Kind) -> KindDrift:
         """That of a kind."""
         return self.crops if kind == "crop" else self.heads
 
 
-def drift_of_cases(cases: Cases, registry: Registry, storage: Storage, last: int) -> CaseDrift:
+def drift_of_cases(
+    cases: Cases,
+    registry: Registry,
+    storage: Storage,
+    last: int,
+    chains: Mapping[Kind, Chain | None] | None = None,
+) -> CaseDrift:
     """Compare the newest cases of each kind, ``last`` of each at most.
+
+    Parameters
+    ----------
+    chains
+        What `core.drift.watch.DriftWatch.look` said.
 
     Raises
     ------
@@ -106,10 +129,13 @@ def drift_of_cases(cases: Cases, registry: Registry, storage: Storage, last: int
     heads = [(row, values) for row, values in rows if is_of_head(values)]
     crops = [(row, values) for row, values in rows if not is_of_head(values)]
     all_heads = cases.head_count()
+    chains = chains or {}
+    of_crops = _crops(crops, cases.count() - all_heads, trained, number, last)
+    of_heads = _heads(heads, all_heads, trained, number, last, HeadBaseline(cases, storage))
     return CaseDrift(
         number,
-        _crops(crops, cases.count() - all_heads, trained, number, last),
-        _heads(heads, all_heads, trained, number, last, HeadBaseline(cases, storage)),
+        replace(of_crops, chain=chains.get("crop")),
+        replace(of_heads, chain=chains.get("head")),
     )
 
 

@@ -8,7 +8,8 @@ from core.measures.features import Values
 from core.measures.head_features import mean_of_crops
 
 # As `core.models.registry.Registry.reference` returns it. The field ``head``, which the crops of
-# one head share, is missing in crops that came as such. Of further cuts ``features`` is None.
+# one head share, is missing in crops that came as such. ``features`` is None of further cuts, and
+# of cases that drift is not compared with (`core.training.mix`).
 ReferenceCase = dict[str, Any]
 
 
@@ -18,7 +19,9 @@ def training_crops(cases: Sequence[ReferenceCase]) -> list[Values]:
     Those that only a version before it was trained on count where it had too few itself.
     """
     return _own([
-        (case["features"], case["inherited"]) for case in cases if not case.get("head")
+        (case["features"], case["inherited"])
+        for case in cases
+        if not case.get("head") and case["features"] is not None
     ])  # fmt: skip
 
 

@@ -9,7 +9,9 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from core.drift.chains import Chain
 from core.drift.comparison import Drift
+from core.drift.words import count_words, rule_words, since_words
 from core.exports.report_page import report_page, svg_of
 from core.limits import BASELINE_HEADS
 from core.measures.features import Feature, Values
@@ -38,6 +40,8 @@ class Part:
         ``Crops`` or ``Heads``.
     names : sequence of str
         Of the window's cases, in its order: case ids, or file names on the command line.
+    chain : Chain or None
+        The cases one by one, where they are followed.
     """
 
     title: str
@@ -45,6 +49,7 @@ class Part:
     reference: Sequence[Values]
     window: Sequence[Values]
     names: Sequence[str]
+    chain: Chain | None = None
 
 
 def report_html(parts: Sequence[Part]) -> bytes:
@@ -59,7 +64,8 @@ def report_html(parts: Sequence[Part]) -> bytes:
 
 def _values(part: Part) -> dict[str, Any]:
     """What the template names."""
-    drift = part.drift
+    drift, chain = part.drift, part.chain if part.chain and part.chain.scans else None
+    state = chain.severity if chain else drift.state
     features = [
         (c.feature.name, c.finding, f"{c.shift_sd:+.2f}", f"{c.spread_ratio:.2f}",
          f"{c.distance:.2f}", f"{c.q_value:.2g}")
@@ -68,7 +74,11 @@ def _values(part: Part) -> dict[str, Any]:
     return {
         "title": part.title,
         "drift": drift,
-        "state_words": STATE_WORDS[drift.state],
+        "state": state,
+        "state_words": STATE_WORDS[state],
+        "chain": chain and count_words(chain),
+        "since": since_words(chain) if chain else [],
+        "rule": rule_words(chain).replace("*", "") if chain else "",
         "window_cases": counted(drift.window_cases, "case"),
         "pictures": _pictures(part) if drift.comparisons else "",
         "features": features,

@@ -1,6 +1,7 @@
 """The slice strip: slices through the hippocampus with the mask's outline, as one picture."""
 
 import io
+from dataclasses import dataclass
 
 import numpy as np
 from nibabel.affines import voxel_sizes
@@ -29,43 +30,65 @@ _VIEWS = (("Coronal", 1), ("Sagittal", 0), ("Axial", 2))
 _LABELS_PX = 690
 
 
+@dataclass(frozen=True, eq=False)
+class Part:
+    """The part of a scan that is drawn.
+
+    Attributes
+    ----------
+    values, labels : ndarray, shape (X, Y, Z)
+        RAS+.
+    affine : ndarray, shape (4, 4)
+        Indices to mm.
+    window : (float, float)
+        Values that are drawn black and white.
+    """
+
+    values: NDArray[np.float32]
+    labels: NDArray[np.uint8]
+    affine: NDArray[np.float64]
+    window: tuple[float, float]
+
+
 def strip_png(case: Case, images: CaseImages, convention: Convention) -> bytes:
     """Draw six slices in each of the three directions, evenly spaced through the mask.
 
     Where the mask is empty they run through the whole volume.
     """
-    values, labels, affine = _near_the_mask(images)
-    low, high = np.percentile(values, (2, 98))
-    sizes = [_size_px(values.shape, affine, cut, _SLICE_PX) for _, cut in _VIEWS]
+    part = near_the_mask(images, _MARGIN_MM)
+    sizes = [size_px(part.values.shape, part.affine, cut, _SLICE_PX) for _, cut in _VIEWS]
     remark = _remark(case)
     below_px = (1 + bool(remark)) * _LINE_PX + _GAP_PX
     height = 2 * _LINE_PX + sum(size[1] + _LINE_PX + _GAP_PX for size in sizes) + below_px
     page = Image.new("RGB", (_WIDTH_PX, height))
     top = 2 * _LINE_PX
-    for (name, cut), size in zip(_VIEWS, sizes, strict=True):
-        for column, index in enumerate(_slices(labels, cut)):
-            left = _EDGE_PX + column * (_SLICE_PX + _GAP_PX)
-            middle = [(n - 1) / 2 for n in values.shape]
-            middle[cut] = index
-            position_mm = (affine[:3, :3] @ middle + affine[:3, 3])[cut]
-            title = f"{name}  {ENDS[cut][int(position_mm >= 0)]} {abs(position_mm):.0f} mm"
-            write(page, title, (left + _SLICE_PX / 2, top), "ms", _WHITE, _TITLE_PX)
-            drawn_labels = as_drawn(np.take(labels, index, cut), cut, convention)
-            grey = as_drawn(np.take(values, index, cut), cut, convention)
-            picture = paint(grey, drawn_labels, size, (float(low), float(high)))
-            outline(picture, drawn_labels, _OUTLINE_PX)
-            write_letters(picture, letters_of(cut, convention), LETTER_RGB, _LETTER_PX, bold=True)
-            page.paste(picture, (left, top + _LINE_PX // 4))
+    for view, size in zip(_VIEWS, sizes, strict=True):
+        _draw_row(page, top, view, size, part, convention)
         top += size[1] + _LINE_PX + _GAP_PX
     _write_captions(page, case, convention, remark)
-    return _png(page)
+    return png(page)
+
+
+def rows_png(images: CaseImages, convention: Convention) -> bytes:
+    """Draw the coronal and the sagittal slices of `strip_png` alone, with the notice below."""
+    part = near_the_mask(images, _MARGIN_MM)
+    views = _VIEWS[:2]
+    sizes = [size_px(part.values.shape, part.affine, cut, _SLICE_PX) for _, cut in views]
+    page = Image.new("RGB", (_WIDTH_PX, sum(size[1] + 2 * _LINE_PX for size in sizes) + _LINE_PX))
+    top = _LINE_PX
+    for view, size in zip(views, sizes, strict=True):
+        _draw_row(page, top, view, size, part, convention)
+        top += size[1] + 2 * _LINE_PX
+    end = (_WIDTH_PX - _EDGE_PX, page.height - 18)
+    write(page, f"{CONVENTION_WORDS[convention]}. {NOTICE}", end, "rs", _WHITE, _CAPTION_PX)
+    return png(page)
 
 
 def labels_png(images: CaseImages) -> bytes:
     """Both labels outlined and named on the sagittal slice that shows most of them."""
     index = int((images.labels > 0).sum(axis=(1, 2)).argmax())
     values = images.values
-    size = _size_px(images.shape, images.affine, 0, _LABELS_PX)
+    size = size_px(images.shape, images.affine, 0, _LABELS_PX)
     labels = as_drawn(images.labels[index], 0, "radiological")
     grey = as_drawn(values[index], 0, "radiological")
     low, high = np.percentile(values, (2, 98))
@@ -76,10 +99,55 @@ def labels_png(images: CaseImages) -> bytes:
         place = (across * size[0], (1 - up) * size[1])
         write(picture, name, place, "mm", LABEL_RGB[name], _NAME_PX, bold=True, rim_px=3)
     write_letters(picture, letters_of(0, "radiological"), LETTER_RGB, _LETTER_PX, bold=True)
-    return _png(picture)
+    return png(picture)
 
 
-def _png(picture: Image.Image) -> bytes:
+def _draw_row(
+    page: Image.Image,
+    top: int,
+    view: tuple[str, int],
+    size: tuple[int, int],
+    part: Part,
+    convention: Convention,
+) -> None:
+    """Draw the slices of one direction side by side, each with its place in mm above it."""
+    name, cut = view
+    for column, index in enumerate(slices_through(part.labels, cut, _COLUMNS)):
+        left = _EDGE_PX + column * (_SLICE_PX + _GAP_PX)
+        title = f"{name}  {place_words(part, cut, index)}"
+        write(page, title, (left + _SLICE_PX / 2, top), "ms", _WHITE, _TITLE_PX)
+        picture = outlined(part, cut, index, size, convention, _OUTLINE_PX, _LETTER_PX)
+        page.paste(picture, (left, top + _LINE_PX // 4))
+
+
+def place_words(part: Part, cut: int, index: int) -> str:
+    """Where a slice of a part lies, such as ``P 8 mm``."""
+    middle = [(n - 1) / 2 for n in part.values.shape]
+    middle[cut] = index
+    position_mm = (part.affine[:3, :3] @ middle + part.affine[:3, 3])[cut]
+    return f"{ENDS[cut][int(position_mm >= 0)]} {abs(position_mm):.0f} mm"
+
+
+def outlined(
+    part: Part,
+    cut: int,
+    index: int,
+    size: tuple[int, int],
+    convention: Convention,
+    outline_px: float,
+    letter_px: int,
+) -> Image.Image:
+    """One slice of a part with the outlines of its labels, and letters on four sides."""
+    drawn_labels = as_drawn(np.take(part.labels, index, cut), cut, convention)
+    grey = as_drawn(np.take(part.values, index, cut), cut, convention)
+    picture = paint(grey, drawn_labels, size, part.window)
+    outline(picture, drawn_labels, outline_px)
+    write_letters(picture, letters_of(cut, convention), LETTER_RGB, letter_px, bold=True)
+    return picture
+
+
+def png(picture: Image.Image) -> bytes:
+    """A picture as a file that says what it is not for."""
     out = io.BytesIO()
     about = PngImagePlugin.PngInfo()
     about.add_text("Software", "HippoView")
@@ -88,34 +156,38 @@ def _png(picture: Image.Image) -> bytes:
     return out.getvalue()
 
 
-def _size_px(
+def size_px(
     shape: tuple[int, ...], affine: NDArray[np.float64], cut: int, width_px: int
 ) -> tuple[int, int]:
+    """Width and height of a slice's picture, in true proportions."""
     width_mm, height_mm = size_mm(shape, voxel_sizes(affine), cut)
     return width_px, max(1, round(width_px * height_mm / width_mm))
 
 
-def _near_the_mask(
-    images: CaseImages,
-) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.float64]]:
+def near_the_mask(images: CaseImages, margin_mm: float) -> Part:
     """Of a head, the part around both hippocampi; a crop whole."""
     labels, affine, box = images.labels, images.affine, None
     spacing = voxel_sizes(affine)
     if max(np.array(images.shape) * spacing) > MAX_CROP_MM:
-        box = box_around(labels, int(_MARGIN_MM / min(spacing)))
+        box = box_around(labels, int(margin_mm / min(spacing)))
     if box is None:
-        return images.values, labels, affine
-    return images.voxels.read_float32(box), labels[box], cut_affine(affine, box)
+        values = images.values
+    else:
+        values, labels = images.voxels.read_float32(box), labels[box]
+        affine = cut_affine(affine, box)
+    low, high = np.percentile(values, (2, 98))
+    return Part(values, labels, affine, (float(low), float(high)))
 
 
-def _slices(labels: NDArray[np.uint8], axis: int) -> list[int]:
+def slices_through(labels: NDArray[np.uint8], axis: int, count: int) -> list[int]:
+    """So many slices, evenly spaced through the mask; coronal ones from the front to the back."""
     others = tuple(a for a in range(3) if a != axis)
     inside = np.flatnonzero((labels > 0).any(axis=others))
     first, last = (inside[0], inside[-1]) if inside.size else (0, labels.shape[axis] - 1)
     # Not the outermost slices: they show a few voxels at most.
-    shares = (np.arange(_COLUMNS) + 0.5) / _COLUMNS
+    shares = (np.arange(count) + 0.5) / count
     chosen = [int(i) for i in np.round(first + shares * (last - first))]
-    return chosen[::-1] if axis == 1 else chosen  # coronal: from the front to the back
+    return chosen[::-1] if axis == 1 else chosen
 
 
 def _write_captions(page: Image.Image, case: Case, convention: Convention, remark: str) -> None:

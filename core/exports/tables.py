@@ -11,6 +11,9 @@ from typing import Any
 from core.anatomy import NOTICE, SIDES
 from core.cases.case import Case, confidence_of
 from core.measures.measure import why_too_small
+from core.references.comparison import Comparison
+from core.references.group import Group
+from core.references.record import record_of, rows_of
 
 
 @dataclass(frozen=True)
@@ -22,12 +25,24 @@ class Outcome:
     error: str = ""
 
 
-def report_json(case: Case) -> bytes:
-    """Everything known of a case but its name."""
-    return (json.dumps(case.report, indent=2) + "\n").encode()
+# Narrow and wide.
+_FORMULA_SIGNS = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
+_ENDS = ("low", "high")
 
 
-def report_csv(case: Case) -> bytes:
+# A comparison with a reference group; None where nobody asked for it.
+InGroup = tuple[Comparison, Group] | None
+
+
+def report_json(case: Case, in_group: InGroup = None) -> bytes:
+    """Everything known of a case but its name, and its study's date, sex and age."""
+    record = {name: value for name, value in case.report.items() if name != "study"}
+    if in_group is not None and (found := record_of(*in_group)):
+        record["reference_group"] = found
+    return (json.dumps(record, indent=2) + "\n").encode()
+
+
+def report_csv(case: Case, in_group: InGroup = None) -> bytes:
     """The same as rows of quantity, label, value, unit and remark."""
     r = case.report
     remark = why_too_small(r["measures"])
@@ -43,6 +58,7 @@ def report_csv(case: Case) -> bytes:
         box = m["bounding_box_mm"] or (None, None, None)
         rows += [
             ("volume", label, _fixed(m["volume_mm3"], 1), "mm3", remark),
+            *_interval(label, m, remark),
             ("volume", label, _fixed(m["volume_ml"], 4), "ml", remark),
             ("voxels", label, m["voxels"], "", remark),
             *(
@@ -59,6 +75,9 @@ def report_csv(case: Case) -> bytes:
             ),
         ]
     rows += _of_sides(r)
+    rows += _expected(r)
+    if in_group is not None:
+        rows += rows_of(*in_group)
     rows += [
         ("anterior_share", "", _fixed(r["measures"]["anterior_share_percent"], 1), "%", remark),
         ("voxel_volume", "", _fixed(r["measures"]["voxel_mm3"], 4), "mm3"),
@@ -96,8 +115,15 @@ def _of_sides(report: dict[str, Any]) -> list[tuple[Any, ...]]:
             ("volume", "volume_mm3", "mm3"), ("long_axis_length", "length_mm", "mm"),
         )
     ]  # fmt: skip
+    intervals = [
+        row
+        for side, parts in measures["sides"].items()
+        for label, m in parts.items()
+        for row in _interval(f"{side}_{label}", m, why_too_small(measures, side))
+    ]
     return [
         *sizes,
+        *intervals,
         ("asymmetry_index", "total", _fixed(measures["asymmetry_percent"], 1), "%", remark),
         ("brain_volume_estimate", "", _fixed(head["brain_ml"], 0), "ml"),
         ("share_of_brain", "total", _fixed(measures["share_of_brain_percent"], 3), "%", remark),
@@ -106,12 +132,37 @@ def _of_sides(report: dict[str, Any]) -> list[tuple[Any, ...]]:
     ]
 
 
+def _interval(label: str, sizes: dict[str, Any], remark: str) -> list[tuple[Any, ...]]:
+    """The interval of a volume; no rows where it is not known."""
+    interval = sizes.get("volume_interval_mm3")
+    if interval is None:
+        return []
+    ends = zip(_ENDS, interval, strict=True)
+    return [(f"volume_interval_{end}", label, _fixed(mm3, 1), "mm3", remark) for end, mm3 in ends]
+
+
+def _expected(report: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """The expected overlap of each mask with an expert's, or why it is not known."""
+    trust = report.get("trust")
+    if trust is None:
+        return []
+    if trust["expected_dice"] is None:
+        return [("expected_dice", "whole", "", "", trust["reason"])]
+    rows = [("expected_dice", part, _fixed(d, 3), "") for part, d in trust["expected_dice"].items()]
+    return rows + [
+        ("expected_dice", f"{side}_{part}", _fixed(d, 3), "")
+        for side, dice in trust["sides"].items()
+        for part, d in dice.items()
+    ]
+
+
 SUMMARY_COLUMNS = (
     "case_id", "state", "anterior_mm3", "posterior_mm3", "total_mm3", "total_ml",
     "anterior_share_percent", "long_axis_mm", "spacing_mm", "orientation", "side", "warnings",
     "error", "left_mm3", "right_mm3", "asymmetry_percent", "confidence",
     "mask_version", "review", "model_version", "model_sha256", "input_sha256", "notice",
-    "too_small",
+    "too_small", "expected_dice", "expected_dice_anterior", "expected_dice_posterior",
+    *(f"{part}_{end}_mm3" for part in ("anterior", "posterior", "total") for end in _ENDS),
 )  # fmt: skip
 
 
@@ -129,7 +180,7 @@ def summary_csv(outcomes: Sequence[Outcome], *, with_names: bool = False) -> byt
 def _summary_row(outcome: Outcome) -> tuple[Any, ...]:
     case = outcome.case
     if case is None:
-        return ("", "refused", *[""] * 10, outcome.error, *[""] * 9, NOTICE, "")
+        return ("", "refused", *[""] * 10, outcome.error, *[""] * 9, NOTICE, *[""] * 10)
     r, m = case.report, case.report["measures"]
     return (
         case.id,
@@ -154,7 +205,20 @@ def _summary_row(outcome: Outcome) -> tuple[Any, ...]:
         r["input"]["sha256"],
         NOTICE,
         why_too_small(m),
+        *_expected_columns(r),
     )
+
+
+def _expected_columns(report: dict[str, Any]) -> list[str]:
+    expected = (report.get("trust") or {}).get("expected_dice") or {}
+    intervals = [
+        report["measures"][part].get("volume_interval_mm3") or (None, None)
+        for part in ("anterior", "posterior", "total")
+    ]
+    return [
+        *(_fixed(expected.get(part), 3) for part in ("whole", "anterior", "posterior")),
+        *(_fixed(mm3, 1) for interval in intervals for mm3 in interval),
+    ]
 
 
 def _both_sides(report: dict[str, Any]) -> tuple[str, str, str, str]:
@@ -205,8 +269,14 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
 
 
 def _harmless(cell: Any) -> Any:
-    """A text that a spreadsheet would take for a formula gets an apostrophe in front."""
-    if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@", "\t", "\r"):
+    """A text that a spreadsheet would take for a formula gets an apostrophe in front.
+
+    Some leave out what stands before it, and take the wide signs for the narrow ones (OWASP, *CSV
+    Injection*).
+    """
+    if isinstance(cell, str) and (
+        cell[:1] in ("\t", "\r", "\n") or cell.lstrip()[:1] in _FORMULA_SIGNS
+    ):
         try:
             float(cell)
         except ValueError:

@@ -14,14 +14,18 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from core import limits
 from core.errors import InputError, TooLargeError
 from core.findings import Finding
 from core.image.dicom.unpack import TELLING_BYTES, is_dicom, is_zip
 from core.image.header import LARGEST_HEADER_BYTES, Header, parse_header
-from core.image.room import check_room, no_room
+from core.image.room import Unpacked, no_room
+
+if TYPE_CHECKING:
+    from core.image.dicom.convert import Converted
+    from core.image.dicom.origin import Origin
 
 _CHUNK_BYTES = 256 * 1024
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -34,6 +38,7 @@ _BYTES_PER_MEMBER = 4096
 # Exports are unpacked one at a time: each may take 2 GiB of the disk and a volume's memory, before
 # the scan has a place in the predictor's queue.
 _ONE_EXPORT = threading.Lock()
+_UNPACKED = Unpacked(limits.ALL_UNPACKED_MIB * limits.MIB)
 
 
 class Source(Protocol):
@@ -56,12 +61,15 @@ class VettedFile:
         Of the bytes as they came.
     size_bytes : int
         Of the bytes as they came.
+    origin : Origin or None
+        Of a DICOM series: the way back to its study, which names the patient.
     """
 
     path: Path
     header: Header
     sha256: str
     size_bytes: int
+    origin: "Origin | None" = None
 
 
 @contextmanager
@@ -89,36 +97,44 @@ def vetted(
         The file cannot be read as one 3-D image; the message says why.
     StorageError
         There is no room to unpack it.
+    BusyError
+        The copies of others take that room up.
     """
     folder.mkdir(parents=True, exist_ok=True)
     counted = _Counted(source, max_bytes)
     layers = _unpacked(counted, max_bytes)
     handle, name = tempfile.mkstemp(suffix=".nii", dir=folder)
     path = Path(name)
+    held = ExitStack()
     try:
         with os.fdopen(handle, "wb") as private, ExitStack() as stack:
             stream = layers[-1]
             findings: list[Finding] = []
+            origin = None
             begin = stream.peek(TELLING_BYTES)
             if is_zip(begin) or is_dicom(begin):
                 stack.enter_context(_ONE_EXPORT)
-                spare = stack.enter_context(tempfile.TemporaryDirectory(dir=folder))
-                nifti, findings = _converted(stream, Path(spare), series)
-                file = stack.enter_context(nifti.open("rb"))
-                stream = _Unpacked(_Counted(file, nifti.stat().st_size))
-            header = _copied(stream, private, folder)
+                spare = stack.enter_context(
+                    tempfile.TemporaryDirectory(prefix="dicom-", dir=folder)
+                )
+                nifti = _converted(stream, Path(spare), series)
+                file = stack.enter_context(nifti.path.open("rb"))
+                stream = _Unpacked(_Counted(file, nifti.path.stat().st_size))
+                findings, origin = nifti.findings, nifti.origin
+            header = _copied(stream, private, folder, held)
         findings += _packing_findings(layers)
         header = replace(header, findings=(*header.findings, *findings))
-        yield VettedFile(path, header, counted.sha256.hexdigest(), counted.count)
+        yield VettedFile(path, header, counted.sha256.hexdigest(), counted.count, origin)
     finally:
         path.unlink(missing_ok=True)
+        held.close()
 
 
-def _copied(stream: "_Unpacked", private: BinaryIO, folder: Path) -> Header:
-    """Write a clean copy of a NIfTI; returns its header."""
+def _copied(stream: "_Unpacked", private: BinaryIO, folder: Path, held: ExitStack) -> Header:
+    """Write a clean copy of a NIfTI, whose room it holds; returns its header."""
     header = parse_header(stream.peek(LARGEST_HEADER_BYTES))
     _check_field_of_view(header)
-    check_room(folder, header.data_bytes)
+    held.enter_context(_UNPACKED.place(folder, header.data_bytes))
     private.write(header.clean_prefix())
     _skip(stream, header.voxel_offset)
     for part in _take(stream, header.data_bytes):
@@ -127,16 +143,16 @@ def _copied(stream: "_Unpacked", private: BinaryIO, folder: Path) -> Header:
     return header
 
 
-def _converted(stream: "_Unpacked", folder: Path, series: str) -> tuple[Path, list[Finding]]:
+def _converted(stream: "_Unpacked", folder: Path, series: str) -> "Converted":
     """A DICOM export as an uncompressed NIfTI, and what is to be said of it."""
-    from core.image.dicom.convert import nifti_of  # imports pydicom, which other files do not need
+    from core.image.dicom.convert import converted  # imports pydicom, which other files do not need
 
     export = folder / "export"
     try:
         with export.open("wb") as copy:
             while part := stream.read(_CHUNK_BYTES):
                 copy.write(part)
-        return nifti_of(export, folder, series)
+        return converted(export, folder, series)
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise

@@ -191,11 +191,14 @@ def is_whole(voxels: Voxels) -> bool:
     return all(bool((voxels.read(box) % 1 == 0).all()) for box in voxels.slabs())
 
 
-def is_short(voxels: Voxels) -> bool:
-    """Whether all values are whole numbers within int16, as most scanners store them."""
+def smallest_type(voxels: Voxels) -> type[np.uint8 | np.int16 | np.float32]:
+    """The smallest type that holds all values: most scans are whole numbers below 32,768."""
     low, high, bad = range_of(voxels)
-    short = np.iinfo(np.int16)
-    return short.min <= low and high <= short.max and not bad and is_whole(voxels)
+    if not bad and is_whole(voxels):
+        for whole in (np.uint8, np.int16):
+            if np.iinfo(whole).min <= low and high <= np.iinfo(whole).max:
+                return whole
+    return np.float32
 
 
 def opened(path: Path, header: Header) -> Voxels:

@@ -1,5 +1,6 @@
 """Volumes and sizes of a segmentation, and findings about its mask."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +14,8 @@ from core.findings import Finding
 from core.image.contrast import brain_seen
 from core.image.volume import box_around, cut_affine
 from core.measures.edges import FACES, Extent, cut_faces, faces_looked_beyond, shifted, whole
+from core.measures.expected import Expected, findings_of_crop, with_intervals
+from core.measures.expected import of_sides as expected_of_sides
 from core.measures.flaws import COARSE, CUT, flaws_of_mask
 from core.measures.sizes import Measures, Words, size_of
 from core.measures.trust import Judgement, judge
@@ -82,11 +85,14 @@ class Appraisal:
     judgement : Judgement
     findings : tuple of Finding
         The judgement first, then those of each side's mask.
+    expected : dict of str to dict
+        `core.measures.expected.of_sides`.
     """
 
     measures: Measures
     judgement: Judgement
     findings: tuple[Finding, ...]
+    expected: Expected
 
 
 def appraise_head(
@@ -94,6 +100,7 @@ def appraise_head(
     affine: NDArray[np.float64],
     head: dict[str, Any],
     extent: Extent | None = None,
+    hardly_changed: Collection[str] = (),
 ) -> Appraisal:
     """Measure both hippocampi of a head and judge them, as they are now.
 
@@ -103,6 +110,8 @@ def appraise_head(
         As for `measure`.
     head
         `core.predictor.heads.Head.as_dict`; its ``confidence`` is not read.
+    hardly_changed
+        See `core.measures.trust.judge`.
     """
     extent = extent or whole(labels.shape)
     frame = head.get("frame")  # not of a case that was kept before it was
@@ -125,7 +134,7 @@ def appraise_head(
         for name, part in parts.items()
         for flaw in flaws_of_mask(part, of_sides[name], f"{name} hippocampus", size)
     ))  # fmt: skip
-    judgement = judge(parts, affine, head, [flaw.fact for flaw in flaws])
+    judgement = judge(parts, affine, head, [flaw.fact for flaw in flaws], hardly_changed)
     findings = [*_of_judgement(judgement), *(flaw.finding() for flaw in flaws)]
     both = measure(labels, affine, extent, is_crop=False)
     brain_ml = head["brain_ml"]
@@ -135,18 +144,29 @@ def appraise_head(
             "note", BRAIN_CUT,
             "The image ends within the brain: the hippocampi's share of it is not computed.",
         ))  # fmt: skip
-    return Appraisal(_of_head(both, of_sides, brain_ml, too_small), judgement, tuple(findings))
+    expected = expected_of_sides(head, parts)
+    measures = with_intervals(_of_head(both, of_sides, brain_ml, too_small), expected)
+    return Appraisal(measures, judgement, tuple(findings), expected)
 
 
-def assess(labels: NDArray[np.uint8], measures: Measures) -> list[Finding]:
-    """Findings about the mask of a crop; their codes are among `MASK_CODES`."""
+def assess(
+    labels: NDArray[np.uint8], measures: Measures, expected: Expected | None = None
+) -> list[Finding]:
+    """Findings about the mask of a crop; their codes are among `MASK_CODES`.
+
+    Parameters
+    ----------
+    expected
+        What is expected of the mask, if it is the model's own.
+    """
     if not measures.total.voxels:
         return [Finding(
             "warning", "mask_empty",
             "No hippocampus was found in this image. Is it a T1-weighted crop around one "
             "hippocampus?",
         )]  # fmt: skip
-    return [flaw.finding() for flaw in flaws_of_mask(labels, measures, "hippocampus", 1.0)]
+    flaws = flaws_of_mask(labels, measures, "hippocampus", 1.0)
+    return [*findings_of_crop(expected or {}), *(flaw.finding() for flaw in flaws)]
 
 
 # For volumes that an earlier version measured.

@@ -23,6 +23,9 @@ class LabelMeasures:
         Edges along the volume's axes (right, anterior, superior); None if there is no voxel.
     length_mm : float or None
         Extent of the voxels along their longest principal axis, corner to corner.
+    volume_interval_mm3 : (float, float) or None
+        Between which an expert's volume is expected in 90 % of such masks; None of masks that a
+        person drew, and where the model version is not calibrated. See `core.measures.expected`.
     """
 
     volume_mm3: float
@@ -30,6 +33,7 @@ class LabelMeasures:
     voxels: int
     bounding_box_mm: tuple[float, float, float] | None
     length_mm: float | None
+    volume_interval_mm3: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ The result of the search (`core.predictor.heads.Head`) never changes; the judgem
 computed from its labels, so a corrected mask is judged anew.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from core.anatomy import SIDES
 from core.image import contrast
 from core.limits import HEAD_CHECK, HEAD_UNRELIABLE, HeadLimits
+from core.measures.expected import doubt
 from core.predictor.heads import Confidence, fingerprint
+from core.predictor.signals import WHOLE
 
 _MISFIT = "it does not look like a head that lies as its header says"
 
@@ -38,7 +40,7 @@ class Judgement:
 
 @dataclass(frozen=True, eq=False)
 class _Mask:
-    """One side of a head as it is now."""
+    """One side of a head as it is now; one that was hardly changed does not count as drawn."""
 
     volume_mm3: float
     centre_mm: NDArray[np.float64]
@@ -50,6 +52,7 @@ def judge(
     affine: NDArray[np.float64],
     head: dict[str, Any],
     flaws: Sequence[str],
+    hardly_changed: Collection[str] = (),
 ) -> Judgement:
     """How far the masks can be trusted, and why not further.
 
@@ -61,8 +64,14 @@ def judge(
         `core.predictor.heads.Head.as_dict`, also of an earlier version.
     flaws
         Flaws of the image and of the masks' shapes, each of which asks for a look.
+    hardly_changed
+        Sides whose drawn mask is nearly the model's own (`core.limits.HARDLY_CHANGED_DICE`): what
+        the model doubted of its mask is doubted of this one.
     """
-    masks = {name: _mask(part, affine, head["sides"].get(name)) for name, part in parts.items()}
+    masks = {
+        name: _mask(part, affine, head["sides"].get(name), is_kept=name in hardly_changed)
+        for name, part in parts.items()
+    }
     scale = head.get("scale", 1.0)  # what is small in a small head is not small
     check = list(flaws)
     bad = [f"no {name} hippocampus was found" for name in SIDES if name not in masks]
@@ -82,12 +91,13 @@ def judge(
 
 
 def _mask(
-    part: NDArray[np.uint8], affine: NDArray[np.float64], side: dict[str, Any] | None
-) -> _Mask:
+    part: NDArray[np.uint8], affine: NDArray[np.float64], side: dict[str, Any] | None,
+    *, is_kept: bool,
+) -> _Mask:  # fmt: skip
     """One side; ``side`` is None where none was found, and somebody drew one."""
     voxels = np.argwhere(part)
     volume_mm3 = len(voxels) * float(abs(np.linalg.det(affine[:3, :3])))
-    is_drawn = side is None or fingerprint(part) != side.get("model_mask")
+    is_drawn = side is None or not (is_kept or fingerprint(part) == side.get("model_mask"))
     # The model's own mask lies where the crop was laid, which the limits were set on.
     centre_mm = (
         side["centre_mm"]
@@ -121,6 +131,7 @@ def _of_side(
             (side["agreement"] < limits.least_agreement,
              f"two looks at the {name} hippocampus agree to {side['agreement']:.2f} (Dice) only"),
         ]  # fmt: skip
+        checks += _of_expectation(name, side, limits)
     checks.append(
         (
             not limits.least_mm3 <= mask.volume_mm3 / scale**3 <= limits.most_mm3,
@@ -128,6 +139,15 @@ def _of_side(
         )
     )
     return [words for is_so, words in checks if is_so]
+
+
+def _of_expectation(name: str, side: dict[str, Any], limits: HeadLimits) -> list[tuple[bool, str]]:
+    expected = side.get("expected")  # not of a version that is not calibrated
+    doubted = expected and doubt(expected["dice"][WHOLE], f"the {name} mask")
+    if not doubted:
+        return []
+    level, reason = doubted
+    return [(level == "unreliable" or limits is HEAD_CHECK, reason)]
 
 
 def _of_both(masks: dict[str, _Mask], limits: HeadLimits, scale: float) -> list[str]:

@@ -16,6 +16,8 @@ from core.errors import ModelError
 from core.wording import counted
 
 CARD_NAME = "card.json"
+# What is expected of its masks: `core.predictor.expectation`.
+CALIBRATION_NAME = "calibration.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +122,24 @@ def measured_on(metrics: Mapping[str, Any]) -> str:
     if is_cross_validated(metrics):
         return f"{cases}, each by a network trained in the same way without it (cross-validation)"
     return f"{cases} {'seen in training' if metrics['seen_in_training'] else 'that it never saw'}"
+
+
+def calibrated_on(card: Mapping[str, Any]) -> str:
+    """How a version's expected overlap was calibrated, in a few sentences."""
+    summary = card.get("calibration")
+    if summary is None:
+        return "Not calibrated: no overlap is expected of its masks, and volumes have no interval."
+    low, high = summary["covered_percent"]
+    return (
+        f"Calibrated on {counted(summary['masks'], 'mask')} of {counted(summary['cases'], 'crop')} "
+        f"of {counted(summary['persons'], 'person')} that {summary['by']} had not seen: as they "
+        "are, blurred, noisy, with another gamma and shading, with slices of 2 to 4 mm, misplaced, "
+        "and with a shrunken hippocampus. On persons that the calibration was not fitted on, the "
+        f"expected overlap is off by {summary['dice_error']:.3f} (Dice) in the mean, its rank "
+        f"correlation with the true one is {summary['rank_correlation']:.2f}, and the intervals "
+        f"of {summary['interval_percent']} % held the expert's volume in {low} to {high} % of "
+        "the masks, by kind of change."
+    )
 
 
 @contextmanager

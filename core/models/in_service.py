@@ -6,6 +6,7 @@ predictor in memory follows the database (`core.predictor.service.Predictors.fol
 
 import json
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Literal
@@ -13,8 +14,11 @@ from typing import Literal
 from loguru import logger
 from sqlalchemy import Connection, Engine, select
 
+from core import limits
 from core.errors import ConflictError, NotFoundError, StorageError
 from core.models.service_log import Note, Promotion, ServiceLog
+from core.people.acting import Actor, actor
+from core.people.audit import record, recording
 from core.state.database import reading, timestamp
 from core.state.storage import Storage
 from core.state.tables import PROMOTIONS, VERSIONS
@@ -31,12 +35,20 @@ class InService:
     engine, storage
     import_versions
         Imports versions of the storage that the database lacks.
+    clock
+        Seconds, monotonic.
     """
 
     def __init__(
-        self, engine: Engine, storage: Storage, import_versions: Callable[[], object]
+        self,
+        engine: Engine,
+        storage: Storage,
+        import_versions: Callable[[], object],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._engine = engine
+        self._clock = clock
+        self._looked_at = clock()
         self._import_versions = import_versions
         self._log = ServiceLog(storage)
         self._changing = threading.Lock()
@@ -62,14 +74,17 @@ class InService:
             self._settled()
 
     def settle(self) -> None:
-        """Make the database follow the storage, if an earlier change was interrupted.
+        """Make the database follow the storage: after a change that was interrupted here, and now
+        and then, since another process may have been killed between the two.
 
         Raises
         ------
-        StorageError
-            Not now; the next call tries again.
+        ConflictError, StorageError
+            Not now; a later call tries again.
         """
-        if self._in_doubt:
+        is_due = self._clock() - self._looked_at >= limits.SERVICE_LOOK_EVERY_S
+        if self._in_doubt or is_due:
+            self._looked_at = self._clock()
             with self._changing:
                 self._settled()
                 self._in_doubt = False
@@ -104,7 +119,7 @@ class InService:
             self._in_doubt = True
             self._log.write(self._newest + 1, changed)
             try:
-                self._copy_to_database(self._known_of(changed))
+                self._copy_to_database(self._known_of(changed), by=actor())
             except StorageError as error:
                 raise StorageError(
                     f"Version {number} goes into service a little later: {error.message}",
@@ -157,16 +172,39 @@ class InService:
         numbers = self._known()
         return [entry for entry in history if entry.number in numbers]
 
-    def _copy_to_database(self, history: Sequence[Promotion]) -> None:
-        """Copy the storage's list to the database, unless the database's is longer by now."""
-        with self._engine.begin() as connection:
-            if listed(connection)[: len(history)] == list(history):
+    def _copy_to_database(self, history: Sequence[Promotion], by: Actor | None = None) -> None:
+        """Copy the storage's list to the database, unless the database's is longer by now.
+
+        Parameters
+        ----------
+        history
+        by
+            Who has just made its last entry; None where the list is only followed.
+        """
+        with recording(self._engine, needed=False) as connection:
+            before = listed(connection)
+            if before[: len(history)] == list(history):
                 return
             connection.execute(PROMOTIONS.delete())
             for number, entry in enumerate(history, start=1):
                 note = vars(entry.note) | {"objections": json.dumps(entry.note.objections)}
                 values = {"at": entry.at, "number": entry.number, "action": entry.action} | note
                 connection.execute(PROMOTIONS.insert().values(id=number, **values))
+            for entry in history:
+                if entry not in before:
+                    _record(connection, entry, by if entry == history[-1] else None)
+
+
+def _record(connection: Connection, entry: Promotion, by: Actor | None) -> None:
+    """Write the trail's line of an entry; see `InService._copy_to_database`."""
+    act = "override" if entry.note.objections else "promote"
+    query = select(VERSIONS.c.sha256).where(VERSIONS.c.number == entry.number)
+    note = entry.action if by else f"{entry.action} {entry.at}, taken in later"
+    record(
+        connection, "roll back" if entry.action == "rolled back" else act,
+        f"version {entry.number}", after=connection.scalar(query) or "", note=note,
+        by=by or Actor("", entry.note.by, "server"),
+    )  # fmt: skip
 
 
 def listed(connection: Connection) -> list[Promotion]:

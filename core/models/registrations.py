@@ -1,4 +1,4 @@
-"""Reserves numbers of model versions, and cleans up after processes that were killed.
+"""Reserves numbers of model versions, writes their records, and cleans up after killed processes.
 
 A number belongs to whoever made ``models/<number>/taken.json`` in the storage, which outlives the
 database. A row in the database says which process that is, so that the next start can tell a
@@ -8,7 +8,7 @@ registration that goes on from one that was killed.
 import json
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -152,6 +152,38 @@ class Registrations:
         if content.get("number") != number or not content.keys() >= set(RECORDED):
             raise ModelError(f"The record of model version {number} is not one of it")
         return content
+
+    def write_record(self, record: Mapping[str, Any]) -> None:
+        """Write a version's record to the storage.
+
+        Raises
+        ------
+        StorageError
+        """
+        self._storage.write(_key(record["number"], RECORD_NAME), json.dumps(dict(record)).encode())
+
+    def write_records_behind(self) -> None:
+        """Write the records of versions that changed since their record was written.
+
+        Raises
+        ------
+        StorageError
+            Those that are left are written by the next call.
+        """
+        while True:
+            with reading(self._engine) as connection:
+                result = connection.execute(select(VERSIONS).where(VERSIONS.c.record_behind == 1))
+                behind = result.first()
+            if behind is None:
+                return
+            self.write_record({name: getattr(behind, name) for name in RECORDED})
+            this = VERSIONS.update().where(VERSIONS.c.number == behind.number)
+            with self._engine.begin() as connection:
+                same = this.where(VERSIONS.c.metrics == behind.metrics)
+                # If it changed while it was written, another process may have written the newer
+                # record before this older one: it is written once more.
+                if not connection.execute(same.values(record_behind=0)).rowcount:
+                    connection.execute(this.values(record_behind=1))
 
     def remove_stray(self, number: int) -> None:
         """Remove a folder without a record that a lost database may have known, once it is old."""

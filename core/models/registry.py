@@ -7,7 +7,8 @@ the database each time they are opened. Nothing is uploaded or downloaded inside
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +21,10 @@ from core import limits
 from core.errors import ModelError, NotFoundError
 from core.models.folder import CARD_NAME, Model, load_model, sha256_of
 from core.models.in_service import InService, as_it_was, listed, no_version, previous_of
-from core.models.registrations import FOLDER, RECORD_NAME, RECORDED, Registrations, numbers
+from core.models.registrations import FOLDER, RECORDED, Registrations, numbers
 from core.models.service_log import UNKNOWN, Note, Promotion
+from core.people import audit
+from core.people.permission import Guard
 from core.state.database import reading, timestamp
 from core.state.storage import Storage
 from core.state.tables import VERSIONS
@@ -72,13 +75,22 @@ class Registry:
     engine, storage
     embedded_dir
         Folder of the model that comes with the program.
+    clock
+        Seconds, monotonic.
     """
 
-    def __init__(self, engine: Engine, storage: Storage, embedded_dir: Path) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        storage: Storage,
+        embedded_dir: Path,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._engine = engine
+        self._guard = Guard(engine)
         self._storage = storage
         self._embedded_dir = embedded_dir
-        self._service = InService(engine, storage, self._import_versions)
+        self._service = InService(engine, storage, self._import_versions, clock)
         self._registrations = Registrations(engine, storage)
 
     def prepare(self) -> None:
@@ -92,7 +104,7 @@ class Registry:
         """
         self._registrations.settle(self._insert)
         stages = self._import_versions()
-        self._write_records_behind()
+        self._registrations.write_records_behind()
         number_by_sha256 = {version.sha256: version.number for version in self.find()}
         embedded = self._embedded(needed=not number_by_sha256)
         if embedded is not None and embedded.sha256 not in number_by_sha256:
@@ -152,7 +164,7 @@ class Registry:
             for name, content in (*files.items(), (CARD_NAME, card_file)):
                 self._storage.write(f"{FOLDER}/{number}/{name}", content)
             # Last: once the record is written the version exists, whatever happens now.
-            self._write_record(record)
+            self._registrations.write_record(record)
         except BaseException:
             self._registrations.give_up(reserved)
             raise
@@ -251,13 +263,14 @@ class Registry:
         ------
         NotFoundError, StorageError
         """
-        with self._engine.begin() as connection:
+        with audit.recording(self._engine) as connection:
             row = _row(connection, number)
             kept = {k: v for k, v in json.loads(row.metrics).items() if k != key}
             metrics = dict(list(kept.items())[1 - limits.MAX_EVALUATIONS :]) | {key: evaluation}
             # Marked together with the change: killed before its record follows, the start sees it.
             _set(connection, number, metrics=json.dumps(metrics), record_behind=1)
-        self._write_records_behind()
+            audit.record(connection, "version", f"version {number}", note="judged")
+        self._registrations.write_records_behind()
 
     def promote(self, number: int, note: Note = UNKNOWN, over: int | None = None) -> None:
         """Put a version into service; the gate was asked before, by `core.training.promotion`.
@@ -276,7 +289,9 @@ class Registry:
         NotFoundError
         StorageError
             What serves has not changed; or the words say that it will.
+        AccessError, ForbiddenError
         """
+        self._guard.require("models")
         self._service.put(number, "promoted", note, over)
 
     def roll_back(self, number: int, note: Note = UNKNOWN) -> None:
@@ -295,11 +310,13 @@ class Registry:
             It is no longer that one: someone else was faster.
         StorageError
             As `promote`.
+        AccessError, ForbiddenError
         """
+        self._guard.require("models")
         self._service.put(number, "rolled back", note)
 
     def settle(self) -> None:
-        """Make the database follow the storage, if an earlier change was interrupted.
+        """Make the database follow the storage; see `core.models.in_service.InService.settle`.
 
         Raises
         ------
@@ -316,30 +333,14 @@ class Registry:
     def _insert(self, number: int, record: Mapping[str, Any]) -> None:
         """Insert a version into the database, if it is not there."""
         values = {name: record[name] for name in RECORDED}
-        with self._engine.begin() as connection:
+        with audit.recording(self._engine, needed=False) as connection:
             there = select(VERSIONS.c.number).where(VERSIONS.c.number == number)
             if connection.scalar(there) is None:
                 # One of an earlier program names a stage: it is written again.
                 behind = int("stage" in record)
                 connection.execute(VERSIONS.insert().values(**values, record_behind=behind))
-
-    def _write_record(self, record: Mapping[str, Any]) -> None:
-        key = f"{FOLDER}/{record['number']}/{RECORD_NAME}"
-        self._storage.write(key, json.dumps(dict(record)).encode())
-
-    def _write_records_behind(self) -> None:
-        """Write the records of rows that changed since their record was written."""
-        while True:
-            with reading(self._engine) as connection:
-                result = connection.execute(select(VERSIONS).where(VERSIONS.c.record_behind == 1))
-                behind = result.first()
-            if behind is None:
-                return
-            self._write_record({name: getattr(behind, name) for name in RECORDED})
-            with self._engine.begin() as connection:
-                # Only if it did not change while it was written: else it is written once more.
-                same = (VERSIONS.c.number == behind.number) & (VERSIONS.c.metrics == behind.metrics)
-                connection.execute(VERSIONS.update().where(same).values(record_behind=0))
+                what, after = f"version {number}", str(values["sha256"])
+                audit.record(connection, "version", what, after=after, note="registered")
 
     def _import_versions(self) -> dict[int, str]:
         """Import the versions of the storage that the database does not know.

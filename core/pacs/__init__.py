@@ -1,1 +1,1 @@
-"""The hospital's image archive: searched, read from and sent to."""
+"""The hospital's image archive: searched, read from, sent to; what it and scanners send here."""

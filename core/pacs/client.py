@@ -13,6 +13,7 @@ import requests
 from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from core import limits
 from core.errors import InputError, PacsError
@@ -22,6 +23,8 @@ from core.settings import Settings
 
 _DATE = re.compile(r"\d{8}(-\d{8})?", re.ASCII)
 _UID = re.compile(r"[0-9.]{1,64}", re.ASCII)
+# Within a name. Orthanc takes them for letters when they are escaped, as they must be.
+_SIGNS = re.compile(r"[\^ ]")
 _RETRY = "Nothing was kept. Check that the PACS runs, then try again."
 _RETRY_SEND = (
     "What arrived is not known. Check that the PACS runs, then send again: objects that are there "
@@ -118,7 +121,7 @@ class Pacs:
         PacsError
         """
         wanted = {
-            "PatientID": patient_id.strip(), "PatientName": name.strip(),
+            "PatientID": patient_id.strip(), "PatientName": _SIGNS.sub("?", name.strip()),
             "StudyDate": date.strip(), "AccessionNumber": accession.strip(),
         }  # fmt: skip
         filters = {key: value for key, value in wanted.items() if value}
@@ -221,8 +224,9 @@ class Pacs:
             file = folder / f"{number:05d}.dcm"
             file.write_bytes(part)
             # The head of the file only: the rest may be deflated.
-            uid = str(read_file_meta_info(file).MediaStorageSOPInstanceUID)
-            if uid not in expected or uid in arrived:
+            meta = read_file_meta_info(file)
+            uid = str(meta.MediaStorageSOPInstanceUID)
+            if uid not in expected or uid in arrived or not _is_of(file, meta, series):
                 raise PacsError(
                     "The PACS sent a file that is not of this series, or twice",
                     "Try again; if it stays, the series is damaged in the PACS.",
@@ -239,8 +243,14 @@ class Pacs:
         listed = self._wire.search_for_instances(study_uid, series_uid, limit=limits.PACS_FILES + 1)
         return {_text(d, "SOPInstanceUID") for d in _datasets(listed)}
 
-    def send(self, files: Sequence[bytes]) -> None:
+    def send(self, files: Sequence[bytes], on_sent: Callable[[], object] = lambda: None) -> None:
         """Send DICOM files, then see that the PACS lists each and gives the last one back.
+
+        Parameters
+        ----------
+        files
+        on_sent
+            Called when the PACS has taken them, before it is asked for them.
 
         Raises
         ------
@@ -266,6 +276,7 @@ class Pacs:
                     "Its log says why: often it does not keep objects of this kind.",
                     code="pacs_refused",
                 )
+        on_sent()
         with in_words(_RETRY_SEND):
             listed: dict[str, set[str]] = {}
             for one in sent:
@@ -289,6 +300,15 @@ class Pacs:
         most = len(file) + limits.MIB  # it may add to the header
         back = [dcmread(io.BytesIO(part)) for part in self._wire.parts(path, most, lambda n: None)]
         return len(back) == 1 and _content(back[0]) == _content(dcmread(io.BytesIO(file)))
+
+
+def _is_of(file: Path, meta: Dataset, series: Series) -> bool:
+    """Whether a file says that it is of a series; a deflated one is not asked."""
+    if meta.TransferSyntaxUID == DeflatedExplicitVRLittleEndian:
+        return True
+    tags = ["StudyInstanceUID", "SeriesInstanceUID"]
+    head = dcmread(file, stop_before_pixels=True, specific_tags=list(tags))
+    return [str(head.get(tag)) for tag in tags] == [series.study_uid, series.uid]
 
 
 def _content(dataset: Dataset) -> tuple[str, str, bytes, bytes]:

@@ -1,1 +1,1 @@
-"""Who may do what: the administrator's password, sessions, tries."""
+"""Who may do what, and who does it: accounts, roles, groups, sessions, tokens, tries."""

@@ -8,8 +8,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from core import limits
 from core.errors import AccessError
+from core.limits import MAX_ADDRESSES
+from core.people import limits
+from core.people.passwords import HASHING
 from core.wording import counted
 
 _WINDOW_S = 60.0
@@ -29,7 +31,10 @@ class TooManyTriesError(AccessError):
 
 
 class Tries:
-    """Counts passwords being checked, and wrong ones of the last minute by client.
+    """Counts passwords being checked, and wrong ones of the last minute by client and account.
+
+    A client that guesses pauses. An account that is guessed at from many addresses makes each of
+    them pause sooner, and nobody else: whoever comes from elsewhere has a try.
 
     Kept in memory: a restart forgets them, and setting the clock changes nothing.
 
@@ -42,13 +47,23 @@ class Tries:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._hashing = threading.BoundedSemaphore(limits.HASHES_AT_ONCE)
         self._in_line = 0
         self._wrong: OrderedDict[str, list[float]] = OrderedDict()
 
     @contextmanager
-    def attempt(self, who: str) -> Iterator[Callable[[], None]]:
-        """Hold an attempt for as long as the block lasts: two at a time, the others wait.
+    def attempt(
+        self, who: str, account: str = "", *, is_known: bool = False
+    ) -> Iterator[Callable[[], None]]:
+        """Hold an attempt for as long as the block lasts: one at a time, the others wait.
+
+        Parameters
+        ----------
+        who
+            The client; see `who_has`.
+        account
+            The name that it gives.
+        is_known
+            Whether it is a browser in which this account has signed in before.
 
         Yields
         ------
@@ -61,20 +76,26 @@ class Tries:
         TooManyTriesError
             Before anything was computed. This attempt is not counted, so that a pause ends.
         """
-        mine = self._count(who)
+        keys = (f"from {who}", f"for {account[:_LONGEST_NAME]}")
+        mine = self._count(*keys, is_known=is_known)
         try:
-            with self._hashing:
-                yield lambda: self._forget(who, mine)
+            with HASHING:
+                yield lambda: self._forget(keys, mine)
         finally:
             with self._lock:
                 self._in_line -= 1
 
-    def _count(self, who: str) -> float:
+    def _count(self, client: str, account: str, *, is_known: bool) -> float:
         with self._lock:
             now = self._clock()
-            recent = [at for at in self._wrong.get(who, []) if at > now - _WINDOW_S]
-            if len(recent) >= limits.MAX_WRONG_PASSWORDS:
-                wait_s = math.ceil(recent[0] + _WINDOW_S - now)
+            recent = {
+                key: [at for at in self._wrong.get(key, []) if at > now - _WINDOW_S]
+                for key in (client, account)
+            }
+            is_attacked = len(recent[account]) >= limits.MAX_WRONG_FOR_ACCOUNT and not is_known
+            most = limits.WRONG_UNDER_ATTACK if is_attacked else limits.MAX_WRONG_PASSWORDS
+            if len(recent[client]) >= most:
+                wait_s = math.ceil(recent[client][0] + _WINDOW_S - now)
                 raise TooManyTriesError(
                     "Too many wrong passwords were tried from here",
                     f"Wait {counted(wait_s, 'second')} and try again.",
@@ -87,19 +108,21 @@ class Tries:
                     _BUSY_S,
                 )
             self._in_line += 1
-            self._wrong[who] = [*recent, now]
-            self._wrong.move_to_end(who)
-            while len(self._wrong) > limits.MAX_ADDRESSES:
+            for key, at_before in recent.items():
+                self._wrong[key] = [*at_before, now]
+                self._wrong.move_to_end(key)
+            while len(self._wrong) > MAX_ADDRESSES:
                 self._wrong.popitem(last=False)  # whose last try is the longest ago
             return now
 
-    def _forget(self, who: str, at: float) -> None:
+    def _forget(self, keys: tuple[str, ...], at: float) -> None:
         with self._lock:
-            left = self._wrong.get(who, [])
-            if at in left:
-                left.remove(at)
-            if not left:
-                self._wrong.pop(who, None)
+            for key in keys:
+                left = self._wrong.get(key, [])
+                if at in left:
+                    left.remove(at)
+                if not left:
+                    self._wrong.pop(key, None)
 
 
 def who_has(address: str) -> str:

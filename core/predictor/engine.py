@@ -16,6 +16,7 @@ from core.predictor.heads import CROP_STEP_MM
 from core.predictor.networks import Network
 from core.predictor.preprocess import prepare, probabilities, restore
 from core.predictor.recipe import Recipe
+from core.predictor.signals import Signals, Votes, signals_of
 
 # Voxels of a head's crop, as `core.predictor.heads.crop_grid` lays them.
 CROP_SPACING_MM = (CROP_STEP_MM,) * 3
@@ -31,10 +32,16 @@ class ScanRun:
         Says whether nobody waits for the result any more.
     timings_s : dict of str to float
         Seconds by step, filled in as the steps end.
+    signals : list of dict
+        Of each crop that the network looked at in full, in that order.
+    of_masks : dict of str to dict
+        Signals of each mask: by side of a head, and `core.predictor.signals.CROP` of a crop.
     """
 
     is_gone: Callable[[], bool] = lambda: False
     timings_s: dict[str, float] = field(default_factory=dict)
+    signals: list[Signals] = field(default_factory=list)
+    of_masks: dict[str, Signals] = field(default_factory=dict)
 
     def stop_if_gone(self) -> None:
         """Raise `GoneError` if nobody waits for the result any more."""
@@ -112,7 +119,10 @@ class Engine:
                 window.predict, prepared.data, self.network, self.recipe.patch, mirrors,
                 run.stop_if_gone,
             )  # fmt: skip
-            return probabilities(self._thread.submit(work).result(), prepared, self.recipe)
+            logits, votes = self._thread.submit(work).result()
+            if not quick:
+                self._note_signals(logits, votes, run)
+            return probabilities(logits, prepared, self.recipe)
 
     def labels(
         self, data: NDArray[np.float32], spacing_mm: tuple[float, float, float], run: ScanRun
@@ -134,7 +144,7 @@ class Engine:
         """
         started_at = list[float]()
 
-        def predict() -> NDArray[np.float32]:
+        def predict() -> tuple[NDArray[np.float32], Votes]:
             started_at.append(time.perf_counter())
             return window.predict(
                 prepared.data, self.network, self.recipe.patch, self.mirrors, run.stop_if_gone
@@ -143,11 +153,19 @@ class Engine:
         with run.timed("prepare"):
             prepared = prepare(data, spacing_mm, self.recipe)
         submitted_at = time.perf_counter()
-        logits = self._thread.submit(predict).result()
+        logits, votes = self._thread.submit(predict).result()
         run.timings_s["network_wait"] = started_at[0] - submitted_at
         run.timings_s["network"] = time.perf_counter() - started_at[0]
+        with run.timed("signals"):
+            self._note_signals(logits, votes, run)
         with run.timed("restore"):
             return restore(logits, prepared, self.recipe)
+
+    def _note_signals(self, logits: NDArray[np.float32], votes: Votes, run: ScanRun) -> None:
+        # nnU-Net's own order is that of SimpleITK: z first.
+        axes = self.recipe.backward[::-1]
+        turned = logits.transpose(0, *(1 + axis for axis in axes))
+        run.signals.append(signals_of(turned, votes.along(axes)))
 
     def close(self) -> None:
         """End the thread once it is idle."""

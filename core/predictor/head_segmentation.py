@@ -4,8 +4,7 @@ The network was trained on crops of 1 mm from the Medical Segmentation Decathlon
 which look like a left hippocampus: a right one is mirrored for it, and its mask mirrored back.
 """
 
-from dataclasses import dataclass, replace
-from itertools import product
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,51 +17,15 @@ from core.anatomy import SIDES
 from core.errors import InputError
 from core.image import contrast
 from core.image.volume import Volume, blank_labels, box_around, cut_affine, unit_range
-from core.image.voxels import Box
 from core.predictor.engine import Engine, ScanRun
 from core.predictor.heads import CROP, Head, Side, crop_grid, fingerprint, halves
 from core.predictor.localiser import Location, locate, sample_unit
+from core.predictor.merge import CropResult, SideMask, merged
+from core.predictor.signals import mean_of
 
 # Each side is segmented in two crops, the second moved by this: a good mask does not depend on it.
 SECOND_CROP_OFFSET_MM = np.array((1.5, -1.5, 1.5))
-_FOREGROUND = 0.5  # probability of background below which a voxel belongs to the mask
-_26_NEIGHBOURS = np.ones((3, 3, 3))
-
-
-@dataclass(frozen=True, eq=False)
-class CropResult:
-    """One crop and what the network makes of it.
-
-    Attributes
-    ----------
-    grid : ndarray, shape (4, 4)
-        From the crop's voxels to mm, RAS+.
-    probabilities : ndarray, shape (classes, *CROP)
-    """
-
-    grid: NDArray[np.float64]
-    probabilities: NDArray[np.float32]
-
-
-@dataclass(frozen=True, eq=False)
-class SideMask:
-    """One side's labels, from two crops about one centre.
-
-    Attributes
-    ----------
-    box
-        The part of the volume's grid that both crops lie in.
-    labels : ndarray of uint8
-        In that box.
-    certainty, agreement : float
-        See `core.predictor.heads.Side`.
-    """
-
-    centre_mm: NDArray[np.float64]
-    box: Box
-    labels: NDArray[np.uint8]
-    certainty: float
-    agreement: float
+_FOREGROUND = 0.5  # probability from which a voxel belongs to the first, quick mask
 
 
 def segment_head(
@@ -112,6 +75,8 @@ def segment_head(
             (x, y, z), tuple(start_mm.tolist()), detection.peak, best.agreement, best.certainty,
             pointed_mm is not None,
         )  # fmt: skip
+        if best.signals and best.labels.any():
+            run.of_masks[name] = best.signals
     return labels, _head(volume, labels, location, sides)
 
 
@@ -170,6 +135,7 @@ def _side_mask(
     axes: NDArray[np.float64],
 ) -> SideMask:  # fmt: skip
     """Segment a side in two crops about one centre."""
+    earlier = len(run.signals)
     first, second = (
         CropResult(grid, _crop_probabilities(volume, engine, run, side, grid, quick=False))
         for grid in (
@@ -177,7 +143,8 @@ def _side_mask(
             for at_mm in (centre_mm, centre_mm + axes @ SECOND_CROP_OFFSET_MM)
         )
     )
-    return merged(volume, centre_mm, first, second)
+    mask = merged(volume, centre_mm, first, second)
+    return replace(mask, signals=mean_of(run.signals[earlier:]))
 
 
 def _crop_probabilities(
@@ -220,63 +187,3 @@ def _centre_of_largest_piece(inside: NDArray[np.bool_]) -> NDArray[np.float64] |
         return None
     largest = np.bincount(pieces.ravel())[1:].argmax() + 1
     return np.asarray(np.argwhere(pieces == largest).mean(0))
-
-
-def merged(
-    volume: Volume, centre_mm: NDArray[np.float64], first: CropResult, second: CropResult
-) -> SideMask:
-    """Both crops' probabilities averaged on the volume's grid, the largest piece labelled."""
-    box = _box_of_crops(volume, first, second)
-    x, y, z = box
-    labels = np.zeros((x.stop - x.start, y.stop - y.start, z.stop - z.start), np.uint8)
-    if not labels.size:
-        return SideMask(centre_mm, box, labels, 0.0, 0.0)
-    background = [_on_volume_grid(volume, crop, 0, box) for crop in (first, second)]
-    masks = [p < _FOREGROUND for p in background]
-    total = masks[0].sum() + masks[1].sum()
-    agreement = 2 * (masks[0] & masks[1]).sum() / total if total else 0.0
-    mean = (background[0] + background[1]) / 2
-    inside = mean < _FOREGROUND
-    pieces, count = ndimage.label(inside, _26_NEIGHBOURS)
-    if count > 1:
-        inside = pieces == np.bincount(pieces.ravel())[1:].argmax() + 1
-    tight = box_around(inside, 0)
-    if tight is None:
-        return SideMask(centre_mm, box, labels, 0.0, float(agreement))
-    # The labels themselves are resampled only where there are any.
-    i, j, k = (
-        slice(whole.start + part.start, whole.start + part.stop)
-        for whole, part in zip(box, tight, strict=True)
-    )
-    foreground = np.stack([
-        _on_volume_grid(volume, first, n, (i, j, k)) + _on_volume_grid(volume, second, n, (i, j, k))
-        for n in range(1, len(first.probabilities))
-    ])  # fmt: skip
-    labels[tight] = np.where(inside[tight], 1 + foreground.argmax(0), 0)
-    certainty = float(1 - mean[inside].mean())
-    return SideMask(centre_mm, box, labels, certainty, float(agreement))
-
-
-def _box_of_crops(volume: Volume, first: CropResult, second: CropResult) -> Box:
-    """The part of the volume's grid that holds two crops; it may be empty."""
-    from_mm = np.linalg.inv(volume.affine)
-    ends = np.array(list(product(*((0, n - 1) for n in CROP))))
-    corners = np.concatenate([apply_affine(from_mm @ crop.grid, ends) for crop in (first, second)])
-    begin = np.clip(np.floor(corners.min(0)).astype(int), 0, volume.shape)
-    end = np.clip(np.ceil(corners.max(0)).astype(int) + 1, 0, volume.shape)
-    x, y, z = (slice(int(a), int(max(a, b))) for a, b in zip(begin, end, strict=True))
-    return x, y, z
-
-
-def _on_volume_grid(
-    volume: Volume, crop: CropResult, channel: int, box: Box
-) -> NDArray[np.float32]:
-    """One channel of a crop's probabilities on a box of the volume's grid."""
-    to_crop = np.linalg.inv(crop.grid) @ volume.affine
-    start = [part.start for part in box]
-    resampled: NDArray[np.float32] = ndimage.affine_transform(
-        crop.probabilities[channel], to_crop[:3, :3], to_crop[:3, :3] @ start + to_crop[:3, 3],
-        tuple(part.stop - part.start for part in box), order=1, mode="constant",
-        cval=float(channel == 0),
-    )  # fmt: skip
-    return resampled

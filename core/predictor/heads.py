@@ -39,6 +39,9 @@ class Side:
         Whether a person pointed at it.
     model_mask : str
         `fingerprint` of the model's mask: a corrected mask has another one.
+    expected : dict or None
+        `core.predictor.expectation.Expectation.as_dict` of that mask; None where the model version
+        is not calibrated.
     """
 
     centre_mm: tuple[float, float, float]
@@ -48,6 +51,7 @@ class Side:
     certainty: float
     pointed: bool
     model_mask: str = ""
+    expected: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)

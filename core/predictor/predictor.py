@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,12 +14,14 @@ from core.image.volume import Volume
 from core.models.folder import Model, load_model
 from core.predictor import window
 from core.predictor.engine import CROP_SPACING_MM, Engine, ScanRun
+from core.predictor.expectation import calibration_of
 from core.predictor.localiser import GRID
 from core.predictor.networks import Network, backend_for, networks_of
 from core.predictor.queue import FairQueue
 from core.predictor.recipe import recipe_of
 from core.predictor.segment import segment
 from core.predictor.segmentation import Segmentation
+from core.predictor.signals import CROP, Signals, is_empty
 from core.settings import ROOT, Settings
 
 # Scans in work at a time: one is read or measured while the network works on the other.
@@ -59,6 +61,8 @@ class Predictor:
         ``off``, ``auto`` or ``full``.
     remark : str
         Why backend or precision are not the requested ones; else empty.
+    not_calibrated : str
+        Why nothing is expected of the masks' overlap with an expert's; else empty.
     """
 
     def __init__(
@@ -73,6 +77,7 @@ class Predictor:
         self.engine = engine
         self.mirroring = mirroring
         self.remark = remark
+        self._calibration, self.not_calibrated = calibration_of(model, mirroring)
         self._queue = FairQueue(queue_size, _SLOTS, time.monotonic)
 
     @property
@@ -99,6 +104,10 @@ class Predictor:
             "mirroring": self.mirroring,
             "remark": self.remark,
         }
+
+    def check_queue(self) -> None:
+        """Raise `BusyError` if the queue is full, before anything is spent on a scan."""
+        self._queue.check()
 
     @contextmanager
     def slot(
@@ -152,10 +161,27 @@ class Predictor:
                 "The network failed on this scan",
                 "Try again; if it fails again, the server may be short of memory.",
             ) from error
+        expected = self._expected(run.of_masks)
+        if head is not None:
+            head = replace(head, sides={
+                name: replace(side, expected=expected.get(name))
+                for name, side in head.sides.items()
+            })  # fmt: skip
         return Segmentation(
             labels, volume, self.model, self.network.device, self.network.backend,
-            self.network.precision, self.mirroring, run.timings_s, head,
+            self.network.precision, self.mirroring, run.timings_s, head, run.of_masks,
+            expected.get(CROP), self.not_calibrated,
         )  # fmt: skip
+
+    def _expected(self, of_masks: dict[str, Signals]) -> dict[str, dict[str, Any]]:
+        """By mask what is expected of it; of an empty one nothing is."""
+        if self._calibration is None:
+            return {}
+        return {
+            name: self._calibration.expect(signals).as_dict()
+            for name, signals in of_masks.items()
+            if not is_empty(signals)
+        }
 
     def warm_up(self) -> None:
         """Run once on noise, so that the first scan is as fast as the tenth."""

@@ -55,6 +55,11 @@ class FairQueue:
         with self._changed:
             return self._waiting_without_slot()
 
+    def check(self) -> None:
+        """Raise `BusyError` if the queue is full: before a caller spends anything on a scan."""
+        with self._changed:
+            self._check()
+
     @contextmanager
     def slot(
         self,
@@ -97,15 +102,18 @@ class FairQueue:
         free = self._width - len(self._running)
         return max(0, len(self._waiting) - free)
 
+    def _check(self) -> None:
+        if self._waiting_without_slot() >= self._size:
+            after_s = (len(self._waiting) + len(self._running)) * self._usual_s / self._width
+            raise BusyError(
+                f"{counted(self._size, 'scan is', 'scans are')} waiting already",
+                "Send it again in a moment.",
+                retry_after_s=max(1, round(after_s)),
+            )
+
     def _queue_up(self, user: str) -> _Ticket:
         with self._changed:
-            if self._waiting_without_slot() >= self._size:
-                after_s = (len(self._waiting) + len(self._running)) * self._usual_s / self._width
-                raise BusyError(
-                    f"{counted(self._size, 'scan is', 'scans are')} waiting already",
-                    "Send it again in a moment.",
-                    retry_after_s=max(1, round(after_s)),
-                )
+            self._check()
             own = [t.round for t in (*self._waiting, *self._running) if t.user == user]
             self._count += 1
             ticket = _Ticket(max(own, default=self._round - 1) + 1, self._count, user)

@@ -9,6 +9,7 @@ from core.image.volume import Volume
 from core.predictor.engine import Engine, ScanRun
 from core.predictor.head_segmentation import segment_head
 from core.predictor.heads import Head
+from core.predictor.signals import CROP
 
 
 def segment(
@@ -36,4 +37,6 @@ def segment(
     """
     if volume.is_head:
         return segment_head(volume, engine, run, centres_mm)
-    return engine.labels(volume.unit, volume.spacing_mm, run), None
+    labels = engine.labels(volume.unit, volume.spacing_mm, run)
+    run.of_masks[CROP] = run.signals[-1]
+    return labels, None

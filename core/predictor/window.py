@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from core.predictor.networks import Network
+from core.predictor.signals import Votes
 
 _STEP = 0.5
 _SIGMA = 1 / 8
@@ -27,8 +28,8 @@ def predict(
     patch: tuple[int, int, int],
     mirrors: Sequence[Mirror],
     on_run: Callable[[], None],
-) -> NDArray[np.float32]:
-    """Logits of an image of any size.
+) -> tuple[NDArray[np.float32], Votes]:
+    """Logits of an image of any size, and what the single predictions say.
 
     Parameters
     ----------
@@ -42,17 +43,22 @@ def predict(
 
     Returns
     -------
-    ndarray, shape (classes, A, B, C)
+    logits : ndarray, shape (classes, A, B, C)
+        Their mean.
+    votes : Votes
     """
     padded, original = _padded(image, patch)
+    votes = Votes.none(padded.shape)
     if padded.shape == patch:
-        return _mirrored(padded, network, mirrors, on_run)[:, *original]
+        everywhere = (slice(None),) * 3
+        logits = _mirrored(padded, network, mirrors, on_run, votes, everywhere)
+        return logits[:, *original], votes.within(original)
 
     weights = _gaussian(patch)
     total = np.zeros(padded.shape, np.float32)
     result: NDArray[np.float32] | None = None
     for position in _patch_positions(padded.shape, patch):
-        logits = _mirrored(padded[position], network, mirrors, on_run)
+        logits = _mirrored(padded[position], network, mirrors, on_run, votes, position)
         if result is None:
             result = np.zeros((len(logits), *padded.shape), np.float32)
         logits *= weights
@@ -61,7 +67,7 @@ def predict(
     if result is None:
         raise ValueError("an image without voxels")
     result /= total
-    return result[:, *original]
+    return result[:, *original], votes.within(original)
 
 
 def first_patch(image: NDArray[np.float32], patch: tuple[int, int, int]) -> NDArray[np.float32]:
@@ -99,7 +105,7 @@ def _padded(
 
 def _mirrored(
     values: NDArray[np.float32], network: Network, mirrors: Sequence[Mirror],
-    on_run: Callable[[], None],
+    on_run: Callable[[], None], votes: Votes, position: tuple[slice, ...],
 ) -> NDArray[np.float32]:  # fmt: skip
     total: NDArray[np.float32] | None = None
     for start in range(0, len(mirrors), network.batch):
@@ -108,6 +114,7 @@ def _mirrored(
         flipped = np.stack([np.flip(values, axes) for axes in some])
         for axes, logits in zip(some, network.logits(flipped), strict=True):
             straight = np.flip(logits, tuple(axis + 1 for axis in axes))
+            votes.add(position, straight)
             if total is None:
                 total = straight.copy()
             else:

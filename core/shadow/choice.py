@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from sqlalchemy import Engine
 
 from core.errors import ConflictError
+from core.people.audit import record, recording
 from core.state.choices import choose, chosen
 from core.state.database import reading, timestamp
 
@@ -44,7 +45,7 @@ def switch_on(engine: Engine, number: int) -> None:
     ConflictError
         Another one is chosen.
     """
-    with engine.begin() as connection:
+    with recording(engine, needed=False) as connection:
         before = Choice(**chosen(connection, _NAME))
         if before.number == number:
             return
@@ -54,6 +55,7 @@ def switch_on(engine: Engine, number: int) -> None:
                 "Switch it off first.",
             )
         choose(connection, _NAME, asdict(Choice(number, timestamp())))
+        record(connection, "settings", "shadow", note=f"version {number} is switched on")
 
 
 def switch_off(engine: Engine, number: int, why: str = "") -> bool:
@@ -64,8 +66,9 @@ def switch_off(engine: Engine, number: int, why: str = "") -> bool:
     why
         In words, where no person did it.
     """
-    with engine.begin() as connection:
+    with recording(engine, needed=False) as connection:
         if Choice(**chosen(connection, _NAME)).number != number:
             return False
         choose(connection, _NAME, asdict(Choice(ended=why)))
+        record(connection, "settings", "shadow", note=f"version {number} is switched off")
     return True

@@ -30,6 +30,7 @@ from core.errors import (
 )
 from core.image.volume import Volume
 from core.models.registry import Registry
+from core.people.permission import Guard
 from core.pipeline import Analysis
 from core.predictor.segmentation import Segmentation
 from core.shadow import choice, figures
@@ -137,6 +138,7 @@ class Shadow:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._engine = engine
+        self._guard = Guard(engine)
         self._registry = registry
         self._open_version = open_version
         self._clock = clock
@@ -160,6 +162,7 @@ class Shadow:
             It is in service, or another one is the shadow.
         NotFoundError
         """
+        self._guard.require("models")
         if self._registry.get(number).stage == "serving":
             raise ConflictError(
                 f"Version {number} is in service", "Choose another version as its shadow."
@@ -176,6 +179,7 @@ class Shadow:
             That version is not the shadow.
         NotFoundError
         """
+        self._guard.require("models")
         self._registry.get(number)
         if not choice.switch_off(self._engine, number):
             raise ConflictError(f"Version {number} is not the shadow", "See the Models page.")

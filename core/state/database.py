@@ -11,6 +11,7 @@ How it is used, everywhere:
 What SQLite says of a full or locked disk comes as a `StorageError` in words.
 """
 
+import os
 import threading
 import weakref
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from loguru import logger
 from sqlalchemy import (
     URL,
     Connection,
@@ -52,11 +54,34 @@ def connect(data_dir: Path) -> Engine:
             f"The data folder cannot be made ({error.strerror})",
             "Make room or grant access, or choose another one with HIPPOVIEW_DATA_DIR.",
         ) from error
-    engine = _engine(f"sqlite:///{data_dir / DATABASE_NAME}")
+    file = data_dir / DATABASE_NAME
+    try:
+        # Drafts and names lie in it, and in the files beside it, which take its mode.
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
+        file.chmod(0o600)
+    except OSError as error:
+        logger.warning("The database could not be made private: {}", error.strerror)
+    engine = _engine(f"sqlite:///{file}")
     event.listen(engine, "begin", _begin_writing)
     with engine.begin() as connection:
         bring_up_to_date(connection)
     return engine
+
+
+def empty_log(engine: Engine) -> bool:
+    """Move all of the write-ahead log into the database, which else keeps what was deleted.
+
+    Returns
+    -------
+    bool
+        False while somebody reads or writes: call again.
+    """
+    connection = engine.raw_connection()
+    try:
+        row = connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    finally:
+        connection.close()
+    return row is not None and row[0] == 0
 
 
 @contextmanager
@@ -109,6 +134,8 @@ def _on_connect(connection: Any, record: Any) -> None:
     # With a write-ahead log readers see the last commit while a writer is at work.
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA foreign_keys=ON")
+    # What is deleted is written over: it may be a patient's.
+    connection.execute("PRAGMA secure_delete=ON")
 
 
 def _forbid_writing(connection: Any, record: Any) -> None:

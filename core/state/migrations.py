@@ -271,4 +271,115 @@ _STEPS: dict[int, tuple[_Part, ...]] = {
         "ALTER TABLE jobs ADD COLUMN rule VARCHAR(16) DEFAULT '' NOT NULL",
         "ALTER TABLE jobs ADD COLUMN reason TEXT DEFAULT '' NOT NULL",
     ),
+    # Date of a scan, sex and age of its patient, where a person typed them.
+    12: (
+        "ALTER TABLE cases ADD COLUMN scan_date VARCHAR(10) DEFAULT '' NOT NULL",
+        "ALTER TABLE cases ADD COLUMN sex VARCHAR(1) DEFAULT '' NOT NULL",
+        "ALTER TABLE cases ADD COLUMN age_years INTEGER",
+    ),
+    # People with roles and groups in place of the administrator's one password, which is asked for
+    # again: HIPPOVIEW_ADMIN_PASSWORD makes the first of them.
+    13: (
+        "DROP TABLE sessions",
+        "DROP TABLE accounts",
+        """CREATE TABLE people (
+            id VARCHAR(16) NOT NULL,
+            name VARCHAR NOT NULL,
+            name_key VARCHAR NOT NULL,
+            role VARCHAR(16) NOT NULL,
+            "groups" VARCHAR DEFAULT '' NOT NULL,
+            password_hash VARCHAR DEFAULT '' NOT NULL,
+            is_active INTEGER DEFAULT '1' NOT NULL,
+            created_at VARCHAR(32) NOT NULL,
+            PRIMARY KEY (id),
+            UNIQUE (name_key)
+        )""",
+        """CREATE TABLE sign_ins (
+            token_sha256 VARCHAR(64) NOT NULL,
+            account VARCHAR(16) NOT NULL,
+            began_at VARCHAR(32) NOT NULL,
+            seen_at VARCHAR(32) NOT NULL,
+            expires_at VARCHAR(32) NOT NULL,
+            address VARCHAR DEFAULT '' NOT NULL,
+            PRIMARY KEY (token_sha256),
+            FOREIGN KEY(account) REFERENCES people (id) ON DELETE CASCADE
+        )""",
+        """CREATE TABLE tokens (
+            id VARCHAR(16) NOT NULL,
+            token_sha256 VARCHAR(64) NOT NULL,
+            account VARCHAR(16) NOT NULL,
+            label VARCHAR DEFAULT '' NOT NULL,
+            scopes VARCHAR NOT NULL,
+            created_at VARCHAR(32) NOT NULL,
+            expires_at VARCHAR(32) NOT NULL,
+            PRIMARY KEY (id),
+            UNIQUE (token_sha256),
+            FOREIGN KEY(account) REFERENCES people (id) ON DELETE CASCADE
+        )""",
+        """CREATE TABLE codes (
+            code_sha256 VARCHAR(64) NOT NULL,
+            account VARCHAR(16),
+            expires_at VARCHAR(32) NOT NULL,
+            PRIMARY KEY (code_sha256),
+            FOREIGN KEY(account) REFERENCES people (id) ON DELETE CASCADE
+        )""",
+        "ALTER TABLE cases ADD COLUMN owners VARCHAR DEFAULT '' NOT NULL",
+    ),
+    # The trail: who did what.
+    14: (
+        """CREATE TABLE trail (
+            number INTEGER NOT NULL,
+            at VARCHAR(32) NOT NULL,
+            act VARCHAR(16) NOT NULL,
+            what VARCHAR(64) NOT NULL,
+            who VARCHAR(64) NOT NULL,
+            name VARCHAR(128) NOT NULL,
+            role VARCHAR(16) NOT NULL,
+            address VARCHAR(64) NOT NULL,
+            before VARCHAR(64) NOT NULL,
+            after VARCHAR(64) NOT NULL,
+            note VARCHAR(256) NOT NULL,
+            chain VARCHAR(64) NOT NULL,
+            PRIMARY KEY (number)
+        )""",
+        """CREATE TRIGGER trail_keeps_its_lines BEFORE DELETE ON trail
+            BEGIN SELECT RAISE(ABORT, 'the trail keeps its lines'); END""",
+        """CREATE TRIGGER trail_changes_no_line BEFORE UPDATE ON trail
+            BEGIN SELECT RAISE(ABORT, 'the trail changes no line'); END""",
+    ),
+    # Drift from scan to scan.
+    15: (
+        """CREATE TABLE drift_chains (
+            id INTEGER NOT NULL,
+            kind VARCHAR(8) NOT NULL,
+            promotion INTEGER NOT NULL,
+            reference VARCHAR(64) NOT NULL,
+            run_length INTEGER NOT NULL,
+            version INTEGER NOT NULL,
+            began_at VARCHAR(32) NOT NULL,
+            thresholds TEXT NOT NULL,
+            sums TEXT NOT NULL,
+            scans INTEGER NOT NULL,
+            severity VARCHAR(16) NOT NULL,
+            since VARCHAR(32) NOT NULL,
+            PRIMARY KEY (id),
+            UNIQUE (kind, promotion, reference, run_length)
+        )""",
+        """CREATE TABLE drift_steps (
+            id INTEGER NOT NULL,
+            chain INTEGER NOT NULL,
+            number INTEGER NOT NULL,
+            case_id VARCHAR(16),
+            at VARCHAR(32) NOT NULL,
+            scores TEXT NOT NULL,
+            level FLOAT NOT NULL,
+            severity VARCHAR(16) NOT NULL,
+            PRIMARY KEY (id),
+            UNIQUE (chain, number),
+            UNIQUE (chain, case_id),
+            FOREIGN KEY(chain) REFERENCES drift_chains (id) ON DELETE CASCADE,
+            FOREIGN KEY(case_id) REFERENCES cases (id) ON DELETE SET NULL
+        )""",
+        "CREATE INDEX ix_drift_steps_case_id ON drift_steps (case_id)",
+    ),
 }

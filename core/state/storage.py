@@ -20,6 +20,9 @@ from core.errors import NotFoundError
 from core.settings import GS_PREFIX, Settings
 from core.state.failures import changed_file, checked_key, in_words, missing_file
 
+# Folders that a killed process leaves among short-lived files: an export unpacked, one fetched.
+_SHORT_LIVED = ("dicom-", "pacs-")
+
 
 class Storage(Protocol):
     """A store of files: a folder of this machine or a bucket."""
@@ -102,12 +105,12 @@ def open_storage(settings: Settings) -> Storage:
     return LocalStorage(settings.data_dir / "storage")
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes, mode: int = 0o644) -> None:
     """Write a file atomically: a killed process leaves the old or the new content."""
     handle, name = tempfile.mkstemp(prefix=".new-", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
-            os.fchmod(file.fileno(), 0o644)
+            os.fchmod(file.fileno(), mode)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -115,6 +118,15 @@ def write_whole(path: Path, data: bytes) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Have a folder's entries survive a power failure: files in it that are new, moved or gone."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def clear_unless_shared(folder: Path) -> None:
@@ -137,6 +149,8 @@ def clear_unless_shared(folder: Path) -> None:
             for leftover in folder.iterdir():
                 if leftover.is_file():
                     leftover.unlink()
+                elif leftover.name.startswith(_SHORT_LIVED):
+                    shutil.rmtree(leftover)
         # Held until the process ends.
         fcntl.flock(handle, fcntl.LOCK_SH)
 
@@ -239,7 +253,7 @@ class LocalStorage:
         """A temporary file with this content, to be moved into place."""
         path = self._unfinished / f"{os.getpid()}-{secrets.token_hex(8)}"
         try:
-            write_whole(path, data)
+            write_whole(path, data, 0o600)
             yield path
         finally:
             path.unlink(missing_ok=True)
@@ -286,11 +300,7 @@ def _move(file: Path, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     file.replace(path)
     for folder in {path.parent, *(created.parent for created in new)}:
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        sync_folder(folder)
 
 
 def _age_s(path: Path) -> float:

@@ -13,6 +13,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    UniqueConstraint,
 )
 
 METADATA = MetaData()
@@ -50,6 +51,12 @@ CASES = Table(
     Column("too_small", String, nullable=False, server_default=""),
     # A pseudonym; cases of one patient are on one side of every split.
     Column("patient", String, nullable=False, server_default=""),
+    # What a person typed of the scan's day and the patient then; it wins over the DICOM file's.
+    Column("scan_date", String(10), nullable=False, server_default=""),
+    Column("sex", String(1), nullable=False, server_default=""),
+    Column("age_years", Integer),
+    # The groups that see it, as `core.people.roles.groups_text` writes them.
+    Column("owners", String, nullable=False, server_default=""),
 )
 
 # Masks that people drew, from 1 for each case; the files lie in the storage. ``content`` is JSON.
@@ -170,19 +177,54 @@ EPOCHS = Table(
     Column("checkpoint_sha256", String(64), nullable=False),
 )
 
+# People and services. ``groups`` is as `core.people.roles.groups_text` writes it; a service, and
+# somebody who has not chosen a password yet, has no ``password_hash``.
 ACCOUNTS = Table(
-    "accounts",
+    "people",
     METADATA,
-    Column("name", String, primary_key=True),
-    Column("password_hash", String, nullable=False),
+    Column("id", String(16), primary_key=True),
+    Column("name", String, nullable=False),
+    # The name in the form in which no two are the same.
+    Column("name_key", String, nullable=False, unique=True),
+    Column("role", String(16), nullable=False),
+    Column("groups", String, nullable=False, server_default=""),
+    Column("password_hash", String, nullable=False, server_default=""),
+    Column("is_active", Integer, nullable=False, server_default="1"),
+    Column("created_at", String(32), nullable=False),
 )
 
 # Who is signed in. The token itself is only in the browser.
 SESSIONS = Table(
-    "sessions",
+    "sign_ins",
     METADATA,
     Column("token_sha256", String(64), primary_key=True),
-    Column("account", ForeignKey("accounts.name", ondelete="CASCADE"), nullable=False),
+    Column("account", ForeignKey("people.id", ondelete="CASCADE"), nullable=False),
+    Column("began_at", String(32), nullable=False),
+    Column("seen_at", String(32), nullable=False),
+    Column("expires_at", String(32), nullable=False),
+    Column("address", String, nullable=False, server_default=""),
+)
+
+# What services sign in with. The token itself was shown once.
+TOKENS = Table(
+    "tokens",
+    METADATA,
+    Column("id", String(16), primary_key=True),
+    Column("token_sha256", String(64), nullable=False, unique=True),
+    Column("account", ForeignKey("people.id", ondelete="CASCADE"), nullable=False),
+    Column("label", String, nullable=False, server_default=""),
+    Column("scopes", String, nullable=False),
+    Column("created_at", String(32), nullable=False),
+    Column("expires_at", String(32), nullable=False),
+)
+
+# Codes that may be used once: for the first administrator (``account`` is empty), or for somebody's
+# new password.
+CODES = Table(
+    "codes",
+    METADATA,
+    Column("code_sha256", String(64), primary_key=True),
+    Column("account", ForeignKey("people.id", ondelete="CASCADE")),
     Column("expires_at", String(32), nullable=False),
 )
 
@@ -217,4 +259,61 @@ SHADOWS = Table(
     Column("shadow_posterior_mm3", Float, nullable=False),
     Column("seconds", Float, nullable=False),
     Column("shadow_seconds", Float, nullable=False),
+)
+
+# Who did what: a chain of lines (`core.people.audit`), from 1 without a gap. Triggers refuse to
+# change or remove one; ``chain`` is a hash of the line and of the chain before it.
+TRAIL = Table(
+    "trail",
+    METADATA,
+    Column("number", Integer, primary_key=True),
+    Column("at", String(32), nullable=False),
+    Column("act", String(16), nullable=False),
+    Column("what", String(64), nullable=False),
+    Column("who", String(64), nullable=False),
+    Column("name", String(128), nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("address", String(64), nullable=False),
+    Column("before", String(64), nullable=False),
+    Column("after", String(64), nullable=False),
+    Column("note", String(256), nullable=False),
+    Column("chain", String(64), nullable=False),
+)
+
+# Drift from scan to scan (`core.drift.chains`): a chain for each kind of scans, what they are
+# compared with, and the promotion that it began with. ``thresholds`` and ``sums`` are JSON.
+DRIFT_CHAINS = Table(
+    "drift_chains",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("kind", String(8), nullable=False),
+    Column("promotion", Integer, nullable=False),
+    Column("reference", String(64), nullable=False),
+    Column("run_length", Integer, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("began_at", String(32), nullable=False),
+    Column("thresholds", Text, nullable=False),
+    Column("sums", Text, nullable=False),
+    Column("scans", Integer, nullable=False),
+    Column("severity", String(16), nullable=False),
+    # When the state began; empty for the first.
+    Column("since", String(32), nullable=False),
+    UniqueConstraint("kind", "promotion", "reference", "run_length"),
+)
+
+# What each scan added to a chain: ``scores`` is JSON, and empty for one that was counted before.
+# A case that is removed leaves its row, without its id.
+DRIFT_STEPS = Table(
+    "drift_steps",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("chain", ForeignKey("drift_chains.id", ondelete="CASCADE"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("case_id", ForeignKey("cases.id", ondelete="SET NULL"), index=True),
+    Column("at", String(32), nullable=False),
+    Column("scores", Text, nullable=False),
+    Column("level", Float, nullable=False),
+    Column("severity", String(16), nullable=False),
+    UniqueConstraint("chain", "number"),
+    UniqueConstraint("chain", "case_id"),
 )

@@ -13,8 +13,10 @@ from sqlalchemy import Engine
 
 from core import limits
 from core.cases.store import Cases
+from core.cpus import give_way
 from core.errors import HippoViewError
 from core.models.registry import Registry
+from core.people.acting import SERVER, acting_as
 from core.settings import Settings
 from core.state.database import connect
 from core.state.storage import open_storage, write_whole
@@ -49,7 +51,7 @@ def main(job_id: int, attempt: int | None = None) -> int:
         logger.warning("The job was cancelled or given to another process before this one began")
         return _NOT_OURS
     threading.Thread(target=_beat, args=(work,), daemon=True).start()
-    os.nice(_NICE)
+    give_way(_NICE)
     share_cores()
     _environment(settings, work.uid)
     folder = jobs.folder(job_id)
@@ -133,4 +135,5 @@ def _beat(work: Work) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*(int(argument) for argument in sys.argv[1:3])))
+    with acting_as(SERVER):
+        sys.exit(main(*(int(argument) for argument in sys.argv[1:3])))

@@ -22,9 +22,11 @@ AUGMENTATIONS = {"usual": 0.0, "mixed": 0.5, "strong": 1.0}
 FIRST_ITERATION_S = 0.3
 # A validation iteration has no backward pass.
 _VALIDATION_SHARE = 0.35
-# Planning, starting and registering; and evaluating a test case with two versions.
-_START_S = 45.0
+# Planning, starting, registering and timing; evaluating a test case with two versions; and making a
+# head and evaluating it with two versions.
+_START_S = 60.0
 _PER_TEST_CASE_S = 3.0
+_PER_HEAD_S = 7.0
 # Hydra's marker for a value that a preset must give (importing Hydra takes half a second).
 _MISSING: Any = "???"
 # Upper limits of nnU-Net's processes: for augmentation beside a GPU, and for reading and writing.
@@ -179,11 +181,21 @@ def share_cores() -> None:
 
 
 def estimate_s(
-    config: TrainingConfig, test_cases: int, iteration_s: float = FIRST_ITERATION_S
+    config: TrainingConfig,
+    test_cases: int,
+    iteration_s: float = FIRST_ITERATION_S,
+    test_heads: int = 0,
 ) -> float:
-    """Estimated duration of a training on this machine, in seconds."""
+    """Estimated duration of a training on this machine, in seconds.
+
+    Parameters
+    ----------
+    test_cases, test_heads
+        How many crops and whole heads the version is tested on.
+    """
     steps = config.iterations + _VALIDATION_SHARE * config.validation_iterations
-    return _START_S + config.epochs * steps * iteration_s + _PER_TEST_CASE_S * test_cases
+    tests_s = _PER_TEST_CASE_S * test_cases + _PER_HEAD_S * test_heads
+    return _START_S + config.epochs * steps * iteration_s + tests_s
 
 
 def iteration_s(config: TrainingConfig, epoch_s: float) -> float:

@@ -13,7 +13,7 @@ from core.models.folder import Model
 from core.training import plan as planning
 from core.training.config import TrainingConfig
 from core.training.data.dataset import Dataset, Datasets
-from core.training.progress import Progress
+from core.training.progress import Progress, no_epoch_done
 from core.training.trainer import Trainer
 
 
@@ -101,8 +101,16 @@ def fit(
     config: TrainingConfig,
     parent: ParentVersion | None,
     device: str,
+    *,
+    end_now: bool = False,
 ) -> Trainer:
-    """Train, continuing from the last checkpoint if there is one."""
+    """Train, continuing from the last checkpoint if there is one; with ``end_now`` no further.
+
+    Raises
+    ------
+    TrainingError
+        The checkpoint is of another training, or no epoch is done that it could end after.
+    """
     checkpoints = progress.checkpoints()
     trainer = Trainer(
         {**json.loads(json.dumps(prepared.plans)), "continue_training": bool(checkpoints)},
@@ -121,6 +129,10 @@ def fit(
     trainer.initialize()
     if trainer.resume(checkpoints):
         logger.info("Resumed after epoch {}", trainer.current_epoch)
+        if end_now:
+            return trainer
+    elif end_now:
+        raise no_epoch_done()
     elif parent is not None:
         trainer.begin_from(parent.model.weights[0])  # of an ensemble the first
         logger.info("Begun from the weights of version {}", parent.model.version)

@@ -14,6 +14,7 @@ from core.models.registry import Registry, Version
 from core.predictor.predictor import InferenceOptions
 from core.settings import Settings
 from core.state.storage import write_whole
+from core.training.calibrating import with_calibration
 from core.training.config import TrainingRequest
 from core.training.data.dataset import Dataset, Datasets
 from core.training.evaluation.evaluate import evaluate
@@ -62,7 +63,10 @@ def run(
     with local as files, _opened(base_version, registry) as parent:
         prepared = prepare_run(work, folder, config, dataset, files, parent)
         trainer = fit(work, prepared, config, parent, device)
-        package = export(work, trainer, prepared, config, request, parent)
+        package = with_calibration(
+            export(work, trainer, prepared, config, request, parent), dataset, files, folder,
+            options, work.phase,
+        )  # fmt: skip
         with (
             package.as_model(folder) as model,
             bench(cases, datasets.storage, dataset, files, folder, settings, work.phase) as ready,

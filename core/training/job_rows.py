@@ -8,6 +8,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Row, select
 
 from core.errors import NotFoundError
+from core.people.audit import record
 from core.state.database import timestamp
 from core.state.processes import this_process
 from core.state.tables import JOBS
@@ -79,7 +80,7 @@ class Epoch:
 
 
 def queue(connection: Connection, spec: dict[str, Any], rule: str = "", reason: str = "") -> Job:
-    """Insert a job; see `Job` for ``rule`` and ``reason``."""
+    """Insert a job, in a `core.people.audit.recording`; see `Job` for ``rule`` and ``reason``."""
     result = connection.execute(
         JOBS.insert().values(
             uid=uuid.uuid4().hex, state="queued", created_at=timestamp(), spec=json.dumps(spec),
@@ -87,7 +88,14 @@ def queue(connection: Connection, spec: dict[str, Any], rule: str = "", reason: 
         )
     )  # fmt: skip
     number = result.inserted_primary_key
-    return get(connection, int(number[0] if number else 0))
+    job = get(connection, int(number[0] if number else 0))
+    record(
+        connection,
+        "training",
+        f"job {job.id}",
+        note=f"queued by rule: {rule}" if rule else "queued",
+    )
+    return job
 
 
 def get(connection: Connection, job_id: int) -> Job:

@@ -23,6 +23,8 @@ from sqlalchemy import Connection, Engine, Row, func, select
 
 from core import limits
 from core.errors import ConflictError, StorageError
+from core.people.audit import record, recording
+from core.people.permission import Guard
 from core.settings import ROOT, variable_of
 from core.state.database import reading, timestamp
 from core.state.processes import is_alive, is_here, started_s, this_process
@@ -56,6 +58,7 @@ class Jobs:
         self, engine: Engine, data_dir: Path, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._engine = engine
+        self._guard = Guard(engine)
         self._data_dir = data_dir
         self._clock = clock
         self._children: dict[tuple[int, int], subprocess.Popen[bytes]] = {}
@@ -75,7 +78,8 @@ class Jobs:
 
     def submit(self, spec: dict[str, Any]) -> Job:
         """Queue a training."""
-        with self._engine.begin() as connection:
+        self._guard.require("train")
+        with recording(self._engine) as connection:
             return job_rows.queue(connection, spec)
 
     def get(self, job_id: int) -> Job:
@@ -121,11 +125,13 @@ class Jobs:
             It has ended already.
         NotFoundError
         """
-        with self._engine.begin() as connection:
+        self._guard.require("train")
+        with recording(self._engine) as connection:
             job = job_rows.get(connection, job_id)
             row = connection.execute(select(JOBS).where(JOBS.c.id == job_id)).one()
             if not job.active or not job_rows.end(connection, row, "cancelled", ""):
                 raise ConflictError(f"Job {job_id} has ended already: {job.state}")
+            record(connection, "training", f"job {job_id}", note="cancelled")
         # Without a pid yet its process is being started: `_start` ends it, or it ends itself.
         _kill(row)
         logger.info("Job {} was cancelled", job_id)
@@ -139,13 +145,16 @@ class Jobs:
             It is queued or running, or has succeeded.
         NotFoundError
         """
-        with self._engine.begin() as connection:
+        self._guard.require("train")
+        with recording(self._engine, needed=False) as connection:
             job = job_rows.get(connection, job_id)
             row = connection.execute(select(JOBS).where(JOBS.c.id == job_id)).one()
             queued = job.resumable and job_rows.change(
                 connection, row, state="queued", message="", ended_at=None, pid=None, restarts=0,
                 phase="Waiting for its turn",
             )  # fmt: skip
+            if queued:
+                record(connection, "training", f"job {job_id}", note="resumed")
         if not queued:
             raise ConflictError(f"Job {job_id} is {job.state}: there is nothing to resume")
         logger.info("Job {} is queued again", job_id)

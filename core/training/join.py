@@ -34,7 +34,7 @@ def join(models: Sequence[Model], dataset: Dataset, files: Path, scratch: Path) 
     if len(models) < 2:
         raise ModelError("There is only one model", "Name at least two.")
     for model in models[1:]:
-        if _kind(model) != _kind(first):
+        if kind_of(model) != kind_of(first):
             raise ModelError(
                 f"{model.name} and {first.name} are not networks of the same kind",
                 "Join models whose trainings differ in their cases, their seed or their length.",
@@ -48,13 +48,14 @@ def join(models: Sequence[Model], dataset: Dataset, files: Path, scratch: Path) 
         "dataset.json": (first.folder / "dataset.json").read_bytes(),
         REFERENCE_NAME: reference_file(reference),
     }
-    package = PackagedModel(
-        _card(models, names), parts, {case["content_sha256"] for case in reference}
-    )
+    network = {**first.card["network"], "Networks": f"{len(weights)}, their predictions averaged"}
+    card = card_of(models) | {"weights": names, "network": network}
+    package = PackagedModel(card, parts, {case["content_sha256"] for case in reference})
     return with_int8(package, dataset, files, scratch)
 
 
-def _kind(model: Model) -> Any:
+def kind_of(model: Model) -> Any:
+    """What two models must have in common so that their networks can be averaged."""
     recipe = vars(recipe_of(model))
     return recipe, model.configuration, model.labels
 
@@ -68,10 +69,12 @@ def _reference(models: Sequence[Model]) -> list[dict[str, Any]]:
     return list(cases.values())
 
 
-def _card(models: Sequence[Model], weights: list[str]) -> dict[str, Any]:
+def card_of(models: Sequence[Model]) -> dict[str, Any]:
+    """The card of a model made of several; weights and network are those of the first."""
     first = models[0].card
-    unlike = {"version", "files", "metrics", "int8", "source_checkpoint_sha256"}
-    network = {**first["network"], "Networks": f"{len(weights)}, their predictions averaged"}
+    unlike = {
+        "version", "files", "metrics", "int8", "calibration", "source_checkpoint_sha256",
+    }  # fmt: skip
     training = {
         f"{part}, {model.name}": words
         for model in models
@@ -79,8 +82,6 @@ def _card(models: Sequence[Model], weights: list[str]) -> dict[str, Any]:
     }
     return {name: value for name, value in first.items() if name not in unlike} | {
         "name": "-and-".join(dict.fromkeys(model.name for model in models)),
-        "weights": weights,
-        "network": network,
         "training": training,
         "limits": list(dict.fromkeys(limit for m in models for limit in m.card["limits"])),
         "attribution": list(dict.fromkeys(a for m in models for a in m.card["attribution"])),

@@ -95,8 +95,10 @@ def export(
     config: TrainingConfig,
     request: TrainingRequest,
     parent: ParentVersion | None,
+    *,
+    int8: bool = True,
 ) -> PackagedModel:
-    """Package the result of a training."""
+    """Package the result of a training; with ``int8`` that is tried too."""
     progress.phase("Describing the training scans for the drift report")
     reference = reference_cases(
         trained_on(config, prepared.dataset), prepared.dataset, prepared.files, prepared.folder,
@@ -110,6 +112,8 @@ def export(
     }
     card = _card(config, request, prepared, trainer, parent)
     package = PackagedModel(card, parts, {case["content_sha256"] for case in reference})
+    if not int8:
+        return package
     progress.phase("Trying int8 on the frozen test set")
     return with_int8(package, prepared.dataset, prepared.files, prepared.folder)
 
@@ -128,6 +132,12 @@ def _folds(config: TrainingConfig, dataset: Dataset) -> str:
         return f"the frozen test set as well{held_out}{by}"
     held_out = f" and fold {config.fold} of 5" if config.fold >= 0 else ""
     return f"without the frozen test set of {len(dataset.test)}{held_out}{by}"
+
+
+def _epochs(config: TrainingConfig, trainer: Trainer) -> str:
+    planned = counted(config.epochs, "epoch")
+    done = trainer.current_epoch
+    return planned if done >= config.epochs else f"the first {done} of {planned}"
 
 
 def _card(
@@ -162,7 +172,7 @@ def _card(
         "training": {
             "Data": f"data set {dataset.name}: {counted(len(trained_on(config, dataset)), 'case')}",
             "Folds": _folds(config, dataset),
-            "Schedule": f"{counted(config.epochs, 'epoch')} of {config.iterations} iterations "
+            "Schedule": f"{_epochs(config, trainer)} of {config.iterations} iterations "
             f"from {start}, batch {trainer.batch_size}, learning rate {config.learning_rate:g}, "
             f"{config.augmentation} augmentation, weights averaged with {config.average:g}",
             "Machine": f"{trainer.device.type}, preset {request.preset}",

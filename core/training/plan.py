@@ -12,11 +12,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 with contextlib.redirect_stdout(io.StringIO()):
-    from nnunetv2.experiment_planning.plan_and_preprocess_api import (
-        extract_fingerprint_dataset,
-        plan_experiment_dataset,
+    from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor import (
+        DatasetFingerprintExtractor,
     )
+    from nnunetv2.experiment_planning.plan_and_preprocess_api import plan_experiment_dataset
+    from nnunetv2.imageio.reader_writer_registry import determine_reader_writer_from_dataset_json
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
     from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 
@@ -33,6 +36,8 @@ _RESIDUAL = "dynamic_network_architectures.architectures.unet.ResidualEncoderUNe
 # As nnU-Net's planner for residual encoders has them.
 _RESIDUAL_BLOCKS = (1, 3, 4, 6, 6, 6, 6)
 _DONE = "hippoview-preprocessed"
+# Foreground voxels whose intensities are looked at, of all cases together.
+_INTENSITIES = 1_000_000
 
 
 def set_environment(
@@ -82,7 +87,9 @@ def plan(folder: Path, config: TrainingConfig, parent: Model | None) -> tuple[di
         plans["image_reader_writer"] = READER
         configuration = parent.configuration
     else:
-        extract_fingerprint_dataset(_ID, num_processes=1, clean=False, show_progress_bar=False)
+        target.mkdir(parents=True, exist_ok=True)
+        found = json.dumps(fingerprint(folder / "raw" / NNUNET_NAME))
+        write_whole(target / "dataset_fingerprint.json", found.encode())
         plans, _ = plan_experiment_dataset(_ID)
         plans = json.loads(json.dumps(plans))
         plans["configurations"][_SMALL] = _small(plans["configurations"]["3d_fullres"], config)
@@ -92,6 +99,49 @@ def plan(folder: Path, config: TrainingConfig, parent: Model | None) -> tuple[di
     description = folder / "raw" / NNUNET_NAME / "dataset.json"
     write_whole(target / "dataset.json", description.read_bytes())
     return plans, configuration
+
+
+def fingerprint(raw: Path) -> dict[str, Any]:
+    """What nnU-Net's planner wants to know of a data set: spacings, shapes, intensities.
+
+    nnU-Net's own loop starts a process that imports PyTorch, which takes longer than the work
+    itself, and sends it a hundred million intensities of which a million say the same. So its
+    function for one case is called here.
+
+    Parameters
+    ----------
+    raw
+        Folder with the ``dataset.json`` that `set_environment` wrote.
+    """
+    description = json.loads((raw / "dataset.json").read_bytes())
+    files = get_filenames_of_train_images_and_targets(str(raw), description)
+    first = next(iter(files.values()))["images"][0]
+    reader = determine_reader_writer_from_dataset_json(description, first, verbose=False)
+    share = _INTENSITIES // len(files)
+    shapes, spacings, intensities, _, sizes = zip(
+        *(
+            DatasetFingerprintExtractor.analyze_case(
+                paths["images"], paths["label"], reader, num_samples=share
+            )
+            for paths in files.values()
+        ),
+        strict=True,
+    )
+    values = np.concatenate([of_case[0] for of_case in intensities])
+    low, median, high = np.percentile(values, (0.5, 50.0, 99.5))
+    statistics = {
+        "mean": values.mean(), "median": median, "std": values.std(),
+        "min": values.min(), "max": values.max(),
+        "percentile_00_5": low, "percentile_99_5": high,
+    }  # fmt: skip
+    return {
+        "spacings": [list(map(float, one)) for one in spacings],
+        "shapes_after_crop": [list(map(int, one)) for one in shapes],
+        "foreground_intensity_properties_per_channel": {
+            "0": {name: float(value) for name, value in statistics.items()}
+        },
+        "median_relative_size_after_cropping": float(np.median(sizes)),
+    }
 
 
 def preprocess(

@@ -9,6 +9,17 @@ from typing import Any, Protocol
 
 from loguru import logger
 
+from core.errors import TrainingError
+
+
+def no_epoch_done() -> TrainingError:
+    """Of a training that is to end where it is, before its first epoch is done."""
+    return TrainingError(
+        "No epoch of this training is done",
+        "Train without --end-now first.",
+        code="bad_request",
+    )
+
 
 class Progress(Protocol):
     """Receives the progress of a training, such as `core.training.jobs.Work`."""

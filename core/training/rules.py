@@ -5,6 +5,7 @@ and ends as a candidate: no rule promotes. `decide` is the rule itself, a functi
 `Rules.ask` applies it within one transaction, so that of two servers one queues the training.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,8 @@ from sqlalchemy import Connection, Engine, select
 from core.cases.store import Cases
 from core.errors import InputError
 from core.limits import MIN_DATASET_CASES
+from core.people.audit import fingerprint, record, recording
+from core.people.permission import Guard
 from core.state.choices import choose, chosen
 from core.state.database import reading
 from core.state.tables import CASES, JOBS
@@ -28,6 +31,8 @@ from core.wording import counted
 _NAME = "rules"
 _MOST_CASES, _MOST_DAYS = 10_000, 365
 _UNSUCCESSFUL = ("failed", "cancelled", "lost")
+# A person who cancels a training does not want it; one that failed was wanted.
+_BROKE_OFF = ("failed", "lost")
 
 
 @dataclass(frozen=True)
@@ -90,7 +95,8 @@ class Alarm:
     since : str
         When *act* was seen first, ISO 8601, UTC.
     asked : bool
-        Whether a training was asked for because of it.
+        Whether a training was asked for because of it. One that failed or was lost does not count:
+        after the pause another is asked for.
     """
 
     since: str
@@ -199,6 +205,7 @@ class Rules:
 
     def __init__(self, engine: Engine, cases: Cases) -> None:
         self._engine = engine
+        self._guard = Guard(engine)
         self._cases = cases
 
     def settings(self) -> RuleSettings:
@@ -214,13 +221,19 @@ class Rules:
 
         Raises
         ------
-        InputError
+        InputError, AccessError, ForbiddenError
         """
+        self._guard.require("settings")
         settings.checked()
-        with self._engine.begin() as connection:
+        with recording(self._engine) as connection:
             kept = _read(connection)
             alarm = kept.alarm if settings.on_drift else None
             _write(connection, _Kept(settings, alarm))
+            before, after = (
+                fingerprint(self._engine, json.dumps(asdict(each)).encode())
+                for each in (kept.settings, settings)
+            )
+            record(connection, "settings", "rules of trainings", before=before, after=after)
 
     def saw(self, drift: str, now: datetime) -> None:
         """Note a drift state, if it begins or ends an alarm."""
@@ -258,7 +271,7 @@ class Rules:
     def ask(self, now: datetime) -> Job | None:
         """Queue the training that the rules ask for; None where they ask for none any more."""
         reviews = self.reviews()
-        with self._engine.begin() as connection:
+        with recording(self._engine, needed=False) as connection:
             kept = _read(connection)
             decision = decide(kept.settings, _facts(connection, kept, reviews), now)
             if not decision.rules:
@@ -301,10 +314,19 @@ def _facts(connection: Connection, kept: _Kept, reviews: Sequence[str]) -> Facts
     trained_at = max((j.created_at for j in trained), default="")
     pausing = [j for j in on_reviewed if j.rule or j.state in _UNSUCCESSFUL]
     return Facts(
-        sum(at > trained_at for at in reviews), len(reviews), kept.alarm,
+        sum(at > trained_at for at in reviews), len(reviews), _answered(kept.alarm, jobs),
         any(job.active for job in jobs),
         max((j.ended_at or j.created_at for j in pausing), default=""),
     )  # fmt: skip
+
+
+def _answered(alarm: Alarm | None, jobs: Sequence[Job]) -> Alarm | None:
+    """The alarm; not asked for if the newest training that it asked for broke off."""
+    if alarm is None or not alarm.asked:
+        return alarm
+    because = [job for job in jobs if "drift" in job.rule.split("+")]
+    newest = max(because, key=lambda job: job.id, default=None)
+    return replace(alarm, asked=newest is None or newest.state not in _BROKE_OFF)
 
 
 def _read(connection: Connection) -> _Kept:

@@ -24,7 +24,7 @@ from core.state.storage import write_whole
 from core.training.config import TrainingConfig, TrainingRequest
 from core.training.data.dataset import Dataset, Datasets
 from core.training.origin import lineage
-from core.training.progress import Events
+from core.training.progress import Events, no_epoch_done
 
 if TYPE_CHECKING:
     from core.training.fit import ParentVersion, PreparedRun
@@ -42,6 +42,7 @@ def train(
     device: str = "auto",
     *,
     plan_only: bool = False,
+    end_now: bool = False,
 ) -> Path:
     """Train in a folder of its own; steps that are done there already are skipped.
 
@@ -51,6 +52,9 @@ def train(
         Opens the version that the preset ``quick`` starts from.
     plan_only
         Stop when the data is planned and preprocessed.
+    end_now
+        Make the model of the last epoch that was done, without int8; the training then counts as
+        finished.
 
     Returns
     -------
@@ -62,10 +66,14 @@ def train(
     InputError
         The folder is not empty and not marked as HippoView's.
     TrainingError
-        The folder belongs to another training, or the request is invalid.
+        The folder belongs to another training, the request is invalid, or there is no epoch to
+        make a model of.
     """
     config = request.config()
     model_folder = folder / MODEL_NAME
+    progress = Events(folder / _EVENTS)
+    if end_now and not progress.checkpoints():
+        raise no_epoch_done()
     dataset = dataset_of(folder, datasets, request.dataset)
     _claim(folder, lineage(config, request, dataset))
     if (model_folder / CARD_NAME).is_file():
@@ -73,14 +81,14 @@ def train(
         return model_folder
     from core.training.fit import device_for, prepare_run
 
-    progress = Events(folder / _EVENTS)
     log = logger.add(folder / LOG_NAME, level="INFO", diagnose=False)
     try:
         local = datasets.storage.local(f"datasets/{dataset.name}", progress.on_step)
         with local as files, _base(config, serving) as parent:
             prepared = prepare_run(progress, folder, config, dataset, files, parent)
             if not plan_only:
-                _train(progress, prepared, config, request, parent, device_for(config, device))
+                device = device_for(config, device)
+                _train(progress, prepared, config, request, parent, device, end_now=end_now)
     finally:
         logger.remove(log)
     return model_folder
@@ -93,12 +101,15 @@ def _train(
     request: TrainingRequest,
     parent: "ParentVersion | None",
     device: str,
+    *,
+    end_now: bool,
 ) -> None:
     from core.training.fit import fit
     from core.training.package import export
 
-    trainer = fit(progress, prepared, config, parent, device)
-    export(progress, trainer, prepared, config, request, parent).write(prepared.folder / MODEL_NAME)
+    trainer = fit(progress, prepared, config, parent, device, end_now=end_now)
+    package = export(progress, trainer, prepared, config, request, parent, int8=not end_now)
+    package.write(prepared.folder / MODEL_NAME)
     picture = Path(trainer.output_folder) / _PROGRESS
     if picture.is_file():
         shutil.copyfile(picture, prepared.folder / _PROGRESS)

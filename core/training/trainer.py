@@ -6,6 +6,7 @@ import io
 import os
 from collections.abc import Callable
 from pathlib import Path
+from time import monotonic
 from typing import Any, cast
 
 import safetensors.torch
@@ -25,6 +26,8 @@ _LATEST, _FINAL = "checkpoint_latest.pth", "checkpoint_final.pth"
 _WORKERS = "nnUNet_n_proc_DA"
 _AVERAGE = "hippoview_average"
 _LARGEST_GRADIENT = 12  # nnU-Net's
+# Between two drawings of the curves, each of which takes two seconds.
+_DRAWN_EVERY_S = 60.0
 OnEpoch = Callable[[str, dict[str, Any]], None]
 
 
@@ -55,6 +58,8 @@ class Trainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net has no types
         self._steps = 0
         self._batches: Batches | None = None
         self._waited_s = 0.0
+        self._draw_curves, self._drawn_s = self.logger.plot_progress_png, monotonic()
+        self.logger.plot_progress_png = self._draw_now_and_then
 
     def configure(
         self, config: TrainingConfig, on_epoch: OnEpoch, on_step: Callable[[], None]
@@ -176,11 +181,18 @@ class Trainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net has no types
             logger.info("Epoch {}: {:.2f} s of waiting for batches", self.current_epoch, waited_s)
         super().on_epoch_end()
 
+    def _draw_now_and_then(self, folder: str) -> None:
+        """Instead of after each epoch; the last time by `on_train_end`."""
+        if monotonic() - self._drawn_s >= _DRAWN_EVERY_S:
+            self._draw_curves(folder)
+            self._drawn_s = monotonic()
+
     def on_train_end(self) -> None:
         """Finish; a training resumed after its last epoch has nothing to write."""
         if self._batches is not None:
             self._batches.close()
         if not (Path(self.output_folder) / _FINAL).is_file():
+            self._draw_curves(self.output_folder)
             super().on_train_end()
 
     def resume(self, checkpoints: set[str]) -> bool:

@@ -1,6 +1,8 @@
 """DICOM files with changed bytes: a volume or a reason, and nothing else."""
 
 import io
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +13,13 @@ from core.image.intake import vetted
 from tests.phantoms import Phantom
 
 SHAPE = (40, 36, 30)
+MOST_MIB = 300
+
+
+def peak_mib():
+    """Most memory of this process."""
+    status = Path("/proc/self/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024
 
 
 def files():
@@ -50,6 +59,8 @@ def test_a_changed_file_gives_a_volume_or_a_reason(tmp_path, count):
     random = np.random.default_rng(11)
     slices, enhanced = files()
     codes = {}
+    Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
+    before_mib = peak_mib()
     for number in range(count):
         if number % 3:
             content = mutated(enhanced, random)
@@ -72,3 +83,6 @@ def test_a_changed_file_gives_a_volume_or_a_reason(tmp_path, count):
         assert not any(tmp_path.iterdir()), code
     assert codes.get("read", 0) > count * 0.1, codes
     assert len(codes) > 4, codes
+    # The files take less than 1 MiB: all the rest would be what a changed byte asks for.
+    assert peak_mib() - before_mib < MOST_MIB
+    print(f"{count} files: {dict(sorted(codes.items()))}, {peak_mib() - before_mib:.0f} MiB")

@@ -17,11 +17,13 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine
 
+from core.cases import lines as case_lines
 from core.cases import store as cases_module
 from core.cases.case import CaseRow
 from core.cases.corrections import Corrections
 from core.cases.records import record_of, record_of_row
 from core.cases.store import Cases
+from core.people.audit import lines, mark
 from core.state.database import connect, reading
 from core.state.storage import LocalStorage, Storage
 from tests.adversarial.chaos import (
@@ -145,7 +147,10 @@ def _check_case(
     record = record_of(storage, row.id, storage.read(f"{folder}/record.json"))
     with reading(server.engine) as connection:
         in_row = record_of_row(connection, row.id)
+    told = Counter((one["act"], one["after"]) for one in record.pop(case_lines.ACTS, []))
     assert in_row == record, "database and storage differ"
+    trail = lines(server.engine, what=mark(server.engine, "case", row.id))
+    assert told <= Counter((line.act, line.after) for line in trail), "an act has no line"
     scan_number = int(first_name[1:])
     assert number_of(_labels(storage.read(f"{folder}/mask.nii.gz"))) == scan_number
     check_last(record["name"], [a for a in acts if a.kind == "rename"], first_name)
@@ -184,7 +189,7 @@ def _labels(content: bytes) -> np.ndarray:
 @pytest.fixture
 def few_ids(monkeypatch):
     """So few ids that two scans often want the same."""
-    monkeypatch.setattr(cases_module, "_ID_LETTERS", "01")
+    monkeypatch.setattr(cases_module, "LETTERS", "01")
     monkeypatch.setattr(cases_module, "_ID_LENGTH", 4)
 
 

@@ -15,7 +15,7 @@ from tests.adversarial.test_interleavings import few_ids as few_ids
 from tests.adversarial.test_interleavings_models import interrupt, quick_folder
 from tests.tiny_models import copied
 
-RUNS, MANY, RUNS_A_TEST = 100, 1000, 10
+RUNS, MANY, RUNS_A_TEST = 10, 1000, 10
 KINDS = {
     "promote", "roll_back", "register", "submit", "cancel", "resume", "begin",
     "add", "correct", "review", "rename", "delete", "restore",

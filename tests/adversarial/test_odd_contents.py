@@ -107,7 +107,15 @@ ODD = {
 }
 
 
-@pytest.mark.parametrize("name", ODD)
+# Each time one of each kind: spots, noise, numbers, voxels, shapes, not a number.
+EACH_TIME = ("content at a cut edge", "one voxel in a head", "huge", "ends of int16",
+             "0.1 by 10 mm", "thin slab", "nearly all NaN")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name if name in EACH_TIME else pytest.param(name, marks=pytest.mark.long) for name in ODD],
+)
 def test_odd_contents_give_a_mask_or_a_refusal_in_words(name, predictor, tmp_path):
     values, spacing_mm = ODD[name]
     scan = stream(as_bytes(image(values, np.diag([*spacing_mm, 1]))))

@@ -5,8 +5,9 @@ import sys
 import httpx
 import pytest
 
-from core import limits
 from core.models.registry import Registry
+from core.people import limits
+from core.people.acting import SERVER, acting_as
 from core.settings import ROOT, Settings
 from core.state.database import connect
 from core.state.storage import LocalStorage
@@ -28,9 +29,12 @@ ROUTES = [
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory):
-    """A server with a password, on every address."""
+    """A server whose administrator comes from the environment, behind a proxy on this machine."""
     with running(
-        tmp_path_factory.mktemp("var"), admin_password=PASSWORD, address="0.0.0.0"
+        tmp_path_factory.mktemp("var"),
+        admin_password=PASSWORD,
+        address="0.0.0.0",
+        trusted_proxies="127.0.0.1",
     ) as started:
         yield started
 
@@ -41,9 +45,20 @@ def client(guarded):
         yield made
 
 
+def sign_in(client, password=PASSWORD, name="administrator", **options):
+    return client.post("/sign-in", data={"name": name, "password": password}, **options)
+
+
+@pytest.fixture
+def signed(client):
+    """A client that has signed in."""
+    assert sign_in(client).status_code == 303
+    return client
+
+
 @pytest.fixture
 def opened(server):
-    """A client of the server without a password."""
+    """A client of the server without accounts."""
     with httpx.Client(base_url=server.url, timeout=60) as made:
         yield made
 
@@ -76,39 +91,43 @@ def test_every_administrative_route_asks_for_the_administrator(method, path, cli
     assert_error(client.request(method, f"/api/admin{path}"), 401, "not_signed_in")
     wrong = client.request(method, f"/api/admin{path}", headers={"Authorization": "Basic zzz"})
     assert_error(wrong, 401, "not_signed_in")
+    for token, code in (("zzz", "not_signed_in"), ("hv_zzz", "bad_token")):
+        bearer = {"Authorization": f"Bearer {token}"}
+        wrong = client.request(method, f"/api/admin{path}", headers=bearer)
+        assert_error(wrong, 401, code)
 
 
 def test_the_password_opens_them_and_a_wrong_one_does_not(client):
-    assert client.get("/api/admin/versions", auth=("admin", PASSWORD)).json()[-1]["number"] == 1
-    wrong = client.get("/api/admin/versions", auth=("admin", "a wrong password"))
-    assert_error(wrong, 401, "wrong_password")
+    assert sign_in(client, "a wrong password").status_code == 403
+    assert sign_in(client, name="somebody").status_code == 403
+    assert_error(client.get("/api/admin/versions"), 401, "not_signed_in")
+    assert sign_in(client).status_code == 303
+    assert client.get("/api/admin/versions").json()[-1]["number"] == 1
+    assert client.get("/api/me").json() == {"name": "administrator", "role": "administrator"}
 
 
 def test_who_guesses_is_told_to_wait_and_a_known_browser_still_gets_in(client):
-    client.post("/sign-in", data={"password": PASSWORD})
+    sign_in(client)
     known = dict(client.cookies)
     client.cookies.clear()
     behind = {"X-Forwarded-For": "198.51.100.7"}  # what a proxy on this machine says
     for _ in range(limits.MAX_WRONG_PASSWORDS):
-        wrong = client.get("/api/admin/versions", auth=("admin", "wrong"), headers=behind)
-        assert_error(wrong, 401, "wrong_password")
+        assert sign_in(client, "wrong", headers=behind).status_code == 403
     for password in ("wrong", PASSWORD):
-        told = client.get("/api/admin/versions", auth=("admin", password), headers=behind)
-        assert_error(told, 429, "too_many_tries")
+        told = sign_in(client, password, headers=behind)
+        assert told.status_code == 429
         assert 0 < int(told.headers["retry-after"]) <= 60
-        form = client.post("/sign-in", data={"password": password}, headers=behind)
-        assert form.status_code == 429
-        assert int(form.headers["retry-after"]) > 0
-    assert client.get("/api/admin/versions", auth=("admin", PASSWORD)).status_code == 200
+    assert sign_in(client).status_code == 303
     client.cookies.update(known)
     assert client.get("/api/admin/versions", headers=behind).status_code == 200
     client.cookies.delete("hippoview_session")
-    again = client.post("/sign-in", data={"password": PASSWORD}, headers=behind)
-    assert again.status_code == 303
+    assert sign_in(client, headers=behind).status_code == 303
 
 
 def test_signing_in_gives_a_cookie_that_scripts_cannot_read(client):
-    answer = client.post("/sign-in?next=models", data={"password": PASSWORD})
+    answer = client.post(
+        "/sign-in?next=models", data={"name": "administrator", "password": PASSWORD}
+    )
     assert answer.status_code == 303
     assert answer.headers["location"] == "/models"
     for cookie in answer.headers.get_list("set-cookie"):
@@ -122,8 +141,8 @@ def test_signing_in_gives_a_cookie_that_scripts_cannot_read(client):
 
 def test_a_sign_in_leads_to_our_own_pages_only(client):
     for follow in ("//evil.example", "https://evil.example", "..", "javascript:alert(1)"):
-        answer = client.post("/sign-in", params={"next": follow}, data={"password": PASSWORD})
-        assert answer.headers["location"] == "/retrain"
+        answer = sign_in(client, params={"next": follow})
+        assert answer.headers["location"] == "/"
     client.cookies.clear()
     page = client.get("/sign-in", params={"next": '"><script>alert(1)</script>'})
     assert "<script" not in page.text
@@ -131,22 +150,26 @@ def test_a_sign_in_leads_to_our_own_pages_only(client):
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null"])
 def test_another_site_can_do_nothing_through_a_signed_in_browser(origin, client):
-    client.post("/sign-in", data={"password": PASSWORD})
+    sign_in(client)
     answer = client.post("/api/admin/roll-back", headers={"Origin": origin})
-    assert_error(answer, 401, "foreign_origin")
-    refused = client.post("/sign-in", data={"password": PASSWORD}, headers={"Origin": origin})
-    assert refused.status_code == 400
+    assert_error(answer, 403, "foreign_origin")
+    assert_error(sign_in(client, headers={"Origin": origin}), 403, "foreign_origin")
+    client.cookies.clear()
+    assert_error(sign_in(client, headers={"Origin": origin}), 403, "foreign_origin")
 
 
 def test_a_form_that_is_too_large_is_refused(client):
     assert client.post("/sign-in", data={"password": "x" * 10_000}).status_code == 400
 
 
-def test_without_a_password_only_this_machine_may(opened):
+def test_without_accounts_only_this_machine_may(opened):
     assert opened.get("/api/admin/versions").status_code == 200
-    for headers in ({"Origin": "https://evil.example"}, {"Host": "rebound.example"}):
+    for headers, status, code in (
+        ({"Origin": "https://evil.example"}, 403, "foreign_origin"),
+        ({"Host": "rebound.example"}, 421, "unknown_host"),
+    ):
         answer = opened.post("/api/admin/roll-back", headers=headers)
-        assert_error(answer, 401, "foreign_origin")
+        assert_error(answer, status, code)
     assert "nothing to do" in opened.get("/sign-in").text
 
 
@@ -174,6 +197,7 @@ def test_what_cannot_be_done_says_why(opened):
     ("settings", "words"),
     [
         ({"HIPPOVIEW_ADDRESS": "0.0.0.0"}, "HIPPOVIEW_ADMIN_PASSWORD"),
+        ({"HIPPOVIEW_HOSTS": "hippoview.example.org"}, "HIPPOVIEW_ADMIN_PASSWORD"),
         ({"HIPPOVIEW_STORAGE": "s3://bucket"}, "gs://bucket"),
         ({"HIPPOVIEW_WANDB": "maybe"}, "offline"),
     ],
@@ -196,9 +220,8 @@ def candidate(guarded, summary):
         return registry, registry.add(model.card | {"summary": summary}, files, {}, {}).number
 
 
-def test_what_the_gate_stops_needs_a_reason_which_is_kept(guarded, client):
-    _, number = candidate(guarded, "not tested")
-    client.auth = ("admin", PASSWORD)
+def test_what_the_gate_stops_needs_a_reason_which_is_kept(guarded, signed):
+    client, (_, number) = signed, candidate(guarded, "not tested")
     promote = f"/api/admin/versions/{number}/promote"
     told = client.get(f"/api/admin/versions/{number}/gate").json()
     assert (told["version"], told["against"], told["passed"]) == (number, 1, False)
@@ -233,25 +256,24 @@ def test_what_the_gate_stops_needs_a_reason_which_is_kept(guarded, client):
     assert (installed["by"], installed["reason"], installed["objections"]) == ("", "", [])
 
 
-def test_a_running_server_takes_over_what_another_process_promotes(guarded, client):
+def test_a_running_server_takes_over_what_another_process_promotes(guarded, signed):
     registry, number = candidate(guarded, "another")
-    registry.promote(number)  # as `python -m core models promote`
+    with acting_as(SERVER):  # as `python -m core models promote`
+        registry.promote(number)
 
     def served():
-        now = client.get("/api/admin/status", auth=("admin", PASSWORD)).json()
-        return now["model_version"] == str(number)
+        return signed.get("/api/admin/status").json()["model_version"] == str(number)
 
     until(served, 60)
-    back = client.post("/api/admin/roll-back", auth=("admin", PASSWORD))
+    back = signed.post("/api/admin/roll-back")
     assert (back.json()["number"], back.json()["stage"]) == (1, "serving")
-    assert client.get("/api/health").json()["model"]["version"] == "1"
+    assert signed.get("/api/health").json()["model"]["version"] == "1"
 
 
-def test_a_shadow_is_switched_on_and_off_and_compares_what_was_delivered(guarded, client):
+def test_a_shadow_is_switched_on_and_off_and_compares_what_was_delivered(guarded, signed):
     storage = LocalStorage(guarded.data_dir / "storage")
     registry = Registry(connect(guarded.data_dir), storage, Settings().model_dir)
-    number = add_swapped(registry).number
-    client.auth = ("admin", PASSWORD)
+    client, number = signed, add_swapped(registry).number
     route = f"/api/admin/versions/{number}/shadow"
     assert client.get(route).json()["state"] == "off"
     assert_error(client.delete(route), 409, "conflict")
@@ -267,8 +289,8 @@ def test_a_shadow_is_switched_on_and_off_and_compares_what_was_delivered(guarded
     assert client.get(route).json()["scans"] == 1
 
 
-def test_rules_are_set_and_say_what_they_wait_for(guarded, client):
-    client.auth = ("admin", PASSWORD)
+def test_rules_are_set_and_say_what_they_wait_for(signed):
+    client = signed
     assert client.get("/api/admin/rules").json()["after_cases"] == 0
     told = client.put("/api/admin/rules", json={"after_cases": 20, "on_drift": True}).json()
     assert told["words"] == "0 of 20 newly reviewed cases, no drift alarm"

@@ -75,6 +75,11 @@ def test_predict_gives_the_measures_as_json_when_asked(client):
     assert body["measures"]["side"] == "side unknown on a crop"
     assert body["measures"]["total"]["volume_mm3"] > 1000
     assert body["notice"] == "Research use only. Not for diagnosis."
+    expected = body["trust"]["expected_dice"]
+    header = answer.headers.get("x-expected-dice")
+    assert header == (expected and f"{expected['whole']:.2f}")
+    assert (expected is None) == (body["measures"]["total"]["volume_interval_mm3"] is None)
+    assert (expected is None) == bool(body["trust"]["reason"])
 
 
 def test_warnings_stand_in_the_header(client):

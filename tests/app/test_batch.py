@@ -8,7 +8,10 @@ from types import SimpleNamespace
 import pytest
 
 from app.batch import Batch, Upload
+from app.views.outcomes import best_of
+from core import limits
 from core.errors import BusyError, GoneError, InputError
+from core.image.dicom.offers import Offer, SeveralSeriesError
 from tests.waiting import until
 
 
@@ -23,7 +26,7 @@ class Hospital:
         self.patients: list[str] = []
         self.busy = 0
 
-    def work(self, source, name, caller, patient):
+    def work(self, source, name, caller, patient, series=""):
         if self.busy:
             self.busy -= 1
             raise BusyError("16 scans are waiting already", "", retry_after_s=1)
@@ -38,6 +41,11 @@ class Hospital:
         self.patients.append(patient)
         if content == "bad":
             raise InputError("This is not a NIfTI image", "Convert it.")
+        if content == "several" and not series:
+            offers = (Offer("1.2", "t1", "", 176, (1.0, 1.0, 1.0), False, ""),)
+            raise SeveralSeriesError("2 series may be it", "Say which.", offers)
+        if series:
+            return SimpleNamespace(id=f"series {series} of {content}")
         if content == "unforeseen":
             raise RuntimeError("a bug")
         return SimpleNamespace(id=f"case of {content}")
@@ -59,8 +67,8 @@ def uploads(*contents: str) -> list[Upload]:
 
 
 def done(batch: Batch) -> list[str]:
-    until(lambda: not batch.active, 20, poll_s=0.01)
-    return [o.case.id if o.case else o.error for o in batch.outcomes]
+    until(lambda: not batch.now().active, 20, poll_s=0.01)
+    return [o.case.id if o.case else o.error for o in batch.now().outcomes]
 
 
 def test_outcomes_come_in_the_order_of_the_files_and_one_bad_file_stops_none(hospital, tmp_path):
@@ -118,7 +126,7 @@ def test_what_is_given_up_is_named_and_its_copy_removed(hospital, tmp_path):
     hospital.began.acquire(timeout=10)
     batch.give_up()
     assert all("Drop it again" in words for words in done(batch))
-    assert [o.name for o in batch.outcomes] == [f"{n}.nii" for n in range(5)]
+    assert [o.name for o in batch.now().outcomes] == [f"{n}.nii" for n in range(5)]
     assert list(tmp_path.iterdir()) == []
     hospital.may_go.set()
     batch.add(uploads("f"))
@@ -172,8 +180,43 @@ def test_the_list_can_be_cleared(hospital, tmp_path):
     batch = batch_of(hospital, tmp_path)
     batch.add(uploads("a"))
     done(batch)
+    before = batch.now().outcomes
     batch.clear()
-    assert batch.outcomes == []
+    assert batch.now().outcomes == []
+    assert batch.cleared == 1
+    batch.undo_clear()
+    assert batch.now().outcomes == before
+    batch.clear()
+    batch.add(uploads("b"))  # with new files the old list is gone
+    done(batch)
+    batch.undo_clear()
+    assert done(batch) == ["case of b"]
+
+
+def test_a_second_press_of_clear_loses_nothing(hospital, tmp_path):
+    hospital.may_go.set()
+    batch = batch_of(hospital, tmp_path)
+    batch.add(uploads("a"))
+    done(batch)
+    before = batch.now().outcomes
+    batch.clear()
+    batch.clear()
+    batch.undo_clear()
+    assert batch.now().outcomes == before
+
+
+def test_each_file_is_listed_asks_or_is_awaited_at_every_moment(hospital, tmp_path):
+    batch = batch_of(hospital, tmp_path)
+    hospital.may_go.set()
+    for _ in range(20):
+        batch.clear()
+        batch.add(uploads("a", "several", "bad"))
+        now = batch.now()
+        while now.active:
+            now = batch.now()
+        assert len(now.outcomes) + len(now.questions) == 3
+        batch.choose(now.questions[0].number, "")
+        done(batch)
 
 
 def test_each_file_keeps_the_patient_that_was_chosen_when_it_came(hospital, tmp_path):
@@ -183,3 +226,51 @@ def test_each_file_keeps_the_patient_that_was_chosen_when_it_came(hospital, tmp_
     batch.add([Upload("2.nii", io.BytesIO(b"b"))])
     done(batch)
     assert dict(zip(hospital.seen, hospital.patients, strict=True)) == {"1.nii": "P-1", "2.nii": ""}
+
+
+def asked(batch: Batch):
+    return until(lambda: not batch.now().active and batch.now().questions, 20, poll_s=0.01)
+
+
+def test_a_file_with_several_series_waits_for_a_choice_while_the_others_go_on(hospital, tmp_path):
+    batch = batch_of(hospital, tmp_path)
+    hospital.may_go.set()
+    batch.add(uploads("several", "a", "several", "b"))
+    first, second = asked(batch)
+    assert [offer.uid for offer in first.offers] == ["1.2"]
+    assert len(batch.now().outcomes) == 2
+    assert len(list(tmp_path.iterdir())) == 2  # the files that ask are kept
+    batch.clear()
+    batch.choose(second.number, "1.2")
+    batch.choose(second.number, "1.2")  # a second click changes nothing
+    until(lambda: batch.now().outcomes, 20, poll_s=0.01)
+    assert batch.now().outcomes[0].case.id == "series 1.2 of several"
+    assert [question.number for question in batch.now().questions] == [first.number]
+    batch.choose(first.number, "")
+    assert "given up" in done(batch)[0]
+    assert batch.now().questions == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_series_that_a_person_chose_is_what_the_page_opens(hospital, tmp_path):
+    batch = batch_of(hospital, tmp_path)
+    hospital.may_go.set()
+    batch.add(uploads("several", "a"))
+    (question,) = asked(batch)
+    until(lambda: batch.now().outcomes, 20, poll_s=0.01)
+    batch.choose(question.number, "1.2")
+    assert done(batch) == ["case of a", "series 1.2 of several"]
+    assert best_of(batch.now().outcomes) == 1
+
+
+def test_a_file_that_asks_goes_with_the_session(hospital, tmp_path):
+    now = [0.0]
+    here = [True]
+    batch = batch_of(hospital, tmp_path, here=lambda: here[0], clock=lambda: now[0])
+    hospital.may_go.set()
+    batch.add(uploads("several"))
+    asked(batch)
+    here[0] = False
+    now[0] += limits.BATCH_GONE_AFTER_S + 1
+    assert "given up" in until(lambda: batch.now().outcomes, 20, poll_s=0.01)[0].error
+    assert list(tmp_path.iterdir()) == []

@@ -24,5 +24,7 @@ def test_a_mask_that_is_saved_meanwhile_does_not_come_with_the_older_record(tmp_
         return b"zip"
 
     monkeypatch.setattr(batch, "archive", archive)
-    shared = SimpleNamespace(cases=SimpleNamespace(get=get, mask_file=house.cases.mask_file))
+    shared = SimpleNamespace(
+        cases=SimpleNamespace(get=get, mask_file=house.cases.mask_file, acts=house.cases.acts)
+    )
     assert batch.zip_of(shared, [Outcome("x", case)], with_names=False) == b"zip"

@@ -14,7 +14,7 @@ import pytest
 from starlette.datastructures import Headers
 
 from app.http.bodies import Bodies, Pace, SlowBodyError, refuse_repeated
-from core import limits
+from core import limits, web_limits
 from core.errors import BusyError, InputError, StorageError, TooLargeError
 from tests.scans import as_bytes, example
 from tests.server import running
@@ -23,7 +23,7 @@ from tests.waiting import until
 SCAN = gzip.compress(as_bytes(example()), mtime=0)
 PART = b'--b\r\nContent-Disposition: form-data; name="image"; filename="a.nii"\r\n\r\n'
 QUEUE = 2
-PLACES = QUEUE + limits.BODIES_BESIDE_QUEUE
+PLACES = QUEUE + web_limits.BODIES_BESIDE_QUEUE
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,16 @@
 """The Drift page: crops and heads each with their state, whatever there is of the other."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from core.cases.case import CaseRow
+from core.drift.chains import Chain, Moved, Scan
 from core.drift.comparison import Drift, compare
+from core.drift.cusum import Thresholds
 from core.drift.of_cases import CaseDrift, KindDrift
+from core.exports.drift_report import Part as ReportPart
+from core.exports.drift_report import report_html
 from core.measures.features import FEATURES
 from core.measures.head_features import HEAD_FEATURES
 from tests.drift import table
@@ -42,6 +48,13 @@ def learning(accepted):
     drift = Drift("learning the baseline", (reason,), accepted, 0, (), ())
     left_out = {"of the baseline itself": accepted}
     return KindDrift("head", drift, "the first 50 heads to be accepted here", [], [], [], left_out)
+
+
+def followed(severity, *moved):
+    thresholds = Thresholds(9.6, 13.8, 510, 5544, 2000)
+    at = "2026-11-30T10:00:00.000+00:00"
+    since = at if moved else ""
+    return Chain("crop", 1, 500, at, thresholds, 30, severity, since, 14.0, moved)
 
 
 class Page(Part):
@@ -107,3 +120,28 @@ def test_a_kind_that_is_not_compared_yet_does_not_hide_the_other():
     page = Page(CaseDrift(1, crops(1), heads(20)))
     assert "1 crop counted" in page.text
     assert "voxel height (mm)" in page.features
+
+
+def test_the_state_is_that_of_the_cases_one_by_one_with_what_moved_since_when_and_the_rule():
+    sharpness = next(f for f in FEATURES if f.key == "sharpness")
+    first, early, late = (
+        Scan(number, f"HV-{number:06}", "2026-11-30T10:00:00.000+00:00") for number in (16, 15, 18)
+    )
+    moved = Moved(sharpness, -1, 14.0, first, early, late, -2.1)
+    page = Page(CaseDrift(1, replace(crops(20), chain=followed("act", moved)), learning(17)))
+    assert page.headings[0].endswith("Crops: Act")  # though the window is quiet
+    assert (
+        "Sharpness: the scans are blurred since scan 16 of 30 (HV-000016, 2026-11-30 10:00 UTC), "
+        "by -2.1 SD in the middle; it began between scans 15 and 18." in page.text
+    )
+    assert "*watch* once in 510 cases on average, *act* once in 5,544" in page.text
+    assert "30 crops followed one by one since 2026-11-30" in page.text
+    quiet = Page(CaseDrift(1, replace(crops(3), chain=followed("quiet")), learning(17)))
+    assert quiet.headings[0].endswith("Crops: Quiet")
+    report = report_html([
+        ReportPart("Crops", *(getattr(crops(20), n) for n in ("drift", "reference", "window")),
+                   [str(n) for n in range(20)], followed("act", moved)),
+    ]).decode()  # fmt: skip
+    assert "state: act." in report
+    assert "sharpness: the scans are blurred since scan 16 of 30" in report
+    assert "watch once in 510 cases" in report

@@ -13,7 +13,7 @@ from tests.scans import as_bytes, example, image, stream
 from tests.server import Server, hang_up, running
 from tests.waiting import until
 
-CLIENTS, EACH, QUEUE = 16, 3, 6
+CLIENTS, EACH, QUEUE = 16, 2, 6
 
 
 @pytest.fixture(scope="module")

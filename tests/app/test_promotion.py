@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from app.services import build_services
+from app.views import promotion
 from core.settings import Settings
 from tests.core.training.evaluation.figures import all_heads, crop, crops
 from tests.parts import Part
@@ -21,6 +22,16 @@ def shared(tmp_path):
     add(registry, "second")
     figures(made, 1, 0.8)
     return made
+
+
+@pytest.fixture(autouse=True)
+def admitted(monkeypatch):
+    """Whether the visitor is an administrator, from one look to the next; the last answer stays."""
+    answers = [True]
+    monkeypatch.setattr(
+        promotion, "is_admitted", lambda: answers.pop(0) if len(answers) > 1 else answers[0]
+    )
+    return answers
 
 
 def figures(shared, number, dice):
@@ -101,3 +112,11 @@ def test_figures_that_changed_are_shown_before_anything_happens(shared):
     assert shared.registry.serving().number == 1
     dialog.press("the old one fails on our scanner")
     assert shared.registry.serving().number == 2
+
+
+def test_a_dialog_that_outlives_its_sign_in_promotes_nothing(shared, admitted):
+    figures(shared, 2, 0.81)
+    admitted[:] = [True, False, True]
+    Dialog(shared).press()
+    assert admitted == [True]
+    assert shared.registry.serving().number == 1

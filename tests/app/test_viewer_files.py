@@ -19,10 +19,12 @@ from core.anatomy import NOTICE
 from core.cases.corrections import Corrections
 from core.cases.store import Cases
 from core.errors import InputError
+from core.people.acting import Actor, acting_as
 from core.pipeline import analyse
 from core.state.database import connect
 from core.state.storage import LocalStorage
-from tests.scans import all_orientations, as_bytes, example, reoriented, stream
+from tests.scans import all_orientations, as_bytes, example, orders, reoriented, stream
+from tests.tiny import analysis
 
 
 @pytest.fixture
@@ -30,12 +32,24 @@ def cases(tmp_path) -> Cases:
     return Cases(connect(tmp_path), LocalStorage(tmp_path / "storage"))
 
 
+def test_a_reader_who_opens_a_scan_leaves_other_groups_files_alone(cases, tmp_path):
+    files = ViewerFiles(cases, tmp_path / "viewed")
+    case_ids = [cases.add(analysis(7), "x", owners=f" {group} ").id for group in ("a1", "b2")]
+    for case_id, group in zip(case_ids, ("a1", "b2"), strict=True):
+        with acting_as(Actor(group, group, "reader", frozenset({group}))):
+            files.scan(case_id).file.close()
+    assert files.kept.case_ids() == sorted(case_ids)
+    cases.delete(case_ids[0])
+    files.forget_gone()
+    assert files.kept.case_ids() == [case_ids[1]]
+
+
 def opened(made: ViewerFile) -> nib.Nifti1Image:
     with made.file as file:
         return nib.Nifti1Image.from_bytes(gzip.decompress(file.read()))
 
 
-@pytest.mark.parametrize("number", range(48))
+@pytest.mark.parametrize("number", orders())
 def test_the_browser_gets_one_and_the_same_scan_however_the_file_is_turned(
     number, predictor, cases, tmp_path
 ):

@@ -13,7 +13,7 @@ from tests.scans import as_bytes, example
 from tests.server import running
 
 SCAN = gzip.compress(as_bytes(example()), mtime=0)
-FILES = 12
+FILES = 6
 
 
 @pytest.fixture(scope="module")

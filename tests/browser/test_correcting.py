@@ -126,6 +126,7 @@ def test_the_tools_do_as_they_say(user):
     expect(volumes).to_have_text(at_first)
 
 
+@pytest.mark.long
 def test_a_draft_survives_a_reload_and_a_killed_server(browser, tmp_path):
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     with running(tmp_path) as server:
@@ -158,6 +159,7 @@ def test_a_draft_survives_a_reload_and_a_killed_server(browser, tmp_path):
     context.close()
 
 
+@pytest.mark.long
 def test_what_is_drawn_without_a_connection_is_kept_once_it_is_back(user):
     user.try_example()
     begin(user)
@@ -168,6 +170,7 @@ def test_what_is_drawn_without_a_connection_is_kept_once_it_is_back(user):
     user.kept("Draft kept")
 
 
+@pytest.mark.long
 def test_the_second_of_two_who_correct_a_case_is_told(user, browser, server):
     user.try_example()
     case_id = user.viewer.get_attribute("data-case")
@@ -222,6 +225,7 @@ def test_versions_are_listed_compared_and_restored(user, pictures):
     assert pack_of(user) == before
 
 
+@pytest.mark.long
 def test_a_finger_draws(browser, server):
     context = browser.new_context(
         viewport={"width": 1024, "height": 1366}, has_touch=True, color_scheme="light"
@@ -237,6 +241,7 @@ def test_a_finger_draws(browser, server):
     context.close()
 
 
+@pytest.mark.long
 def test_the_colours_follow_the_pen(user):
     user.try_example()
     begin(user)

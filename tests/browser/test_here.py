@@ -43,6 +43,7 @@ def segment_left_here(person: User) -> None:
     person.viewer.get_by_role("button", name="Segment left here").click()
 
 
+@pytest.mark.long
 def test_segmenting_one_side_leaves_what_was_drawn_on_the_other(person, house, head):
     case_id = house.cases.add(head, "head").id
     open_signed(person, case_id)

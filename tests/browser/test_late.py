@@ -39,6 +39,7 @@ def test_a_save_that_is_late_stays_with_its_case(person, house):
     assert house.draft(person.page.context, second) is None
 
 
+@pytest.mark.long
 def test_a_case_that_is_still_loading_gets_nothing_of_the_one_before(person, house):
     second, first = house.add("second", "first")
     see(person, first)
@@ -62,6 +63,7 @@ def test_a_case_that_is_still_loading_gets_nothing_of_the_one_before(person, hou
     assert (house.versions(first), house.versions(second)) == (0, 0)
 
 
+@pytest.mark.long
 def test_what_is_drawn_while_a_mask_is_saved_is_kept_and_not_called_saved(person, house):
     (case_id,) = house.add("only")
     see(person, case_id)
@@ -86,6 +88,7 @@ def test_what_is_drawn_while_a_mask_is_saved_is_kept_and_not_called_saved(person
     assert np.array_equal(house.labels(case_id, 2), whole)
 
 
+@pytest.mark.long
 def test_a_save_that_fails_keeps_the_drawing_and_can_be_tried_again(person, house):
     (case_id,) = house.add("only")
     see(person, case_id)
@@ -122,10 +125,8 @@ def test_a_page_that_is_closed_at_once_keeps_what_was_drawn(person, house):
     expect(again.viewer.locator(".volumes")).to_have_text(volumes)
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [pytest.param(FULL, id="full"), pytest.param(BLOCKED, id="blocked", marks=pytest.mark.long)],
-)
+@pytest.mark.long
+@pytest.mark.parametrize("fault", [FULL, BLOCKED], ids=["full", "blocked"])
 def test_a_storage_that_is_full_or_blocked_is_said_and_stops_nothing(fault, person, house):
     (case_id,) = house.add("only")
     person.page.add_init_script(fault)

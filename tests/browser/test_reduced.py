@@ -66,6 +66,7 @@ def case_id(house):
     house.cases.delete(made)
 
 
+@pytest.mark.long
 def test_a_scan_above_the_limit_is_shown_reduced_with_the_places_of_the_scan(
     person, house, case_id
 ):

@@ -1,5 +1,7 @@
 """Reviewing: a list, its filters, and the keyboard alone."""
 
+import re
+
 import numpy as np
 import pytest
 from playwright.sync_api import expect
@@ -27,10 +29,8 @@ def listed(tmp_path_factory, predictor):
 
 
 @pytest.fixture
-def person(browser, listed):
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="dark")
-    yield User(context.new_page(), listed[0].url)
-    context.close()
+def person(context, listed):
+    return User(context.new_page(), listed[0].url)
 
 
 def states(cases) -> dict[str, str]:
@@ -56,6 +56,8 @@ def test_the_keyboard_alone_reviews_three_cases(person, listed, pictures):
     keys.type("Dr Keys")
     keys.press("Enter")
     keys.press("Tab")
+    accept = person.page.get_by_role("button", name=re.compile("^Accept Shortcut"))
+    expect(accept).to_be_enabled()
     person.settle()
     keys.press("y")
     person.read("Accepted by Dr Keys", "1 of 4 reviewed")

@@ -8,6 +8,7 @@ import zipfile
 import httpx
 import nibabel as nib
 import numpy as np
+import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
@@ -146,7 +147,11 @@ def test_five_files_with_one_bad_make_five_rows_and_one_archive(user):
     user.upload(*good[:2], ("broken.nii", b"nothing here"), *good[2:])
     expect(user.page.get_by_role("heading", name="5 files")).to_be_visible(timeout=LONG)
     user.see_result("scan3")
+    # Told of beside the good one that stays open.
+    reason = user.page.get_by_role("alert").filter(has_text="broken.nii")
+    expect(reason).to_contain_text("not a NIfTI image")
 
+    user.show_list()
     _, content = user.download("Download all (.zip)")
     zipped = zipfile.ZipFile(io.BytesIO(content))
     names = zipped.namelist()
@@ -161,20 +166,25 @@ def test_five_files_with_one_bad_make_five_rows_and_one_archive(user):
     summary = zipfile.ZipFile(io.BytesIO(content)).read("summary.csv").decode()
     assert "broken.nii" in summary
 
-    reason = user.page.get_by_role("alert").filter(has_text="broken.nii")
-    user.pick_row(2, then=reason)
+    user.pick_row(2, then=user.page.get_by_text("Shown: broken.nii"))
     expect(reason).to_contain_text("not a NIfTI image")
+    expect(user.page.get_by_role("heading", name="scan3")).to_be_hidden()
 
     user.page.get_by_role("button", name="Clear the list").click()
     expect(user.page.get_by_text("Nothing here yet")).to_be_visible()
+    expect(user.page.get_by_alt_text("A result")).to_be_visible()
+    user.page.get_by_role("button", name="Undo").click()
+    expect(user.page.get_by_role("heading", name="5 files")).to_be_visible()
 
 
+@pytest.mark.long
 def test_a_click_while_a_batch_runs_neither_stops_nor_repeats_it(user):
     # Enough of them that it still runs when the first is seen to be done.
     user.upload(*[(f"scan{i}.nii.gz", SCAN) for i in range(24)])
     expect(user.page.get_by_text(re.compile(r"[1-9]\d* of 24 done"))).to_be_visible(timeout=LONG)
     user.page.get_by_role("button", name="Try an example").click()
     expect(user.page.get_by_role("heading", name="25 files")).to_be_visible(timeout=LONG)
+    user.show_list()
     _, content = user.download("Download all (.zip)")
     names = zipfile.ZipFile(io.BytesIO(content)).namelist()
     assert sum(n.endswith("_mask.nii.gz") for n in names) == 25

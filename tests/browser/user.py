@@ -4,9 +4,10 @@ import io
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from axe_playwright_python.sync_playwright import Axe
 from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
@@ -28,13 +29,19 @@ class User:
         self.page = page
         self.url = url
         self.strangers: list[str] = []
+        self.blocked: list[str] = []
         page.set_default_timeout(LONG)
         page.on("request", self._note)
+        page.on("console", self._note_blocked)
 
     def _note(self, request: Any) -> None:
         local = (self.url, self.url.replace("http", "ws", 1), "data:", "blob:")
         if not request.url.startswith(local):
             self.strangers.append(request.url)
+
+    def _note_blocked(self, message: Any) -> None:
+        if "Content Security Policy" in message.text:
+            self.blocked.append(message.text)
 
     def open(self, path: str = "/") -> None:
         self.page.goto(self.url + path)
@@ -47,6 +54,11 @@ class User:
         menu.get_by_role("link", name=re.compile(rf"(^|\s){name}$")).click()
         expect(self.page.get_by_role("heading", name=name, level=2, exact=True)).to_be_visible()
         self.settle()
+
+    def look(self, scheme: Literal["dark", "light"], width: int, height: int) -> None:
+        """Through a window of that size, in px, with that colour scheme."""
+        self.page.set_viewport_size({"width": width, "height": height})
+        self.page.emulate_media(color_scheme=scheme)
 
     def settle(self) -> None:
         """Wait until the script has run to its end."""
@@ -68,12 +80,18 @@ class User:
 
     def see_result(self, name: str) -> None:
         expect(self.page.get_by_role("heading", name=name)).to_be_visible(timeout=LONG)
-        expect(self.page.get_by_role("heading", name="Measures")).to_be_visible(timeout=LONG)
+        expect(self.page.get_by_role("region", name="Result")).to_be_visible(timeout=LONG)
         # While the script runs, what the run before it drew may stand there a second time.
         surfaces = self.page.locator("summary").filter(has_text="Surfaces")
         expect(surfaces.first).to_be_visible(timeout=LONG)
         self.settle()
         expect(surfaces).to_have_count(1, timeout=LONG)
+
+    def show_list(self) -> None:
+        """Unfold the list that an open case has folded."""
+        self.page.get_by_role("button", name="Show the list").click()
+        expect(self.page.get_by_role("button", name="Fold the list")).to_be_visible()
+        self.settle()
 
     @property
     def viewer(self) -> Locator:
@@ -81,7 +99,8 @@ class User:
 
     @property
     def canvas(self) -> Locator:
-        return self.viewer.locator("canvas:not(.still)")
+        """Of two beside each other the one whose case is open."""
+        return self.viewer.locator("canvas:not(.still)").first
 
     def pixels(
         self, condition: Callable[[NDArray[np.int64]], bool] = lambda pixels: True
@@ -116,7 +135,10 @@ class User:
             raise AssertionError("the picture is not visible")
         points = places if isinstance(places[0], tuple) else (places,)
         for number, (x, y) in enumerate(points):
-            self.page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"], steps=5)
+            steps = 5 if number else 1  # a pen that is not down needs no way
+            self.page.mouse.move(
+                box["x"] + x * box["width"], box["y"] + y * box["height"], steps=steps
+            )
             if not number:
                 self.page.mouse.down()
         self.page.mouse.up()
@@ -183,18 +205,19 @@ class User:
     def pick_row(self, number: int, then: Locator) -> None:
         """Click the selector in front of a table's row, the first being 0, until it shows.
 
-        The table is a canvas that drops clicks while it is being laid out.
+        The table is a canvas that drops clicks while it is being laid out; a click that was slow
+        to open a case hides it.
         """
         self.settle()
         table = self.page.get_by_test_id("stDataFrame").first
         row_px = float(self.page.evaluate(_ROW_PX))
         for _ in range(5):
-            table.hover()
-            box = table.bounding_box()
-            if box is None:  # another one took its place
-                continue
-            self.page.mouse.click(box["x"] + 18, box["y"] + row_px * (number + 1.5))
             try:
+                table.hover(timeout=10 * _SECOND)
+                box = table.bounding_box()
+                if box is None:  # another one took its place
+                    continue
+                self.page.mouse.click(box["x"] + 18, box["y"] + row_px * (number + 1.5))
                 then.wait_for(timeout=10 * _SECOND)
                 break
             except PlaywrightTimeout:
@@ -210,6 +233,16 @@ class User:
         """Expect words on the page, sooner or later."""
         for phrase in words:
             expect(self.page.get_by_test_id("stMain")).to_contain_text(phrase, timeout=LONG)
+
+    def serious_faults(self) -> list[str]:
+        """What axe-core calls serious or critical, outside the viewer's own drawing."""
+        found = Axe().run(self.page).response["violations"]
+        return [
+            f"{v['id']}: {node['html'][:200]}"
+            for v in found
+            if v["impact"] in ("serious", "critical")
+            for node in v["nodes"]
+        ]
 
     def text(self) -> str:
         return self.page.get_by_test_id("stMain").inner_text()

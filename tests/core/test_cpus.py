@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -119,3 +120,33 @@ def test_nobody_else_counts_the_cpus_of_the_host():
         if "cpu_count(" in path.read_text()
     }
     assert counts == {"core/cpus.py"}
+
+
+_GIVES_WAY = """
+import os
+from core.cpus import give_way
+before = os.getpriority(os.PRIO_PROCESS, 0)
+give_way(3)
+print(os.getpriority(os.PRIO_PROCESS, 0) - before, open("/proc/self/autogroup").read())
+"""
+
+
+def _autogroup() -> str:
+    """Words of the session's group; some containers have the file, empty."""
+    with suppress(OSError):
+        return Path("/proc/self/autogroup").read_text()
+    return ""
+
+
+@pytest.mark.skipif(not _autogroup(), reason="the kernel has no groups")
+@pytest.mark.parametrize("leads", [True, False])
+def test_a_process_gives_way_and_its_session_only_if_it_leads_one(leads):
+    own = _autogroup().split()[-1]
+    done = subprocess.run(
+        [sys.executable, "-c", _GIVES_WAY], start_new_session=leads, cwd=ROOT,
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    added, *_, session = done.stdout.split()
+    assert added == "3"
+    expected = str(os.getpriority(os.PRIO_PROCESS, 0) + 3) if leads else own
+    assert session == expected

@@ -16,6 +16,18 @@ def test_settings_come_from_the_environment():
     assert settings.device == "cpu"
 
 
+@pytest.mark.parametrize(
+    ("values", "is_reached"),
+    [
+        ({}, False), ({"address": "::1"}, False), ({"hosts": "localhost, 127.0.0.1, [::1]"}, False),
+        ({"address": "0.0.0.0"}, True), ({"address": "::"}, True), ({"address": "10.0.0.4"}, True),
+        ({"hosts": "hv.example.org"}, True), ({"trusted_proxies": "127.0.0.1"}, True),
+    ],
+)  # fmt: skip
+def test_a_server_with_a_proxy_before_it_is_one_that_others_reach(values, is_reached):
+    assert Settings(**values).for_others == is_reached
+
+
 def test_nothing_set_means_the_defaults():
     assert Settings.from_environment({}) == Settings()
     assert Settings.from_environment({"HIPPOVIEW_PORT": ""}) == Settings()
@@ -33,6 +45,12 @@ def test_nothing_set_means_the_defaults():
         ("HIPPOVIEW_TEST_HEADS", "101"), ("HIPPOVIEW_PACS_URL", "ftp://pacs"),
         ("HIPPOVIEW_PACS_URL", "https://user:word@pacs/dicom-web"),
         ("HIPPOVIEW_PACS_CA", "/there/is/no/such.pem"),
+        ("HIPPOVIEW_TLS_CERTIFICATE", "/there/is/no/such.pem"),
+        ("HIPPOVIEW_TLS_KEY", str(ROOT / "README.md")),
+        ("HIPPOVIEW_HOSTS", "hv.example:8501"), ("HIPPOVIEW_HOSTS", "https://hv.example"),
+        ("HIPPOVIEW_HOSTS", "*"), ("HIPPOVIEW_TRUSTED_PROXIES", "*"),
+        ("HIPPOVIEW_TRUSTED_PROXIES", "proxy.example"), ("HIPPOVIEW_TRUSTED_PROXIES", "0.0.0.0/0"),
+        ("HIPPOVIEW_TRUSTED_PROXIES", "10.0.0.5/8"), ("HIPPOVIEW_REQUESTS_PER_MINUTE", "-1"),
     ],
 )  # fmt: skip
 def test_a_value_that_means_nothing_is_refused_by_name(variable, value):

@@ -17,7 +17,7 @@ import { button, capital, choices, element, swatch } from "./common.js"
  * @property {() => void} discard
  */
 
-export const TOOLS = ["Look", "Pen", "Eraser", "Fill", "Smart pen"]
+export const TOOLS = ["Look", "Pen", "Eraser", "Fill", "Smart pen", "Border"]
 export const SIZES_MM = [1, 2, 3, 4, 6, 8, 12]
 export const FIRST_SIZE_MM = 3
 

@@ -15,7 +15,8 @@ export const OPACITY_PERCENT = 50
  * @param {number} mm
  */
 export function place(axis, mm) {
-  return `${ENDS[axis][mm < 0 ? 0 : 1]} ${Math.abs(mm).toFixed(1)}`
+  const shown = Number(mm.toFixed(1)) // what is shown as 0.0 has no side
+  return `${ENDS[axis][shown < 0 ? 0 : 1]} ${Math.abs(shown).toFixed(1)}`
 }
 
 /**

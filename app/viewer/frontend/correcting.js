@@ -2,6 +2,7 @@
 
 import { Announcer } from "./announcer.js"
 import { FIRST_SIZE_MM, SIZES_MM, TOOLS, labelChoices, makeBar } from "./bar.js"
+import { Bordering } from "./bordering.js"
 import { sentences } from "./common.js"
 import { drawingCommand } from "./keys.js"
 import { desk } from "./page.js"
@@ -16,6 +17,7 @@ import { counts, volumeWords } from "./volumes.js"
 
 const SMART_MM = 4 // how far the smart pen reaches from where it is put down
 const SMART_SHARE = 0.08 // of the first window: what still counts as alike
+const DRAWS = new Set(TOOLS.filter((tool) => tool !== "Look" && tool !== "Border"))
 const LIVE_VOXELS = 2e6 // up to here volumes follow the pen; above, the end of a stroke
 
 export class Correcting {
@@ -39,8 +41,10 @@ export class Correcting {
     /** @type {{ values: Uint8Array | null, counts: Uint32Array }} voxels of each label as saved */
     this.before = { values: null, counts: counts(new Uint8Array(0)) }
     this.noted = "" // the case that the note is about
+    this.borders = new Bordering(host, () => ({ labels: this.labels, tell: () => this.tell(),
+      endStep: () => this.endStep() }))
     this.pointer = new Pointer(host, {
-      isAtWork: () => this.isActive && host.opened !== null && this.tool !== "Look",
+      isAtWork: () => this.isActive && host.opened !== null && DRAWS.has(this.tool),
       reachMm: () => ({ Pen: this.sizeMm, Eraser: this.sizeMm, "Smart pen": 2 * SMART_MM }[this.tool] ?? null),
       down: (at) => this.down(at), move: (at) => this.move(at), up: () => this.up(),
     })
@@ -59,7 +63,7 @@ export class Correcting {
 
   listen() {
     this.pointer.listen()
-    this.host.frame.stage.append(this.form.panel)
+    this.host.frame.stage.append(this.borders.layer, this.form.panel)
   }
 
   // The case
@@ -79,7 +83,7 @@ export class Correcting {
     this.bar.targets.replaceChildren(labelChoices(about.labels, (value) => { this.labelValue = value }))
     this.setActive(false)
     this.say("")
-    const draft = await sheet.restore()
+    const draft = about.viewing ? null : await sheet.restore()
     if (draft && sheet === this.#sheet) {
       this.setActive(true)
       this.host.repaint()
@@ -90,7 +94,7 @@ export class Correcting {
 
   /** Another case takes this one's place: what is drawn goes on by itself. */
   leave() {
-    this.up()
+    this.rest()
     this.form.close()
     this.#sheet?.flush()
   }
@@ -151,7 +155,8 @@ export class Correcting {
   /** @param {string} name of the tool */
   take(name) {
     this.tool = name
-    this.host.frame.stage.classList.toggle("drawing", name !== "Look")
+    this.host.frame.stage.classList.toggle("drawing", DRAWS.has(name))
+    this.borders.show(this.isActive && name === "Border")
     this.pointer.ring.hidden = true
   }
 
@@ -210,6 +215,12 @@ export class Correcting {
     this.endStep()
   }
 
+  /** End the step that a pen or a line is within: what comes now is another one. */
+  rest() {
+    this.up()
+    this.borders.letGo()
+  }
+
   /** End what `labels.begin` began. */
   endStep() {
     if (this.labels.end()) this.changed()
@@ -218,10 +229,12 @@ export class Correcting {
   // Commands
 
   undo() {
+    this.rest()
     if (this.labels.undo()) this.changed()
   }
 
   redo() {
+    this.rest()
     if (this.labels.redo()) this.changed()
   }
 
@@ -229,14 +242,22 @@ export class Correcting {
   copy(step) {
     const { labels, host: { opened, view: { axis } } } = this
     if (!opened) return
+    this.rest()
     labels.begin()
     labels.copySlice(axis, opened.screen.voxel[axis], step)
     this.endStep()
   }
 
+  /** @param {number} count of slices to the front, of the hippocampus that the crosshair is nearest to */
+  moveBorder(count) {
+    if (this.tool !== "Border") this.pick("Border")
+    this.borders.step(null, count)
+  }
+
   cleanUp() {
     const { labels, host: { opened } } = this
     if (!opened) return
+    this.rest()
     labels.begin()
     labels.cleanUp(opened.about.labels.map(({ value }) => value))
     if (labels.end()) this.changed()
@@ -244,12 +265,14 @@ export class Correcting {
   }
 
   discard() {
+    this.rest()
     if (this.labels.replace(this.sheet.saved)) this.changed()
   }
 
   changed() {
     const { host } = this
     host.repaint()
+    this.borders.find()
     this.sheet.changed()
     this.tell()
     // Taken back, the mask that the page asked for meanwhile can be shown.
@@ -285,7 +308,7 @@ export class Correcting {
   // What becomes of it
 
   askToSave() {
-    this.up()
+    this.rest()
     if (this.isDrawn) this.form.ask(this.sheet, this.host.props.author, this.bar.volumes.textContent ?? "")
     else this.say("Nothing is drawn that is not saved")
   }
@@ -350,8 +373,7 @@ export class Correcting {
    * @param {KeyboardEvent} event
    */
   key(event) {
-    const { isActive, isDrawn } = this
-    const command = drawingCommand(event, { isActive, isDrawn })
+    const command = drawingCommand(event, this)
     if (!command) return false
     const resize = (/** @type {number} */ step) => {
       const at = SIZES_MM.indexOf(this.sizeMm) + step
@@ -364,10 +386,11 @@ export class Correcting {
     }
     /** @type {Record<string, () => void>} */
     const acts = {
-      "correct": () => this.setActive(!isActive),
+      "correct": () => this.setActive(!this.isActive),
       "undo": () => this.undo(), "redo": () => this.redo(), "save": () => this.askToSave(),
       "look": () => this.pick("Look"), "pen": () => this.pick("Pen"), "eraser": () => this.pick("Eraser"),
-      "fill": () => this.pick("Fill"), "smart pen": () => this.pick("Smart pen"),
+      "fill": () => this.pick("Fill"), "smart pen": () => this.pick("Smart pen"), "border": () => this.pick("Border"),
+      "border forward": () => this.moveBorder(1), "border back": () => this.moveBorder(-1),
       "other label": otherLabel, "smaller": () => resize(-1), "larger": () => resize(1),
       "clean up": () => this.cleanUp(), "copy before": () => this.copy(-1), "copy after": () => this.copy(1),
     }

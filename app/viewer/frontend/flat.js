@@ -107,7 +107,7 @@ export class FlatViewer {
   async ask(props) {
     const before = this.props
     this.props = props
-    this.stage.style.height = `${props.height}px`
+    this.stage.style.height = props.height
     if (before?.case !== props.case || before.version !== props.version) {
       this.opened = null
       this.box.dataset.state = "loading"

@@ -2,7 +2,7 @@
 // given as actions.
 
 import { OPACITY_PERCENT, button, capital, choices, element, swatch } from "./common.js"
-import { DRAWING_KEYS, KEYS, MOUSE } from "./keys.js"
+import { DRAWING_KEYS, KEYS, MOUSE, PAGE } from "./keys.js"
 import { DIFFERENCES } from "./shown.js"
 import { NAMES } from "./view.js"
 
@@ -20,6 +20,7 @@ import { NAMES } from "./view.js"
  * @property {() => void} zoomOut
  * @property {() => void} zoomIn
  * @property {() => void} reset
+ * @property {() => void} closeUp
  * @property {() => void} picture
  * @property {() => void} differences
  * @property {() => void} fullScreen
@@ -49,7 +50,8 @@ export function makeFrame(actions, view, { bar, head }) {
     next: button("Next finding", "Largest sections, fragments (N)", actions.nextFinding),
     out: button("−", "Zoom out (−)", actions.zoomOut),
     in: button("+", "Zoom in (+)", actions.zoomIn),
-    reset: button("Reset", "View and window as at first (R)", actions.reset),
+    reset: button("Reset", "The whole scan, and the first window (R)", actions.reset),
+    near: button("Close up", "The labels, large, in all planes (H)", actions.closeUp),
     picture: button("Picture", "What is shown, as PNG (I)", actions.picture),
     differ: button("Differences", "Where the two masks differ (D)", actions.differences),
     full: button("Full screen", "Full screen (F)", actions.fullScreen),
@@ -69,8 +71,7 @@ export function makeFrame(actions, view, { bar, head }) {
   opacity.oninput = actions.fade
   const percent = element("output", { className: "percent" })
   const caption = element("div", { className: "caption", hidden: true })
-  const legend = element("span", { className: "legend", hidden: true },
-    ...DIFFERENCES.flatMap(({ name, rgb }) => [swatch(rgb), ` ${name} `]))
+  const legend = element("span", { className: "legend", hidden: true }, ...legendOf())
   const stage = element("div", { className: "stage" }, canvas, caption, message, help)
   const stages = element("div", { className: "stages" }, stage)
   const { play, ...others } = buttons
@@ -90,9 +91,17 @@ export function makeFrame(actions, view, { bar, head }) {
 }
 
 function helpTable() {
-  const rows = [...KEYS, ...DRAWING_KEYS, ...MOUSE].map(([key, words]) => element("tr", {},
+  const rows = [...KEYS, ...DRAWING_KEYS, ...PAGE, ...MOUSE].map(([key, words]) => element("tr", {},
     element("th", { textContent: key }), element("td", { textContent: words })))
   return element("div", { className: "help", hidden: true }, element("table", {}, ...rows))
+}
+
+/**
+ * What the colours of differences mean.
+ * @param {string[]} [names] of those that only the first mask has, and only the other
+ */
+export function legendOf(names) {
+  return DIFFERENCES.flatMap(({ name, rgb }, i) => [swatch(rgb), ` ${names?.[i] ?? name} `])
 }
 
 /**

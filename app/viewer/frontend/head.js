@@ -41,14 +41,17 @@ export class HeadTools {
    * For the case that the viewer has loaded.
    * @param {import("./types.js").About} about
    */
-  open({ head }) {
+  open({ head, viewing }) {
     this.head = head
     this.row.hidden = !head
     this.isShown = false
     this.boxes.ariaPressed = "false"
     const words = this.atWork.get(this.host.props.case)
     this.told.textContent = words ?? ""
-    for (const each of this.buttons) each.disabled = Boolean(words)
+    for (const [i, each] of this.buttons.entries()) {
+      each.disabled = Boolean(words)
+      each.hidden = Boolean(viewing) && i % 2 === 1 // nothing is segmented from a view
+    }
     this.shell = null
   }
 

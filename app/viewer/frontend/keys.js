@@ -13,7 +13,8 @@ export const KEYS = [
   ["O", "labels as outline or filled"],
   ["M", "ruler"],
   ["+ −", "zoom"],
-  ["R", "reset view and window"],
+  ["H", "close up of what is labelled"],
+  ["R", "reset view and window: the whole scan"],
   ["P", "play the slices"],
   ["I", "picture as PNG"],
   ["F", "full screen"],
@@ -22,12 +23,16 @@ export const KEYS = [
 export const DRAWING_KEYS = [
   ["E", "correct the mask, or stop"],
   ["L B X G W", "look, pen, eraser, fill, smart pen"],
+  ["T", "border: drag its line, or move it by Shift and an arrow"],
   ["Q", "draw the other label"],
   ["[ ]", "smaller, larger pen"],
   ["Ctrl Z, Ctrl Y", "undo, redo"],
   [", .", "make the slice as the one before, after"],
   ["K", "clean up"],
   ["Ctrl S", "save as a new version"],
+]
+export const PAGE = [
+  ["Y X J", "of the page: accept, reject, next case"],
 ]
 export const MOUSE = [
   ["Wheel", "next slice of the pane"],
@@ -43,13 +48,16 @@ const LOOKING = {
   a: "axial", c: "coronal", s: "sagittal", 1: "first label", 2: "second label", v: "next view",
   n: "next finding", d: "differences", o: "outline", m: "ruler",
   "+": "zoom in", "=": "zoom in", "-": "zoom out",
-  r: "reset", p: "play", i: "picture", f: "full screen", "?": "help",
+  h: "close up", r: "reset", p: "play", i: "picture", f: "full screen", "?": "help",
 }
 /** @type {Record<string, string>} */
 const DRAWING = {
-  l: "look", Escape: "look", b: "pen", x: "eraser", g: "fill", w: "smart pen", q: "other label",
+  l: "look", Escape: "look", b: "pen", x: "eraser", g: "fill", w: "smart pen", t: "border", q: "other label",
   "[": "smaller", "]": "larger", k: "clean up", ",": "copy before", ".": "copy after",
 }
+/** @type {Record<string, string>} */
+const WITH_SHIFT = { ArrowUp: "border forward", ArrowRight: "border forward",
+  ArrowDown: "border back", ArrowLeft: "border back" }
 /** @type {Record<string, string>} */
 const WITH_CTRL = { z: "undo", y: "redo", s: "save" }
 
@@ -74,7 +82,8 @@ export function drawingCommand({ key, ctrlKey, metaKey, shiftKey }, { isActive, 
     return command === "undo" && shiftKey ? "redo" : command
   }
   if (key.toLowerCase() === "e") return "correct"
-  return isActive ? commandIn(DRAWING, key) : null
+  if (!isActive) return null
+  return (shiftKey ? WITH_SHIFT[key] : null) ?? commandIn(DRAWING, key)
 }
 
 /**
@@ -94,9 +103,16 @@ const PAGE_KEYS = new Set(["y", "x", "j", "Enter"])
  */
 export function onlyFresh(event) {
   const { key, repeat } = event
-  const target = /** @type {Element | undefined} */ (event.composedPath()[0])
-  const isTyped = target?.matches?.("input, textarea, [contenteditable]")
-  if (!repeat || isTyped || !PAGE_KEYS.has(key.length === 1 ? key.toLowerCase() : key)) return
+  if (!repeat || isTyped(event) || !PAGE_KEYS.has(key.length === 1 ? key.toLowerCase() : key)) return
   event.stopImmediatePropagation()
   event.preventDefault()
+}
+
+/**
+ * Whether a key goes into a field.
+ * @param {KeyboardEvent} event
+ */
+export function isTyped(event) {
+  const target = /** @type {Element | undefined} */ (event.composedPath()[0])
+  return Boolean(target?.matches?.("input, textarea, [contenteditable]"))
 }

@@ -46,7 +46,7 @@ export class Labels {
   /** @param {number} label */
   count(label) {
     let found = 0
-    for (const value of this.values) if (value === label) found++
+    for (let i = 0; i < this.values.length; i++) if (this.values[i] === label) found++
     return found
   }
 

@@ -46,6 +46,7 @@ export class Looking {
       zoomOut: () => this.zoom(1 / ZOOM),
       zoomIn: () => this.zoom(ZOOM),
       reset: () => this.reset(),
+      closeUp: () => this.closeUp(),
       picture: () => this.picture(),
       differences: () => this.toggleDifferences(),
       fullScreen: () => this.fullScreen(),
@@ -54,15 +55,23 @@ export class Looking {
   }
 
   /**
-   * A case is loaded: from its first finding on, whole.
+   * A case is loaded: from its first finding on, a crop whole, a head close to its hippocampi.
    * @param {import("./types.js").Opened} opened
    */
-  begin({ screen }) {
+  begin({ screen, about }) {
     this.forgetFinding()
     this.cut(0)
     // NiiVue keeps both when it loads other volumes; they belong to the case before.
     screen.clearRulers()
     screen.resetPan()
+    if (about.head) screen.closeUp()
+  }
+
+  /** What is labelled, large. */
+  closeUp() {
+    this.host.opened?.screen.closeUp()
+    this.thin()
+    this.host.beside?.follow()
   }
 
   /** The findings are other ones. */
@@ -104,6 +113,7 @@ export class Looking {
     paintLabels(screen.picture, labels, {
       visible: visibleLabels(frame, about.labels), isOutlined: view.isOutlined,
       cut: PLANES.indexOf(view.name), other: view.isDiffering ? beside?.labels ?? null : null,
+      isOfWhole: Boolean(beside?.spec.moved),
     })
     this.paintAlso(screen.picture)
     screen.show(coloursOf(about), opacity)
@@ -167,7 +177,8 @@ export class Looking {
     const drawn = labels.values[labels.index(voxel)]
     const label = about.labels.find((each) => each.value === drawn)
     const point = mm.map((v, axis) => place(axis, v))
-    frame.reading.textContent = `${point.join("  ")} mm · voxel ${inScan(about, voxel).join(", ")}`
+    const counted = about.viewing ? "" : ` · voxel ${inScan(about, voxel).join(", ")}`
+    frame.reading.textContent = `${point.join("  ")} mm${counted}`
       + ` · value ${Number(value).toPrecision(4).replace(/\.?0+$/, "")}`
       + ` · ${label ? label.name : "no label"}`
     Object.assign(frame.box.dataset, { voxel: voxel.join(","), label: label ? label.name : "" })
@@ -346,7 +357,7 @@ export class Looking {
       "differences": () => { if (!frame.buttons.differ.hidden) this.toggleDifferences() },
       "outline": () => this.toggleOutline(), "ruler": () => this.toggleRuler(),
       "zoom in": () => this.zoom(ZOOM), "zoom out": () => this.zoom(1 / ZOOM),
-      "reset": () => this.reset(), "play": () => this.play(), "picture": () => this.picture(),
+      "reset": () => this.reset(), "close up": () => this.closeUp(), "play": () => this.play(), "picture": () => this.picture(),
       "full screen": () => this.fullScreen(),
       "help": () => { frame.help.hidden = !frame.help.hidden },
     }

@@ -12,7 +12,9 @@ import { PLATE_RGBA, plateOf } from "./plates.js"
 /** What is used, and why the documented parts do not do. */
 export const PRIVATE = {
   methods: {
+    calculateWidthHeight: "how much of its pane a plane takes: all of it",
     createOnLocationChange: "tells of a crosshair that was set without NiiVue's own pointer",
+    draw2DMain: "which pane is drawn, while its field of view is asked for",
     drawImage3D: "the pane in space, cast anew only when it would look different",
     drawRect: "the plates behind the letters",
     drawScene: "every change ends in it: taken over to draw once a frame",
@@ -24,16 +26,20 @@ export const PRIVATE = {
     frac2mm: "the crosshair in mm: NiiVue keeps it as shares of the scan",
     frac2vox: "the crosshair's voxel",
     mm2frac: "a place in mm as NiiVue keeps the crosshair",
-    refreshLayers: "another window, without sending the mask to the graphics card as well",
+    refreshLayers: "another window, without sending the mask to the graphics card as well; and two passes over all voxels less",
+    rgbaTex: "an empty picture for the labels, and none for the gradient that nothing shows",
     resizeListener: "the page's columns change without the window's event",
+    screenFieldOfViewExtendedVox: "a plane's field of view, widened to the shape of its pane",
     screenXY2TextureFrac: "where the pen is",
     textWidth: "a letter in the middle of its plate",
     tileIndex: "the pane under the pointer",
+    updateInterpolation: "the labels' picture without smoothing",
   },
   fields: {
     fontPx: "the letters' height, which grows with the picture",
     gl: "writing the labels' box alone, what draws, and giving the context back",
     overlayTexture: "where the labels lie on the graphics card",
+    overlayTextureID: "the same, by its other name",
     scene: "crosshair, pan, zoom, turn and cut, to be read and set without moving the pointer",
     screenSlices: "which plane each pane cuts, and how large it is",
   },
@@ -100,7 +106,7 @@ export function plateLetters(nv) {
 export function crosshair(nv) {
   const { crosshairPos } = nv.scene
   const [x, y, z] = Array.from(nv.frac2vox(crosshairPos), Math.round)
-  const [r, a, s] = nv.frac2mm(crosshairPos)
+  const [r, a, s] = nv.frac2mm(crosshairPos, 0, true)
   return { voxel: [x, y, z], mm: [r, a, s] }
 }
 
@@ -110,7 +116,7 @@ export function crosshair(nv) {
  * @param {Triple} mm
  */
 export function setCrosshair(nv, mm) {
-  nv.scene.crosshairPos = nv.mm2frac(mm)
+  nv.scene.crosshairPos = nv.mm2frac(mm, 0, true)
 }
 
 /** @param {Niivue} nv */
@@ -125,7 +131,7 @@ export function tellOfCrosshair(nv) {
  * @returns {number[]}
  */
 export function shareOf(nv, mm) {
-  return Array.from(nv.mm2frac(mm))
+  return Array.from(nv.mm2frac(mm, 0, true))
 }
 
 /**
@@ -135,6 +141,47 @@ export function shareOf(nv, mm) {
 export function panOf(nv) {
   const [x, y, z, zoom] = nv.scene.pan2Dxyzmm
   return [x, y, z, zoom]
+}
+
+/**
+ * A place in the frame that pan and zoom count in: mm along the scan's own axes.
+ * @param {Niivue} nv
+ * @param {[number, number, number]} share of the scan
+ * @returns {Triple}
+ */
+export function placeOf(nv, share) {
+  const [x, y, z] = nv.frac2mm(share)
+  return [x, y, z]
+}
+
+/**
+ * Have each of several panes filled; beyond the scan's own edges it is black.
+ * @param {Niivue} nv
+ */
+export function fillPanes(nv) {
+  const draw = nv.draw2DMain.bind(nv)
+  const fieldOf = nv.screenFieldOfViewExtendedVox.bind(nv)
+  /** @type {number[] | null} the pane that is being drawn */
+  let pane = null
+  nv.calculateWidthHeight = (plane, scale, width, height) => [width, height]
+  nv.draw2DMain = (place, ...more) => {
+    pane = place
+    draw(place, ...more)
+    pane = null
+  }
+  nv.screenFieldOfViewExtendedVox = (plane) => {
+    const field = fieldOf(plane)
+    const [, , width, height] = pane ?? [0, 0, 0, 0]
+    if (!width || !height) return field // the one that takes the whole canvas
+    const perMm = Math.min(width / field.fovMM[0], height / field.fovMM[1])
+    for (const [axis, px] of [width, height].entries()) {
+      const more = (px / perMm - field.fovMM[axis]) / 2
+      field.mnMM[axis] -= more
+      field.mxMM[axis] += more
+      field.fovMM[axis] += 2 * more
+    }
+    return field
+  }
 }
 
 /**
@@ -170,6 +217,27 @@ export function paneAt(nv, x, y) {
 }
 
 /**
+ * The panes of slices as they were drawn: which axis each cuts, its left, top, width and height in
+ * pixels of the canvas, and where a place is in it.
+ * @param {Niivue} nv
+ */
+export function panesOf(nv) {
+  return nv.screenSlices.flatMap((pane) => {
+    const axis = [2, 1, 0][pane.axCorSag]
+    if (axis === undefined) return []
+    const place = pane.leftTopWidthHeight
+    const across = [0, 1, 2].filter((other) => other !== axis)
+    /** @param {Triple} share of the scan */
+    const at = (share) => {
+      const mm = placeOf(nv, share)
+      const [x, y] = across.map((other, i) => (mm[other] - pane.leftTopMM[i]) / pane.fovMM[i])
+      return [place[0] + x * place[2], place[1] + (1 - y) * place[3]]
+    }
+    return [{ axis, place, at }]
+  })
+}
+
+/**
  * The pane that was drawn last: left, top, width and height in pixels of the canvas.
  * @param {Niivue} nv
  */
@@ -183,6 +251,40 @@ export function lastPane(nv) {
  */
 export function refreshScan(nv) {
   nv.refreshLayers(nv.volumes[0], 0)
+}
+
+/**
+ * Send a scan and its labels to the graphics card with two passes over all voxels less: NiiVue also
+ * blurs the scan and takes its gradient, which only its lit surfaces show, and colours the labels of
+ * the whole volume, of which a box holds any.
+ * @param {Niivue} nv
+ * @param {() => void} writeLabels writes that box (`writeOverlay`) into an empty picture
+ */
+export function lightenLayers(nv, writeLabels) {
+  const refresh = nv.refreshLayers.bind(nv)
+  const textureOf = nv.rgbaTex.bind(nv)
+  nv.refreshLayers = (image, layer) => {
+    if (layer === 1) {
+      const size = /** @type {number[]} */ (nv.volumes[0].dimsRAS)
+      nv.overlayTexture = textureOf(nv.overlayTexture, nv.gl.TEXTURE2, size)
+      nv.overlayTextureID = nv.overlayTexture
+      nv.updateInterpolation(1)
+      return writeLabels()
+    }
+    const { dims } = /** @type {{ dims: number[] }} */ (image.hdr)
+    const whole = [...dims]
+    // The gradient alone is made as large as the file's header says: then one voxel is enough.
+    nv.rgbaTex = (texture, unit, size, ...more) => {
+      if (size === dims) dims.fill(1, 1, 4)
+      return textureOf(texture, unit, size, ...more)
+    }
+    try {
+      refresh(image, layer)
+    } finally {
+      nv.rgbaTex = textureOf
+      dims.splice(0, dims.length, ...whole)
+    }
+  }
 }
 
 /** @param {Niivue} nv */

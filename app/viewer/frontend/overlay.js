@@ -69,3 +69,16 @@ export function coloured(values, dims, [low, high], colours, opacity) {
   }
   return { size, rgba }
 }
+
+/**
+ * Colours as NiiVue has those of labels.
+ * @param {ReadonlyMap<number, Rgb>} colours of values
+ */
+export function colourTable(colours) {
+  const of = (/** @type {number} */ channel) =>
+    [0, ...Array.from(colours.values(), (rgb) => rgb[channel])]
+  return {
+    R: of(0), G: of(1), B: of(2), A: [0, ...Array.from(colours, () => 255)],
+    I: [0, ...colours.keys()], labels: [],
+  }
+}

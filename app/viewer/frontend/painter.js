@@ -25,6 +25,8 @@ export class Painter {
     this.draw = draw
     this.cast = cast
     this.sleeps = isDrawnBySoftware(nv) && !store.get(SPACE_KEY)
+    /** After each picture. */
+    this.onDraw = () => {}
     this.held = false
     this.changes = 0 // of what NiiVue's own state does not show
     this.shows = false
@@ -57,6 +59,7 @@ export class Painter {
     this.wake.hidden = !this.shows || !this.sleeps
     if (this.shows && this.casts) this.keep()
     if (this.shows && this.sleeps) this.cover(this.wake)
+    this.onDraw()
   }
 
   stop() {

@@ -1,12 +1,12 @@
 // A canvas in which NiiVue shows a scan and labels over it: what the viewers ask of NiiVue.
 
 import {
-  DRAG_MODE, MULTIPLANAR_TYPE, NVImage, Niivue, SHOW_RENDER, SLICE_TYPE,
+  DRAG_MODE, NVImage, Niivue, SLICE_TYPE,
 } from "@niivue/niivue"
 import * as inside from "./niivue.js"
-import { boxOf, coloured, union } from "./overlay.js"
+import { boxOf, colourTable, coloured, union } from "./overlay.js"
 import { Painter } from "./painter.js"
-import { mmPerPixel, zoomed } from "./view.js"
+import { closeUp, mmPerPixel, voxelOfShare, zoomed } from "./view.js"
 
 /** @typedef {import("./types.js").Bytes} Bytes */
 /** @typedef {import("./types.js").Rgb} Rgb */
@@ -23,6 +23,15 @@ const SLICE_TYPES = {
   Sagittal: SLICE_TYPE.SAGITTAL,
   "3-D": SLICE_TYPE.RENDER,
 }
+const HALF = 0.4975 // of the canvas, with a gap
+/** @type {{ sliceType: number, position: [number, number, number, number] }[]} where each pane is; that in space is last */
+const PANES = [
+  { sliceType: SLICE_TYPE.CORONAL, position: [0, 0, HALF, HALF] },
+  { sliceType: SLICE_TYPE.SAGITTAL, position: [1 - HALF, 0, HALF, HALF] },
+  { sliceType: SLICE_TYPE.AXIAL, position: [0, 1 - HALF, HALF, HALF] },
+  { sliceType: SLICE_TYPE.RENDER, position: [1 - HALF, 1 - HALF, HALF, HALF] },
+]
+const AROUND_MM = 12 // what a close-up shows beside the labels
 const FROM_LEFT = [270, 0] // azimuth and elevation of the plane that cuts the scan open in 3-D
 const NO_CUT = [2, 0, 0]
 /** @type {[number, number, number, number]} */
@@ -52,8 +61,12 @@ export class Screen {
     this.nv = nv
     this.canvas = canvas
     this.painter = new Painter(nv)
+    this.near = "" // pan and zoom as `closeUp` left them
     /** @type {Ends} the box of the picture that holds labels now */
     this.box = [[], []]
+    /** @type {Colours} */
+    this.colours = new Map()
+    inside.lightenLayers(nv, () => this.writeBox(this.box))
   }
 
   /**
@@ -68,14 +81,14 @@ export class Screen {
       crosshairGap: 2, show3Dcrosshair: false,
       isForceMouseClickToVoxelCenters: true,
       isNearestInterpolation: true, dragAndDropEnabled: false, logLevel: "error",
-      loadingText: "", multiplanarLayout: MULTIPLANAR_TYPE.GRID,
-      multiplanarShowRender: SHOW_RENDER.ALWAYS, multiplanarPadPixels: 10, tileMargin: 0,
+      loadingText: "",
       viewModeHotKey: "", clipPlaneHotKey: "", cycleClipPlaneHotKey: "",
       dragMode: DRAG_MODE.windowing, rulerWidth: 2, renderOverlayBlend: 1,
     })
     inside.focusInPlace(canvas)
     await nv.attachToCanvas(canvas)
     inside.plateLetters(nv)
+    inside.fillPanes(nv)
     return new Screen(nv, canvas)
   }
 
@@ -93,8 +106,9 @@ export class Screen {
     mask.setColormapLabel(colourTable(colours))
     mask.opacity = opacity
     nv.volumes = [scan, mask]
-    nv.setVolume(mask, 1)
+    this.colours = colours
     this.box = boxOf(this.picture, this.dims)
+    nv.setVolume(mask, 1)
   }
 
   /** Whether it shows anything yet. */
@@ -128,16 +142,25 @@ export class Screen {
    */
   show(colours, opacity) {
     const { nv, picture, dims, painter } = this
-    nv.volumes[1].opacity = opacity // for when NiiVue makes the whole anew, as after a resize
+    nv.volumes[1].opacity = opacity
+    this.colours = colours
     const now = boxOf(picture, dims)
     const box = union(this.box, now)
     this.box = now
     painter.changes++
-    if (box[0][0] <= box[1][0]) {
-      const { size, rgba } = coloured(picture, dims, box, colours, opacity)
-      inside.writeOverlay(nv, box[0], size, rgba)
-    }
+    this.writeBox(box)
     inside.redraw(nv)
+  }
+
+  /**
+   * Send a box of the labels to the graphics card.
+   * @param {Ends} box
+   */
+  writeBox(box) {
+    const { nv, picture, dims, colours } = this
+    if (box[0][0] > box[1][0]) return
+    const { size, rgba } = coloured(picture, dims, box, colours, nv.volumes[1].opacity)
+    inside.writeOverlay(nv, box[0], size, rgba)
   }
 
   // Where the crosshair is
@@ -192,6 +215,25 @@ export class Screen {
     return { axis, point, pxPerMm: pixelsPerMm / scale }
   }
 
+  /** The panes of slices, in pixels of the page from the canvas's corner; `at` is of a point in voxels. */
+  panes() {
+    const { scale, dims } = this
+    return inside.panesOf(this.nv).map(({ axis, place, at }) => {
+      const [left, top, width, height] = place.map((px) => px / scale)
+      /** @param {Triple} point */
+      const onPage = (point) => {
+        const [x, y, z] = point.map((n, w) => (n + 0.5) / dims[w])
+        return at([x, y, z]).map((px) => px / scale)
+      }
+      return { axis, left, top, right: left + width, bottom: top + height, at: onPage }
+    })
+  }
+
+  /** @param {() => void} act after each picture */
+  onDraw(act) {
+    this.painter.onDraw = act
+  }
+
   /** Pixels of the canvas for one of the page. */
   get scale() {
     return this.canvas.width / this.canvas.clientWidth
@@ -201,6 +243,8 @@ export class Screen {
 
   /** @param {string} name of the view */
   setView(name) {
+    if (name === "All") this.nv.setCustomLayout(PANES)
+    else this.nv.clearCustomLayout()
     this.nv.setSliceType(SLICE_TYPES[name])
     this.thin(name)
   }
@@ -236,7 +280,28 @@ export class Screen {
 
   /** @param {number} factor */
   zoom(factor) {
-    this.nv.setPan2Dxyzmm(zoomed(inside.panOf(this.nv), factor))
+    const at = this.place(this.voxel)
+    this.nv.setPan2Dxyzmm(zoomed(inside.panOf(this.nv), factor, at))
+  }
+
+  /** Show what is labelled, large, in all planes. */
+  closeUp() {
+    const { dims, spacing, canvas, box: [low, high] } = this
+    if (!low.length || low[0] > high[0]) return
+    const scan = { extent: dims.map((n, axis) => n * spacing[axis]), middle: this.place(dims.map((n) => (n - 1) / 2)) }
+    const box = { extent: low.map((n, axis) => (high[axis] - n + 1) * spacing[axis] + 2 * AROUND_MM),
+      middle: this.place(low.map((n, axis) => (n + high[axis]) / 2)) }
+    this.nv.setPan2Dxyzmm(closeUp(scan, box, canvas))
+    this.near = String(inside.panOf(this.nv))
+  }
+
+  /**
+   * Where a voxel is for pan and zoom.
+   * @param {number[]} voxel
+   */
+  place(voxel) {
+    const [x, y, z] = voxel.map((n, axis) => (n + 0.5) / this.dims[axis])
+    return inside.placeOf(this.nv, [x, y, z])
   }
 
   resetPan() {
@@ -266,7 +331,12 @@ export class Screen {
   follow(first, isRadiological) {
     const { nv } = this
     nv.opts.isRadiologicalConvention = isRadiological
-    if (nv.opts.sliceType !== first.nv.opts.sliceType) nv.setSliceType(first.nv.opts.sliceType)
+    const panes = first.nv.getCustomLayout()?.length // none at first, as an empty list
+    if (nv.opts.sliceType !== first.nv.opts.sliceType || !nv.getCustomLayout()?.length !== !panes) {
+      if (panes) nv.setCustomLayout(PANES)
+      else nv.clearCustomLayout()
+      nv.setSliceType(first.nv.opts.sliceType)
+    }
     inside.setCrosshair(nv, first.mm)
     inside.poseLike(nv, first.nv)
     nv.setCrosshairWidth(first.nv.opts.crosshairWidth)
@@ -297,38 +367,16 @@ export class Screen {
     inside.finish(this.nv)
   }
 
-  /** Fit the canvas again. */
+  /** Fit the canvas again; what was shown large, and not moved since, is shown large again. */
   resize() {
+    const isNear = this.near === String(inside.panOf(this.nv))
     inside.resize(this.nv)
+    if (isNear) this.closeUp()
   }
 
   close() {
     this.painter.stop()
     inside.release(this.nv)
-  }
-}
-
-/**
- * The voxel at a place that is given in shares of the scan, or the nearest one.
- * @param {number[]} share
- * @param {number[]} dims
- * @returns {Triple}
- */
-export function voxelOfShare(share, dims) {
-  const [x, y, z] = share.map((part, axis) =>
-    Math.min(dims[axis] - 1, Math.max(0, Math.round(part * dims[axis] - 0.5))))
-  return [x, y, z]
-}
-
-/**
- * @param {Colours} colours
- */
-function colourTable(colours) {
-  const of = (/** @type {number} */ channel) =>
-    [0, ...Array.from(colours.values(), (rgb) => rgb[channel])]
-  return {
-    R: of(0), G: of(1), B: of(2), A: [0, ...Array.from(colours, () => 255)],
-    I: [0, ...colours.keys()], labels: [],
   }
 }
 

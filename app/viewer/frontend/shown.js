@@ -34,8 +34,9 @@ export function coloursOf({ labels }) {
  * @param {boolean} how.isOutlined
  * @param {number} how.cut the axis that the one plane cuts, for borders within it; -1 in space
  * @param {ArrayLike<number> | null} how.other a mask whose differences are shown
+ * @param {boolean} [how.isOfWhole] whether one label in place of another is no difference
  */
-export function paintLabels(picture, { values, dims, strides }, { visible, isOutlined, cut, other }) {
+export function paintLabels(picture, { values, dims, strides }, { visible, isOutlined, cut, other, isOfWhole = false }) {
   const shown = Uint8Array.from({ length: 256 }, (_, value) => (visible.has(value) ? value : 0))
   if (!other && !isOutlined) { // a head has millions of voxels
     for (let i = 0; i < values.length; i++) picture[i] = shown[values[i]]
@@ -45,7 +46,7 @@ export function paintLabels(picture, { values, dims, strides }, { visible, isOut
   const [nx, ny, nz] = dims
   let i = 0
   for (let z = 0; z < nz; z++) for (let y = 0; y < ny; y++) for (let x = 0; x < nx; x++, i++) {
-    if (other && other[i] !== values[i]) {
+    if (other && differs(values[i], other[i], isOfWhole)) {
       picture[i] = DIFFERENCES[values[i] ? 0 : 1].value
       continue
     }
@@ -61,14 +62,24 @@ export function paintLabels(picture, { values, dims, strides }, { visible, isOut
 }
 
 /**
+ * @param {number} value
+ * @param {number} other
+ * @param {boolean} isOfWhole
+ */
+function differs(value, other, isOfWhole) {
+  return isOfWhole ? !value !== !other : value !== other
+}
+
+/**
  * The largest places where another mask differs, to be looked at.
  * @param {Labels} labels
  * @param {ArrayLike<number>} other
+ * @param {boolean} [isOfWhole] whether one label in place of another is no difference
  * @returns {Finding[]}
  */
-export function differencesOf(labels, other) {
+export function differencesOf(labels, other, isOfWhole = false) {
   const { values } = labels
-  const pieces = labels.pieces((i) => values[i] !== other[i], true)
+  const pieces = labels.pieces((i) => differs(values[i], other[i], isOfWhole), true)
   pieces.sort((a, b) => b.length - a.length)
   return pieces.slice(0, MOST_DIFFERENCES).map((piece) => ({
     words: `The masks differ in ${piece.length} voxel${piece.length > 1 ? "s" : ""}`,

@@ -8,7 +8,7 @@
 import { Beside } from "./beside.js"
 import { OPACITY_PERCENT, aboutOf, element } from "./common.js"
 import { Correcting } from "./correcting.js"
-import { labelSwitches, makeFrame } from "./frame.js"
+import { labelSwitches, legendOf, makeFrame } from "./frame.js"
 import { HeadTools } from "./head.js"
 import { Labels } from "./labels.js"
 import { Looking } from "./looking.js"
@@ -96,6 +96,12 @@ export class SliceViewer {
     this.looking.jump(voxel)
   }
 
+  /** Show the list of keys, or hide it. */
+  help() {
+    const { help } = this.frame
+    help.hidden = !help.hidden
+  }
+
   /** @param {KeyboardEvent} event */
   drawingKey(event) {
     return this.correcting.key(event)
@@ -132,7 +138,7 @@ export class SliceViewer {
   /** @param {Props} props */
   async load(props) {
     const { frame } = this
-    frame.stages.style.height = `${props.height}px`
+    frame.stages.style.height = props.height
     const begun = performance.now()
     this.correcting.leave()
     this.loaded = null
@@ -156,7 +162,7 @@ export class SliceViewer {
     frame.reduced.textContent = about.reduced
     frame.reduced.hidden = !about.reduced
     frame.shows.replaceChildren(...labelSwitches(about.labels, () => this.paint()))
-    const labels = new Labels(Uint8Array.from(screen.picture), screen.dims, screen.spacing)
+    const labels = new Labels(screen.picture.slice(), screen.dims, screen.spacing)
     this.opened = { screen, about, labels, findings: about.findings }
     this.looking.begin(this.opened)
     this.head.open(about)
@@ -166,6 +172,7 @@ export class SliceViewer {
     this.looking.setView(this.view.name)
     this.looking.nextFinding()
     screen.letGo()
+    this.beside?.screen?.painter.now()
     Object.assign(frame.box.dataset, { case: props.case, version: props.version })
     this.loaded = props.case
     frame.box.dataset.loadMs = String(Math.round(performance.now() - begun))
@@ -191,6 +198,7 @@ export class SliceViewer {
       this.watcher.observe(frame.stage)
     })
     const screen = await Screen.open(frame.canvas, about.letters)
+    screen.onDraw(() => this.correcting.borders.place())
     screen.onMove(({ mm, value }) => looking.moved(mm, value))
     frame.canvas.addEventListener("pointermove", (event) => looking.hover(event))
     screen.setMouse(this.view.isMeasuring)
@@ -207,7 +215,7 @@ export class SliceViewer {
     const { frame, opened: { about, screen } } = this
     const isOther = (/** @type {keyof Props} */ name) =>
       JSON.stringify(before?.[name]) !== JSON.stringify(props[name])
-    if (isOther("height")) frame.stages.style.height = `${props.height}px`
+    if (isOther("height")) frame.stages.style.height = props.height
     if (isOther("convention")) {
       frame.canvas.ariaLabel = about.conventions[props.convention]
       screen.setConvention(this.isRadiological)
@@ -236,6 +244,7 @@ export class SliceViewer {
       correcting.start(props)
     }
     this.opened = { ...opened, about, findings: about.findings }
+    correcting.borders.find() // of these labels, not of those before
     this.head.open(about)
     this.looking.forgetFinding()
     this.frame.box.dataset.version = String(props.version)
@@ -253,7 +262,10 @@ export class SliceViewer {
     this.beside = null
     this.opened = { ...opened, findings: opened.about.findings }
     frame.caption.hidden = !beside
-    frame.caption.replaceChildren(version ? `Version ${version}` : "The model's mask", frame.legend)
+    const moved = beside?.moved ?? null
+    frame.caption.replaceChildren(
+      moved?.first ?? (version ? `Version ${version}` : "The model's mask"), frame.legend)
+    frame.legend.replaceChildren(...legendOf(moved?.differences))
     if (beside) {
       const other = new Beside(this, beside)
       this.beside = other
@@ -261,12 +273,15 @@ export class SliceViewer {
       await other.load(await aboutOf(beside))
       if (this.isClosed) return other.close()
     }
-    const mask = beside?.case === own ? this.beside?.labels : null
+    const mask = moved || beside?.case === own ? this.beside?.labels : null
     frame.buttons.differ.hidden = !mask
     if (mask) {
-      const differences = differencesOf(opened.labels, mask)
+      const differences = differencesOf(opened.labels, mask, Boolean(moved))
       this.opened = { ...opened, findings: [...differences, ...opened.about.findings] }
-    } else if (this.view.isDiffering) this.looking.toggleDifferences()
+    }
+    if (this.view.isDiffering !== Boolean(mask && (moved || this.view.isDiffering))) {
+      this.looking.toggleDifferences()
+    }
     this.looking.forgetFinding()
     frame.box.dataset.beside = beside ? `${beside.case} ${beside.version}` : ""
   }

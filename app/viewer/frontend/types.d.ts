@@ -30,6 +30,8 @@ export interface About {
   factors: Triple
   affine: number[][]
   reduced: string
+  /** To look at alone, on another grid than the scan's: see app/viewer/displays.py. */
+  viewing?: boolean
   conventions: Record<string, string>
   notice: string
   windows: Range[]
@@ -38,7 +40,15 @@ export interface About {
   findings: Finding[]
 }
 
-export interface Another { case: string, files: string, version: number, words: string }
+/** What stands beside the first; of a scan that was moved onto it also the words for the first, and
+ * for what only the first has and only the other. */
+export interface Another {
+  case: string
+  files: string
+  version: number
+  words: string
+  moved?: { first: string, differences: [string, string] } | null
+}
 
 /** What the page hands over: see app/views/slices.py. */
 export interface Props {
@@ -48,7 +58,7 @@ export interface Props {
   newest: number
   author: string
   convention: string
-  height: number
+  height: string
   beside: Another | null
 }
 

@@ -63,11 +63,46 @@ export function nextFinding(view, count) {
  * Pan and zoom after a step of the zoom; as at first when nothing is enlarged.
  * @param {[number, number, number, number]} pan x, y and z in mm, and the zoom
  * @param {number} factor
+ * @param {number[]} at the place that stays where it is
  * @returns {[number, number, number, number]}
  */
-export function zoomed([x, y, z, zoom], factor) {
+export function zoomed([x, y, z, zoom], factor, at) {
   const next = Math.min(LARGEST_ZOOM, Math.max(1, zoom * factor))
-  return next === 1 ? [0, 0, 0, 1] : [x, y, z, next]
+  if (next === 1) return [0, 0, 0, 1]
+  const by = zoom - next
+  return [x + by * at[0], y + by * at[1], z + by * at[2], next]
+}
+
+/**
+ * Pan and zoom that show a box in all planes, as large as the panes allow.
+ * @param {object} scan
+ * @param {number[]} scan.extent along R, A, S in mm
+ * @param {number[]} scan.middle its place
+ * @param {object} box
+ * @param {number[]} box.extent
+ * @param {number[]} box.middle
+ * @param {{ width: number, height: number }} pane
+ * @returns {[number, number, number, number]}
+ */
+export function closeUp(scan, box, { width, height }) {
+  const perMm = (/** @type {number[]} */ extent, /** @type {number[]} */ [u, v]) =>
+    Math.min(width / extent[u], height / extent[v])
+  const zooms = [[0, 1], [0, 2], [1, 2]].map((plane) => perMm(box.extent, plane) / perMm(scan.extent, plane))
+  const zoom = Math.min(LARGEST_ZOOM, Math.max(1, Math.min(...zooms)))
+  const [x, y, z] = scan.middle.map((mm, axis) => mm - zoom * box.middle[axis])
+  return [x, y, z, zoom]
+}
+
+/**
+ * The voxel at a place that is given in shares of the scan, or the nearest one.
+ * @param {number[]} share
+ * @param {number[]} dims
+ * @returns {import("./types.js").Triple}
+ */
+export function voxelOfShare(share, dims) {
+  const [x, y, z] = share.map((part, axis) =>
+    Math.min(dims[axis] - 1, Math.max(0, Math.round(part * dims[axis] - 0.5))))
+  return [x, y, z]
 }
 
 /**
@@ -78,6 +113,7 @@ export function zoomed([x, y, z, zoom], factor) {
  * @param {number} zoom
  */
 export function mmPerPixel(name, [r, a, s], { width, height }, zoom) {
-  const [w, h] = { Axial: [r, a], Coronal: [r, s], Sagittal: [a, s] }[name] ?? [r + a, s + a]
+  // Of several panes each has half of the width and of the height.
+  const [w, h] = { Axial: [r, a], Coronal: [r, s], Sagittal: [a, s] }[name] ?? [2 * r, 2 * s]
   return Math.max(w / width, h / height) / zoom
 }

@@ -2,12 +2,14 @@
 // slices that the server draws.
 
 import { FlatViewer } from "./flat.js"
-import { onlyFresh } from "./keys.js"
+import { isTyped, onlyFresh } from "./keys.js"
 import { SliceViewer } from "./slices.js"
 import STYLE from "./viewer.css"
 
 /** @type {WeakMap<HTMLElement, SliceViewer | FlatViewer>} */
 const viewers = new WeakMap()
+/** @type {SliceViewer | FlatViewer | null} the one that was asked for last */
+let newest = null
 /** @type {boolean | undefined} asked once: browsers allow few contexts at a time */
 let hasWebGL
 
@@ -21,6 +23,9 @@ function canDraw() {
 }
 
 globalThis.addEventListener?.("keydown", onlyFresh, { capture: true }) // before the page hears it
+globalThis.addEventListener?.("keydown", (event) => { // wherever on the page; a viewer hears its own
+  if (event.key === "?" && newest instanceof SliceViewer && !isTyped(event)) newest.help()
+})
 
 /**
  * Draw into a root, or bring what is drawn there up to date.
@@ -34,6 +39,7 @@ export function show(root, props, trigger) {
     viewer = canDraw() ? new SliceViewer(root, STYLE) : new FlatViewer(root, STYLE)
     viewers.set(root, viewer)
   }
+  newest = viewer
   viewer.trigger = trigger
   viewer.ask(props)
 }
@@ -43,6 +49,8 @@ export function show(root, props, trigger) {
  * @param {HTMLElement} root
  */
 export function leave(root) {
-  viewers.get(root)?.close()
+  const viewer = viewers.get(root)
+  viewer?.close()
+  if (viewer === newest) newest = null
   viewers.delete(root)
 }

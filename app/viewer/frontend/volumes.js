@@ -8,7 +8,7 @@
  */
 export function counts(values) {
   const found = new Uint32Array(256)
-  for (const value of values) found[value]++
+  for (let i = 0; i < values.length; i++) found[values[i]]++ // `of` takes seconds for a head
   return found
 }
 

@@ -1,5 +1,6 @@
 """From DICOM files to one NIfTI file on the series' own grid."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import nibabel as nib
@@ -10,14 +11,35 @@ from pydicom.pixels.utils import pixel_array
 from core import limits
 from core.errors import HippoViewError, InputError, TooLargeError
 from core.findings import Finding
+from core.image.dicom.choice import choose
 from core.image.dicom.compressed import has_true_sizes
 from core.image.dicom.geometry import arranged
 from core.image.dicom.headers import Frame, damaged, frames_of, read_header
-from core.image.dicom.series import Series, choose, series_of
+from core.image.dicom.origin import Origin, origin_of
+from core.image.dicom.plain import plain_pixels
+from core.image.dicom.series import Series, series_of
 from core.image.dicom.unpack import files_of
 
 
-def nifti_of(source: Path, folder: Path, uid: str = "") -> tuple[Path, list[Finding]]:
+@dataclass(frozen=True)
+class Converted:
+    """A series as NIfTI.
+
+    Attributes
+    ----------
+    path : Path
+        Voxels by column, row and slice; no text of the DICOM files.
+    findings : list of Finding
+    origin : Origin or None
+        Its study and its instances; None if the files do not say which they are.
+    """
+
+    path: Path
+    findings: list[Finding]
+    origin: Origin | None
+
+
+def converted(source: Path, folder: Path, uid: str = "") -> Converted:
     """Convert the T1-weighted series of an export.
 
     Parameters
@@ -28,12 +50,6 @@ def nifti_of(source: Path, folder: Path, uid: str = "") -> tuple[Path, list[Find
         Where the result is written, and a zip is unpacked. Both stay: the caller removes it.
     uid
         Of the series to take; by default the one that is plausible alone.
-
-    Returns
-    -------
-    path : Path
-        Voxels by column, row and slice; no text of the DICOM files.
-    findings : list of Finding
 
     Raises
     ------
@@ -46,6 +62,7 @@ def nifti_of(source: Path, folder: Path, uid: str = "") -> tuple[Path, list[Find
         series = choose(series_of(headers), uid)
         frames, affine = arranged([frame for h in series.headers for frame in frames_of(h)])
         voxels = _voxels(frames)
+        origin = origin_of(frames)
     except (HippoViewError, MemoryError):
         raise
     except Exception as error:  # values are read when they are asked for, and may be anything
@@ -54,7 +71,7 @@ def nifti_of(source: Path, folder: Path, uid: str = "") -> tuple[Path, list[Find
         raise damaged() from error
     path = folder / "series.nii"
     nib.save(nib.Nifti1Image(voxels, affine), path)
-    return path, _findings(series)
+    return Converted(path, _findings(series), origin)
 
 
 def _findings(series: Series) -> list[Finding]:
@@ -117,6 +134,9 @@ def _pixels(frame: Frame, rows: int, columns: int) -> NDArray[np.generic]:
             "Export the original images.",
             code="dicom_matrix",
         )
+    pixels = plain_pixels(frame.header, frame.index, rows, columns)
+    if pixels is not None:
+        return pixels
     try:
         pixels = pixel_array(frame.header.path, index=frame.index, raw=True)
     except Exception as error:  # decoders meet hostile bytes with many kinds of exception

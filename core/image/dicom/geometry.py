@@ -55,6 +55,12 @@ def arranged(frames: list[Frame]) -> tuple[list[Frame], NDArray[np.float64]]:
 
 def _check_alike(frames: list[Frame]) -> None:
     first = frames[0]
+    if len({uid for f in frames if (uid := f.header.values.get("FrameOfReferenceUID"))}) > 1:
+        raise InputError(
+            "The slices lie in two frames of reference: the patient was moved between them",
+            "Their places cannot be compared: export the series of one position alone.",
+            code="dicom_frames_of_reference",
+        )
     for frame in frames[1:]:
         if not all(
             np.allclose(mine, other, atol=_SAME_DIRECTION)

@@ -11,6 +11,7 @@ import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_file_meta_info
+from pydicom.tag import Tag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, MediaStorageDirectoryStorage
 
 from core import limits
@@ -21,18 +22,42 @@ from core.image.dicom.compressed import check_syntax
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 logging.getLogger("pydicom").setLevel(logging.CRITICAL)
 
-# What is read of a header, beside the sequences that enhanced images have for their frames.
-_READ = [
-    "SOPClassUID", "SOPInstanceUID", "Modality", "ImageType", "SeriesInstanceUID",
-    "StudyInstanceUID", "PatientID", "SeriesDescription", "SeriesNumber", "ProtocolName",
+# What the way back to the study needs, beside the UIDs; see `core.image.dicom.origin`.
+OF_ORIGIN = (
+    "PatientID",
+    "IssuerOfPatientID",
+    "PatientName",
+    "PatientBirthDate",
+    "PatientSex",
+    "PatientAge",
+    "StudyDate",
+    "StudyTime",
+    "StudyID",
+    "StudyDescription",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+    "Modality",
+    "SeriesNumber",
+    "SeriesDescription",
+    "Manufacturer",
+    "ManufacturerModelName",
+    "InstanceNumber",
+)
+# What is read of a header, beside the sequences that enhanced images have for their frames: tags,
+# which pydicom would else look up by their names for each file.
+_READ = [Tag(name) for name in (
+    *OF_ORIGIN,
+    "SOPClassUID", "SOPInstanceUID", "ImageType", "SeriesInstanceUID", "StudyInstanceUID",
+    "FrameOfReferenceUID", "ProtocolName",
+    "SeriesDate",
     "MRAcquisitionType", "ScanningSequence", "SequenceName", "PulseSequenceName",
     "EchoPlanarPulseSequence", "EchoTime", "InversionTime", "DiffusionBValue",
     "ContrastBolusAgent", "ComplexImageComponent", "AcquisitionContrast",
     "SamplesPerPixel", "PhotometricInterpretation", "Rows", "Columns", "NumberOfFrames",
-    "BitsAllocated", "PixelRepresentation", "RescaleSlope", "RescaleIntercept", "InstanceNumber",
+    "BitsAllocated", "BitsStored", "PixelRepresentation", "RescaleSlope", "RescaleIntercept",
     "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing",
     "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
-]  # fmt: skip
+)]  # fmt: skip
 _GROUPS = {
     "ImagePositionPatient": "PlanePositionSequence",
     "ImageOrientationPatient": "PlaneOrientationSequence",
@@ -55,11 +80,14 @@ class Header:
         What is read of it.
     syntax : UID
         How the pixels are stored.
+    pixels_at : int
+        Where in the file their element begins (bytes).
     """
 
     path: Path
     values: Dataset
     syntax: UID
+    pixels_at: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,12 +142,14 @@ def read_header(path: Path) -> Header | None:
                 code="dicom_compression",
             )
         check_syntax(syntax)
-        values = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_READ))
+        with path.open("rb") as file:
+            values = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_READ)
+            pixels_at = file.tell()
     except InputError:
         raise
     except Exception as error:  # pydicom meets hostile bytes with many kinds of exception
         raise damaged() from error
-    return Header(path, values, syntax)
+    return Header(path, values, syntax, pixels_at)
 
 
 def frames_of(header: Header) -> Iterator[Frame]:

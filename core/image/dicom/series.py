@@ -1,4 +1,4 @@
-"""The series of an export: what each one is, and which one to segment."""
+"""The series of an export, and what each one is."""
 
 import re
 from dataclasses import dataclass
@@ -8,9 +8,6 @@ from pydicom.uid import EnhancedMRImageStorage, MRImageStorage
 from core.errors import InputError
 from core.image.dicom.headers import Header, group_value
 
-_MOST_LISTED = 8
-# Of the rank: thin, as acquired, and named T1. If these are the same, a person has to say which.
-_TELLING = 3
 _ECHO_PLANAR = "echo-planar images (fMRI, diffusion or perfusion)"
 # Words of a description, and what the series then is; the first two also of one that names a T1.
 _DESCRIPTIONS = (
@@ -45,7 +42,8 @@ class Series:
     why_not : str
         What it is instead of a T1-weighted volume; empty if it may be one.
     rank : tuple of int
-        The larger, the likelier it is what is to be segmented.
+        The larger, the likelier it is what is to be segmented: thin, as acquired, named T1, without
+        a contrast agent, and the number of slices.
     """
 
     uid: str
@@ -60,11 +58,15 @@ class Series:
         return bool(self.headers[0].values.get("ContrastBolusAgent"))
 
     @property
+    def slices(self) -> int:
+        """How many images there are."""
+        return _slices(self.headers)
+
+    @property
     def in_words(self) -> str:
         """Such as *t1_mprage_sag: 176 slices (1.2.3)*."""
-        frames = sum(int(h.values.get("NumberOfFrames") or 1) for h in self.headers)
-        why = f", {self.why_not}" if self.why_not else ""
-        return f"{self.description or 'without a description'}: {frames} slices{why} ({self.uid})"
+        what = f"{self.slices} slices{f', {self.why_not}' if self.why_not else ''}"
+        return f"{self.description or 'without a description'}: {what} ({self.uid})"
 
 
 def series_of(headers: list[Header]) -> list[Series]:
@@ -81,47 +83,6 @@ def series_of(headers: list[Header]) -> list[Series]:
     return sorted((_series(uid, tuple(own)) for uid, own in groups.items()), key=_likeliest)
 
 
-def choose(series: list[Series], uid: str = "") -> Series:
-    """The series to segment.
-
-    Parameters
-    ----------
-    series
-        As `series_of` has them.
-    uid
-        Whose it is to be; by default the one that is plausible alone.
-
-    Raises
-    ------
-    InputError
-        None is a T1-weighted volume, or several are; the hint lists them.
-    """
-    listed = "; ".join(one.in_words for one in series[:_MOST_LISTED])
-    if uid:
-        asked = next((one for one in series if one.uid == uid), None)
-        if asked is None:
-            raise InputError(
-                "There is no such series in the export", f"These are there: {listed}.",
-                code="no_series",
-            )  # fmt: skip
-        series = [asked]
-    plausible = [one for one in series if not one.why_not]
-    if not plausible:
-        what = series[0].why_not if len(series) == 1 else f"none of {len(series)} series is one"
-        raise InputError(
-            f"There is no T1-weighted volume of a head: {what}",
-            f"Send a 3-D T1-weighted series. Found: {listed}.",
-            code="no_t1_series",
-        )
-    if len(plausible) > 1 and plausible[0].rank[:_TELLING] == plausible[1].rank[:_TELLING]:
-        raise InputError(
-            f"{len(plausible)} series may be the T1-weighted volume",
-            f"Say which by its series UID, or send one alone: {listed}.",
-            code="several_series",
-        )
-    return plausible[0]
-
-
 def _series(uid: str, headers: tuple[Header, ...]) -> Series:
     first = headers[0].values
     if len({(h.values.get("PatientID"), h.values.get("StudyInstanceUID")) for h in headers}) > 1:
@@ -135,12 +96,16 @@ def _series(uid: str, headers: tuple[Header, ...]) -> Series:
     of_volume = str(first.get("MRAcquisitionType") or "").upper() == "3D"
     is_original = "DERIVED" not in _image_type(headers[0])
     names_t1 = bool(_T1.search(_named(headers[0])))
-    frames = sum(int(h.values.get("NumberOfFrames") or 1) for h in headers)
     is_thin = of_volume or _thickness_mm(headers[0]) <= _THIN_MM
     return Series(
         uid, description, headers, why_not,
-        (is_thin, is_original, names_t1, not first.get("ContrastBolusAgent"), frames),
+        (is_thin, is_original, names_t1, not first.get("ContrastBolusAgent"),
+         _slices(headers)),
     )  # fmt: skip
+
+
+def _slices(headers: tuple[Header, ...]) -> int:
+    return sum(int(header.values.get("NumberOfFrames") or 1) for header in headers)
 
 
 def _why_not(header: Header) -> str:

@@ -23,6 +23,7 @@ from core.anatomy import LABELS
 from core.errors import InputError, NotFoundError, TrainingError
 from core.state.storage import Storage
 from core.training.data import patients
+from core.training.data.names import is_from_head, source_of
 
 FOLDS = 5
 NNUNET_NAME = "Dataset001_Hippocampus"
@@ -98,6 +99,11 @@ class Dataset:
     def test(self) -> list[str]:
         """Names of the cases in the frozen test set."""
         return [name for name, entry in self.cases.items() if entry.is_test]
+
+    @property
+    def test_heads(self) -> set[str]:
+        """Names of the heads whose sides are in the frozen test set."""
+        return {source_of(name) for name in self.test if is_from_head(name)}
 
     @property
     def training(self) -> list[str]:

@@ -1,6 +1,7 @@
 """Cuts the training cases out of a head of a data set's source."""
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,6 +78,18 @@ def cut(name: str, head: Volume, labels: NDArray[np.uint8], locator: HeadLocator
         {case_name(name, side): why for side, why in left_out.items()},
         head.content_sha256,
     )
+
+
+def scans_in_words(cases: Collection[str]) -> str:
+    """The heads and crops that cases were made from.
+
+    >>> scans_in_words(["a", "b.head-left", "b.head-left2", "c.head-right"])
+    '2 heads and 1 crop'
+    """
+    heads = len({source_of(case) for case in cases if is_from_head(case)})
+    crops = sum(not is_from_head(case) for case in cases)
+    words = [counted(n, one) for n, one in ((heads, "head"), (crops, "crop")) if n]
+    return " and ".join(words) or "no scan"
 
 
 def kinds_in_words(cases: list[str]) -> str:

@@ -158,13 +158,14 @@ def words(groups: Mapping[str, tuple[str, Rule]], *, of_cases: bool = False) -> 
     patients = len({patient for patient, _ in groups.values()})
     grouped = f": grouped {how}" if how else ""
     lines = [f"{counted(len(groups), 'case')} of {counted(patients, 'patient')}{grouped}"]
-    if counts["alone"] and of_cases:
-        have = counted(counts["alone"], "case has", "cases have")
+    without = {source_of(c) for c, (_, rule) in groups.items() if rule in ("alone", "head")}
+    if without and of_cases:
+        have = counted(len(without), "case has", "cases have")
         lines.append(
             f"{have} no patient: each counts as a patient of its own. If some are of one person, "
             "give them their patient on the Cases page"
         )
-    elif counts["alone"]:
+    elif counts["alone"] and not of_cases:
         alone = counted(counts["alone"], "case")
         lines.append(
             f"{alone} could not be grouped by patient (no sub-XX, no side at the end of the name, "

@@ -141,8 +141,6 @@ def prepare(
             new_entries, stay, former, table or {}, rule,
             earlier_rule=old.rule if old else rule, of_cases=of_cases,
         )  # fmt: skip
-        # The further cuts of a head are there to learn from: a test counts each side once.
-        entries = {c: e for c, e in entries.items() if not (e.is_test and is_extra_cut(c))}
         cases = {case: prepared for case, prepared in cases.items() if case in entries}
         report.kept = [case for case in report.kept if case in entries]
         kinds = kinds_in_words(report.kept)

@@ -8,6 +8,7 @@ from core import limits
 from core.errors import InputError
 from core.training.data import patients
 from core.training.data.dataset import FOLDS, TEST, Entry, assign, tested_of
+from core.training.data.names import is_extra_cut
 from core.wording import counted
 
 _TAG_DIGITS = 12
@@ -31,6 +32,8 @@ def split(
     patient, all of them go to the fold in which one was trained on. If it is the rule that says
     so, and the earlier split had another, or if less than half of a test set would be left, the
     earlier split was by file, and a new one is made of all patients.
+
+    Further cuts of a head are left out of the frozen test set.
 
     Parameters
     ----------
@@ -77,6 +80,8 @@ def split(
         was = stay.get(case) or former.get(case)
         entry = _files(cases[case], was) if case in cases else stay[case]
         entries[case] = replace(entry, patient=patient, fold=folds[patient])
+    # The further cuts of a head are there to learn from: a test counts each side once.
+    entries = {c: e for c, e in entries.items() if not (e.is_test and is_extra_cut(c))}
     entries = _without_empty_folds(entries)
     trained = {entry.patient for entry in entries.values() if not entry.is_test}
     if len(trained) == len({entry.patient for entry in entries.values()}):
@@ -92,7 +97,7 @@ def split(
             f"Add cases of other patients: {limits.MIN_TEST_CASES + _LEAST_TRAINED} are needed.",
             code="too_few_patients",
         )
-    grouping = {case: groups_of[case] for case in sorted(cases)}
+    grouping = {case: groups_of[case] for case in sorted(cases.keys() & entries.keys())}
     return entries, [
         *patients.words(grouping, of_cases=of_cases), *remarks, *_few_tested(entries)
     ]  # fmt: skip

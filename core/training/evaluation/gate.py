@@ -13,6 +13,7 @@ from core.predictor.calibrate import SMALLEST_AGREEMENT, SMALLEST_AGREEMENT_OF_A
 from core.state.fields import check_shape
 from core.training.evaluation.gate_crops import crop_checks
 from core.training.evaluation.gate_heads import head_checks
+from core.training.evaluation.latency import FORMAT
 from core.training.evaluation.verdict import Check, Margins, Verdict, too_few
 from core.wording import counted
 
@@ -79,10 +80,16 @@ def _latency(before: Version, after: Version, margins: Margins) -> Iterator[Chec
     if measured is None or measured["against_sha256"] != before.sha256:
         yield Check(key, name, "not judged", "it was measured against another version")
         return
+    if measured.get("format") != FORMAT:
+        yield Check(key, name, "not judged", "an earlier program measured it: test it again")
+        return
     words = (
         f"{measured['ratio']:.2f} times that of version {before.number}, over "
         f"{counted(measured['cases'], 'scan')}; at most {margins.times:g}"
     )
+    own, other = measured.get("precision"), measured.get("against_precision")
+    if own != other:
+        words += f". It computes in {own}, version {before.number} in {other}"
     if measured["ratio"] > margins.times:
         yield Check(key, name, "failed", words)
     elif measured["cases"] < margins.timed:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from core.anatomy import LABEL_COLOURS, LABELS, NOTICE
 from core.exports.report_page import report_page, svg_of
+from core.models.folder import calibrated_on
 from core.training.data.dataset import Dataset, file_names
 from core.training.evaluation.statistics import failure_words, failures, is_failed
 from core.wording import counted
@@ -82,6 +83,7 @@ def card_text(card: dict[str, Any], figures: dict[str, Any]) -> str:
     ]  # fmt: skip
     for title, part in (("Network", card["network"]), ("Training", card["training"])):
         lines += [f"## {title}", "", *(f"- {name}: {value}" for name, value in part.items()), ""]
+    lines += ["## Expected overlap and volume intervals", "", calibrated_on(card), ""]
     lines += ["## Limits", "", *(f"- {limit}" for limit in card["limits"]), ""]
     lines += ["## Licence and attribution", "", f"{card['licence']}", ""]
     lines += [f"- {source}" for source in card["attribution"]]

@@ -6,7 +6,7 @@ import { test } from "node:test"
 
 globalThis.window ??= /** @type {any} */ (globalThis) // NiiVue asks it for the screen's resolution
 const { Niivue } = await import("@niivue/niivue")
-const { PRIVATE, crosshair, paneAt, plateLetters, takeOverDrawing } = await import(
+const { PRIVATE, crosshair, lightenLayers, paneAt, plateLetters, takeOverDrawing } = await import(
   "../../../app/viewer/frontend/niivue.js")
 
 const SOURCES = new URL("../../../app/viewer/frontend/", import.meta.url)
@@ -99,4 +99,34 @@ test("the crosshair is a whole voxel and a place in mm", () => {
   const nv = /** @type {any} */ ({ scene: { crosshairPos: [0.5, 0.5, 0.5] }, frac2vox: () => [1.2, 2.9, 3],
     frac2mm: () => [-1, 2, 3, 1] })
   assert.deepEqual(crosshair(nv), { voxel: [1, 3, 3], mm: [-1, 2, 3] })
+})
+
+test("a scan goes to the graphics card without its gradient, and labels as the box that holds them", () => {
+  const log = []
+  const dims = [3, 188, 256, 190]
+  const nv = /** @type {any} */ ({
+    gl: { TEXTURE2: 2 }, volumes: [{ dimsRAS: [3, 188, 256, 190] }], overlayTexture: "old",
+    rgbaTex: (texture, unit, size) => { log.push(["made", unit, ...size.slice(1, 4)]); return "new" },
+    updateInterpolation: (layer) => log.push(["plain", layer]),
+    refreshLayers: (image, layer) => {
+      nv.rgbaTex(null, 0, image.dimsRAS) // the scan
+      nv.rgbaTex(null, 8, image.hdr.dims, true) // its gradient
+      log.push(["slices", image.hdr.dims[3], layer])
+    },
+  })
+  lightenLayers(nv, () => log.push(["labels"]))
+  nv.refreshLayers({ hdr: { dims }, dimsRAS: [3, 188, 256, 190] }, 0)
+  assert.deepEqual(log, [["made", 0, 188, 256, 190], ["made", 8, 1, 1, 1], ["slices", 1, 0]])
+  assert.deepEqual(dims, [3, 188, 256, 190]) // as the file has it
+  log.length = 0
+  nv.refreshLayers({ hdr: { dims } }, 1)
+  assert.deepEqual(log, [["made", 2, 188, 256, 190], ["plain", 1], ["labels"]])
+  assert.deepEqual([nv.overlayTexture, nv.overlayTextureID], ["new", "new"])
+})
+
+test("NiiVue makes its gradient as large as the header says, and nothing of the scan itself", () => {
+  const body = String(Niivue.prototype.refreshLayers)
+  assert.equal(body.match(/gradientTexture\b/g)?.length >= 1, true)
+  assert.equal(new Niivue().opts.gradientAmount, 0) // nothing that is shown asks for it
+  assert.equal(new Niivue().opts.gradientOpacity, 0)
 })

@@ -89,3 +89,17 @@ test("a box's colours are those of its voxels, with the opacity, and nothing whe
   assert.deepEqual(size, [3, 1, 1])
   assert.deepEqual([...rgba], [0, 0, 0, 0, 10, 20, 30, 128, 40, 50, 60, 128])
 })
+
+test("between two scans one label in place of another is no change", () => {
+  const labels = block()
+  const other = labels.values.slice()
+  other[labels.index([3, 3, 2])] = 2 // was 1
+  other[labels.index([1, 1, 0])] = 0
+  other[labels.index([5, 0, 0])] = 1
+  const picture = painted(labels, { other, isOfWhole: true })
+  assert.equal(picture[labels.index([3, 3, 2])], 1)
+  assert.equal(picture[labels.index([1, 1, 0])], DIFFERENCES[0].value)
+  assert.equal(picture[labels.index([5, 0, 0])], DIFFERENCES[1].value)
+  assert.equal(differencesOf(labels, other, true).length, 2)
+  assert.equal(differencesOf(labels, other).length, 3)
+})

@@ -7,7 +7,7 @@ import {
   DRAWING_KEYS, KEYS, drawingCommand, lookingCommand, onlyFresh,
 } from "../../../app/viewer/frontend/keys.js"
 import {
-  NAMES, changed, cutOpen, firstView, mmPerPixel, nameAfter, named, nextFinding, zoomed,
+  NAMES, changed, closeUp, cutOpen, firstView, mmPerPixel, nameAfter, named, nextFinding, zoomed,
 } from "../../../app/viewer/frontend/view.js"
 
 test("the view that the browser remembers is taken if there is such a one", () => {
@@ -47,16 +47,40 @@ test("a cut stays within the scan, and findings come round", () => {
 })
 
 test("zoom has ends, and what is not enlarged is where it was", () => {
-  assert.deepEqual(zoomed([3, 4, 5, 1.25], 1 / 1.25), [0, 0, 0, 1])
-  assert.deepEqual(zoomed([3, 4, 5, 2], 1.25), [3, 4, 5, 2.5])
-  assert.equal(zoomed([0, 0, 0, 8], 1.25)[3], 8)
+  assert.deepEqual(zoomed([3, 4, 5, 1.25], 1 / 1.25, [9, 9, 9]), [0, 0, 0, 1])
+  assert.deepEqual(zoomed([3, 4, 5, 2], 1.25, [0, 0, 0]), [3, 4, 5, 2.5])
+  assert.equal(zoomed([0, 0, 0, 8], 1.25, [0, 0, 0])[3], 8)
+})
+
+/** Where a place is shown, in mm of the screen from its middle: what NiiVue makes of pan and zoom. */
+const shown = ([x, y, z, zoom], at, middle) =>
+  at.map((mm, axis) => zoom * mm - (middle[axis] - [x, y, z][axis]))
+
+test("what is zoomed at stays where it is", () => {
+  const [at, middle] = [[10, -20, 30], [4, 5, 6]]
+  /** @type {[number, number, number, number]} */
+  const before = [1, 2, 3, 2]
+  assert.deepEqual(shown(zoomed(before, 1.5, at), at, middle), shown(before, at, middle))
+})
+
+test("a close-up has its box in the middle, and whole in the tightest pane", () => {
+  const scan = { extent: [180, 240, 256], middle: [0, 10, 20] }
+  const box = { extent: [100, 70, 60], middle: [1, -22, -14] }
+  const view = closeUp(scan, box, { width: 400, height: 200 })
+  assert.deepEqual(shown(view, box.middle, scan.middle), [0, 0, 0])
+  const px = (u, v) => view[3] * Math.min(400 / scan.extent[u], 200 / scan.extent[v])
+  const fits = [[0, 1], [0, 2], [1, 2]].map(([u, v]) =>
+    Math.max(px(u, v) * box.extent[u] / 400, px(u, v) * box.extent[v] / 200))
+  assert.ok(Math.max(...fits) <= 1 + 1e-9)
+  assert.ok(Math.max(...fits) > 0.99)
+  assert.equal(closeUp(scan, scan, { width: 400, height: 200 })[3], 1) // nothing to enlarge
 })
 
 test("a pixel shows as much of the scan as the view and the zoom say", () => {
   const canvas = { width: 400, height: 200 }
   assert.equal(mmPerPixel("Axial", [200, 100, 50], canvas, 1), 0.5)
   assert.equal(mmPerPixel("Sagittal", [200, 100, 50], canvas, 1), 0.25)
-  assert.equal(mmPerPixel("All", [200, 100, 50], canvas, 2), 0.375)
+  assert.equal(mmPerPixel("All", [200, 100, 50], canvas, 2), 0.5)
 })
 
 test("places are said in the patient's directions", () => {
@@ -96,6 +120,14 @@ test("no key draws while nothing can be drawn, but what is drawn can always be s
   assert.equal(drawingCommand({ key: "z", ctrlKey: true }, idle), null)
   assert.equal(drawingCommand({ key: "s", metaKey: true }, { ...idle, isDrawn: true }), "save")
   assert.equal(drawingCommand({ key: "z", ctrlKey: true }, { ...idle, isDrawn: true }), null)
+})
+
+test("shift and an arrow move the border while a mask is corrected, an arrow alone does not", () => {
+  const active = { isActive: true, isDrawn: false }
+  assert.equal(drawingCommand({ key: "ArrowUp", shiftKey: true }, active), "border forward")
+  assert.equal(drawingCommand({ key: "ArrowLeft", shiftKey: true }, active), "border back")
+  assert.equal(drawingCommand({ key: "ArrowUp" }, active), null)
+  assert.equal(drawingCommand({ key: "ArrowUp", shiftKey: true }, { ...active, isActive: false }), null)
 })
 
 test("undo with shift is redo; S alone is no save", () => {

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
@@ -18,7 +19,15 @@ from core.pipeline import analyse
 from core.predictor.heads import sides_of
 from core.state.database import connect
 from core.state.storage import LocalStorage
-from tests.scans import all_orientations, as_bytes, example, reoriented, stream, template_head
+from tests.scans import (
+    all_orientations,
+    as_bytes,
+    example,
+    orders,
+    reoriented,
+    stream,
+    template_head,
+)
 
 
 @pytest.fixture
@@ -54,7 +63,7 @@ def opened_mask(content: bytes) -> nib.Nifti1Image:
     return nib.Nifti1Image.from_bytes(gzip.decompress(content))
 
 
-@pytest.mark.parametrize("number", range(48))
+@pytest.mark.parametrize("number", orders())
 def test_what_was_drawn_lies_in_the_files_own_orientation(number, predictor, house, tmp_path):
     cases, corrections = house()
     scan = reoriented(example(), all_orientations()[number])
@@ -207,6 +216,20 @@ def test_nothing_a_report_carries_outside_holds_the_comment(house, analysis):
     labels = packed(drawn(cases.images(case.id).labels))
     corrections.save(case.id, labels, base=0, author="A", comment="Mrs Secret, left")
     assert "Secret" not in json.dumps(cases.get(case.id).report)
+
+
+def test_a_case_has_one_model_however_its_sides_were_segmented(house, segmented):
+    analysis = segmented(template_head())
+    cases, corrections = house()
+    case = cases.add(analysis, "x")
+    made = analysis.segmentation
+    newer = replace(made, model=replace(made.model, version="99", sha256="0" * 64))
+    with pytest.raises(ConflictError, match="by model version 1, and version 99 serves") as told:
+        corrections.segment_here(case.id, newer, base=0, author="Dr B", comment="", side="left")
+    assert told.value.code == "other_model"
+    assert cases.get(case.id).mask_version == 0
+    corrections.segment_here(case.id, made, base=0, author="Dr B", comment="", side="left")
+    assert cases.get(case.id).report["model"]["sha256"] == made.model.sha256
 
 
 def test_segmenting_one_side_keeps_what_was_drawn_on_the_other(house, predictor, tmp_path):

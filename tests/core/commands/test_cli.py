@@ -89,7 +89,12 @@ ASCII = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
 
 @pytest.mark.parametrize(
     ("locale", "options"),
-    [(STRICT, ()), (STRICT, ("--json",)), (ASCII, ()), ({"LC_ALL": "C"}, ("--json",))],
+    [
+        (STRICT, ("--json",)),
+        (ASCII, ()),
+        pytest.param(STRICT, (), marks=pytest.mark.long),
+        pytest.param({"LC_ALL": "C"}, ("--json",), marks=pytest.mark.long),
+    ],
 )
 def test_names_that_are_no_text_end_no_batch(locale, options, scan, tmp_path):
     folder = os.fsencode(tmp_path)

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+from core import limits
 from core.__main__ import main
 from core.models.folder import load_model
 from core.models.registry import Registry
@@ -56,6 +57,8 @@ def test_a_version_is_measured_on_heads_and_cases_against_the_one_in_service(
     tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setenv("HIPPOVIEW_DATA_DIR", str(tmp_path))
+    # Enough for the ratio's order of magnitude; a busy machine would take all twenty.
+    monkeypatch.setattr(limits, "LATENCY_ROUNDS", 3)
     storage = LocalStorage(tmp_path / "storage")
     registry = Registry(connect(tmp_path), storage, EMBEDDED)
     registry.prepare()

@@ -11,6 +11,7 @@ from scipy import ndimage, stats
 
 from core.__main__ import main
 from core.drift.comparison import compare
+from core.drift.reference import training_crops
 from core.exports.drift_report import Part, report_html
 from core.measures.features import FEATURES, features_of
 from core.models.registry import REFERENCE_NAME
@@ -25,7 +26,7 @@ SPACING = (1.0, 1.0, 1.0)
 @pytest.fixture(scope="module")
 def reference():
     content = json.loads((Settings().model_dir / REFERENCE_NAME).read_bytes())
-    return [case["features"] for case in content["cases"]]
+    return training_crops(content["cases"])
 
 
 def test_there_are_seventeen_finite_features():

@@ -1,19 +1,42 @@
-"""The report of a case on one page: every figure of the case, and no name."""
+"""The report of a case on paper: every figure of the case, in two languages, and no name."""
 
+import csv
+import io
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from core.cases.store import Cases
+from core.cases.case import Review
+from core.cases.study import study_of
 from core.exports.pdf import report_pdf
-from core.pipeline import analyse
-from core.state.database import connect
-from core.state.storage import LocalStorage
-from tests.scans import as_bytes, example, stream, template_head
+from core.exports.pdf_change import changed_until
+from core.exports.pdf_compared import Compared, add_compared
+from core.exports.pdf_details import add_details
+from core.exports.sentences import _FINDINGS, _SENTENCES, LANGUAGES, Sentences
+from core.exports.sheet import BOTTOM_MM, Sheet
+from core.exports.tables import report_csv
+from core.measures.measure import MASK_CODES
+from core.references.comparison import compare
+from core.settings import ROOT
+from core.wording import fine_ml_digits
+from tests import dicom_sources as sources
+from tests.references import group, people
 
 NAME = "Doe Jane"
+PSEUDONYM = "P-9QX2T7"
+STUDY = {"date": "2024-05-01", "sex": "F", "age_years": 103}
+# Digits of the CSV by the key of the JSON's number; ml end where a voxel does.
+ML_DIGITS = fine_ml_digits(float(np.prod(sources.SPACING)))
+DIGITS = {
+    "volume_mm3": 1, "volume_ml": ML_DIGITS, "voxels": 0, "bounding_box_mm": 1, "length_mm": 1,
+    "volume_interval_mm3": 1, "anterior_share_percent": 1, "voxel_mm3": 4, "asymmetry_percent": 1,
+    "share_of_brain_percent": 3,
+}  # fmt: skip
 
 
 def run(program, *arguments):
@@ -22,44 +45,256 @@ def run(program, *arguments):
     return subprocess.run([program, *arguments], capture_output=True, check=True, text=True).stdout
 
 
-@pytest.fixture(scope="module")
-def cases(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("cases")
-    engine = connect(folder)
-    yield Cases(engine, LocalStorage(folder / "storage"))
-    engine.dispose()
+IMAGES = sources.images_of()
 
 
-@pytest.mark.parametrize("scan", [example, template_head], ids=["crop", "head"])
-def test_every_figure_stands_on_one_page_and_no_name(cases, predictor, tmp_path, scan):
-    kept = cases.add(analyse(stream(as_bytes(scan())), predictor, tmp_path), NAME).id
-    cases.review(kept, "accepted", "Dr. Weiß", despite_doubts=True)
-    case = cases.get(kept)
-    file = tmp_path / "report.pdf"
-    file.write_bytes(report_pdf(case, cases.images(kept)))
-    words = run("pdftotext", "-layout", str(file), "-")
+def case_of(kind):
+    """A reviewed case of a made head, or of a crop, with all that a calibrated version says."""
+    labels = sources.labels_on("axial")
+    if kind == "crop":
+        labels = np.where(labels > 2, 0, labels)
+    review = Review("accepted", "Dr. Weiß", "2026-11-30T07:01:00+00:00")
+    case = sources.case_of(labels, "axial", review=review, is_crop=kind == "crop")
     measures = case.report["measures"]
-    parts = [p for side in measures.get("sides", {}).values() for p in side.values()]
-    for part in parts or [measures["anterior"], measures["posterior"]]:
-        assert f"{part['volume_mm3']:,.0f}" in words
-    for expected in (kept, "Research use only", "Dr. Weiß", case.report["model"]["sha256"]):
+    for parts in (measures, *measures["sides"].values()):
+        for name in ("anterior", "posterior", "total"):
+            mm3 = parts[name]["volume_mm3"]
+            parts[name]["volume_interval_mm3"] = [round(0.83 * mm3, 1), round(1.09 * mm3, 1)]
+    dice = {"whole": 0.905, "anterior": 0.89, "posterior": 0.877}
+    sides = {side: {part: d + n / 1000 for part, d in dice.items()}
+             for n, side in enumerate(measures["sides"])}  # fmt: skip
+    case.report.update({
+        "device": "cpu", "timings_s": {},
+        "trust": {"expected_dice": dice, "reason": "", "sides": sides, "interval_percent": 90},
+    })  # fmt: skip
+    return replace(case, name=NAME)
+
+
+def numbers(found, digits=None):
+    """Every number of a JSON's measures, with the digits that the CSV gives it, but for ml."""
+    if isinstance(found, dict):
+        for key, value in found.items():
+            yield from numbers(value, DIGITS.get(key))
+    elif isinstance(found, (list, tuple)):
+        for value in found:
+            yield from numbers(value, digits)
+    elif isinstance(found, (int, float)):
+        yield f"{found:.{digits}f}"
+
+
+def words_of(pdf, tmp_path):
+    file = tmp_path / "report.pdf"
+    file.write_bytes(pdf)
+    assert re.search(r"Pages:\s+2\b", run("pdfinfo", str(file)))
+    return run("pdftotext", "-layout", str(file), "-")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("kind", ["crop", "head"])
+def test_every_figure_stands_in_it_as_in_csv_and_json(tmp_path, kind, language):
+    case = case_of(kind)
+    words = words_of(report_pdf(case, IMAGES, language=language), tmp_path)
+    said = set(re.findall(r"-?\d+(?:[.,]\d+)?", words))
+    figures = set(numbers(case.report["measures"]))
+    figures |= {
+        f"{float(row['value']):.{ML_DIGITS}f}"
+        if row["unit"] == "ml" and row["quantity"] == "volume"
+        else row["value"]
+        for row in csv.DictReader(io.StringIO(report_csv(case).decode()))
+        if row["unit"] in ("mm3", "ml", "mm", "%") or row["quantity"] in ("voxels", "expected_dice")
+    }
+    figures.discard("")
+    assert len(figures) > 15
+    if language == "de":
+        figures = {figure.replace(".", ",") for figure in figures}
+    assert figures <= said, figures - said
+    for expected in (case.id, "Dr. Weiß", case.report["model"]["sha256"]):
         assert expected in words
-    assert "Jane" not in words
-    fonts = run("pdffonts", str(file)).splitlines()[2:]
+    assert {"en": "Research use only", "de": "Nur für Forschungszwecke"}[language] in words
+
+
+def test_the_same_case_gives_the_same_bytes_with_its_fonts(tmp_path):
+    case = case_of("crop")
+    once, twice = (report_pdf(case, IMAGES) for _ in range(2))
+    assert once == twice
+    (tmp_path / "report.pdf").write_bytes(once)
+    fonts = run("pdffonts", str(tmp_path / "report.pdf")).splitlines()[2:]
     assert fonts
     assert all(re.search(r"yes\s+yes\s+yes", line) for line in fonts)
-    assert re.search(r"Pages:\s+1\b", run("pdfinfo", str(file)))
-    assert report_pdf(case, cases.images(kept)) == file.read_bytes()
 
 
-def test_many_and_long_warnings_leave_the_page_one_page(cases, predictor, tmp_path):
-    kept = cases.add(analyse(stream(as_bytes(example())), predictor, tmp_path), NAME).id
-    case = cases.get(kept)
+def test_nothing_of_the_patient_stands_in_it_where_the_id_alone_was_chosen(tmp_path):
+    case = replace(case_of("crop"), patient=PSEUDONYM)
+    case.report["study"] = STUDY
+    of_person = ("Jane", PSEUDONYM, "2024-05-01", "103", "female")
+    without = report_pdf(case, IMAGES)
+    words = words_of(without, tmp_path)
+    assert not [word for word in of_person if re.search(rf"\b{word}\b", words)]
+    assert PSEUDONYM.encode() not in without
+    words = words_of(report_pdf(case, IMAGES, identity=""), tmp_path)
+    assert [word for word in of_person if word in words] == list(of_person[1:])
+    first, second = words.split("\f")[:2]
+    assert all(PSEUDONYM in page for page in (first, second))
+
+
+def test_what_was_typed_stands_beside_what_the_header_says(tmp_path):
+    case = replace(case_of("crop"), scan_date="2024-06-02", age_years=44)
+    case.report["study"] = STUDY
+    words = " ".join(words_of(report_pdf(case, IMAGES, identity=""), tmp_path).split())
+    said = "typed here; the DICOM header says 103 years old at the scan, scanned on 2024-05-01"
+    assert f"female, 44 years old at the scan, scanned on 2024-06-02, {said}" in words
+
+
+@pytest.mark.parametrize(("name", "seen"), [("כהן דוד", "כהן"), ("محمد علي", "محمد")])
+def test_names_from_right_to_left_are_in_order_and_joined(tmp_path, name, seen):
+    case = case_of("crop")
+    pdf = report_pdf(case, IMAGES, identity=f"Patient {name}   ID 77")
+    words = words_of(pdf, tmp_path)
+    assert re.search(rf"Patient\W+Patient\W+{seen}", words)
+    assert "ID 77" in words
+
+
+def test_what_is_not_known_of_a_patient_is_not_said(tmp_path):
+    case = case_of("crop")
+    words = words_of(report_pdf(case, IMAGES, identity=""), tmp_path)
+    assert re.search(r"Patient\s+not given\n", words)
+
+
+def test_many_and_long_warnings_leave_it_two_pages(tmp_path):
+    case = case_of("crop")
     case.report["warnings"] += [
         {"level": "warning", "code": f"w{n}", "message": f"Number {n}. " + "Long words. " * 40}
-        for n in range(30)
+        for n in range(60)
     ]
-    file = tmp_path / "report.pdf"
-    file.write_bytes(report_pdf(case, cases.images(kept)))
-    assert "more stand on the case's page" in run("pdftotext", str(file), "-")
-    assert re.search(r"Pages:\s+1\b", run("pdfinfo", str(file)))
+    words = words_of(report_pdf(case, IMAGES), tmp_path)
+    first, second = words.split("\f")[:2]
+    assert "more: see the next page" in first
+    assert "more stand on the case's page" in second
+    told = len(re.findall(r"Number \d+\.", words))
+    left = int(re.search(r"(\d+) more stand", second).group(1))
+    assert told + left == 60
+
+
+@pytest.mark.parametrize("findings", [[], ["Warning: look. " * 9] * 30])
+def test_a_high_picture_of_both_sides_leaves_room_for_the_rest(findings):
+    sides = io.BytesIO()
+    Image.new("RGB", (600, 900)).save(sides, "PNG")
+    with Sheet(Sentences("de")) as sheet:
+        sheet.add_page()
+        add_details(sheet, case_of("head"), Sentences("de"), findings, sides.getvalue())
+    assert sheet.get_y() <= BOTTOM_MM
+    assert sheet.page == 1
+
+
+def test_what_is_expected_of_a_mask_stands_in_it(tmp_path):
+    case = case_of("crop")
+    case.report["measures"]["total"] |= {
+        "volume_mm3": 2109.0, "volume_ml": 2.109, "volume_interval_mm3": [1980.0, 2240.0],
+    }  # fmt: skip
+    case.report["trust"]["expected_dice"] = {"whole": 0.9, "anterior": 0.88, "posterior": 0.87}
+    case.report["warnings"] = []
+    words = words_of(report_pdf(case, IMAGES), tmp_path)
+    assert "2.11" in words
+    assert "2,109 mm³" in words
+    assert "90 % interval 1,980 to 2,240" in words
+    assert "(Dice, 1 is the same): 0.90" in words
+    assert "Confidence high: the mask passed every check" in words
+    case.report["trust"] |= {"expected_dice": None, "reason": "a person drew this mask"}
+    words = words_of(report_pdf(case, IMAGES, language="de"), tmp_path)
+    assert "ein Mensch hat diese Maske gezeichnet" in words
+
+
+def test_whose_report_it_is_stands_there_whole(tmp_path):
+    case = case_of("crop")
+    identity = (
+        f"Patient {'Garcia ' * 8}  ID {'2.16.756.5.30.1.123'}   born 19500203   study 20240506"
+    )
+    words = words_of(report_pdf(case, IMAGES, identity=identity), tmp_path)
+    assert "19500203" in words
+    assert "20240506" in words
+
+
+def test_group_and_change_stand_on_the_first_page_where_the_patient_does(tmp_path):
+    case = replace(case_of("head"), scan_date="2026-05-01", sex="F", age_years=50)
+    case.report["measures"]["too_small"] = {}
+    case.report["head"]["confidence"] = "high"
+    before = replace(case, id="HV-BEFORE", scan_date="2024-05-01")
+    controls = group(people=people(120), protocol="FreeSurfer 7.4", name="Controls")
+    study = study_of(case)
+    more = {
+        "compared": Compared(compare(case, study, controls), controls, study),
+        "changed": changed_until(case, [before, case]),
+    }
+    first = words_of(report_pdf(case, IMAGES, identity="", **more), tmp_path).split("\f")[0]
+    words = " ".join(first.split())
+    assert "reference group Controls, n = 120, protocol FreeSurfer 7.4: not comparable" in words
+    assert words.count("FreeSurfer 7.4") == 5  # the title, and each number
+    assert "Change since 2024-05-01 (HV-BEFORE)" in words
+    assert "Left: 1.75 to 1.75 ml, +0.0 %, +0.0 % a year" in words
+    warning = {"level": "warning", "code": "oblique", "message": "Look at this tilt. " * 8}
+    case.report["warnings"] = [warning]
+    first = words_of(report_pdf(case, IMAGES, identity="", **more), tmp_path).split("\f")[0]
+    assert "Look at this tilt" in first
+    without = words_of(report_pdf(case, IMAGES, **more), tmp_path)
+    for of_person in ("Controls", "FreeSurfer", "HV-BEFORE", "2024", "percentile"):
+        assert of_person not in without, of_person
+
+
+def test_long_texts_of_a_group_leave_the_picture_a_page_of_its_own():
+    case = replace(case_of("head"), sex="F", age_years=50)
+    case.report["measures"]["too_small"] = {}
+    case.report["head"]["confidence"] = "high"
+    controls = group(people=people(120), name="N" * 120, protocol="P " * 60, source="S " * 900)
+    study = study_of(case)
+    compared = Compared(compare(case, study, controls), controls, study)
+    with Sheet(Sentences("de")) as sheet:
+        sheet.add_page()
+        add_compared(sheet, compared, Sentences("de"))
+        assert sheet.get_y() < BOTTOM_MM - 150
+    pdf = report_pdf(case, IMAGES, identity="name " * 80, compared=compared)
+    assert pdf.startswith(b"%PDF-")
+
+
+def test_a_finding_is_said_in_german_with_its_own_words(tmp_path):
+    case = case_of("crop")
+    message = "The scan is tilted by 12 degrees."
+    case.report["warnings"] = [{"level": "warning", "code": "oblique", "message": message}]
+    words = words_of(report_pdf(case, IMAGES, language="de"), tmp_path)
+    assert "Warnung: Das Bild liegt schräg" in words
+    assert "12 degrees" in words
+
+
+def test_every_sentence_is_there_in_every_language_with_the_same_places():
+    for name, by_language in _SENTENCES.items():
+        assert set(by_language) == set(LANGUAGES), name
+        places = {frozenset(re.findall(r"\{\w+\}", text)) for text in by_language.values()}
+        assert len(places) == 1 or name == "in_english", name
+
+
+def test_every_sentence_is_used():
+    modules = (ROOT / "core" / "exports").glob("*.py")
+    source = "".join(m.read_text() for m in modules if m.name != "sentences.py")
+    named = set(re.findall(r"\"(\w+)\"|'(\w+)'", source))
+    named = {name for pair in named for name in pair}
+    # Those that are named by what the case says.
+    by_case = {
+        "left", "right", "radiological", "neurological", "high", "check", "unreliable", "F", "M",
+        "O", "new", "accepted", "corrected", "rejected", "warning", "note", "too small",
+        "not checked", "a person drew this mask", "small_anterior", "small_posterior", "in_english",
+        "pane_left", "pane_right", "within what the method varies by", "not judged",
+        "smaller by more than the method varies by", "larger by more than that",
+    }  # fmt: skip
+    assert set(_SENTENCES) - named - by_case == set()
+
+
+def test_every_code_of_a_finding_is_known_in_german():
+    source = "".join(path.read_text() for path in (ROOT / "core" / "image").rglob("*.py"))
+    named = re.findall(r'Finding\(\s*"(?:note|warning)",\s*"(\w+)"', source)
+    assert len(named) > 10
+    assert {*named, *MASK_CODES} - set(_FINDINGS) == set()
+
+
+def test_german_numbers_have_a_comma_and_no_point():
+    words = Sentences("de")
+    assert words.number(12345.678, 2, grouped=True) == "12\N{NARROW NO-BREAK SPACE}345,68"
+    assert words.number(-0.04, 1, sign=True) == "+0,0"

@@ -13,7 +13,16 @@ from core.image.intake import vetted
 from core.image.volume import from_ras, load, ras_affine, to_ras
 from core.pipeline import analyse
 from core.predictor.predictor import Predictor
-from tests.scans import all_orientations, as_bytes, example, image, noise, reoriented, stream
+from tests.scans import (
+    all_orientations,
+    as_bytes,
+    example,
+    image,
+    noise,
+    orders,
+    reoriented,
+    stream,
+)
 
 
 def mask_of(scan: nib.Nifti1Image, predictor: Predictor, folder) -> nib.Nifti1Image:
@@ -34,7 +43,7 @@ def upright(predictor, tmp_path_factory):
     return in_the_world(mask_of(example(), predictor, tmp_path_factory.mktemp("in")))
 
 
-@pytest.mark.parametrize("number", range(48))
+@pytest.mark.parametrize("number", orders())
 def test_the_mask_is_at_the_same_place_however_the_file_is_turned(
     number, predictor, upright, tmp_path
 ):

@@ -96,9 +96,10 @@ def page_of(case: Case) -> AppTest:
     def page():
         import streamlit as st
 
-        from app.views.case import _measures, _warnings
+        from app.views.case import _warnings
+        from app.views.measures import measures_table
 
-        _measures(st.session_state["case"])
+        measures_table(st.session_state["case"])
         _warnings(st.session_state["case"])
 
     return Part(page, case=case).at

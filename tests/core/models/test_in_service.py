@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy import event, select
 
+from core import limits
 from core.errors import ConflictError, HippoViewError, StorageError
 from core.models.registry import Registry
 from core.models.service_log import UNKNOWN, Note, ServiceLog
@@ -219,6 +220,34 @@ def test_a_version_promoted_by_another_process_is_taken_over(place):
     place.follow()
     assert place.truth().agrees
     assert place.truth().served == "3"
+
+
+def test_a_promotion_killed_before_the_database_is_followed_by_the_server_that_runs(place):
+    """The command line's process ends between the two; nobody starts the server again."""
+
+    def promote():
+        def hook(call, key, when):
+            if (call, when) == ("replace", "after"):
+                die()
+
+        tiny_registry(place.folder, FaultyStorage(place.storage.inner, hook)).promote(3, NOTE)
+
+    seconds = [0.0]
+    place.registry = Registry(
+        connect(place.folder), place.storage, embedded(place.folder.parent / "embedded"),
+        lambda: seconds[0],
+    )  # fmt: skip
+    assert in_child(promote) == -9
+    looks = []
+    place.storage.hook = lambda call, key, when: looks.append(call)
+    place.follow()
+    assert looks == []  # not every tick asks the storage
+    assert place.truth().served == "1"
+    seconds[0] += limits.SERVICE_LOOK_EVERY_S
+    place.follow()
+    assert place.truth().agrees
+    assert place.truth().served == "3"
+    assert place.registry.history()[0].note == NOTE
 
 
 def test_a_start_that_failed_is_tried_again(place):

@@ -1,5 +1,7 @@
 """Registering a version: nobody waits, no number is taken twice, nothing half-made is left."""
 
+import json
+
 import pytest
 from sqlalchemy import select
 
@@ -101,6 +103,22 @@ def test_a_record_that_could_not_be_written_is_written_at_the_next_start(place):
     place.start_again()
     place.start_again(lost=True)
     assert place.registry.get(2).evaluations == {"key": {"dice": 1}}
+
+
+def test_of_two_processes_that_write_a_record_the_newer_one_stays(place):
+    other = tiny_registry(place.folder, place.storage.inner)
+
+    def meanwhile(call, key, when):
+        if call == "write" and when == "before":
+            place.storage.hook = nothing
+            other.add_evaluation(2, "newer", {"dice": 2})
+
+    place.storage.hook = meanwhile
+    place.registry.add_evaluation(2, "older", {"dice": 1})
+    record = json.loads(place.storage.read("models/2/version.json"))
+    assert json.loads(record["metrics"]) == {"older": {"dice": 1}, "newer": {"dice": 2}}
+    place.start_again(lost=True)
+    assert place.registry.get(2).evaluations.keys() == {"older", "newer"}
 
 
 def test_a_jobs_version_is_known_by_the_jobs_name_alone(place):

@@ -43,7 +43,13 @@ def test_a_study_is_found_by_id_name_date_and_accession(orthanc):
     study = pacs.studies(patient_id="P-1")[0]
     assert (study.date, study.description, study.accession) == ("20261130", "Head", "A-7")
     assert study.patient_name == "Doe^Jane"
-    for search in ({"name": "Doe*"}, {"date": "20261101-20261130"}, {"accession": "A-7"}):
+    for search in (
+        {"name": "Doe*"},
+        {"name": "DOE^J*"},
+        {"name": "doe jane"},
+        {"date": "20261101-20261130"},
+        {"accession": "A-7"},
+    ):
         assert pacs.studies(**search) == [study]
     assert pacs.studies(patient_id="P-2") == []
     assert pacs.studies(patient_id="P-1", date="20251130") == []

@@ -84,7 +84,10 @@ def test_nobody_who_waits_is_more_than_one_turn_behind(users):
 def test_a_full_queue_refuses_with_a_time_to_come_back():
     line = Line(turns(size=1))
     with line.turns.slot():
+        line.turns.check()
         line.join("waits")
+        with pytest.raises(BusyError):
+            line.turns.check()
         with pytest.raises(BusyError) as refused, line.turns.slot():
             pytest.fail("there was no room")
         assert refused.value.retry_after_s >= 1

@@ -14,7 +14,8 @@ NAMES = select(ACCOUNTS.c.name)
 
 
 def write(connection, name):
-    connection.execute(ACCOUNTS.insert().values(name=name, password_hash="x"))
+    row = {"id": name, "name": name, "name_key": name, "role": "reader", "created_at": "2026"}
+    connection.execute(ACCOUNTS.insert().values(row))
 
 
 @pytest.fixture

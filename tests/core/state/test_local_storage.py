@@ -68,11 +68,11 @@ def test_whatever_the_operating_system_refuses_is_told_in_words(call, tmp_path, 
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A real file system of a quarter of a MiB."""
+    """A real file system of half a MiB."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", disk], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", disk], capture_output=True, check=False
     )
     if mounted.returncode != 0:
         pytest.skip("no small file system can be mounted here (not root, or a container)")
@@ -84,8 +84,8 @@ def test_a_full_disk_is_told_and_nothing_half_written_stays(small_disk):
     storage = LocalStorage(small_disk)
     storage.write("a/old", b"1")
     for write in (
-        lambda: storage.write("a/old", bytes(500_000)),
-        lambda: storage.replace("a/new", bytes(500_000), None),
+        lambda: storage.write("a/old", bytes(700_000)),
+        lambda: storage.replace("a/new", bytes(700_000), None),
     ):
         with pytest.raises(StorageError, match="full") as caught:
             write()

@@ -91,6 +91,7 @@ def test_a_changed_file_stops_the_training_before_it_starts(jobs, engine, storag
     assert case in ended(jobs, job.id).message
 
 
+@pytest.mark.long
 def test_from_nothing_and_tracked_it_becomes_an_evaluated_candidate(
     jobs, engine, storage, tmp_path, monkeypatch
 ):

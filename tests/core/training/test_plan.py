@@ -1,6 +1,9 @@
+import json
+import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from sklearn.model_selection import KFold
 
@@ -27,32 +30,75 @@ from core.training.data.dataset import Datasets
 
 forks = []
 os.register_at_fork(before=lambda: forks.append(1))
-folder, preset = Path(sys.argv[1]), sys.argv[2]
-config = TrainingRequest("one", preset, sys.argv[3:]).config()
-datasets = Datasets(LocalStorage(folder / "storage"))
-dataset, job = datasets.get("one"), folder / "job"
-base = load_model(Settings().model_dir) if config.start == "serving" else None
-told = []
-with datasets.storage.local("datasets/one") as files:
-    plan.set_environment(job, config, dataset, files)
-    plans, configuration = plan.plan(job, config, base)
-    plan.preprocess(
-        job, configuration, config, dataset, lambda done, total: told.append((done, total))
-    )
-assert told[-1][0] == told[-1][1] > 0, told
-assert not forks
+datasets = Datasets(LocalStorage(Path(sys.argv[1]) / "storage"))
+dataset = datasets.get("one")
+for number, line in enumerate(sys.argv[2:]):
+    preset, *overrides = line.split()
+    config = TrainingRequest("one", preset, overrides).config()
+    job = Path(sys.argv[1]) / f"job{number}"
+    base = load_model(Settings().model_dir) if config.start == "serving" else None
+    told = []
+    with datasets.storage.local("datasets/one") as files:
+        plan.set_environment(job, config, dataset, files)
+        plans, configuration = plan.plan(job, config, base)
+        plan.preprocess(
+            job, configuration, config, dataset, lambda done, total: told.append((done, total))
+        )
+    assert told[-1][0] == told[-1][1] > 0, told
+    assert not forks
 """
 
 
-@pytest.mark.parametrize("request_", [["quick"], ["cpu"], ["quick", "fold=-1", "with_test=true"]])
-def test_planning_and_preprocessing_fork_no_process(request_, tmp_path):
+def test_planning_and_preprocessing_fork_no_process(tmp_path):
     prepare(made(tmp_path / "source", 10), LocalStorage(tmp_path / "storage"), "one")
-    subprocess.run([sys.executable, "-c", _PLAN, tmp_path, *request_], cwd=ROOT, check=True)
+    requests = ["quick", "cpu", "quick fold=-1 with_test=true"]
+    subprocess.run([sys.executable, "-c", _PLAN, tmp_path, *requests], cwd=ROOT, check=True)
     dataset = Datasets(LocalStorage(tmp_path / "storage")).get("one")
-    made_files = list((tmp_path / "job" / "preprocessed").rglob("*.pkl"))
-    # The frozen test set is kept out unless it is asked for.
-    wanted = dataset.cases if "with_test=true" in request_ else dataset.training
-    assert {file.stem for file in made_files} == set(wanted)
+    for number, request in enumerate(requests):
+        made_files = list((tmp_path / f"job{number}" / "preprocessed").rglob("*.pkl"))
+        # The frozen test set is kept out unless it is asked for.
+        wanted = dataset.cases if "with_test=true" in request else dataset.training
+        assert {file.stem for file in made_files} == set(wanted)
+
+
+_FINGERPRINTS = """
+import json, sys
+from pathlib import Path
+from core.state.storage import LocalStorage
+from core.training import plan
+from core.training.config import TrainingRequest
+from core.training.data.dataset import NNUNET_NAME, Datasets
+from nnunetv2.experiment_planning.plan_and_preprocess_api import extract_fingerprint_dataset
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    datasets = Datasets(LocalStorage(folder / "storage"))
+    with datasets.storage.local("datasets/one") as files:
+        plan.set_environment(
+            folder / "job", TrainingRequest("one", "cpu", []).config(), datasets.get("one"), files
+        )
+        ours = plan.fingerprint(folder / "job" / "raw" / NNUNET_NAME)
+        theirs = extract_fingerprint_dataset(1, num_processes=1)
+    (folder / "ours.json").write_text(json.dumps(ours))
+    (folder / "theirs.json").write_text(json.dumps(theirs, default=float))
+"""
+
+
+@pytest.mark.long
+def test_what_the_planner_is_told_is_what_nnunet_tells_it(tmp_path):
+    prepare(made(tmp_path / "source", 10), LocalStorage(tmp_path / "storage"), "one")
+    script = tmp_path / "fingerprints.py"  # nnU-Net's own starts processes, which read a file
+    script.write_text(_FINGERPRINTS)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, script, tmp_path], cwd=ROOT, env=environment, check=True)
+    ours, theirs = (
+        json.loads((tmp_path / f"{who}.json").read_text()) for who in ("ours", "theirs")
+    )
+    intensities = "foreground_intensity_properties_per_channel"
+    for name in ("spacings", "shapes_after_crop", "median_relative_size_after_cropping"):
+        assert np.allclose(ours[name], theirs[name])
+    for name, value in theirs[intensities]["0"].items():
+        assert ours[intensities]["0"][name] == pytest.approx(value, rel=0.01)
 
 
 def test_a_model_knows_which_cases_it_learned_from(tmp_path):

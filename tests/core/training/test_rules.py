@@ -210,6 +210,26 @@ def test_an_alarm_queues_once_however_long_it_lasts(place):
     assert queued == [(0, "drift"), (31, "drift")]
 
 
+@pytest.mark.parametrize("state", ["failed", "lost"])
+def test_an_alarm_whose_training_broke_off_asks_again_after_the_pause(state, place):
+    place.rules.set(RuleSettings(on_drift=True))
+    place.rules.saw("act", later())
+    place.end(place.rules.ask(later()), state)
+    assert place.rules.ask(later(days=6)) is None
+    assert "a drift alarm" in place.rules.look(later(days=6)).waits
+    second = place.rules.ask(later(days=8))
+    assert second.rule == "drift"
+    place.end(second)
+    assert place.rules.ask(later(days=16)) is None
+
+
+def test_an_alarm_whose_training_a_person_cancelled_does_not(place):
+    place.rules.set(RuleSettings(on_drift=True))
+    place.rules.saw("act", later())
+    place.jobs.cancel(place.rules.ask(later()).id)
+    assert place.rules.ask(later(days=30)) is None
+
+
 def test_a_rule_on_drift_that_is_switched_off_forgets_the_alarm(place):
     place.rules.set(RuleSettings(on_drift=True))
     place.rules.saw("act", NOW)

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from core.training.progress import Events
 from tests.datasets import made
 from tests.waiting import until
 
-SMALL = ["--preset", "cpu", "--set", "epochs=3", "iterations=4", "validation_iterations=1",
+SMALL = ["--preset", "cpu", "--set", "epochs=3", "iterations=2", "validation_iterations=1",
          "features=4"]  # fmt: skip
 
 
@@ -63,17 +64,40 @@ def weights(run):
     return safetensors.numpy.load_file(run / "model" / "weights.safetensors")
 
 
-def test_killed_and_resumed_it_comes_to_the_same_as_in_one_go(home, run):
-    """The same seed gives the same curve, and no epoch but the one under way is lost."""
-    killed = home / "killed"
-    process = core("train", "one", "--out", killed, *SMALL, start_new_session=True)
-    until(lambda: len(curve(killed)) == 1, 240)
+@pytest.fixture(scope="module")
+def killed(home):
+    """The folder of the same training, killed after its first epoch."""
+    folder = home / "killed"
+    process = core("train", "one", "--out", folder, *SMALL, start_new_session=True)
+    until(lambda: len(curve(folder)) == 1, 240)
     children = [child.cmdline() for child in psutil.Process(process.pid).children()]
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     # Forked ones may wait for ever. Python's own helper is no fork of this process.
     assert not [line for line in children if "resource_tracker" not in " ".join(line)]
-    assert not (killed / "model").exists()
+    assert not (folder / "model").exists()
+    return folder
+
+
+def test_a_training_can_end_after_the_epochs_that_are_done(home, killed):
+    early = home / "early"
+    shutil.copytree(killed, early, symlinks=True)
+    epochs = len(curve(early))
+    done("train", "one", "--out", early, *SMALL, "--end-now")
+    assert len(curve(early)) == epochs
+    schedule = json.loads((early / "model" / "card.json").read_bytes())["training"]["Schedule"]
+    assert schedule.startswith(f"the first {epochs} of 3 epochs")
+
+
+def test_one_without_an_epoch_cannot_end_and_its_folder_stays_free(home):
+    process = core("train", "one", "--out", home / "none", *SMALL, "--end-now")
+    assert "No epoch of this training is done" in process.communicate(timeout=300)[1]
+    assert process.returncode == 1
+    assert not (home / "none").exists()
+
+
+def test_killed_and_resumed_it_comes_to_the_same_as_in_one_go(run, killed):
+    """The same seed gives the same curve, and no epoch but the one under way is lost."""
     done("train", "one", "--out", killed, *SMALL)
     assert [epoch for epoch, *_ in curve(killed)] in ([0, 1, 2], [0, 0, 1, 2])
     for epoch, *losses in curve(killed):

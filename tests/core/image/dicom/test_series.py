@@ -25,7 +25,8 @@ from pydicom.uid import (
 
 from core import limits
 from core.errors import InputError, TooLargeError
-from core.image.dicom.convert import nifti_of
+from core.image.dicom import convert
+from core.image.dicom.offers import SeveralSeriesError
 from core.image.intake import vetted
 from tests.phantoms import BIRTH_DATE, NAME, PATIENT_ID, Phantom, written
 
@@ -52,8 +53,8 @@ def phantom(affine=None, **more):
 def converted(tmp_path, datasets, uid=""):
     spare = tmp_path / "spare"
     spare.mkdir(parents=True)
-    path, findings = nifti_of(written(tmp_path / "in", datasets), spare, uid)
-    return nib.load(path), [finding.code for finding in findings]
+    series = convert.converted(written(tmp_path / "in", datasets), spare, uid)
+    return nib.load(series.path), [finding.code for finding in series.findings]
 
 
 def code_of(tmp_path, datasets, uid=""):
@@ -107,7 +108,7 @@ def test_lossless_jpeg(tmp_path):
     assert pydicom.dcmread(next((tmp_path / "jpeg").iterdir())).file_meta.TransferSyntaxUID == (
         JPEGLosslessSV1
     )
-    path, _ = nifti_of(tmp_path / "jpeg", tmp_path)
+    path = convert.converted(tmp_path / "jpeg", tmp_path).path
     check_same(nib.load(path), made)
 
 
@@ -122,7 +123,7 @@ def test_big_endian(tmp_path):
         swapped.preamble, swapped.file_meta = bytes(128), dataset.file_meta
         swapped.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
         pydicom.dcmwrite(folder / f"{number:03}", swapped)
-    path, _ = nifti_of(folder, tmp_path)
+    path = convert.converted(folder, tmp_path).path
     check_same(nib.load(path), made)
 
 
@@ -268,6 +269,25 @@ def test_of_several_that_may_be_it_one_is_asked_for_and_given(tmp_path):
     assert code_of(tmp_path / "c", study, "1.2.3") == "no_series"
 
 
+def test_the_series_are_offered_with_what_they_are_and_why_not(tmp_path):
+    one = phantom(values={"SeriesDate": "20261130"})
+    other = phantom(values={"SeriesDescription": "t1_gd", "ContrastBolusAgent": "9 ml"})
+    broken = phantom(values={"SeriesDescription": "t1_broken"}).datasets()
+    del broken[6]
+    mosaic = phantom(values={"ImageType": ["ORIGINAL", "PRIMARY", "MOSAIC"]})
+    study = [*broken, *mosaic.datasets(), *other.datasets(), *one.datasets()]
+    with pytest.raises(SeveralSeriesError) as caught:
+        converted(tmp_path, study)
+    offers = caught.value.offers
+    assert [offer.uid for offer in offers[:2]] == [one.series_uid, other.series_uid]
+    assert [bool(offer.why_not) for offer in offers] == [False, False, True, True]
+    assert "a slice is missing" in " ".join(offer.why_not for offer in offers[2:])
+    assert "mosaic" in " ".join(offer.why_not for offer in offers[2:])
+    assert [offer.has_contrast_agent for offer in offers[:2]] == [False, True]
+    assert (offers[0].date, offers[0].slices) == ("2026-11-30", SHAPE[2])
+    assert np.allclose(offers[0].spacing_mm, (0.9, 0.9, 1.2))
+
+
 def test_a_contrast_agent_is_said(tmp_path):
     made = phantom(values={"ContrastBolusAgent": "9 ml"})
     assert converted(tmp_path, made.datasets())[1] == ["contrast_agent"]
@@ -303,7 +323,7 @@ def test_zips_that_are_none_too_many_or_too_large(tmp_path, monkeypatch):
     def refused(content):
         (tmp_path / "x.zip").write_bytes(content)
         with pytest.raises(InputError) as caught:
-            nifti_of(tmp_path / "x.zip", tmp_path)
+            convert.converted(tmp_path / "x.zip", tmp_path)
         return caught.value
 
     assert refused(archive([("a.txt", b"nothing")])).code == "no_dicom"
@@ -350,7 +370,7 @@ REAL = {
 @pytest.mark.parametrize("name", REAL)
 def test_real_series_that_are_none_say_what_they_are(shared_data, tmp_path, name):
     with pytest.raises(InputError, match=REAL[name]):
-        nifti_of(shared_data / "dicom" / name, tmp_path)
+        convert.converted(shared_data / "dicom" / name, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -362,8 +382,9 @@ def test_real_series_that_are_none_say_what_they_are(shared_data, tmp_path, name
     ],
 )
 def test_real_series_are_read(shared_data, tmp_path, name, shape, spacing, findings):
-    path, said = nifti_of(shared_data / "dicom" / name, tmp_path)
-    image = nib.load(path)
+    series = convert.converted(shared_data / "dicom" / name, tmp_path)
+    image = nib.load(series.path)
     assert image.shape == shape
     assert np.allclose(image.header.get_zooms(), spacing, atol=1e-3)
-    assert [finding.code for finding in said] == findings
+    assert [finding.code for finding in series.findings] == findings
+    assert series.origin.frames == (1,) * shape[2]

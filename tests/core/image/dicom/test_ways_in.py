@@ -14,19 +14,13 @@ import pytest
 from core.image.dicom.unpack import zipped
 from core.pipeline import analyse
 from core.settings import ROOT
-from tests.phantoms import Phantom, written
+from tests.phantoms import Phantom, phantom_of, written
 from tests.scans import as_bytes, example, stream
 
 
 @pytest.fixture(scope="module")
 def made():
-    """The example, as a scanner would have it: turned, in whole numbers."""
-    image = nib.as_closest_canonical(example())
-    values = np.asarray(image.dataobj, np.float32)
-    values = np.round(1000 * (values - values.min()) / np.ptp(values)).astype(np.int16)
-    lps = np.diag([-1.0, -1.0, 1.0, 1.0])
-    lps[:2, 3] = np.array(values.shape[:2]) - 1
-    return Phantom(np.ascontiguousarray(values[::-1, ::-1]), image.affine @ lps)
+    return phantom_of(example())
 
 
 @pytest.fixture(scope="module")

@@ -64,3 +64,12 @@ def test_what_is_cut_from_a_head_has_the_patient_of_the_head():
     assert grouped(cases, {"P07": "anna"})["P07.head-right2"] == ("anna", "table")
     (line,) = words(groups)
     assert "2 by sub-XX in the name, 2 by the head that they were cut from" in line
+
+
+def test_scans_of_this_installation_without_a_patient_are_counted_as_scans():
+    cases = ["HV-1.head-left", "HV-1.head-left2", "HV-1.head-right", "HV-2", "HV-3.head-left"]
+    _, line = words(grouped(cases, {"HV-3": "P-3"}), of_cases=True)
+    assert line.startswith("2 cases have no patient")
+    given = {"HV-1": "P-1", "HV-2": "P-2", "HV-3": "P-3"}
+    (line,) = words(grouped(cases, given), of_cases=True)
+    assert line.startswith("5 cases of 3 patients")

@@ -22,6 +22,7 @@ from core.training.data.dataset import FOLDS, REVIEWED_NAME, Datasets, assign, f
 from core.training.data.patients import patient_of
 from core.training.data.prepare import TooFewCasesError, prepare
 from tests.datasets import labels_like, made, packed, real, save
+from tests.nnunet import accepted_files
 
 
 @pytest.fixture(scope="module")
@@ -55,19 +56,7 @@ def test_a_data_set_is_split_by_patient_with_a_hash_for_every_file(source, stora
     Datasets(storage).verify(dataset, tmp_path / "storage" / "datasets" / "one")
 
 
-def test_nnunet_accepts_the_layout(source, storage, tmp_path, monkeypatch):
-    prepare(source, storage, "one")
-    raw = tmp_path / "raw"
-    raw.mkdir()
-    (raw / "Dataset001_Hippocampus").symlink_to(tmp_path / "storage" / "datasets" / "one")
-    for variable in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
-        monkeypatch.setenv(variable, str(raw))
-    from nnunetv2.experiment_planning.verify_dataset_integrity import verify_dataset_integrity
-
-    verify_dataset_integrity(str(raw / "Dataset001_Hippocampus"), 1)
-
-
-def test_nnunet_takes_the_newest_files_of_a_set_that_follows_its_source(source, storage, tmp_path):
+def test_nnunet_accepts_the_newest_files_of_a_set_that_changed(source, storage, tmp_path):
     before, _ = prepare(source, storage, REVIEWED_NAME)
     corrected = shutil.copytree(source, tmp_path / "corrected")
     case = before.training[0]
@@ -79,13 +68,12 @@ def test_nnunet_takes_the_newest_files_of_a_set_that_follows_its_source(source, 
     assert report.changed == [case]
     folder = tmp_path / "storage" / "datasets" / REVIEWED_NAME
     assert len(list((folder / "labelsTr").iterdir())) == len(after.training) + 1
-    from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
-
-    theirs = get_filenames_of_train_images_and_targets(str(folder))
+    theirs = accepted_files(folder, tmp_path)
     assert theirs.keys() == set(after.training)
+    raw = tmp_path / "nnunet" / "Dataset001_Hippocampus"
     for name, files in theirs.items():
         image, label = file_names(name, after.cases[name])
-        assert (files["images"], files["label"]) == ([str(folder / image)], str(folder / label))
+        assert files == ([str(raw / image)], str(raw / label))
 
 
 def test_twice_changes_nothing_and_the_source_is_never_touched(source, storage, tmp_path):

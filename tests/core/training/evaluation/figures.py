@@ -4,6 +4,7 @@ from typing import Any
 
 from core.anatomy import LABELS
 from core.models.registry import Version
+from core.training.evaluation.latency import FORMAT
 
 PROVEN = {"foreground": {key: {"dice": 0.998, "worst": 0.99} for key in LABELS}}
 
@@ -67,6 +68,6 @@ def all_heads(dice: float = 0.8, count: int = 8, source: str = "synthetic") -> d
 def latency(ratio: float = 1.0, against: int = 1, cases: int = 10) -> dict[str, Any]:
     """How long it takes against another version."""
     return {
-        "format": 1, "kind": "latency", "against": against, "cases": cases, "ratio": ratio,
+        "format": FORMAT, "kind": "latency", "against": against, "cases": cases, "ratio": ratio,
         "against_sha256": f"weights {against}",
     }  # fmt: skip

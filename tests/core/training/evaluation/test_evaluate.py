@@ -1,5 +1,3 @@
-import contextlib
-import io
 import json
 import re
 
@@ -20,6 +18,7 @@ from core.training.evaluation.metrics import compare
 from core.training.evaluation.report import card_text, evaluation_page
 from core.training.evaluation.statistics import card_metrics
 from tests.datasets import labels_like, real, save
+from tests.nnunet import metrics
 
 
 @pytest.fixture(scope="module")
@@ -43,20 +42,14 @@ def evaluated(shared_data, tmp_path_factory):
 
 def test_the_dice_is_nnunets(evaluated, tmp_path):
     _, files, masks, figures, _ = evaluated
-    with contextlib.redirect_stdout(io.StringIO()):
-        from nnunetv2.evaluation.evaluate_predictions import compute_metrics_on_folder
-        from nnunetv2.imageio.nibabel_reader_writer import NibabelIO
-    theirs = compute_metrics_on_folder(
-        str(files / "labelsTs"), str(masks), str(tmp_path / "summary.json"), NibabelIO(), ".nii.gz",
-        list(LABELS.values()), num_processes=1,
-    )  # fmt: skip
+    theirs = metrics(files / "labelsTs", masks, tmp_path)
     by_case = {one["prediction_file"].rpartition("/")[2]: one for one in theirs["metric_per_case"]}
     for case in figures["cases"]:
-        metrics = by_case[f"{case['case']}.nii.gz"]["metrics"]
+        of_case = by_case[f"{case['case']}.nii.gz"]["metrics"]
         for label, value in LABELS.items():
-            assert case[label]["dice"] == pytest.approx(metrics[value]["Dice"], abs=1e-4)
+            assert case[label]["dice"] == pytest.approx(of_case[str(value)]["Dice"], abs=1e-4)
     for label, value in LABELS.items():
-        mean = theirs["mean"][value]["Dice"]
+        mean = theirs["mean"][str(value)]["Dice"]
         assert figures["dice"][label]["mean"] == pytest.approx(mean, abs=1e-4)
 
 

@@ -315,13 +315,22 @@ def test_int8_is_proven_on_the_hippocampus_or_not_used():
     [
         (latency(1.2), "passed"), (latency(1.21), "failed"), (latency(0.5), "passed"),
         (latency(1.0, cases=2), "not judged"), (latency(1.0, against=7), "not judged"),
-        (latency(3.0, cases=1), "failed"),
+        (latency(3.0, cases=1), "failed"), (latency(1.0) | {"format": 1}, "not judged"),
     ],
 )  # fmt: skip
 def test_a_slower_version_is_stopped(measured, expected):
     told = verdict(more=[measured])
     assert state(told, "latency") == expected
     assert told.passed == (expected != "failed")
+
+
+def test_a_version_without_int8_is_told_to_be_slower_for_that():
+    both = {"precision": "float32", "against_precision": "int8"}
+    told = verdict(more=[latency(1.5) | both])
+    (line,) = (check.words for check in told.checks if check.key == "latency")
+    assert line.endswith("It computes in float32, version 1 in int8")
+    (line,) = (c.words for c in verdict(more=[latency(1.5)]).checks if c.key == "latency")
+    assert "computes" not in line
 
 
 def test_what_a_person_saw_is_known_by_its_key():

@@ -17,14 +17,10 @@ from core import limits
 from core.errors import InputError
 from core.measures.edges import whole
 from core.predictor.engine import ScanRun
-from core.predictor.head_segmentation import (
-    SECOND_CROP_OFFSET_MM,
-    CropResult,
-    merged,
-    segment_head,
-)  # fmt: skip
+from core.predictor.head_segmentation import SECOND_CROP_OFFSET_MM, segment_head
 from core.predictor.heads import CROP, crop_grid
 from core.predictor.localiser import locate
+from core.predictor.merge import CropResult, merged
 from core.training.heads.crops import crops_of, labels_on, variation
 from core.training.heads.locator import HeadLocator
 from core.training.heads.sides import sides_in

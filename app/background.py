@@ -1,0 +1,72 @@
+"""The background work of a server: what is done though nobody asks for it, as the server itself."""
+
+import gc
+import threading
+from collections.abc import Callable
+from functools import partial
+
+from loguru import logger
+
+from app.services import Services, example_file
+from core.drift.baseline import HeadBaseline
+from core.errors import HippoViewError
+from core.image import contrast
+from core.people.acting import SERVER, acting_as
+
+_TICK_S = 1.0
+# Seconds until a version that could not be loaded is tried again.
+_TRY_AGAIN_S = 30.0
+
+
+def start(shared: Services, *further: tuple[str, Callable[[], None]]) -> None:
+    """Start the background work: loading the model, jobs, cases, versions, the shadow.
+
+    Parameters
+    ----------
+    further
+        Of the modules above this one: what is looked after, and what is called once a second.
+    """
+    threading.Thread(target=_warm_up, args=(shared,), name="warm-up", daemon=True).start()
+    care = (
+        ("jobs", shared.jobs.tick), ("cases", shared.cases.caretaker.tick),
+        ("service", partial(_follow, shared)), ("folders of trainings", shared.job_folders.tick),
+        ("baseline of heads", HeadBaseline(shared.cases, shared.storage).tick),
+        ("drift", shared.drift.tick), ("shadow", shared.shadow.tick),
+        ("accounts", shared.kept_people.tick), ("trail", shared.archive.tick),
+        ("leftovers", shared.leftovers.tick), *further,
+    )  # fmt: skip
+    for name, tick in care:
+        # A thread each: a pass over the cases of a bucket takes its time.
+        threading.Thread(target=_supervise, args=(name, tick), name=name, daemon=True).start()
+
+
+def _supervise(name: str, tick: Callable[[], None]) -> None:
+    """Run the tasks that are due, again and again, for as long as the server runs."""
+    pause = threading.Event()
+    while True:
+        try:
+            with acting_as(SERVER):
+                tick()
+        except Exception as error:  # noqa: BLE001 - one failed look must not end the watch
+            logger.opt(exception=error).error("The {} could not be looked after", name)
+        pause.wait(_TICK_S)
+
+
+def _follow(shared: Services) -> None:
+    """Switch to the version that should serve; after a failure, wait before the next try."""
+    try:
+        shared.follow()
+    except HippoViewError as error:
+        logger.warning("The version that should serve does not yet: {}", error.message)
+        threading.Event().wait(_TRY_AGAIN_S)
+
+
+def _warm_up(shared: Services) -> None:
+    shared.predictors.load(before=shared.registry.prepare)
+    contrast.prepare()
+    example_file()  # so that its first visitor does not wait for it
+    # Streamlit collects garbage after every run of a page and holds up all others while it does:
+    # the longer, the more objects there are, so what the start made is left
+    # out. A predictor goes by its last reference.
+    gc.collect()
+    gc.freeze()

@@ -1,0 +1,139 @@
+"""The one door of pages, API, viewer files and websocket: says who acts, and lets nobody else in.
+
+What somebody may do is asked in `core`, at the object. Here it is only asked whether somebody has
+signed in, where there are accounts.
+"""
+
+from urllib.parse import quote
+
+import streamlit as st
+from google.protobuf.message import DecodeError
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import HTTPConnection
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from streamlit import runtime
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+from app.http.sign_in import CODE, FIRST, PASSWORD, SIGN_IN, SIGN_OUT
+from app.http.visits import COOKIE, address_of, is_own, visitor_of
+from app.services import Services
+from core.errors import AccessError
+from core.people.acting import Actor, acting_as, go_on_as
+
+_SAFE = ("GET", "HEAD", "OPTIONS")
+# Open to everybody: signing in, whether the server lives, what the API is, and programs and letters
+# of the pages, which hold nothing of a patient. docs/permissions.md lists them.
+PUBLIC = frozenset({
+    SIGN_IN, SIGN_OUT, PASSWORD, CODE, FIRST, "/api/live", "/api/health", "/api/docs",
+    "/api/openapi.json", "/_stcore/health", "/favicon.png",
+})  # fmt: skip
+PUBLIC_BELOW = ("/static/", "/api/static-offline-docs/")
+# Asked by a page every few seconds: no use of the sign-in.
+_WATCH = "/api/me"
+_POLICY_VIOLATION = 1008
+# A link of another site opens a page without our cookie, which is SameSite=Strict. Loaded once more
+# by itself, it has it.
+_ONCE_MORE = '<!doctype html><meta http-equiv="refresh" content="0"><title>HippoView</title>'
+
+
+class Door:
+    """ASGI middleware around everything."""
+
+    def __init__(self, app: ASGIApp, shared: Services) -> None:
+        self._app = app
+        self._shared = shared
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        asked = HTTPConnection(scope)
+        try:
+            who, is_due = visitor_of(asked, self._shared.sign_ins)
+        except AccessError as error:
+            await _refuse(scope, receive, send, JSONResponse(error.as_dict(), 401))
+            return
+        refusal = self._refusal(asked, who)
+        if refusal is not None:
+            await _refuse(scope, receive, send, refusal)
+            return
+        if is_due and scope["path"] != _WATCH:
+            await self._touch(asked)
+        if scope["type"] == "websocket" and who.role != "nobody":
+            receive = self._watched(asked, receive, send)
+        with acting_as(who):
+            await self._app(scope, receive, send)
+
+    def _refusal(self, asked: HTTPConnection, who: Actor) -> Response | None:
+        scope = asked.scope
+        path, kind = scope["path"], scope["type"]
+        changes = kind == "websocket" or scope["method"] not in _SAFE
+        if changes and who.role not in ("nobody", "service") and not is_own(asked):
+            error = AccessError("The request comes from another site", code="foreign_origin")
+            return JSONResponse(error.as_dict(), 401)
+        if who.role == "service" and not path.startswith("/api/"):
+            error = AccessError("A token opens the API alone", "See /api/docs.")
+            return JSONResponse(error.as_dict(), 401)
+        is_public = path in PUBLIC or path.startswith(PUBLIC_BELOW)
+        if who.role != "nobody" or is_public or self._shared.accounts.guard.is_open:
+            return None
+        is_page = kind == "http" and scope["method"] in _SAFE and not path.startswith("/api/")
+        if is_page and "text/html" in asked.headers.get("accept", ""):
+            if asked.headers.get("sec-fetch-site") == "cross-site":
+                return HTMLResponse(_ONCE_MORE, headers={"Cache-Control": "no-store"})
+            follow = path.lstrip("/") + (f"?{asked.url.query}" if asked.url.query else "")
+            return RedirectResponse(f"{SIGN_IN}?next={quote(follow)}", 303)
+        error = AccessError(
+            "Sign in first", "On /sign-in; or send a token: -H 'Authorization: Bearer TOKEN'."
+        )
+        return JSONResponse(error.as_dict(), 401, {"Cache-Control": "no-store"})
+
+    async def _touch(self, asked: HTTPConnection) -> None:
+        # It waits for other writers: not on the event loop.
+        await run_in_threadpool(self._shared.sign_ins.touch, asked.cookies.get(COOKIE, ""))
+
+    def _watched(self, asked: HTTPConnection, receive: Receive, send: Send) -> Receive:
+        """What a page sends, for as long as its sign-in goes on; then the line is cut."""
+        token = asked.cookies.get(COOKIE, "")
+
+        async def next_message() -> Message:
+            message = await receive()
+            if message["type"] != "websocket.receive":
+                return message
+            who, is_due = self._shared.sign_ins.who_has(token, address_of(asked))
+            if who is None:
+                await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
+                return {"type": "websocket.disconnect", "code": _POLICY_VIOLATION}
+            go_on_as(who)  # with the role and the groups of now
+            if is_due and not _is_by_itself(message.get("bytes") or b""):
+                await self._touch(asked)
+            return message
+
+        return next_message
+
+
+def actor_of_page(shared: Services) -> Actor | None:
+    """Who has opened the page whose script runs on this thread; None on any other thread."""
+    if not runtime.exists() or get_script_run_ctx(suppress_warning=True) is None:
+        return None
+    address = st.context.ip_address or ""
+    return shared.sign_ins.who_has(st.context.cookies.get(COOKIE, ""), address)[0]
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send, refusal: Response) -> None:
+    if scope["type"] == "http":
+        await refusal(scope, receive, send)
+    else:
+        await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
+
+
+def _is_by_itself(content: bytes) -> bool:
+    """Whether a page asks to be drawn again by its clock, and nobody has touched it."""
+    try:
+        message = BackMsg.FromString(content)
+    except DecodeError:
+        return True  # Streamlit ends the line
+    return bool(message.HasField("rerun_script") and message.rerun_script.is_auto_rerun)

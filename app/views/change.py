@@ -1,0 +1,235 @@
+"""Change between two scans of a patient: table and curves, beside what the method varies by."""
+
+import math
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+import streamlit as st
+from plotly.subplots import make_subplots
+
+from app.again import of_one_version
+from app.views.words import DASH
+from core.anatomy import LABEL_COLOURS
+from core.cases.case import Case
+from core.cases.persons import day_of, measured
+from core.measures.change import (
+    LARGER,
+    NOT_JUDGED,
+    PARTS,
+    SMALLER,
+    WITHIN,
+    Change,
+    Measured,
+    Repeatability,
+    band,
+    cautions,
+    changes,
+    differences,
+    in_order,
+    years_between,
+)
+from core.measures.repeatability import spreads_of
+from core.wording import counted, ml_text
+
+_PLOT_PX = 340
+_INTERVAL = "95 % interval (%)"
+_BAND = "rgba(128, 136, 148, .28)"
+_GREY = "#8A93A0"
+_MARKS = {"total": "circle", "anterior": "square", "posterior": "diamond"}
+_SIGNS = {WITHIN: "≈", NOT_JUDGED: "?", SMALLER: "▼", LARGER: "▲"}
+
+
+def show_change(scans: Sequence[Case]) -> tuple[Case, Case] | None:
+    """Compare two of a patient's scans, the first and the last until others are chosen.
+
+    Parameters
+    ----------
+    scans
+        Of one patient, `core.cases.persons.in_time`.
+
+    Returns
+    -------
+    (Case, Case) or None
+        The earlier and the later one, if two are compared.
+    """
+    st.subheader("Change", anchor=False)
+    if len(scans) < 2:
+        st.info(
+            "A change is shown once this patient has two scans. Give another case the same "
+            "patient, on *Cases* under *Patient*, or before its file is dropped on *Segment*.",
+            icon=":material/timeline:",
+        )
+        return None
+    names = {case.id: f"{_day(case)}, {case.id}" for case in scans}
+    key = "-".join(names)
+    alike = of_one_version(scans)
+    ends = [alike[0].id, alike[-1].id] if len(alike) > 1 else [scans[0].id, scans[-1].id]
+    order = list(names)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        first = st.selectbox(
+            "From the scan",
+            order,
+            index=order.index(ends[0]),
+            format_func=names.__getitem__,
+            key=f"from-{key}",
+            width=300,
+        )
+        last = st.selectbox(
+            "To the scan", order, index=order.index(ends[1]), format_func=names.__getitem__,
+            key=f"to-{key}", width=300,
+        )  # fmt: skip
+    if first == last:
+        st.info("Choose two scans.", icon=":material/timeline:")
+        return None
+    by_id = {case.id: case for case in scans}
+    pair = measured(by_id[first]), measured(by_id[last])
+    earlier, later = in_order(*pair)
+    reasons = differences(earlier, later)
+    spreads = None if reasons else spreads_of(earlier, later)
+    for reason in reasons:
+        st.warning(
+            f"**Not comparable without looking: {reason}.** The change is computed and not judged.",
+            icon=":material/compare_arrows:",
+        )
+    for caution in cautions(earlier, later):
+        st.warning(f"Before you believe a change: {caution}.", icon=":material/visibility:")
+    found = changes(earlier, later, spreads)
+    if not found:
+        st.warning(
+            "The two scans have no side in common: nothing can be compared.",
+            icon=":material/compare_arrows:",
+        )
+        return None
+    st.table(change_rows(earlier, later, found), hide_index=True, border="horizontal")
+    st.caption(_about_time(earlier, later))
+    if not reasons:
+        st.markdown(band_words(spreads, earlier))
+    st.plotly_chart(
+        change_figure([measured(case) for case in scans], list(found), earlier, spreads),
+        config={"displayModeBar": False}, key=f"change-{first}-{last}-{key}",
+        alt="Volumes of each side and label from scan to scan",
+    )  # fmt: skip
+    cases = by_id[first], by_id[last]
+    return cases if earlier is pair[0] else cases[::-1]
+
+
+def change_rows(
+    earlier: Measured, later: Measured, found: dict[str, dict[str, Change | None]]
+) -> list[dict[str, str]]:
+    """A row for each side and part, in words and with units."""
+    rows = []
+    for side, parts in found.items():
+        for part, one in parts.items():
+            row = {
+                "": f"{side.capitalize()}, {part}",
+                "Earlier (ml)": ml_text(earlier.volumes_mm3[side][part]),
+                "Later (ml)": ml_text(later.volumes_mm3[side][part]),
+                **dict.fromkeys(("Change (ml)", "Change (%)", _INTERVAL, "% a year"), DASH),
+                "Meaning": "not found in one scan",
+            }
+            if one is not None:
+                row |= {
+                    "Change (ml)": ml_text(one.mm3, sign=True),
+                    "Change (%)": f"{one.percent:+z.1f}",
+                    "Meaning": f"{_SIGNS[one.verdict]} {one.verdict}",
+                }
+                if one.verdict == NOT_JUDGED and part in _not_measured(found):
+                    row["Meaning"] += ": how much it varies was not measured"
+                if one.interval_percent is not None:
+                    low, high = one.interval_percent
+                    row[_INTERVAL] = f"{low:+z.1f} to {high:+z.1f}"
+                if one.percent_a_year is not None:
+                    row["% a year"] = f"{one.percent_a_year:+z.1f}"
+            rows.append(row)
+    return rows
+
+
+def _not_measured(found: dict[str, dict[str, Change | None]]) -> set[str]:
+    """Parts that are not judged although others are."""
+    judged = {
+        part for parts in found.values() for part, one in parts.items()
+        if one is not None and one.verdict != NOT_JUDGED
+    }  # fmt: skip
+    return set(PARTS) - judged if judged else set()
+
+
+def band_words(spreads: tuple[Repeatability, Repeatability] | None, scan: Measured) -> str:
+    """What the band is, and where it comes from."""
+    if spreads is None:
+        edge_mm = max(scan.spacing_mm)
+        return (
+            f"**Not measured**: how far the volumes of model version {scan.model_version} differ "
+            f"from scan to scan with voxels of {edge_mm:.2g} mm is not known, so no change is "
+            "judged."
+        )
+    one = spreads[0]
+    half = 100 * math.expm1(band((one.spread["total"], spreads[1].spread["total"])))
+    return (
+        f"**What the method varies by**: {100 * one.spread['total']:.1f} % of a hippocampus (SD of "
+        f"one scan), so two scans of an unchanged one differ by up to {half:.1f} % in 95 of 100 "
+        f"pairs: the grey band around the earlier scan. Measured with "
+        f"voxels of {one.edge_mm:.2g} mm on {counted(one.heads, 'head')}, "
+        f"{counted(one.scans, 'scan')} each: {one.source}."
+    )
+
+
+def change_figure(
+    scans: Sequence[Measured],
+    sides: Sequence[str],
+    earlier: Measured,
+    spreads: tuple[Repeatability, Repeatability] | None,
+) -> go.Figure:
+    """Each side's volumes over time, with the band of the method around the earlier scan's."""
+    figure = make_subplots(
+        cols=len(sides), rows=1, shared_yaxes=True, horizontal_spacing=0.03,
+        subplot_titles=[side.capitalize() for side in sides],
+    )  # fmt: skip
+    dated = all(scan.day for scan in scans)
+    for column, side in enumerate(sides, start=1):
+        points = [
+            (scan.day if dated else f"scan {number}", scan.volumes_mm3[side])
+            for number, scan in enumerate(scans, start=1)
+            if side in scan.volumes_mm3
+        ]
+        for part in PARTS:
+            colour = LABEL_COLOURS.get(part, _GREY)
+            figure.add_trace(
+                go.Scatter(
+                    x=[day for day, _ in points], y=[of[part] / 1000 for _, of in points],
+                    name=part.capitalize(), mode="lines+markers", line={"color": colour},
+                    marker={"symbol": _MARKS[part], "size": 9}, legendgroup=part,
+                    showlegend=column == 1,
+                    hovertemplate="%{x}: %{y:.2f} ml<extra>" + part + "</extra>",
+                ),
+                row=1, col=column,
+            )  # fmt: skip
+            # Plotly leaves a rectangle out where nothing is drawn yet.
+            if spreads and all(part in of.spread for of in spreads):
+                half = band((spreads[0].spread[part], spreads[1].spread[part]))
+                middle = earlier.volumes_mm3[side][part] / 1000
+                figure.add_hrect(
+                    middle * math.exp(-half), middle * math.exp(half), row=1, col=column,
+                    fillcolor=_BAND, line_width=0, layer="below",
+                )  # fmt: skip
+    figure.update_xaxes(type="date" if dated else "category")
+    figure.update_yaxes(rangemode="tozero")
+    figure.update_yaxes(title_text="ml", col=1)
+    figure.update_layout(
+        height=_PLOT_PX, margin={"l": 50, "r": 10, "t": 40, "b": 30},
+        legend={"orientation": "h", "y": -0.12},
+    )  # fmt: skip
+    return figure
+
+
+def _about_time(earlier: Measured, later: Measured) -> str:
+    years = years_between(earlier.day, later.day)
+    if years is None:
+        return (
+            "No change a year: the date of a scan is not known. Type it on *Cases*, under "
+            "*Patient* of the open case."
+        )
+    return f"{years:.1f} years lie between the scans. From less than three months no change a year."
+
+
+def _day(case: Case) -> str:
+    return day_of(case) if measured(case).day else f"segmented {day_of(case)}"

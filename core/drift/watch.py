@@ -1,0 +1,158 @@
+"""Looks for new cases, and adds them to the chains of crops and heads."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from loguru import logger
+from sqlalchemy import Engine, func, select
+
+from core import limits
+from core.cases.store import Cases
+from core.drift.baseline import HeadBaseline
+from core.drift.calibration import STREAMS, calibrate
+from core.drift.chains import Chain, ChainKey, Chains
+from core.drift.kinds import KINDS, Kind, followed
+from core.drift.reference import training_crops, training_heads
+from core.drift.scores import Scale
+from core.errors import HippoViewError, StorageError
+from core.measures.features import Values
+from core.models.registry import Registry
+from core.state.database import reading
+from core.state.storage import Storage
+from core.state.tables import FEATURES, PROMOTIONS
+
+# A chain begins with so many.
+LEAST_CASES = 5
+# Crops of a data set are left and right of one person, one after the other.
+_NEIGHBOURS: dict[Kind, int] = {"crop": 2, "head": 1}
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What cases of a kind are compared with, and the ids of those that are part of it."""
+
+    reference: Sequence[Values]
+    apart: Sequence[str] = ()
+
+
+class DriftWatch:
+    """Follows the cases of an installation.
+
+    Parameters
+    ----------
+    engine, cases, registry, storage
+    run_length
+        Cases until a false alarm, on average.
+    streams
+        Simulated for the thresholds of a new chain.
+    clock
+        Seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        cases: Cases,
+        registry: Registry,
+        storage: Storage,
+        run_length: int = limits.DRIFT_RUN_LENGTH,
+        streams: int = STREAMS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._engine = engine
+        self._cases = cases
+        self._registry = registry
+        self._baseline = HeadBaseline(cases, storage)
+        self._chains = Chains(engine)
+        self._run_length = run_length
+        self._streams = streams
+        self._clock = clock
+        self._due_at = 0.0
+        self._seen: tuple[int, int] | None = None
+
+    def tick(self) -> None:
+        """Add what is new; begin chains where they are needed.
+
+        Raises
+        ------
+        StorageError
+            The database cannot be read.
+        """
+        with reading(self._engine) as connection:
+            seen = tuple(
+                connection.scalar(select(func.count()).select_from(table)) or 0
+                for table in (FEATURES, PROMOTIONS)
+            )
+        if seen == self._seen and self._clock() < self._due_at:
+            return
+        self._seen, self._due_at = (seen[0], seen[1]), self._clock() + limits.BASELINE_EVERY_S
+        # Before all cases of the storage are known they come in another order.
+        if not self._cases.caretaker.progress.finished:
+            self._seen = None
+            return
+        try:
+            self.look(may_begin=True)
+        except HippoViewError as error:
+            logger.warning("Drift cannot be followed: {}", error.message)
+
+    def look(self, *, may_begin: bool = False) -> dict[Kind, Chain | None]:
+        """Add what is new, and say how the chains are.
+
+        Parameters
+        ----------
+        may_begin
+            Whether to begin a chain that has not: its simulation takes seconds.
+
+        Returns
+        -------
+        dict of Kind to Chain or None
+            None where there is too little to compare with, or the chain has not begun.
+
+        Raises
+        ------
+        HippoViewError
+        """
+        self._cases.guard.require("watch")
+        history = self._registry.history()
+        version = self._registry.serving().number
+        trained = self._registry.reference(version)
+        known: dict[Kind, _Known | None] = {"crop": _Known(training_crops(trained))}
+        known["head"] = self._known_heads(training_heads(trained))
+        chains: dict[Kind, Chain | None] = {}
+        for kind in KINDS:
+            key = ChainKey(kind, len(history), history[0].at, version, self._run_length)
+            chains[kind] = self._look(key, known[kind], may_begin=may_begin)
+        return chains
+
+    def _known_heads(self, trained: Sequence[Values]) -> _Known | None:
+        if len(trained) >= limits.MIN_DRIFT_CASES:
+            return _Known(trained)
+        try:
+            baseline = self._baseline.get()
+        except StorageError as error:  # crops are followed all the same
+            logger.warning("The baseline of heads: {}", error.message)
+            return None
+        if not baseline.frozen_at:
+            return None
+        return _Known(list(baseline.heads.values()), list(baseline.heads))
+
+    def _look(self, key: ChainKey, known: _Known | None, *, may_begin: bool) -> Chain | None:
+        if known is None or len(known.reference) < limits.MIN_DRIFT_CASES:
+            return None
+        reference = known.reference
+        if not self._chains.has(key, reference):
+            # Before, *watch* is hardly reached, and a few cases are not worth the simulation.
+            if not may_begin or self._chains.waiting(key, known.apart) < LEAST_CASES:
+                return None
+            features = Scale(reference, followed(key.kind)).features
+            if not features:
+                return None
+            thresholds = calibrate(
+                reference, features, self._run_length, _NEIGHBOURS[key.kind], self._streams
+            )
+            self._chains.begin(key, reference, thresholds)
+            logger.info("Drift of {}s is followed anew", key.kind)
+        if self._cases.caretaker.progress.finished:
+            self._chains.take_in(key, reference, known.apart)
+        return self._chains.get(key, reference)

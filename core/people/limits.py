@@ -1,0 +1,30 @@
+"""The limits of signing in, each with its reason; the others are in `core.limits`."""
+
+# Characters that a password has at least (NIST SP 800-63B asks for 15 where it is the only factor;
+# guessing is slowed down as well), and at most: more are a way to keep the server busy.
+SHORT_PASSWORD_CHARS = 12
+LONGEST_PASSWORD_CHARS = 200
+# Different characters in it: fewer are a key that was held down.
+LEAST_DIFFERENT_CHARS = 5
+
+# Hours that a sign-in lasts: a working day. Minutes without a click after which it ends before.
+SESSION_HOURS = 10
+SESSION_IDLE_MIN = 60
+# The last click is written down once in so many seconds: a write for each is too much.
+SESSION_SEEN_S = 60
+
+# Hours that a code for a new password lasts: a person hands it over.
+CODE_HOURS = 72
+# Days that a service's token lasts at most: one that is forgotten ends.
+TOKEN_DAYS = 366
+
+# Wrong passwords within a minute before sign-in pauses for that address, or that known browser.
+MAX_WRONG_PASSWORDS = 10
+# Wrong passwords for one account within a minute, from wherever, after which an address pauses at
+# `WRONG_UNDER_ATTACK` of its own. Its owner's first try, from elsewhere, is never refused.
+MAX_WRONG_FOR_ACCOUNT = 30
+WRONG_UNDER_ATTACK = 1
+# Passwords hashed at a time, since each takes 64 MiB and all may take 100; and most that wait or
+# are being hashed, since each holds one of the 40 threads that answer requests.
+HASHES_AT_ONCE = 1
+MAX_HASHES_WAITING = 16

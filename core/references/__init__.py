@@ -1,0 +1,1 @@
+"""Reference groups: people by age and sex, and where a person's volumes stand among them."""

@@ -1,0 +1,57 @@
+"""Secret keys of an installation: of a setting, or of a file in the data folder."""
+
+import os
+import secrets
+import tempfile
+from pathlib import Path
+
+from core.errors import StorageError
+from core.state.failures import in_words
+from core.state.storage import sync_folder
+
+_KEY_BYTES = 32
+
+
+def key_in_file(path: Path, what_is_lost: str) -> bytes:
+    """The key in a file, made if it is missing, readable by the server's user alone.
+
+    Parameters
+    ----------
+    path
+    what_is_lost
+        What cannot be done without this key, for the error: a sentence's second half.
+
+    Raises
+    ------
+    StorageError
+        The file cannot be made or read.
+    """
+    with in_words():
+        if not path.exists():
+            _make(path)
+        content = path.read_bytes().strip()
+    if len(content) < _KEY_BYTES:
+        raise StorageError(
+            f"The key file {path.name} in the data folder is damaged",
+            f"Put it back from a backup; without it {what_is_lost}.",
+            code=f"{path.stem}_key",
+        )
+    return content
+
+
+def _make(path: Path) -> None:
+    """Write a new key; of two processes that do so at once, one wins."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".new-", dir=path.parent)  # mode 0600
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(secrets.token_hex(_KEY_BYTES).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(name, path)
+        except FileExistsError:
+            return
+        sync_folder(path.parent)
+    finally:
+        Path(name).unlink(missing_ok=True)

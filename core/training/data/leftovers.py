@@ -1,0 +1,201 @@
+"""What was made of cases that are gone: copies in data sets and trainings, links of drift features.
+
+It looks at what is there, and not at what was just removed: so whatever was left by a process that
+was killed goes at the next look. Figures stay, of versions and of the drift's baseline; the names
+of the cases that they were measured on do not.
+"""
+
+import json
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+from loguru import logger
+from sqlalchemy import Engine, select
+
+from core.cases.records import FOLDER as CASES_FOLDER
+from core.cases.store import Cases
+from core.drift.baseline import KEY as BASELINE
+from core.errors import HippoViewError
+from core.people.audit import record, recording
+from core.state.database import empty_log, reading
+from core.state.storage import Storage, read_many
+from core.state.tables import CASES, JOBS, VERSIONS
+from core.training.data.dataset import REVIEWED_NAME
+from core.training.job_folders import FOLDER as JOBS_FOLDER
+from core.wording import counted
+
+_DATASETS, _DRIFT = "datasets", BASELINE.partition("/")[0]
+_ID = re.compile("HV-[0-9A-Z]{6}(?![0-9A-Za-z])")
+# Those that end on their day go within an hour; who forgets a patient does not wait for this.
+_EVERY_S = 3600.0
+
+
+class Leftovers:
+    """Removes what is left of cases that are gone.
+
+    Parameters
+    ----------
+    cases, storage, data_dir
+    further
+        What else is to be emptied, above this module: the viewer's files.
+    clock
+        Seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        cases: Cases,
+        storage: Storage,
+        data_dir: Path,
+        further: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._cases = cases
+        self._engine: Engine = cases.acts.engine
+        self._storage = storage
+        self._jobs = data_dir / JOBS_FOLDER
+        self._further = further
+        self._clock = clock
+        self._due_at = 0.0
+
+    def tick(self) -> None:
+        """Sweep if it is due. Never raises."""
+        if self._clock() < self._due_at or not self._cases.caretaker.progress.finished:
+            return
+        self._due_at = self._clock() + _EVERY_S
+        try:
+            self.sweep()
+        except HippoViewError as error:
+            logger.warning("What is left of removed cases stays for now: {}", error.message)
+
+    def sweep(self, forgotten: Collection[str] = ()) -> int:
+        """Remove what names a case that is gone; returns how many files and names.
+
+        Which cases were of this installation and are gone is told by the data set of reviewed
+        cases, by the drift's baseline, and by what was removed since the start: a data set that
+        somebody else made may have names that look alike. Nothing is removed before all cases of
+        the storage are known.
+
+        Parameters
+        ----------
+        forgotten
+            Ids of cases that were removed just now.
+
+        Raises
+        ------
+        StorageError
+            It is not all gone: call again.
+        """
+        if not self._cases.caretaker.progress.finished:
+            return 0
+        removed_here = self._cases.acts.removed
+        with reading(self._engine) as connection:
+            present = set(connection.scalars(select(CASES.c.id)))
+        present |= set(self._storage.folders(CASES_FOLDER))
+        gone = (self._own_names() | set(removed_here) | set(forgotten)) - present
+        removed = self._sweep_all(gone) if gone else 0
+        removed_here -= gone
+        self._further()
+        empty_log(self._engine)
+        if removed:
+            logger.info("Left of removed cases, and gone: {}", counted(removed, "trace"))
+        return removed
+
+    def _own_names(self) -> set[str]:
+        """Ids in what is made of this installation's own cases."""
+        prefix = f"{_DATASETS}/{REVIEWED_NAME}"
+        keys = self._storage.keys(prefix)
+        told = [key for key in keys if key.endswith(".json")]
+        told += [key for key in self._storage.keys(_DRIFT) if key == BASELINE]
+        texts = (content.decode() for _, content in read_many(self._storage, told) if content)
+        return {case_id for text in (*keys, *texts) for case_id in _ID.findall(text)}
+
+    def _sweep_all(self, gone: set[str]) -> int:
+        # One name for a case wherever it has figures: versions are compared case by case.
+        names = {case_id: f"gone-{secrets.token_hex(4)}" for case_id in gone}
+
+        def is_gone(text: str) -> bool:
+            return not gone.isdisjoint(_ID.findall(text))
+
+        def renamed(text: str) -> str:
+            return _ID.sub(lambda found: names.get(found[0], found[0]), text)
+
+        # The data sets last: they say which cases were of this installation.
+        removed = self._sweep_versions(renamed) + self._sweep_jobs(is_gone)
+        if BASELINE in self._storage.keys(_DRIFT):
+            removed += self._rewrite(BASELINE, renamed)
+        for name in self._storage.folders(_DATASETS):
+            keys = self._storage.keys(f"{_DATASETS}/{name}")
+            # The files that name cases first: none names a scan that is not there.
+            for key in (key for key in keys if key.endswith(".json")):
+                removed += self._rewrite(key, lambda text: _without_in(text, is_gone))
+            for key in keys:
+                if is_gone(key):
+                    self._storage.delete(key)
+                    removed += 1
+        return removed
+
+    def _rewrite(self, key: str, changed: Callable[[str], str]) -> int:
+        before = self._storage.read(key)
+        after = changed(before.decode()).encode()
+        if after == before:
+            return 0
+        self._storage.replace(key, after, before)
+        return 1
+
+    def _sweep_versions(self, renamed: Callable[[str], str]) -> int:
+        """Names of cases in the figures of versions."""
+        removed = 0
+        with recording(self._engine, needed=False) as connection:
+            for row in connection.execute(select(VERSIONS)).all():
+                values = {
+                    "metrics": renamed(row.metrics), "lineage": renamed(row.lineage)
+                }  # fmt: skip
+                if values != {"metrics": row.metrics, "lineage": row.lineage}:
+                    update = VERSIONS.update().where(VERSIONS.c.number == row.number)
+                    connection.execute(update.values(**values, record_behind=1))
+                    record(connection, "version", f"version {row.number}", note="names removed")
+                    removed += 1
+        return removed
+
+    def _sweep_jobs(self, is_gone: Callable[[str], bool]) -> int:
+        """Folders of trainings that have ended: their result is a version."""
+        with reading(self._engine) as connection:
+            active = select(JOBS.c.uid).where(JOBS.c.state.in_(("queued", "running")))
+            busy = set(connection.scalars(active))
+        removed = 0
+        for folder in self._jobs.iterdir() if self._jobs.is_dir() else ():
+            if folder.name in busy or folder.is_symlink():
+                continue
+            if any(is_gone(path.name) for path in folder.rglob("*")):
+                shutil.rmtree(folder, ignore_errors=True)
+                removed += 1
+        return removed
+
+
+def _without_in(text: str, is_gone: Callable[[str], bool]) -> str:
+    """JSON without what names a case that is gone; the text itself where it names none."""
+    if not is_gone(text):
+        return text
+    content = _without(json.loads(text), is_gone)
+    if isinstance(content, dict) and "numTraining" in content and "training" in content:
+        content["numTraining"] = len(content["training"])
+    return json.dumps(content, indent=1) + "\n"
+
+
+def _without(value: Any, is_gone: Callable[[str], bool]) -> Any:
+    if isinstance(value, dict):
+        return {
+            key: _without(inner, is_gone)
+            for key, inner in value.items()
+            if not is_gone(key) and not (isinstance(inner, str) and is_gone(inner))
+        }
+    if isinstance(value, list):
+        kept = [item for item in value if not (isinstance(item, str) and is_gone(item))]
+        return [_without(item, is_gone) for item in kept]
+    return value

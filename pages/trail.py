@@ -1,0 +1,62 @@
+"""Trail: who did what, when and from where."""
+
+from functools import partial
+from typing import Any
+
+import streamlit as st
+
+from app.views.admission import admit
+from app.views.recorded import as_visitor
+from app.views.shared import services
+from core.people.audit import ACTS, mark
+from core.people.audit_table import export, lines_for
+from core.wording import counted
+
+_MOST_SHOWN = 500
+_TABLE_PX = 560
+
+admit()
+guard = services().accounts.guard
+with st.container(horizontal=True, vertical_alignment="bottom"):
+    days = st.date_input("Days (UTC), from and to", value=(), key="trail-days")
+    who = st.text_input("Name, account or address", key="trail-who", width=220, live=True)
+    kinds = ["", *ACTS]
+    act = st.selectbox("Act", kinds, key="trail-act", width=150, format_func=lambda a: a or "all")
+    case_id = st.text_input("Case id", key="trail-case", width=150, live=True)
+since, until = (*(day.isoformat() for day in days), "", "")[:2]
+what = mark(guard.engine, "case", case_id.strip()) if case_id.strip() else ""
+filters: dict[str, Any] = {
+    "since": since, "until": until, "who": who, "act": act, "what": what
+}  # fmt: skip
+found = lines_for(guard, **filters, most=_MOST_SHOWN)
+st.dataframe(
+    [
+        {
+            "Line": line.number,
+            "When (UTC)": line.at[:19].replace("T", " "),
+            "Who": line.name or line.who,
+            "Role": line.role,
+            "From": line.address,
+            "Act": line.act,
+            "About": case_id.strip() if what else line.what,
+            "Note": line.note,
+            "Before": line.before[:12],
+            "After": line.after[:12],
+        }
+        for line in found
+    ],
+    hide_index=True, height=_TABLE_PX if len(found) > 12 else "auto",
+    alt="Lines of the trail, the newest first",
+)  # fmt: skip
+with st.container(horizontal=True, vertical_alignment="center"):
+    st.download_button(
+        "Lines (.csv)", as_visitor(services(), partial(export, guard, **filters)),
+        "hippoview-trail.csv", "text/csv",
+        on_click="ignore", icon=":material/download:",
+    )  # fmt: skip
+    at_most = f", the newest {_MOST_SHOWN}" if len(found) == _MOST_SHOWN else ""
+    st.caption(
+        f"{counted(len(found), 'line')}{at_most}. No line names a case or a patient: type a case's "
+        "id to find its lines. Whether all are as they were written: "
+        "`python -m core audit verify`."
+    )

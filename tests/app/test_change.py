@@ -1,0 +1,102 @@
+"""Two scans of a patient beside what the method varies by, as the page shows them."""
+
+import json
+from dataclasses import replace
+
+from app.views.change import band_words, change_figure, change_rows
+from core.cases.case import Case
+from core.cases.persons import measured
+from core.measures.change import WITHIN, changes
+from core.measures.repeatability import measured_for
+from core.models.folder import load_model
+from core.settings import Settings
+from tests.parts import Part
+
+SHA = load_model(Settings().model_dir).sha256
+
+
+def case_of(case_id, day, left_mm3, right_mm3=2500.0, **changed):
+    """A head with voxels of 2 mm, segmented by the model that ships."""
+
+    def parts(total):
+        return {
+            "anterior": {"volume_mm3": total / 2}, "posterior": {"volume_mm3": total / 2},
+            "total": {"volume_mm3": total},
+        }  # fmt: skip
+
+    report = {
+        "measures": parts(left_mm3 + right_mm3) | {
+            "sides": {"left": parts(left_mm3), "right": parts(right_mm3)}, "too_small": {},
+        },
+        "model": {"version": "1", "sha256": SHA}, "warnings": [],
+        "head": {"confidence": "high", "reasons": []},
+        "input": {"spacing_mm": [2.0, 2.0, 2.0]},
+    } | changed  # fmt: skip
+    return Case(case_id, "a", "2026-11-30T08:00:00", report, patient="QX-1", scan_date=day)
+
+
+FIRST = case_of("HV-A", "2024-05-01", 2400.0)
+LAST = case_of("HV-B", "2026-05-01", 2340.0, 2000.0)
+
+
+def at_2_mm():
+    return next(one for one in measured_for(SHA) if one.edge_mm == 2)
+
+
+def shown(*scans):
+    def page():
+        import streamlit as st
+
+        from app.views.change import show_change
+
+        show_change(st.session_state["scans"])
+
+    return Part(page, scans=list(scans)).at
+
+
+def test_each_side_and_label_has_its_change_with_its_unit_and_its_meaning():
+    earlier, later = measured(FIRST), measured(LAST)
+    one = at_2_mm()
+    rows = {row[""]: row for row in change_rows(
+        earlier, later, changes(earlier, later, (one, one))
+    )}  # fmt: skip
+    assert list(rows)[:3] == ["Left, total", "Left, anterior", "Left, posterior"]
+    left, right = rows["Left, total"], rows["Right, total"]
+    assert (left["Earlier (ml)"], left["Later (ml)"]) == ("2.40", "2.34")
+    assert (left["Change (ml)"], left["Change (%)"], left["% a year"]) == ("-0.06", "-2.5", "-1.3")
+    assert left["Meaning"] == f"≈ {WITHIN}"
+    assert right["Meaning"].startswith("▼ smaller")
+    whole = replace(one, spread={"total": one.spread["total"]})
+    rows_of_whole = change_rows(earlier, later, changes(earlier, later, (whole, whole)))
+    assert "was not measured" in rows_of_whole[1]["Meaning"]
+    low, high = (float(end) for end in right["95 % interval (%)"].split(" to "))
+    assert low < -20 < high < 0
+
+
+def test_the_band_is_in_the_plot_and_says_where_it_comes_from():
+    earlier, later = measured(FIRST), measured(LAST)
+    one = at_2_mm()
+    assert one.source in band_words((one, one), earlier)
+    assert "Not measured" in band_words(None, earlier)
+    plain = change_figure([earlier, later], ["left", "right"], earlier, None)
+    banded = change_figure([earlier, later], ["left", "right"], earlier, (one, one))
+    assert len(plain.layout.shapes) == 0
+    assert len(banded.layout.shapes) == 2 * len(one.spread)
+    assert json.loads(banded.to_json())["data"][0]["x"] == ["2024-05-01", "2026-05-01"]
+
+
+def test_two_scans_are_compared_and_a_single_one_says_what_is_missing():
+    page = shown(FIRST, LAST)
+    assert any("What the method varies by" in text.value for text in page.markdown)
+    assert any("2.0 years" in text.value for text in page.caption)
+    assert not page.warning
+    (said,) = shown(FIRST).info
+    assert "once this patient has two scans" in said.value
+
+
+def test_another_model_version_is_flagged_and_nothing_is_judged():
+    other = case_of("HV-C", "", 2000.0, model={"version": "2", "sha256": "b" * 64})
+    page = shown(FIRST, other)
+    assert any("different model versions (1 and 2)" in text.value for text in page.warning)
+    assert not any("What the method varies by" in text.value for text in page.markdown)
+    assert any("the date of a scan is not known" in text.value for text in page.caption)
