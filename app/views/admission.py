@@ -19,9 +19,7 @@ def show_who() -> None:
     """Who is signed in, in the menu; without accounts that everything is open."""
     who = actor()
     if services().accounts.guard.is_open:
-        st.page_link(
-            _PEOPLE, label="Open to all: set up sign-in", icon=":material/lock_open:", help=_OPEN
-        )
+        st.page_link(_PEOPLE, label="Open: set up sign-in", icon=":material/lock_open:", help=_OPEN)
         return
     st.caption(f":material/person: {who.name}, {who.role}")
     st.html(f'<a href="{SIGN_IN}" target="_self">Password, sign out</a>')

@@ -8,14 +8,13 @@ from app.services import Services
 from app.viewer.displays import Displays
 from app.views.slices import show_moved_slices
 from app.views.words import DASH, show_error
-from core.anatomy import CONVENTION_WORDS, Convention
+from core.anatomy import CONVENTION_WORDS, LABELS, Convention
 from core.cases.case import Case
 from core.cases.moved import Compared
 from core.cases.persons import day_of
 from core.errors import HippoViewError
 from core.image.registration import Move
 
-_WHOLE = {"total": "whole"}
 _HEIGHT = "max(24rem, calc(100dvh - 14rem))"
 
 
@@ -79,11 +78,11 @@ def lost_rows(found: Compared) -> list[dict[str, Any]]:
     """A row for each side and part, in mm³."""
     return [
         {
-            "": f"{side.capitalize()}, {_WHOLE.get(part, part)}",
+            "": f"{side.capitalize()}, {part}",
             "Lost (mm³)": f"{one.lost_mm3:,.0f}",
             "Won (mm³)": f"{one.won_mm3:,.0f}",
             "Won less lost (mm³)": f"{one.won_mm3 - one.lost_mm3:+z,.0f}",
-            "By the border (mm³)": DASH if part in _WHOLE else f"{one.border_mm3:+z,.0f}",
+            "By the border (mm³)": DASH if part not in LABELS else f"{one.border_mm3:+z,.0f}",
             "In both (mm³)": f"{one.kept_mm3:,.0f}",
         }
         for side, parts in found.sides.items()
@@ -94,8 +93,8 @@ def lost_rows(found: Compared) -> list[dict[str, Any]]:
 def lost_words(found: Compared) -> str:
     """What the columns of `lost_rows` mean, and what is not counted in them."""
     words = (
-        "Lost and won is what only one of the two masks has; *by the border* is what both have, "
-        "and what changed between anterior and posterior."
+        "Lost and won is what only one of the two masks has. *By the border* is what both have, "
+        "under another label: there the border between anterior and posterior moved."
     )
     alone = [
         f"{mm3:,.0f} mm³ of the {name} mask"
