@@ -67,8 +67,7 @@ table = f"patients-{search}-{listed}"
 st.dataframe(
     [
         {
-            "": "▸" if person is opened else "",
-            "Patient": person.patient,
+            "Patient": f"{'▸ ' * (person is opened)}{person.patient}",
             "Scans": len(person.case_ids),
             "First scan": person.first_day,
             "Last scan": person.last_day,
@@ -79,7 +78,6 @@ st.dataframe(
     ],
     hide_index=True, key=table, height=_TABLE_PX if len(people) > 6 else "auto",
     on_select=_open, selection_mode="single-row",
-    column_config={"": st.column_config.Column(width=30)},
     alt="Patients with their scans, sex and age",
 )  # fmt: skip
 st.caption(

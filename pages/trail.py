@@ -15,8 +15,8 @@ from core.people.audit_table import export, lines_for
 from core.wording import counted
 
 _MOST_SHOWN = 500
-_TABLE_PX = 560
-_NOTE_PX = 260
+_TABLE_PX = 430
+_NOTE_PX, _FROM_PX = 230, 90
 
 admit()
 guard = services().accounts.guard
@@ -51,7 +51,10 @@ picked = st.dataframe(
     ],
     hide_index=True, height=_TABLE_PX if len(found) > 12 else "auto", key=f"trail-{rows}",
     on_select="rerun", selection_mode="single-row",
-    column_config={"Note": st.column_config.Column(width=_NOTE_PX)},
+    column_config={
+        "Note": st.column_config.Column(width=_NOTE_PX),
+        "From": st.column_config.Column(width=_FROM_PX),
+    },
     alt="Lines of the trail, the newest first",
 )  # fmt: skip
 for number in picked["selection"]["rows"]:
@@ -66,5 +69,5 @@ with st.container(horizontal=True, vertical_alignment="center"):
     st.caption(
         f"{counted(len(found), 'line')}{at_most}. Choose a line to read it whole. No line names a "
         "case or a patient: type a case's id to find its lines. Whether all are as they were "
-        "written: `python -m core audit verify`."
+        "written says the command: python -m core audit verify."
     )

@@ -90,8 +90,9 @@ def show_case(
         return
     with panel:
         report_download(shared, case, _convention())
-        _downloads(shared, case, mask)
         dicom_downloads(shared, case)
+    with slices:  # on a laptop the other column is longer
+        _downloads(shared, case, mask)
     with st.container():
         mask_table(shared, case)
         _blank()
@@ -180,7 +181,7 @@ def _downloads(shared: Services, case: Case, mask: bytes) -> None:
             ("Names for FreeView, Slicer", lookup_table(), "sides_lut.txt", "text/plain"),
             ("Names for ITK-SNAP", itksnap_labels(), "sides.label", "text/plain"),
         ]  # fmt: skip
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, gap="xsmall"):
         for label, data, suffix, mime in files:
             st.download_button(
                 label, recorded(shared, case.id, suffix, data), f"{case.id}_{suffix}", mime,

@@ -33,7 +33,7 @@ import { NAMES } from "./view.js"
  * @param {{ bar: import("./bar.js").Bar, head: HTMLElement }} parts what belongs to drawing and to heads
  */
 export function makeFrame(actions, view, { bar, head }) {
-  const canvas = element("canvas", { role: "img", tabIndex: -1 })
+  const canvas = element("canvas", { role: "img", tabIndex: -1, ariaLabel: "Slices" })
   const slider = element("input", { type: "range", min: 0, step: 1, ariaLabel: "Slice" })
   slider.oninput = () => actions.slide(Number(slider.value))
   const where = element("output", { className: "where" })
