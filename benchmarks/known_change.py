@@ -18,6 +18,7 @@ import numpy as np
 
 from benchmarks.cut_scans import Scan, heads, in_process, segmented
 from benchmarks.rescans import centres_mm, rescans, shrunken
+from core.anatomy import SIDES
 from core.measures.change import PARTS, WITHIN, Change, Measured, changes, volumes_of
 from core.measures.repeatability import spreads_of
 from core.predictor.predictor import Predictor
@@ -41,10 +42,11 @@ def main() -> int:
         name = scan.name.removesuffix(".nii.gz")
         if name not in options.heads:
             continue
-        of_same, of_smaller = judged(predictor, scan, options.pairs, _SEED + len(unchanged))
+        of_same, of_smaller, spread = judged(predictor, scan, options.pairs, _SEED + len(unchanged))
         unchanged += of_same
         smaller += of_smaller
-        print(json.dumps({"head": name} | figures(of_same, of_smaller)), flush=True)
+        line = {"head": name, "spread_percent": spread} | figures(of_same, of_smaller)
+        print(json.dumps(line), flush=True)
     print(json.dumps({"head": "all"} | figures(unchanged, smaller)))
     predictor.close()
     return 0
@@ -55,8 +57,11 @@ Pair = dict[str, dict[str, Change | None]]
 
 def judged(
     predictor: Predictor, scan: Scan, pairs: int, seed: int
-) -> tuple[list[Pair], list[Pair]]:
-    """The changes of unchanged pairs, and of those whose later head has smaller hippocampi."""
+) -> tuple[list[Pair], list[Pair], dict[str, float]]:
+    """The changes of unchanged pairs, of those whose later head has smaller hippocampi, and spread.
+
+    The spread is SD / mean over all unchanged scans, the root mean square of both sides, by part.
+    """
     random = np.random.default_rng(seed)
     at_first = segmented(predictor, scan.data, scan.affine)
     if at_first is None:
@@ -73,7 +78,16 @@ def judged(
         ]
         for later in (same, after)
     ]
-    return found[0], found[1]
+    spread = {}
+    for part in PARTS:
+        volumes = np.array([
+            [of.volumes_mm3[side][part] for side in SIDES]
+            for of in (*before, *same)
+            if of is not None and all(side in of.volumes_mm3 for side in SIDES)
+        ])  # fmt: skip
+        of_sides = volumes.std(axis=0, ddof=1) / volumes.mean(axis=0)
+        spread[part] = round(100 * float(np.sqrt((of_sides**2).mean())), 2)
+    return found[0], found[1], spread
 
 
 def measured_again(
