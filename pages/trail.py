@@ -21,7 +21,7 @@ _NOTE_PX, _FROM_PX = 230, 90
 admit()
 guard = services().accounts.guard
 with st.container(horizontal=True, vertical_alignment="bottom"):
-    days = st.date_input("Days (UTC), from and to", value=(), key="trail-days")
+    days = st.date_input("Days (UTC), from and to", value=(), key="trail-days", width=300)
     who = st.text_input("Name, account or address", key="trail-who", width=220, live=True)
     kinds = ["", *ACTS]
     act = st.selectbox("Act", kinds, key="trail-act", width=150, format_func=lambda a: a or "all")
