@@ -7,6 +7,7 @@ from functools import partial
 
 from loguru import logger
 
+from app.operations import write_report_if_due
 from app.services import Services, example_file
 from core.drift.baseline import HeadBaseline
 from core.errors import HippoViewError
@@ -31,8 +32,11 @@ def start(shared: Services, *further: tuple[str, Callable[[], None]]) -> None:
         ("jobs", shared.jobs.tick), ("cases", shared.cases.caretaker.tick),
         ("service", partial(_follow, shared)), ("folders of trainings", shared.job_folders.tick),
         ("baseline of heads", HeadBaseline(shared.cases, shared.storage).tick),
-        ("drift", shared.drift.tick), ("shadow", shared.shadow.tick),
+        ("drift", shared.drift.tick), ("messages about drift", shared.outside.notices.send_due),
+        ("drift reports", partial(write_report_if_due, shared)),
+        ("shadow", shared.shadow.tick),
         ("accounts", shared.kept_people.tick), ("trail", shared.archive.tick),
+        ("checks of the trail", shared.outside.audit_watch.tick),
         ("leftovers", shared.leftovers.tick), *further,
     )  # fmt: skip
     for name, tick in care:

@@ -4,6 +4,7 @@ import importlib.metadata
 import json
 import shutil
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,16 @@ def drift_of_cases(shared: Services, last: int) -> CaseDrift:
     """Crops and heads one by one, and the newest, ``last`` of each; see `core.drift.of_cases`."""
     chains = shared.drift.look()
     return of_cases.drift_of_cases(shared.cases, shared.registry, shared.storage, last, chains)
+
+
+def write_report_if_due(shared: Services) -> None:
+    """Write the drift report of this week or month, if the setting asks for it and none is there.
+
+    Raises
+    ------
+    HippoViewError
+    """
+    shared.outside.reports.write_if_due(partial(drift_of_cases, shared))
 
 
 def measured_iteration_s(shared: Services) -> float:

@@ -1,7 +1,7 @@
 """Looks for new cases, and adds them to the chains of crops and heads."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from loguru import logger
@@ -48,6 +48,8 @@ class DriftWatch:
         Simulated for the thresholds of a new chain.
     clock
         Seconds, monotonic.
+    on_look
+        Called with what a look in the background found.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class DriftWatch:
         run_length: int = limits.DRIFT_RUN_LENGTH,
         streams: int = STREAMS,
         clock: Callable[[], float] = time.monotonic,
+        on_look: Callable[[Mapping[Kind, Chain | None]], None] = lambda chains: None,
     ) -> None:
         self._engine = engine
         self._cases = cases
@@ -68,8 +71,11 @@ class DriftWatch:
         self._run_length = run_length
         self._streams = streams
         self._clock = clock
+        self._on_look = on_look
         self._due_at = 0.0
         self._seen: tuple[int, int] | None = None
+        # What the last look of this process found.
+        self.latest: dict[Kind, Chain | None] = {}
 
     def tick(self) -> None:
         """Add what is new; begin chains where they are needed.
@@ -92,7 +98,7 @@ class DriftWatch:
             self._seen = None
             return
         try:
-            self.look(may_begin=True)
+            self._on_look(self.look(may_begin=True))
         except HippoViewError as error:
             logger.warning("Drift cannot be followed: {}", error.message)
 
@@ -123,6 +129,7 @@ class DriftWatch:
         for kind in KINDS:
             key = ChainKey(kind, len(history), history[0].at, version, self._run_length)
             chains[kind] = self._look(key, known[kind], may_begin=may_begin)
+        self.latest = chains
         return chains
 
     def _known_heads(self, trained: Sequence[Values]) -> _Known | None:
