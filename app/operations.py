@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from loguru import logger
 
 from app import metrics
 from app.services import Services
 from core.cpus import usable_cpus
 from core.drift import of_cases
 from core.drift.of_cases import CaseDrift
+from core.errors import HippoViewError
 from core.limits import MAX_HEAD_MEMORY_MIB, MIB, TRASH_DAYS
 from core.training.config import FIRST_ITERATION_S, TrainingRequest, iteration_s
 from core.training.data.dataset import REVIEWED_NAME, Dataset
@@ -59,13 +61,16 @@ def drift_of_cases(shared: Services, last: int) -> CaseDrift:
 
 
 def write_report_if_due(shared: Services) -> None:
-    """Write the drift report of this week or month, if the setting asks for it and none is there.
+    """Write the drift report of this week or month, if one is asked for and none is there.
 
-    Raises
-    ------
-    HippoViewError
+    Never raises for what storage or database do: it is tried again.
     """
-    shared.outside.reports.write_if_due(partial(drift_of_cases, shared))
+    if shared.predictors.serving is None:
+        return  # a start: before, there may be no version to compare with
+    try:
+        shared.outside.reports.write_if_due(partial(drift_of_cases, shared))
+    except HippoViewError as error:
+        logger.warning("The drift report could not be written: {}", error.message)
 
 
 def measured_iteration_s(shared: Services) -> float:

@@ -129,9 +129,17 @@ def test_heads_need_a_version_that_knows_heads(place):
         place.sites.add_all("mainz", place.scans(1, kind="head"))
 
 
-def test_a_reader_adds_nothing(place):
-    with acting_as(Actor("r", "Rita", "reader")), pytest.raises(ForbiddenError):
-        place.sites.add_all("mainz", place.scans(1))
+def test_a_token_of_the_scope_adds_and_nobody_else_but_an_administrator(place):
+    for refused in (Actor("r", "Rita", "reader"), _service("segment"), _service("metrics")):
+        with acting_as(refused), pytest.raises(ForbiddenError):
+            place.sites.add_all("mainz", place.scans(1))
+    with acting_as(_service("drift")):
+        ((state, count),) = place.sites.add_all("mainz", place.scans(1))
+    assert (state.scans, count) == (1, 1)
+
+
+def _service(scope):
+    return Actor("s", "service", "service", scopes=frozenset({scope}))
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", "nonsense", "[" * 100_000, '{"a": []}'])
