@@ -32,7 +32,8 @@ def start(shared: Services, *further: tuple[str, Callable[[], None]]) -> None:
         ("jobs", shared.jobs.tick), ("cases", shared.cases.caretaker.tick),
         ("service", partial(_follow, shared)), ("folders of trainings", shared.job_folders.tick),
         ("baseline of heads", HeadBaseline(shared.cases, shared.storage).tick),
-        ("drift", shared.drift.tick), ("messages about drift", shared.outside.notices.send_due),
+        ("drift", partial(_follow_drift, shared)),
+        ("messages about drift", shared.outside.notices.send_due),
         ("drift reports", partial(write_report_if_due, shared)),
         ("shadow", shared.shadow.tick),
         ("accounts", shared.kept_people.tick), ("trail", shared.archive.tick),
@@ -63,6 +64,12 @@ def _follow(shared: Services) -> None:
     except HippoViewError as error:
         logger.warning("The version that should serve does not yet: {}", error.message)
         threading.Event().wait(_TRY_AGAIN_S)
+
+
+def _follow_drift(shared: Services) -> None:
+    """Add new cases to the chains, and write down what of their state is to be told."""
+    shared.drift.tick()
+    shared.outside.notices.note(shared.drift.latest)
 
 
 def _warm_up(shared: Services) -> None:

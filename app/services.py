@@ -358,7 +358,6 @@ def build_services(settings: Settings) -> Services:
     kept_people = KeptPeople(engine, storage)
     accounts = people_at_start(settings, engine, kept_people)
     jobs = Jobs(engine, settings.data_dir)
-    outside = Outside.of(settings, engine, storage, registry)
     metrics.watch(predictors)
     viewer_files = ViewerFiles(cases, settings.data_dir / "viewed")
     return Services(
@@ -370,11 +369,8 @@ def build_services(settings: Settings) -> Services:
         job_folders=JobFolders(engine, settings.data_dir),
         shadow=shadow, rules=Rules(engine, cases), archive=archive,
         leftovers=Leftovers(cases, storage, settings.data_dir, viewer_files.forget_gone),
-        drift=DriftWatch(
-            engine, cases, registry, storage, settings.drift_run_length,
-            on_look=outside.notices.note,
-        ),
-        outside=outside,
+        drift=DriftWatch(engine, cases, registry, storage, settings.drift_run_length),
+        outside=Outside.of(settings, engine, storage, registry),
     )  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """Looks for new cases, and adds them to the chains of crops and heads."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from loguru import logger
@@ -48,8 +48,6 @@ class DriftWatch:
         Simulated for the thresholds of a new chain.
     clock
         Seconds, monotonic.
-    on_look
-        Called with what a look in the background found.
     """
 
     def __init__(
@@ -61,7 +59,6 @@ class DriftWatch:
         run_length: int = limits.DRIFT_RUN_LENGTH,
         streams: int = STREAMS,
         clock: Callable[[], float] = time.monotonic,
-        on_look: Callable[[Mapping[Kind, Chain | None]], None] = lambda chains: None,
     ) -> None:
         self._engine = engine
         self._cases = cases
@@ -71,7 +68,6 @@ class DriftWatch:
         self._run_length = run_length
         self._streams = streams
         self._clock = clock
-        self._on_look = on_look
         self._due_at = 0.0
         self._seen: tuple[int, int] | None = None
         # What the last look of this process found.
@@ -98,7 +94,7 @@ class DriftWatch:
             self._seen = None
             return
         try:
-            self._on_look(self.look(may_begin=True))
+            self.look(may_begin=True)
         except HippoViewError as error:
             logger.warning("Drift cannot be followed: {}", error.message)
 

@@ -10,7 +10,7 @@ import pytest
 from loguru import logger
 from prometheus_client.parser import text_string_to_metric_families
 
-from app import metrics, monitoring
+from app import background, metrics, monitoring
 from app.services import build_services
 from core.drift.watch import DriftWatch
 from core.errors import StorageError
@@ -117,6 +117,14 @@ def test_warnings_and_errors_of_the_log_are_counted():
     logger.error("two")
     logger.info("none")
     assert counted() == {key: count + 1 for key, count in before.items()}
+
+
+def test_the_background_writes_a_change_down_once(shared):
+    for _ in range(2):
+        background._follow_drift(shared)
+    assert shared.outside.notices.waiting()["webhook"].count == 1
+    _, found = families(shared)
+    assert values(found["hippoview_notices_waiting"])["webhook",] == 1
 
 
 def test_a_changed_trail_is_found_by_the_check_of_every_six_hours(shared):
