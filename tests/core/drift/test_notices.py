@@ -153,6 +153,16 @@ def test_many_at_once_tell_it_once(place):
     assert place.told() == [["quiet", "act"]]
 
 
+def test_of_two_that_have_read_the_same_message_one_may_send_it(place):
+    place.become("act")
+    place.another().note({"crop": place.chain, "head": None})
+    (row,) = place.rows()
+    assert place.another()._claim(row.id, row.tries)
+    assert not place.another()._claim(row.id, row.tries)
+    place.look()  # nor does a third one begin while the first is at it
+    assert place.told() == []
+
+
 def test_while_the_other_side_is_down_it_waits_longer_and_longer_and_then_arrives(place, hours):
     place.box.is_down = True
     place.become("act")
