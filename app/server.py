@@ -18,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 from streamlit import runtime
 from streamlit.file_util import get_static_dir
 
+from app import metrics
 from app.allocator import give_memory_back
 from app.background import start
 from app.door import Door, actor_of_page
@@ -194,6 +195,7 @@ def set_up_log(level: str) -> None:
     logger.remove()
     logger.add(sys.stderr, level=level, format="{time:YYYY-MM-DD HH:mm:ss} {level:7} {message}",
                backtrace=False, diagnose=False)  # fmt: skip
+    metrics.count_log_lines()
 
 
 def _log_script_error(error: Exception) -> bool:
