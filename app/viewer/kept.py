@@ -4,18 +4,19 @@ They are patients' data: the folder is for the server's own user alone, it is cl
 and what belongs to a case goes with it.
 """
 
-import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from loguru import logger
 
 from core.errors import SettingsError
+from core.state.encryption import NO_KEYS, DamagedError, Keyring
 from core.state.failures import disk_error
+from core.state.short_lived import in_memory, parts_of
 
 
 class KeptFiles:
@@ -27,6 +28,9 @@ class KeptFiles:
         Emptied, if it holds nothing but folders of cases.
     most_bytes
         Kept at most: beyond it the cases that were not looked at for longest make room.
+    encrypt
+        Encrypt the files, with a key that ends with this process; what is in clear is in the
+        memory alone, for as long as a file is open.
 
     Raises
     ------
@@ -34,7 +38,7 @@ class KeptFiles:
         Somebody's own files lie in it.
     """
 
-    def __init__(self, folder: Path, most_bytes: int) -> None:
+    def __init__(self, folder: Path, most_bytes: int, *, encrypt: bool = False) -> None:
         if folder.is_dir() and not all(_is_of_a_case(path) for path in folder.iterdir()):
             raise SettingsError(
                 f"The folder {folder.name} in HIPPOVIEW_DATA_DIR holds files that are not of this "
@@ -45,6 +49,7 @@ class KeptFiles:
         folder.mkdir(parents=True, mode=0o700)
         self._folder = folder
         self._most_bytes = most_bytes
+        self._keys = Keyring.of_this_process() if encrypt else NO_KEYS
         self._lock = threading.Lock()
         self._making: dict[str, threading.RLock] = {}
 
@@ -71,7 +76,13 @@ class KeptFiles:
                     self._write(path, make)
                 path.parent.touch()  # looked at last
                 self._make_room(case_id)
-                return path.open("rb")
+                if not self._keys:
+                    return path.open("rb")
+                try:
+                    return self._read(path)
+                except DamagedError:  # the disk's fault: it is made again
+                    self._write(path, make)
+                    return self._read(path)
             except OSError as error:
                 raise disk_error(error) from error
 
@@ -97,12 +108,25 @@ class KeptFiles:
     def _write(self, path: Path, make: Callable[[Path], None]) -> None:
         handle, name = tempfile.mkstemp(prefix=".new-", dir=path.parent)
         try:
-            os.close(handle)
-            make(Path(name))
+            with open(handle, "wb") as file:  # noqa: PTH123 - a file that is open already
+                if self._keys:
+                    for part in self._keys.encrypted(_made(make), _called(path)):
+                        file.write(part)
+            if not self._keys:
+                make(Path(name))
             Path(name).replace(path)
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
+
+    def _read(self, path: Path) -> BinaryIO:
+        """What is in an encrypted file, as a file in the memory."""
+        memory = in_memory()
+        with path.open("rb") as file:
+            for part in self._keys.decrypted(parts_of(file), _called(path)):
+                memory.write(part)
+        memory.seek(0)
+        return memory
 
     def _make_room(self, but_for: str) -> None:
         folders = sorted(self._folder.iterdir(), key=_looked_at)
@@ -115,6 +139,18 @@ class KeptFiles:
                 total -= sizes[folder.name]
         if total > self._most_bytes:
             logger.debug("One case takes more than all the room for viewed cases")
+
+
+def _made(make: Callable[[Path], None]) -> Iterator[bytes]:
+    """The parts of a file that is made in the memory."""
+    with in_memory() as file:
+        make(Path(f"/dev/fd/{file.fileno()}"))
+        file.seek(0)
+        yield from parts_of(file)
+
+
+def _called(path: Path) -> str:
+    return f"{path.parent.name}/{path.name}"
 
 
 def _is_of_a_case(path: Path) -> bool:
