@@ -58,7 +58,7 @@ def add_commands(commands: "Commands") -> None:
 def _status(options: argparse.Namespace, settings: Settings) -> int:
     keys = Keyring.of(settings)
     storage = EncryptedStorage(bare_storage(settings), keys, settings.data_dir / "opened")
-    found = look(storage, connect(settings.data_dir, keys), _key_files(settings))
+    found = look(storage, connect(settings.data_dir, keys, agree=False), _key_files(settings))
     _tell(found, keys)
     return 1 if found.left(keys) else 0
 

@@ -44,7 +44,7 @@ DATABASE_NAME = "hippoview.sqlite"
 _WRITER_PATIENCE_S = 30
 
 
-def connect(data_dir: Path, keys: Keyring | None = None) -> Engine:
+def connect(data_dir: Path, keys: Keyring | None = None, *, agree: bool = True) -> Engine:
     """Open the database of a data folder, made or brought up to date where needed.
 
     Parameters
@@ -52,6 +52,8 @@ def connect(data_dir: Path, keys: Keyring | None = None) -> Engine:
     data_dir
     keys
         Encrypt and decrypt the private columns; by default those of the environment's settings.
+    agree
+        False to look at what is encrypted, with whatever keys; nothing may be written then.
 
     Raises
     ------
@@ -79,7 +81,8 @@ def connect(data_dir: Path, keys: Keyring | None = None) -> Engine:
     event.listen(engine, "begin", _begin_writing)
     with engine.begin() as connection:
         bring_up_to_date(connection)
-        _agree(connection, keys)
+        if agree:
+            _agree(connection, keys)
     return engine
 
 

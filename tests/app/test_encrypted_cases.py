@@ -1,11 +1,13 @@
 """With a key set, nothing of a patient stands in clear on the disk, and all works as without."""
 
+import fcntl
 import sqlite3
 
 import pytest
 
 from app.batch import Batch, Upload
 from app.viewer.files import ViewerFiles
+from core.__main__ import main
 from core.cases.corrections import Corrections
 from core.cases.ending import of_patient
 from core.cases.origins import KEY_FILE, Origins, installation_key
@@ -136,6 +138,42 @@ def test_an_installation_in_clear_is_encrypted_turned_and_decrypted(tmp_path):
     found = look(plain.storage, plain.engine, plain.key_files())
     assert set(found.by_key) == {""}
     plain.close()
+
+
+def test_the_commands_say_what_they_find_and_leave_a_line(tmp_path, monkeypatch, capsys):
+    house = Installation(tmp_path)
+    house.filled()
+    house.close()
+    monkeypatch.setenv("HIPPOVIEW_DATA_DIR", str(tmp_path))
+
+    def said(*words, key=""):
+        monkeypatch.setenv("HIPPOVIEW_ENCRYPTION_KEY", key)
+        code = main(["encryption", *words])
+        return code, "".join(capsys.readouterr())
+
+    assert said("status")[0] == 0
+    code, words = said("encrypt")
+    assert (code, "HIPPOVIEW_ENCRYPTION_KEY is not set" in words) == (1, True)
+    code, words = said("status", key=KEY)
+    assert (code, "not encrypted: " in words) == (1, True)
+    assert said("status")[0] == 0  # to look at it binds nobody to the key
+    Installation(tmp_path).close()
+    code, words = said("encrypt", key=KEY)
+    assert (code, "not encrypted" in words) == (0, False)
+    assert f"key {Keyring([KEY]).ids[0]}, the first: " in words
+    assert said("status", key=KEY)[0] == 0
+    with (tmp_path / "incoming.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)  # as a server does
+        code, words = said("decrypt", key=KEY)
+        assert (code, "Stop it first" in words) == (1, True)
+    assert said("decrypt", key=KEY)[0] == 0
+    assert said("status")[0] == 0
+    house = Installation(tmp_path)
+    notes = [line.note for line in audit.lines(house.engine) if line.act == "settings"]
+    assert sorted(note.split(" with ")[0] for note in notes) == [
+        "decrypted at rest", "encrypted at rest",
+    ]  # fmt: skip
+    house.close()
 
 
 def test_a_lost_database_comes_back_encrypted(tmp_path):
