@@ -4,19 +4,26 @@ They are patients' data: the folder is for the server's own user alone, it is cl
 and what belongs to a case goes with it.
 """
 
+import os
 import shutil
 import tempfile
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from loguru import logger
 
+from core import limits
 from core.errors import SettingsError
 from core.state.encryption import NO_KEYS, DamagedError, Keyring
 from core.state.failures import disk_error
-from core.state.short_lived import in_memory, parts_of
+from core.state.short_lived import HAS_MEMORY, in_memory, parts_of
+
+# Decrypted files that stay in the memory: a case's scan is asked for four times while it is opened.
+# Two heads of 1 mm; what is larger is decrypted each time.
+_RECENT_BYTES = 128 * limits.MIB
 
 
 class KeptFiles:
@@ -51,6 +58,8 @@ class KeptFiles:
         self._most_bytes = most_bytes
         self._keys = Keyring.of_this_process() if encrypt else NO_KEYS
         self._lock = threading.Lock()
+        # What was decrypted last, by what it is called, the latest last.
+        self._recent: OrderedDict[str, _Held] = OrderedDict()
         self._making: dict[str, threading.RLock] = {}
 
     def opened(self, case_id: str, name: str, make: Callable[[Path], None]) -> BinaryIO:
@@ -93,6 +102,7 @@ class KeptFiles:
             return False
         try:
             shutil.rmtree(self._folder / case_id, ignore_errors=True)
+            self._forget_recent(f"{case_id}/")
         finally:
             lock.release()
         return True
@@ -115,18 +125,38 @@ class KeptFiles:
             if not self._keys:
                 make(Path(name))
             Path(name).replace(path)
+            self._forget_recent(_called(path))
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
 
     def _read(self, path: Path) -> BinaryIO:
         """What is in an encrypted file, as a file in the memory."""
+        called = _called(path)
+        with self._lock:
+            if called in self._recent:
+                self._recent.move_to_end(called)
+                return self._recent[called].opened()
         memory = in_memory()
-        with path.open("rb") as file:
-            for part in self._keys.decrypted(parts_of(file), _called(path)):
-                memory.write(part)
-        memory.seek(0)
+        try:
+            with path.open("rb") as file:
+                for part in self._keys.decrypted(parts_of(file), called):
+                    memory.write(part)
+            memory.seek(0)
+        except BaseException:
+            memory.close()
+            raise
+        if HAS_MEMORY:
+            with self._lock:
+                self._recent[called] = _Held(memory)
+                while sum(held.size for held in self._recent.values()) > _RECENT_BYTES:
+                    self._recent.popitem(last=False)
         return memory
+
+    def _forget_recent(self, begin: str) -> None:
+        with self._lock:
+            for called in [name for name in self._recent if name.startswith(begin)]:
+                del self._recent[called]
 
     def _make_room(self, but_for: str) -> None:
         folders = sorted(self._folder.iterdir(), key=_looked_at)
@@ -139,6 +169,21 @@ class KeptFiles:
                 total -= sizes[folder.name]
         if total > self._most_bytes:
             logger.debug("One case takes more than all the room for viewed cases")
+
+
+class _Held:
+    """Keeps a file in the memory there, whoever closes it, until this is gone."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._handle = os.dup(file.fileno())
+        self.size = os.fstat(self._handle).st_size
+
+    def __del__(self) -> None:
+        os.close(self._handle)
+
+    def opened(self) -> BinaryIO:
+        """The file once more, from its begin."""
+        return Path(f"/dev/fd/{self._handle}").open("rb")
 
 
 def _made(make: Callable[[Path], None]) -> Iterator[bytes]:

@@ -10,6 +10,9 @@ from typing import BinaryIO, Protocol
 from core.state.encryption import Keyring
 from core.state.parts import PART_BYTES
 
+# Whether the system has files without a name in the memory.
+HAS_MEMORY = hasattr(os, "memfd_create")
+
 
 class Readable(Protocol):
     """What has bytes, from here on."""
@@ -65,6 +68,6 @@ def in_memory() -> BinaryIO:
 
     Elsewhere on the disk, where it is gone once it is closed.
     """
-    if hasattr(os, "memfd_create"):
+    if HAS_MEMORY:
         return open(os.memfd_create("hippoview"), "w+b")  # noqa: PTH123 - it has no path
     return tempfile.TemporaryFile()

@@ -106,6 +106,13 @@ def test_nothing_stands_in_clear_and_everything_is_found(tmp_path):
         with files.scan(first).file as scan:
             assert scan.read(2) == b"\x1f\x8b"
     assert number_of(files.images(first, 1).labels) == 5
+    files.forget(first)
+    assert number_of(files.images(first, 1).labels) == 5
+    (kept,) = tmp_path.rglob("labels-1.nii")
+    kept.write_bytes(b"")  # a disk that lost it
+    files.kept._recent.clear()
+    assert number_of(files.images(first, 1).labels) == 5
+    files.scan(first).file.close()
     assert files.about(first, 1)["shape"] == [8, 9, 10]
     prepare(made(tmp_path.with_name("source"), 10), house.storage, "reviewed")
     assert list((tmp_path / "viewed").rglob("*.nii.gz"))
