@@ -254,4 +254,8 @@ def test_a_file_that_waits_is_encrypted_and_comes_whole(tmp_path):
     while batch.now().active:
         batch.wait(1)
     assert seen == [False, True]
+    batch.add([Upload("from the PACS", lambda to, tell, gone: to.write(content) and None)])
+    while batch.now().active:
+        batch.wait(1)
+    assert seen[3:] == [True]  # what was fetched is read as it came
     assert not list(tmp_path.iterdir())
