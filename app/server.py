@@ -17,6 +17,7 @@ from starlette.routing import Mount
 from starlette.types import Receive, Scope, Send
 from streamlit.file_util import get_static_dir
 
+from app import metrics
 from app.allocator import give_memory_back
 from app.background import start
 from app.door import Door, actor_of_page
@@ -191,6 +192,7 @@ def set_up_log(level: str) -> None:
     logger.remove()
     logger.add(sys.stderr, level=level, format="{time:YYYY-MM-DD HH:mm:ss} {level:7} {message}",
                backtrace=False, diagnose=False)  # fmt: skip
+    metrics.count_log_lines()
 
 
 def _log_script_error(error: Exception) -> bool:

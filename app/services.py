@@ -14,6 +14,7 @@ from loguru import logger
 from sqlalchemy import Engine
 
 from app import metrics
+from app.outside import Outside
 from app.viewer.files import ViewerFiles
 from core.cases.case import Case
 from core.cases.corrections import Corrections, MaskVersion
@@ -100,6 +101,7 @@ class Services:
     archive: Archive
     leftovers: Leftovers
     drift: DriftWatch
+    outside: Outside
 
     def analyse(
         self,
@@ -115,7 +117,7 @@ class Services:
         Parameters
         ----------
         origin
-            ``page``, ``api`` or ``receiver``, for the metrics.
+            ``page``, ``api``, ``receiver`` or ``site``, for the metrics.
         series
             UID of the DICOM series to take, where there are several.
 
@@ -152,6 +154,7 @@ class Services:
             raise
         metrics.count(origin, "segmented")
         metrics.time_steps(analysis.timings_s)
+        metrics.record_result(analysis)
         logger.info(
             "A scan from the {} was segmented in {:.2f} s", origin, analysis.timings_s["total"]
         )
@@ -369,6 +372,7 @@ def build_services(settings: Settings) -> Services:
         shadow=shadow, rules=Rules(engine, cases), archive=archive,
         leftovers=Leftovers(cases, storage, settings.data_dir, viewer_files.forget_gone),
         drift=DriftWatch(engine, cases, registry, storage, settings.drift_run_length),
+        outside=Outside.of(settings, engine, storage, registry),
     )  # fmt: skip
 
 

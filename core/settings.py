@@ -1,5 +1,6 @@
 """The settings: environment variables HIPPOVIEW_<NAME>, read once, checked at once."""
 
+import base64
 import ipaddress
 import os
 import re
@@ -20,6 +21,8 @@ LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 WANDB_MODES = ("off", "offline", "online")
 PACS_RETURNS = ("off", "usable", "all")
 SEG_FRAMES = ("filled", "all")
+DRIFT_REPORTS = ("off", "weekly", "monthly")
+SMTP_SECURITIES = ("starttls", "tls", "none")
 _WORDS = {
     "device": DEVICES,
     "backend": BACKENDS,
@@ -29,11 +32,15 @@ _WORDS = {
     "wandb": WANDB_MODES,
     "pacs_return": PACS_RETURNS,
     "seg_frames": SEG_FRAMES,
+    "drift_report": DRIFT_REPORTS,
+    "smtp_security": SMTP_SECURITIES,
 }
 GS_PREFIX = "gs://"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _NUMBER = re.compile(r"\d+(\.\d+)?", re.ASCII)
 _PACS = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?(/[\w./-]*)?", re.ASCII)
+_WEBHOOK = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?(/[^\s@]*)?", re.ASCII)
+_ADDRESS = re.compile(r"[^\s@<>,]+@[A-Za-z0-9.-]+", re.ASCII)
 # A name without a port; a star for all names below another one.
 _HOST = re.compile(r"(\*\.)?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]", re.ASCII)
 _TITLE = re.compile(r"[A-Za-z0-9_.-]{1,16}", re.ASCII)
@@ -90,6 +97,16 @@ class Settings:
     gate_dice_margin: float = limits.GATE_DICE
     test_heads: int = limits.TEST_HEADS
     drift_run_length: int = limits.DRIFT_RUN_LENGTH
+    drift_report: str = "off"
+    mail_to: str = ""
+    mail_from: str = ""
+    smtp_host: str = ""
+    smtp_port: int = 587
+    smtp_security: str = "starttls"
+    smtp_user: str = ""
+    smtp_password: str = field(default="", repr=False)
+    webhook_url: str = ""
+    webhook_secret: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         for name, words in _WORDS.items():
@@ -116,7 +133,8 @@ class Settings:
             )
         if self.storage and not _BUCKET.fullmatch(self.storage):
             raise _refused("storage", self.storage, "gs://bucket or gs://bucket/prefix")
-        for name in ("origins_key", "audit_key"):
+        self._check_messages()
+        for name in ("origins_key", "audit_key", "webhook_secret"):
             if getattr(self, name) and len(getattr(self, name)) < _SHORTEST_KEY:
                 # Not with its value: it is a secret.
                 raise _refused(name, "...", f"{_SHORTEST_KEY} characters or more")
@@ -162,6 +180,35 @@ class Settings:
             raise _refused("receiver_title", self.receiver_title, "an AE title of 1 to 16 letters")
         if not 1 <= self.receiver_quiet_s <= 3600:
             raise _refused("receiver_quiet_s", self.receiver_quiet_s, "a number from 1 to 3600")
+
+    def _check_messages(self) -> None:
+        """Mail and webhook: each is whole, or not set."""
+        if not 0 < self.smtp_port < 65536:
+            raise _refused("smtp_port", self.smtp_port, "a number from 1 to 65535")
+        for name in ("mail_to", "mail_from"):
+            for address in listed(getattr(self, name)):
+                if not _ADDRESS.fullmatch(address):
+                    raise _refused(name, address, "addresses such as oncall@clinic.example")
+        if self.mail_to and not (self.mail_from and self.smtp_host):
+            both = f"{variable_of('mail_from')} and {variable_of('smtp_host')}"
+            raise SettingsError(
+                f"{variable_of('mail_to')} is set without {both}", "Set all three, or none."
+            )
+        if self.smtp_user and self.smtp_security == "none":
+            raise _refused("smtp_security", "none", "starttls or tls: a password is sent")
+        if self.webhook_url and not _WEBHOOK.fullmatch(self.webhook_url):
+            # Not with its value: it may hold a key.
+            raise _refused("webhook_url", "...", "https://host/path, without user and password")
+        if self.webhook_url and not self.webhook_secret:
+            raise SettingsError(
+                f"{variable_of('webhook_url')} is set without {variable_of('webhook_secret')}",
+                "Set a secret of 32 characters or more, such as from openssl rand -hex 32.",
+            )
+        if self.webhook_secret.startswith("whsec_"):
+            try:
+                base64.b64decode(self.webhook_secret.removeprefix("whsec_"), validate=True)
+            except ValueError as error:
+                raise _refused("webhook_secret", "...", "base64 after whsec_") from error
 
     @property
     def encrypts(self) -> bool:

@@ -22,7 +22,9 @@ from core.state.storage import PartedStorage
 
 # What lies in the storage, by its first folder. Models are files of others, which are public or
 # tell nothing of a patient, and which are checked by their sha256.
-ENCRYPTED = ("cases", "origins", "datasets", "drift", "references", "people", "trail")
+ENCRYPTED = (
+    "cases", "origins", "datasets", "drift", "references", "reports", "people", "trail",
+)  # fmt: skip
 PLAIN = ("models",)
 _KEYS = "encryption/keys.json"
 _SHAPE = {"keys": [str]}

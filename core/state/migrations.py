@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
+from core.state.steps_monitoring import STEPS
+
 # SQL, or a function where the step has to look at what is there.
 _Part = str | Callable[[Connection], None]
 
@@ -389,4 +391,5 @@ _STEPS: dict[int, tuple[_Part, ...]] = {
             PRIMARY KEY (id)
         )""",
     ),
+    **STEPS,
 }

@@ -1,5 +1,6 @@
 """A storage with keys: nothing in clear, nothing under a wrong key, and a way there and back."""
 
+import re
 import threading
 import tracemalloc
 
@@ -7,9 +8,10 @@ import pytest
 
 from core.__main__ import main
 from core.errors import ChangedError, NotFoundError, StorageError
+from core.settings import ROOT
 from core.state.bucket import BucketStorage
 from core.state.database import connect
-from core.state.encrypted_storage import EncryptedStorage
+from core.state.encrypted_storage import ENCRYPTED, PLAIN, EncryptedStorage
 from core.state.encryption import NO_KEYS, DamagedError, Keyring, is_encrypted
 from core.state.renewal import look, renew
 from core.state.storage import LocalStorage, read_many
@@ -68,6 +70,18 @@ def test_files_are_read_replaced_and_opened_as_if_they_were_in_clear(inner, open
     assert inner.read("models/1/weights") == b"public"
     with pytest.raises(ValueError, match="neither"):
         storage.write("new-folder/x", b"")
+
+
+def test_every_folder_of_the_storage_is_said_to_be_encrypted_or_not():
+    """A module with a folder of its own in the storage names it so."""
+    found = set()
+    for path in (ROOT / "core").rglob("*.py"):
+        text = path.read_text()
+        if "storage" in text:
+            found |= set(re.findall(r'^_?(?:FOLDER|KEY)\b[^=]*= "([a-z-]+)', text, re.MULTILINE))
+    on_this_machine = {"jobs", "test-heads"}
+    assert {"cases", "trail", "reports"} <= found
+    assert found - on_this_machine <= {*ENCRYPTED, *PLAIN}
 
 
 def test_a_file_in_the_place_of_another_is_refused(inner, opened):
