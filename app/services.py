@@ -40,6 +40,7 @@ from core.people import audit
 from core.people.accounts import ADMINISTRATOR, Accounts
 from core.people.audit_archive import Archive
 from core.people.kept import KeptPeople, no_accounts
+from core.people.provider.configured import provider_sign_ins
 from core.people.sign_ins import SignIns
 from core.pipeline import Analysis, Caller, analyse
 from core.predictor.predictor import InferenceOptions
@@ -55,6 +56,7 @@ from core.training.jobs import Jobs
 from core.training.rules import Rules
 
 if TYPE_CHECKING:
+    from core.people.provider.sign_ins import ProviderSignIns
     from core.training.evaluation.verdict import Verdict
     from core.training.forgetting import Receipt
 
@@ -98,6 +100,7 @@ class Services:
     archive: Archive
     leftovers: Leftovers
     drift: DriftWatch
+    provider: "ProviderSignIns | None"
 
     def analyse(
         self,
@@ -367,6 +370,7 @@ def build_services(settings: Settings) -> Services:
         shadow=shadow, rules=Rules(engine, cases), archive=archive,
         leftovers=Leftovers(cases, storage, settings.data_dir, viewer_files.forget_gone),
         drift=DriftWatch(engine, cases, registry, storage, settings.drift_run_length),
+        provider=provider_sign_ins(settings, engine, kept_people.follow),
     )  # fmt: skip
 
 

@@ -382,4 +382,11 @@ _STEPS: dict[int, tuple[_Part, ...]] = {
         )""",
         "CREATE INDEX ix_drift_steps_case_id ON drift_steps (case_id)",
     ),
+    # People who sign in with a provider of identities.
+    18: (
+        "ALTER TABLE people ADD COLUMN issuer VARCHAR DEFAULT '' NOT NULL",
+        "ALTER TABLE people ADD COLUMN subject VARCHAR DEFAULT '' NOT NULL",
+        """CREATE UNIQUE INDEX ix_people_issuer_subject ON people (issuer, subject)
+            WHERE issuer != ''""",
+    ),
 }
