@@ -40,12 +40,15 @@ class Orders:
         By path: ``500``, ``slow``, ``drip``, ``endless``, ``no json``, ``nonsense``, ``redirect``.
     deny
         Whoever signs in gives up.
+    redirect_uri
+        One that is registered beside `CALLBACK`.
     """
 
     claims: dict[str, Any] = field(default_factory=dict)
     sign: str = ""
     fault: dict[str, str] = field(default_factory=dict)
     deny: bool = False
+    redirect_uri: str = CALLBACK
 
 
 @dataclass(frozen=True)
@@ -63,10 +66,10 @@ class Running:
 
 
 @contextlib.contextmanager
-def provider(*redirect_uris: str) -> Iterator[Running]:
+def provider() -> Iterator[Running]:
     """A provider for the time of a block."""
     port = free_port()
-    command = [sys.executable, "-m", "tests.provider", str(port), CALLBACK, *redirect_uris]
+    command = [sys.executable, "-m", "tests.provider", str(port)]
     process = subprocess.Popen(
         command, cwd=ROOT, env=os.environ | {"AUTHLIB_INSECURE_TRANSPORT": "1"},
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -98,7 +101,7 @@ def hs256(claims: dict[str, Any], secret: bytes) -> str:
     return f"{signed}.{text(hmac.digest(secret, signed.encode(), 'sha256'))}"
 
 
-def serve(port: int, redirect_uris: list[str]) -> None:
+def serve(port: int) -> None:
     """Serve until killed."""
     from authlib.integrations.flask_oauth2 import AuthorizationServer
     from authlib.oauth2.rfc6749 import grants
@@ -121,13 +124,13 @@ def serve(port: int, redirect_uris: list[str]) -> None:
             return CLIENT
 
         def get_default_redirect_uri(self) -> str:
-            return redirect_uris[0]
+            return CALLBACK
 
         def get_allowed_scope(self, scope: str) -> str:
             return scope
 
         def check_redirect_uri(self, uri: str) -> bool:
-            return uri in redirect_uris
+            return uri in (CALLBACK, orders.redirect_uri)
 
         def check_client_secret(self, secret: str) -> bool:
             return secrets.compare_digest(secret, SECRET)
@@ -263,4 +266,4 @@ def serve(port: int, redirect_uris: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    serve(int(sys.argv[1]), sys.argv[2:])
+    serve(int(sys.argv[1]))

@@ -128,8 +128,7 @@ def test_two_tabs_may_sign_in_at_once(house, browser):
         ({"exp": 1}, ""), ({"exp": None}, ""), ({"exp": "soon"}, ""), ({"exp": 1e400}, ""),
         ({"iat": 4_000_000_000}, ""), ({"iat": None}, ""), ({"nbf": 4_000_000_000}, ""),
         ({"sub": None}, ""), ({"sub": ""}, ""), ({"sub": 7}, ""), ({"sub": "x" * 256}, ""),
-        ({"sub": "a\nb"}, ""),
-        ({}, "none"), ({}, "public key"), ({}, "other key"),
+        ({"sub": "a\nb"}, ""), ({}, "none"), ({}, "public key"), ({}, "other key"),
     ],
 )  # fmt: skip
 def test_a_token_that_does_not_hold_lets_nobody_in(house, browser, there, claims, sign):
