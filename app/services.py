@@ -41,6 +41,7 @@ from core.people import audit
 from core.people.accounts import ADMINISTRATOR, Accounts
 from core.people.audit_archive import Archive
 from core.people.kept import KeptPeople, no_accounts
+from core.people.provider.configured import provider_sign_ins
 from core.people.sign_ins import SignIns
 from core.pipeline import Analysis, Caller, analyse
 from core.predictor.predictor import InferenceOptions
@@ -58,6 +59,7 @@ from core.training.jobs import Jobs
 from core.training.rules import Rules
 
 if TYPE_CHECKING:
+    from core.people.provider.sign_ins import ProviderSignIns
     from core.training.evaluation.verdict import Verdict
     from core.training.forgetting import Receipt
 
@@ -102,6 +104,7 @@ class Services:
     leftovers: Leftovers
     drift: DriftWatch
     outside: Outside
+    provider: "ProviderSignIns | None"
 
     def analyse(
         self,
@@ -373,6 +376,7 @@ def build_services(settings: Settings) -> Services:
         leftovers=Leftovers(cases, storage, settings.data_dir, viewer_files.forget_gone),
         drift=DriftWatch(engine, cases, registry, storage, settings.drift_run_length),
         outside=Outside.of(settings, engine, storage, registry),
+        provider=provider_sign_ins(settings, engine, kept_people.follow),
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
-from core.state.steps_monitoring import STEPS
+from core.state.later_steps import STEPS
 
 # SQL, or a function where the step has to look at what is there.
 _Part = str | Callable[[Connection], None]

@@ -7,6 +7,7 @@ from sqlalchemy import (
     Column,
     Float,
     ForeignKey,
+    Index,
     Integer,
     MetaData,
     String,
@@ -199,7 +200,14 @@ ACCOUNTS = Table(
     Column("password_hash", String, nullable=False, server_default=""),
     Column("is_active", Integer, nullable=False, server_default="1"),
     Column("created_at", String(32), nullable=False),
+    # Of somebody who signs in with a provider (`core.people.provider`), else both are empty.
+    Column("issuer", String, nullable=False, server_default=""),
+    Column("subject", String, nullable=False, server_default=""),
 )
+Index(
+    "ix_people_issuer_subject", ACCOUNTS.c.issuer, ACCOUNTS.c.subject, unique=True,
+    sqlite_where=ACCOUNTS.c.issuer != "",
+)  # fmt: skip
 
 # Who is signed in. The token itself is only in the browser.
 SESSIONS = Table(
