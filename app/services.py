@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from loguru import logger
-from sqlalchemy import Engine
 
 from app import metrics
 from app.outside import Outside
@@ -38,9 +37,9 @@ from core.limits import MIB
 from core.models.registry import Registry
 from core.models.service_log import Note
 from core.people import audit
-from core.people.accounts import ADMINISTRATOR, Accounts
+from core.people.accounts import Accounts
 from core.people.audit_archive import Archive
-from core.people.kept import KeptPeople, no_accounts
+from core.people.kept import KeptPeople, people_at_start
 from core.people.provider.configured import provider_sign_ins
 from core.people.sign_ins import SignIns
 from core.pipeline import Analysis, Caller, analyse
@@ -316,25 +315,6 @@ def empty_incoming(data_dir: Path) -> tuple[Path, Lost]:
     clear_unless_shared(incoming)
     gone = [path for path in held if path.name.startswith(WAITING_PREFIX) and not path.exists()]
     return incoming, Lost(len(gone), time.time())
-
-
-def people_at_start(settings: Settings, engine: Engine, kept: KeptPeople) -> Accounts:
-    """The accounts, those of the storage or the first one made where there are none.
-
-    Raises
-    ------
-    SettingsError
-        There are none, and others than this machine could reach the server.
-    StorageError
-    """
-    kept.take_in()
-    accounts = Accounts(engine, kept.follow)
-    password = settings.admin_password
-    if password and accounts.add_from_environment(password):
-        logger.info("The account {} was made", ADMINISTRATOR)
-    if accounts.guard.is_open and settings.for_others:
-        raise no_accounts(settings)
-    return accounts
 
 
 def build_services(settings: Settings) -> Services:
