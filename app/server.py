@@ -28,6 +28,7 @@ from app.http.api import make_api
 from app.http.bodies import Bodies, kinds_of_bodies
 from app.http.guard import AccountRates, Guard, Hosts
 from app.http.headers import Headers, script_hashes
+from app.http.sign_in_page import FIRST
 from app.http.visitor import VisitorCookie
 from app.page_uploads import PageUploads
 from app.receiving import Receiving
@@ -153,7 +154,7 @@ def run(settings: Settings) -> None:
         logger.warning(
             "No accounts: everything is open on this machine. To have people sign in, open "
             "{}://{}:{}{} and type the code {}",
-            scheme, settings.address, settings.port, sign_in.FIRST, code,
+            scheme, settings.address, settings.port, FIRST, code,
         )  # fmt: skip
     if 0 < len(settings.admin_password) < SHORT_PASSWORD_CHARS:
         logger.warning(

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from core import limits, web_limits
 from core.errors import SettingsError
@@ -44,6 +45,8 @@ _ADDRESS = re.compile(r"[^\s@<>,]+@[A-Za-z0-9.-]+", re.ASCII)
 # A name without a port; a star for all names below another one.
 _HOST = re.compile(r"(\*\.)?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]", re.ASCII)
 _TITLE = re.compile(r"[A-Za-z0-9_.-]{1,16}", re.ASCII)
+# What somebody can often type for oneself at the provider: no right may hang on it.
+_CLAIMS_OF_ONE = ("email", "name", "nickname", "preferred_username", "upn", "given_name")
 # Such as 32 hexadecimal figures.
 _SHORTEST_KEY = 32
 # A gate that lets a version lose more than this is none.
@@ -75,7 +78,16 @@ class Settings:
     storage: str = ""
     admin_password: str = field(default="", repr=False)
     origins_key: str = field(default="", repr=False)
+    encryption_key: str = field(default="", repr=False)
+    encryption_key_file: str = ""
     retention_days: int = 0
+    oidc_issuer: str = ""
+    oidc_name: str = ""
+    oidc_client_id: str = ""
+    oidc_client_secret: str = field(default="", repr=False)
+    oidc_groups_claim: str = "groups"
+    oidc_groups: str = ""
+    oidc_ca: str = ""
     audit_key: str = field(default="", repr=False)
     audit_checkpoint: str = ""
     seg_frames: str = "filled"
@@ -136,6 +148,14 @@ class Settings:
             if getattr(self, name) and len(getattr(self, name)) < _SHORTEST_KEY:
                 # Not with its value: it is a secret.
                 raise _refused(name, "...", f"{_SHORTEST_KEY} characters or more")
+        if self.encryption_key and self.encryption_key_file:
+            both = " and ".join(map(variable_of, ("encryption_key", "encryption_key_file")))
+            raise SettingsError(f"{both} are both set", "Set one of them.")
+        if self.encryption_key:
+            shortest = min(map(len, listed(self.encryption_key)), default=0)
+            if shortest < _SHORTEST_KEY:  # never off because there is nothing but a comma
+                raise _refused("encryption_key", "...", f"{_SHORTEST_KEY} characters or more each")
+        self.encryption_keys()
         if self.audit_checkpoint and not Path(self.audit_checkpoint).parent.is_dir():
             raise _refused(
                 "audit_checkpoint", self.audit_checkpoint, "a file in a folder that is there"
@@ -145,13 +165,14 @@ class Settings:
             raise _refused("pacs_url", "...", "https://host/path, without user and password")
         for name in (
             "pacs_ca", "receiver_certificate", "receiver_key", "receiver_ca", "tls_certificate",
-            "tls_key",
+            "tls_key", "oidc_ca",
         ):  # fmt: skip
             if getattr(self, name) and not Path(getattr(self, name)).is_file():
                 raise _refused(name, getattr(self, name), "a file of certificates (PEM)")
         if bool(self.tls_certificate) != bool(self.tls_key):
             both = f"{variable_of('tls_certificate')} and {variable_of('tls_key')}"
             raise SettingsError(f"Only one of {both} is set", "Set both, or none.")
+        self._check_provider()
         for host in listed(self.hosts):
             if not _HOST.fullmatch(host):
                 raise _refused("hosts", host, "names without port, such as hippoview.example.org")
@@ -199,6 +220,54 @@ class Settings:
                 base64.b64decode(self.webhook_secret.removeprefix("whsec_"), validate=True)
             except ValueError as error:
                 raise _refused("webhook_secret", "...", "base64 after whsec_") from error
+
+    def _check_provider(self) -> None:
+        needed = ("oidc_client_id", "oidc_groups")
+        if not self.oidc_issuer:
+            for name in (*needed, "oidc_client_secret", "oidc_name", "oidc_ca"):
+                if getattr(self, name):
+                    raise _refused(name, "...", "nothing, as long as no OIDC_ISSUER is set")
+            return
+        parts = urlsplit(self.oidc_issuer)
+        if not is_safe_address(self.oidc_issuer) or parts.query or self.oidc_issuer.count("?"):
+            # Not with its value: it may hold a password.
+            raise _refused("oidc_issuer", "...", "https://host/path, as the provider calls itself")
+        for name in needed:
+            if not getattr(self, name):
+                raise _refused(name, "", "a value, since OIDC_ISSUER is set")
+        if self.oidc_groups_claim in _CLAIMS_OF_ONE:
+            raise _refused(
+                "oidc_groups_claim", self.oidc_groups_claim,
+                "a claim that the provider alone decides on, such as groups, roles or hd",
+            )  # fmt: skip
+
+    @property
+    def encrypts(self) -> bool:
+        """Whether what is stored is encrypted."""
+        return bool(self.encryption_key or self.encryption_key_file)
+
+    def encryption_keys(self) -> tuple[str, ...]:
+        """The secrets that encrypt at rest, the newest first; none if it is off.
+
+        Raises
+        ------
+        SettingsError
+            Their file cannot be read, or holds something else.
+        """
+        if not self.encryption_key_file:
+            return listed(self.encryption_key)
+        try:
+            lines = Path(self.encryption_key_file).read_text(encoding="ascii").splitlines()
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or "it is no text"
+            expected = f"a file with a key in each line ({why})"
+            raise _refused("encryption_key_file", self.encryption_key_file, expected) from error
+        keys = tuple(line.strip() for line in lines if line.strip())
+        if not keys or min(map(len, keys)) < _SHORTEST_KEY:
+            # Never off because the file is empty.
+            expected = f"a file with keys of {_SHORTEST_KEY} characters or more, one in each line"
+            raise _refused("encryption_key_file", self.encryption_key_file, expected)
+        return keys
 
     @property
     def received_dir(self) -> Path:
@@ -249,6 +318,23 @@ class Settings:
 def listed(text: str) -> tuple[str, ...]:
     """The parts of a setting that holds several, separated by commas."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def is_safe_address(where: str) -> bool:
+    """Whether nobody on the way can read or change what a URL is asked for.
+
+    >>> is_safe_address("https://id.example.org/x"), is_safe_address("http://id.example.org")
+    (True, False)
+    """
+    try:
+        parts = urlsplit(where)
+        is_plain = parts.port is None or parts.port > 0  # raises for one that is no number
+    except ValueError:
+        return False
+    is_plain &= where.isascii() and where.isprintable() and not set(' \\"<>') & set(where)
+    if not is_plain or not parts.hostname or parts.username is not None or parts.fragment:
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
 
 
 def variable_of(field: str) -> str:

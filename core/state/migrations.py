@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
-from core.state.steps_monitoring import STEPS
+from core.state.later_steps import STEPS
 
 # SQL, or a function where the step has to look at what is there.
 _Part = str | Callable[[Connection], None]
@@ -383,6 +383,13 @@ _STEPS: dict[int, tuple[_Part, ...]] = {
             FOREIGN KEY(case_id) REFERENCES cases (id) ON DELETE SET NULL
         )""",
         "CREATE INDEX ix_drift_steps_case_id ON drift_steps (case_id)",
+    ),
+    # Which keys it takes to read what is encrypted here.
+    16: (
+        """CREATE TABLE encryption_keys (
+            id VARCHAR(16) NOT NULL,
+            PRIMARY KEY (id)
+        )""",
     ),
     **STEPS,
 }

@@ -7,14 +7,16 @@ from sqlalchemy import (
     Column,
     Float,
     ForeignKey,
+    Index,
     Integer,
-    LargeBinary,
     MetaData,
     String,
     Table,
     Text,
     UniqueConstraint,
 )
+
+from core.state.private import PrivateBytes, PrivateText
 
 METADATA = MetaData()
 
@@ -29,7 +31,7 @@ CASES = Table(
     "cases",
     METADATA,
     Column("id", String(16), primary_key=True),
-    Column("name", String, nullable=False),
+    Column("name", PrivateText("cases.name"), nullable=False),
     Column("created_at", String(32), nullable=False, index=True),
     Column("deleted_at", String(32)),
     Column("model_version", String, nullable=False),
@@ -42,7 +44,7 @@ CASES = Table(
     Column("review", String(16), nullable=False, server_default="new"),
     Column("reviewer", String, nullable=False, server_default=""),
     Column("reviewed_at", String(32)),
-    Column("reason", Text, nullable=False, server_default=""),
+    Column("reason", PrivateText("cases.reason", Text), nullable=False, server_default=""),
     # Of a head, how far the masks that hold now can be trusted; empty for a crop.
     Column("confidence", String(16), nullable=False, server_default=""),
     # Counts the acts on a case; of row and record in the storage the higher one holds.
@@ -50,7 +52,7 @@ CASES = Table(
     # Why the volumes come out too small, where something speaks for it.
     Column("too_small", String, nullable=False, server_default=""),
     # A pseudonym; cases of one patient are on one side of every split.
-    Column("patient", String, nullable=False, server_default=""),
+    Column("patient", PrivateText("cases.patient"), nullable=False, server_default=""),
     # What a person typed of the scan's day and the patient then; it wins over the DICOM file's.
     Column("scan_date", String(10), nullable=False, server_default=""),
     Column("sex", String(1), nullable=False, server_default=""),
@@ -67,7 +69,7 @@ MASK_VERSIONS = Table(
     Column("number", Integer, primary_key=True),
     Column("created_at", String(32), nullable=False),
     Column("author", String, nullable=False),
-    Column("comment", Text, nullable=False),
+    Column("comment", PrivateText("mask_versions.comment", Text), nullable=False),
     Column("content", Text, nullable=False),
     # Part of the file's name: `core.cases.records.mask_key`.
     Column("token", String(16), nullable=False, server_default=""),
@@ -81,7 +83,14 @@ DRAFTS = Table(
     Column("visitor", String(96), primary_key=True),
     Column("base", Integer, nullable=False),
     Column("at", String(32), nullable=False),
-    Column("labels", LargeBinary, nullable=False),
+    Column("labels", PrivateBytes("drafts.labels"), nullable=False),
+)
+
+# Keys without which something in this database cannot be read: see `core.state.encryption`.
+ENCRYPTION_KEYS = Table(
+    "encryption_keys",
+    METADATA,
+    Column("id", String(16), primary_key=True),
 )
 
 # Features of a case's scan for the drift report: one JSON object.
@@ -191,7 +200,14 @@ ACCOUNTS = Table(
     Column("password_hash", String, nullable=False, server_default=""),
     Column("is_active", Integer, nullable=False, server_default="1"),
     Column("created_at", String(32), nullable=False),
+    # Of somebody who signs in with a provider (`core.people.provider`), else both are empty.
+    Column("issuer", String, nullable=False, server_default=""),
+    Column("subject", String, nullable=False, server_default=""),
 )
+Index(
+    "ix_people_issuer_subject", ACCOUNTS.c.issuer, ACCOUNTS.c.subject, unique=True,
+    sqlite_where=ACCOUNTS.c.issuer != "",
+)  # fmt: skip
 
 # Who is signed in. The token itself is only in the browser.
 SESSIONS = Table(

@@ -83,12 +83,12 @@ class House:
 
 
 @contextmanager
-def opened(folder):
+def opened(folder, **settings):
     """The API, the sign-in and the door, around a page that stands for all of Streamlit's."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(passwords, "_HASHER", CHEAP)
         passwords._of_nobody.cache_clear()
-        shared = build_services(Settings(data_dir=folder))
+        shared = build_services(Settings(data_dir=folder, **settings))
         registry = tiny_registry(folder)
         registry.prepare()
         shared = replace(shared, registry=registry)

@@ -1,6 +1,13 @@
-"""Steps of `core.state.migrations` for what watches an installation: messages, and other sites."""
+"""Steps of `core.state.migrations` from 16 on."""
 
 STEPS: dict[int, tuple[str, ...]] = {
+    # People who sign in with a provider of identities.
+    18: (
+        "ALTER TABLE people ADD COLUMN issuer VARCHAR DEFAULT '' NOT NULL",
+        "ALTER TABLE people ADD COLUMN subject VARCHAR DEFAULT '' NOT NULL",
+        """CREATE UNIQUE INDEX ix_people_issuer_subject ON people (issuer, subject)
+            WHERE issuer != ''""",
+    ),
     # What was told of drift, messages about it, and the drift of other sites.
     20: (
         """CREATE TABLE drift_told (
