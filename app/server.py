@@ -15,12 +15,14 @@ from loguru import logger
 from starlette.middleware import Middleware
 from starlette.routing import Mount
 from starlette.types import Receive, Scope, Send
+from streamlit import runtime
 from streamlit.file_util import get_static_dir
 
 from app import metrics
 from app.allocator import give_memory_back
 from app.background import start
 from app.door import Door, actor_of_page
+from app.downloads import keep_downloads
 from app.http import sign_in
 from app.http.api import make_api
 from app.http.bodies import Bodies, kinds_of_bodies
@@ -94,6 +96,7 @@ def build(settings: Settings) -> st.App:
                 ("results for the PACS", returning.tick),
             ]
         start(shared, *further)
+        keep_downloads(runtime.get_instance().media_file_mgr)
         yield {}
         shared.archive.close()
         shared.shadow.close()

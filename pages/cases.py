@@ -7,11 +7,11 @@ import streamlit as st
 from app.operations import cases_health, cases_words
 from app.views.case import show_case
 from app.views.folding import fold, fold_button
-from app.views.owners import owners_form
+from app.views.owners import owners_form, unseen_words
 from app.views.patients import patient_form
 from app.views.reviewing import typed
 from app.views.shared import services
-from app.views.words import show_error
+from app.views.words import plain, show_error
 from core import limits
 from core.cases.case import Case
 from core.cases.store import Cases
@@ -136,9 +136,9 @@ def _open_next(after: str) -> None:
 with listing:
     if not rows:
         st.info(
-            f"No case matches “{search}”." if search else
+            f"No case matches “{plain(search)}”.{unseen_words()}" if search else
             "No case is shown: choose All above, or clear the dates and volumes." if matches else
-            "No cases yet. What is segmented on the Segment page is kept here.",
+            f"No cases yet. What is segmented on the Segment page is kept here.{unseen_words()}",
             icon=":material/folder_open:",
         )  # fmt: skip
     else:

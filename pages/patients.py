@@ -8,6 +8,7 @@ from app.views.again import show_again
 from app.views.change import show_change
 from app.views.forgetting import forget_form, show_receipt
 from app.views.moved import show_moved
+from app.views.owners import unseen_words
 from app.views.patients import SEX_WORDS, scan_row
 from app.views.shared import services
 from app.views.words import plain
@@ -47,12 +48,15 @@ def _ages(person: Person) -> str:
 
 if not people:
     if search:
-        st.info(f"No patient matches “{plain(search)}”.", icon=":material/person_search:")
+        st.info(
+            f"No patient matches “{plain(search)}”.{unseen_words()}",
+            icon=":material/person_search:",
+        )
     else:
         st.info(
             "No patients yet. Open a case on *Cases* and type a pseudonym under *Patient*, or type "
             "it on *Segment* before you drop a file. Scans of one patient are then listed here in "
-            "time, and compared.",
+            f"time, and compared.{unseen_words()}",
             icon=":material/person:",
         )
         st.page_link(_CASES, label="Go to Cases", icon=":material/folder_open:")
@@ -63,8 +67,7 @@ table = f"patients-{search}-{listed}"
 st.dataframe(
     [
         {
-            "": "▸" if person is opened else "",
-            "Patient": person.patient,
+            "Patient": f"{'▸ ' * (person is opened)}{person.patient}",
             "Scans": len(person.case_ids),
             "First scan": person.first_day,
             "Last scan": person.last_day,
@@ -75,7 +78,6 @@ st.dataframe(
     ],
     hide_index=True, key=table, height=_TABLE_PX if len(people) > 6 else "auto",
     on_select=_open, selection_mode="single-row",
-    column_config={"": st.column_config.Column(width=30)},
     alt="Patients with their scans, sex and age",
 )  # fmt: skip
 st.caption(

@@ -10,16 +10,19 @@ admit("people")
 shared = services()
 if shared.accounts.guard.is_open:
     st.markdown(
-        "Nobody signs in here. Make the first administrator with the code that the log of the "
-        "start shows, on [/first](/first), or with "
-        "`python -m core people add NAME --role administrator`."
+        "Nobody signs in here. To have people sign in, make the first administrator, in one of two "
+        "ways:\n\n"
+        "- The server wrote a code into its log as it started: type it on [/first](/first).\n"
+        "- On the server's command line: "
+        "`python -m core people add NAME --role administrator`.\n\n"
+        "From then on everybody signs in, and this page adds the others."
     )
     st.stop()
 accounts = list_accounts(shared)
 left, right = st.columns(2, gap="large")
 with left:
-    edit_form(shared, accounts)
-with right:
     add_form(shared)
+with right:
+    edit_form(shared, accounts)
 show_sessions(shared)
 show_tokens(shared, accounts)

@@ -1,5 +1,6 @@
 """Trail: who did what, when and from where."""
 
+import hashlib
 from functools import partial
 from typing import Any
 
@@ -8,17 +9,19 @@ import streamlit as st
 from app.views.admission import admit
 from app.views.recorded import as_visitor
 from app.views.shared import services
+from app.views.trail import show_line
 from core.people.audit import ACTS, mark
 from core.people.audit_table import export, lines_for
 from core.wording import counted
 
 _MOST_SHOWN = 500
-_TABLE_PX = 560
+_TABLE_PX = 430
+_NOTE_PX, _FROM_PX = 230, 90
 
 admit()
 guard = services().accounts.guard
 with st.container(horizontal=True, vertical_alignment="bottom"):
-    days = st.date_input("Days (UTC), from and to", value=(), key="trail-days")
+    days = st.date_input("Days (UTC), from and to", value=(), key="trail-days", width=300)
     who = st.text_input("Name, account or address", key="trail-who", width=220, live=True)
     kinds = ["", *ACTS]
     act = st.selectbox("Act", kinds, key="trail-act", width=150, format_func=lambda a: a or "all")
@@ -29,7 +32,8 @@ filters: dict[str, Any] = {
     "since": since, "until": until, "who": who, "act": act, "what": what
 }  # fmt: skip
 found = lines_for(guard, **filters, most=_MOST_SHOWN)
-st.dataframe(
+rows = hashlib.sha256(" ".join(str(line.number) for line in found).encode()).hexdigest()
+picked = st.dataframe(
     [
         {
             "Line": line.number,
@@ -38,16 +42,23 @@ st.dataframe(
             "Role": line.role,
             "From": line.address,
             "Act": line.act,
-            "About": case_id.strip() if what else line.what,
             "Note": line.note,
+            "About": case_id.strip() if what else line.what,
             "Before": line.before[:12],
             "After": line.after[:12],
         }
         for line in found
     ],
-    hide_index=True, height=_TABLE_PX if len(found) > 12 else "auto",
+    hide_index=True, height=_TABLE_PX if len(found) > 12 else "auto", key=f"trail-{rows}",
+    on_select="rerun", selection_mode="single-row",
+    column_config={
+        "Note": st.column_config.Column(width=_NOTE_PX),
+        "From": st.column_config.Column(width=_FROM_PX),
+    },
     alt="Lines of the trail, the newest first",
 )  # fmt: skip
+for number in picked["selection"]["rows"]:
+    show_line(found[number])
 with st.container(horizontal=True, vertical_alignment="center"):
     st.download_button(
         "Lines (.csv)", as_visitor(services(), partial(export, guard, **filters)),
@@ -56,7 +67,7 @@ with st.container(horizontal=True, vertical_alignment="center"):
     )  # fmt: skip
     at_most = f", the newest {_MOST_SHOWN}" if len(found) == _MOST_SHOWN else ""
     st.caption(
-        f"{counted(len(found), 'line')}{at_most}. No line names a case or a patient: type a case's "
-        "id to find its lines. Whether all are as they were written: "
-        "`python -m core audit verify`."
+        f"{counted(len(found), 'line')}{at_most}. Choose a line to read it whole. No line names a "
+        "case or a patient: type a case's id to find its lines. Whether all are as they were "
+        "written says the command: python -m core audit verify."
     )

@@ -33,7 +33,7 @@ from core.cases.displays import (
     points_of,
     scan_on,
 )
-from core.cases.moved import LostAndWon, lost_and_won, move_of
+from core.cases.moved import Compared, lost_and_won, move_of
 from core.errors import InputError
 from core.exports.slice_picture import slice_png
 from core.image import voxels
@@ -68,7 +68,7 @@ def display_name(case_id: str, view: View) -> str:
 class Displays:
     """Files of cases on other grids, beside those of `ViewerFiles`, in the same cache.
 
-    Each raises InputError for a crop, whose axes are not known, and NotFoundError.
+    Each raises NotFoundError; the views InputError for a crop, whose axes are not known.
     """
 
     def __init__(self, files: ViewerFiles) -> None:
@@ -138,14 +138,15 @@ class Displays:
         Raises
         ------
         InputError
-            One is a crop, or they could not be laid onto each other.
+            One is a head and the other a crop, or they could not be laid onto each other.
         """
 
         def make(to: Path) -> None:
             later, earlier = (
                 _light(self._files.images(each, MODEL_MASK)) for each in (later_id, earlier_id)
             )
-            found = move_of(later, self._head(later_id), earlier, self._head(earlier_id))
+            heads = self._head_if_any(later_id), self._head_if_any(earlier_id)
+            found = move_of(later, heads[0], earlier, heads[1])
             kept = {"matrix": found.matrix.tolist(), "residual_mm": found.residual_mm}
             to.write_text(json.dumps(kept))
 
@@ -185,12 +186,12 @@ class Displays:
 
     def lost_and_won(
         self, earlier_id: str, earlier_version: int, later_id: str, later_version: int
-    ) -> dict[str, LostAndWon]:
-        """By side, what was lost and won, counted in the later scan's own voxels."""
+    ) -> Compared:
+        """What was lost and won, counted in the later scan's own voxels."""
         later = self._files.images(later_id, later_version)
-        grid = Grid(later.shape, later.affine)
-        labels = self._moved_labels(earlier_id, earlier_version, later_id, grid)
-        return lost_and_won(later.labels, later.affine, self._head(later_id), labels)
+        earlier = self._files.images(earlier_id, earlier_version)
+        move = self.move(earlier_id, later_id)
+        return lost_and_won(later, self._head_if_any(later_id), earlier, move)
 
     def _moved_labels(
         self, earlier_id: str, version: int, later_id: str, grid: Grid
@@ -218,10 +219,15 @@ class Displays:
         return (grid, False) if grid else (self._shown_grid(case_id), True)
 
     def _head(self, case_id: str) -> dict[str, Any]:
-        head = self._files.cases.get(case_id).report.get("head")
-        if not head:
+        head = self._head_if_any(case_id)
+        if head is None:
             raise InputError("This case is a crop, not a head", code="no_sides")
-        return dict(head)
+        return head
+
+    def _head_if_any(self, case_id: str) -> dict[str, Any] | None:
+        """What was found of a head; None of a crop."""
+        head = self._files.cases.get(case_id).report.get("head")
+        return dict(head) if head else None
 
 
 def _light(images: CaseImages) -> CaseImages:

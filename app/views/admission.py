@@ -6,10 +6,12 @@ from app.http.sign_in_page import SIGN_IN
 from app.views.shared import services
 from core.people.acting import actor
 from core.people.roles import Act
+from core.settings import ROOT
 
+_PEOPLE = str(ROOT / "pages" / "people.py")
 _OPEN = (
     "There are no accounts: whoever uses this machine may see, change and delete everything here. "
-    "Make the first administrator to have people sign in; the log of the start says how."
+    "Make the first administrator to have people sign in: the page *People* says how."
 )
 
 
@@ -17,7 +19,7 @@ def show_who() -> None:
     """Who is signed in, in the menu; without accounts that everything is open."""
     who = actor()
     if services().accounts.guard.is_open:
-        st.caption(":material/lock_open: Open: no accounts")
+        st.page_link(_PEOPLE, label="Open: set up sign-in", icon=":material/lock_open:", help=_OPEN)
         return
     st.caption(f":material/person: {who.name}, {who.role}")
     st.html(f'<a href="{SIGN_IN}" target="_self">Password, sign out</a>')

@@ -36,6 +36,8 @@ _SURFACE_PX = 420
 _VIEWS: dict[View, str] = {
     "scanned": "As scanned", "upright": "Upright head", "long-axis": "Along the hippocampus",
 }  # fmt: skip
+# The words of its button, its content, the end of its name, its type.
+_File = tuple[str, bytes | Callable[[], bytes], str, str]
 # More than a case has warnings.
 _MOST_PARTS = 12
 
@@ -90,8 +92,10 @@ def show_case(
         return
     with panel:
         report_download(shared, case, _convention())
-        _downloads(shared, case, mask)
+        _downloads(shared, case, _main_files(shared, case, mask))
         dicom_downloads(shared, case)
+    with slices:  # on a laptop the other column is longer
+        _downloads(shared, case, _further_files(shared, case))
     with st.container():
         mask_table(shared, case)
         _blank()
@@ -162,13 +166,18 @@ def _measures(
     return written(case, in_group)
 
 
-def _downloads(shared: Services, case: Case, mask: bytes) -> None:
-    files: list[tuple[str, bytes | Callable[[], bytes], str, str]] = [
+def _main_files(shared: Services, case: Case, mask: bytes) -> list[_File]:
+    return [
         ("Mask (.nii.gz)", mask, "mask.nii.gz", "application/gzip"),
         ("Measures (.csv)", partial(_measures, report_csv, shared, case, chosen_group()),
          "measures.csv", "text/csv"),
         ("Measures (.json)", partial(_measures, report_json, shared, case, chosen_group()),
          "measures.json", "application/json"),
+    ]  # fmt: skip
+
+
+def _further_files(shared: Services, case: Case) -> list[_File]:
+    files: list[_File] = [
         ("Surfaces (.ply)", partial(_surfaces_file, shared, case), "surfaces.ply",
          "application/octet-stream"),
     ]  # fmt: skip
@@ -180,7 +189,11 @@ def _downloads(shared: Services, case: Case, mask: bytes) -> None:
             ("Names for FreeView, Slicer", lookup_table(), "sides_lut.txt", "text/plain"),
             ("Names for ITK-SNAP", itksnap_labels(), "sides.label", "text/plain"),
         ]  # fmt: skip
-    with st.container(horizontal=True):
+    return files
+
+
+def _downloads(shared: Services, case: Case, files: list[_File]) -> None:
+    with st.container(horizontal=True, gap="xsmall"):
         for label, data, suffix, mime in files:
             st.download_button(
                 label, recorded(shared, case.id, suffix, data), f"{case.id}_{suffix}", mime,

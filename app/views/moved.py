@@ -7,10 +7,10 @@ import streamlit as st
 from app.services import Services
 from app.viewer.displays import Displays
 from app.views.slices import show_moved_slices
-from app.views.words import show_error
-from core.anatomy import CONVENTION_WORDS, Convention
+from app.views.words import DASH, show_error
+from core.anatomy import CONVENTION_WORDS, LABELS, Convention
 from core.cases.case import Case
-from core.cases.moved import LostAndWon
+from core.cases.moved import Compared
 from core.cases.persons import day_of
 from core.errors import HippoViewError
 from core.image.registration import Move
@@ -20,8 +20,8 @@ _HEIGHT = "max(24rem, calc(100dvh - 14rem))"
 
 @st.fragment
 def show_moved(shared: Services, earlier: Case, later: Case) -> None:
-    """Both scans linked, once somebody opens it; of crops there is nothing to move by."""
-    if not (earlier.report.get("head") and later.report.get("head")):
+    """Both scans linked, once somebody opens it; a crop and a head are not laid onto each other."""
+    if bool(earlier.report.get("head")) != bool(later.report.get("head")):
         return
     pair = f"{earlier.id}-{later.id}"
     with st.expander(
@@ -55,6 +55,7 @@ def show_moved(shared: Services, earlier: Case, later: Case) -> None:
             "**N**: the largest places. **D**: colours on and off. Nothing is corrected here."
         )
         st.table(lost_rows(found), hide_index=True, border="horizontal")
+        st.caption(lost_words(found))
 
 
 def residual_words(move: Move, voxel_mm: float) -> str:
@@ -73,15 +74,33 @@ def residual_words(move: Move, voxel_mm: float) -> str:
     )
 
 
-def lost_rows(found: dict[str, LostAndWon]) -> list[dict[str, Any]]:
-    """A row for each side, in ml."""
+def lost_rows(found: Compared) -> list[dict[str, Any]]:
+    """A row for each side and part, in mm³."""
     return [
         {
-            "": side.capitalize(),
-            "Lost (ml)": f"{one.lost_mm3 / 1000:.2f}",
-            "Won (ml)": f"{one.won_mm3 / 1000:.2f}",
-            "In both (ml)": f"{one.kept_mm3 / 1000:.2f}",
-            "Won less lost (ml)": f"{(one.won_mm3 - one.lost_mm3) / 1000:+z.2f}",
+            "": f"{side.capitalize()}, {part}",
+            "Lost (mm³)": f"{one.lost_mm3:,.0f}",
+            "Won (mm³)": f"{one.won_mm3:,.0f}",
+            "Won less lost (mm³)": f"{one.won_mm3 - one.lost_mm3:+z,.0f}",
+            "By the border (mm³)": DASH if part not in LABELS else f"{one.border_mm3:+z,.0f}",
+            "In both (mm³)": f"{one.kept_mm3:,.0f}",
         }
-        for side, one in found.items()
+        for side, parts in found.sides.items()
+        for part, one in parts.items()
     ]
+
+
+def lost_words(found: Compared) -> str:
+    """What the columns of `lost_rows` mean, and what is not counted in them."""
+    words = (
+        "Lost and won is what only one of the two masks has. *By the border* is what both have, "
+        "under another label: there the border between anterior and posterior moved."
+    )
+    alone = [
+        f"{mm3:,.0f} mm³ of the {name} mask"
+        for name, mm3 in (("earlier", found.earlier_alone_mm3), ("later", found.later_alone_mm3))
+        if round(mm3)
+    ]
+    if not alone:
+        return words
+    return f"{words} Not counted: {' and '.join(alone)}, where the other scan shows nothing."

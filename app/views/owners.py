@@ -6,8 +6,20 @@ from app.views.reviewing import typed_words
 from core.cases.case import Case
 from core.cases.store import Cases
 from core.errors import HippoViewError
+from core.people.acting import actor
 
 _FIELD_PX = 380
+
+
+def unseen_words() -> str:
+    """Why a search may find nothing although there is something: a reader sees own groups alone."""
+    who = actor()
+    if who.role != "reader":
+        return ""
+    if not who.groups:
+        return " You are in no group yet, so no case is shown: ask an administrator for one."
+    names = ", ".join(sorted(who.groups))
+    return f" It may belong to another group: you see the cases of {names} alone."
 
 
 def owners_form(cases: Cases, case: Case) -> None:

@@ -23,6 +23,11 @@ _DAYS = 90
 _PROBLEM, _SAID, _SECRET = "people-problem", "people-said", "people-secret"
 # The link below the form of the sign-in page.
 _WHERE = "on the sign-in page, under *I have a code for a new password*"
+_NO_GROUP = "No group yet"
+_GROUPS_HELP = (
+    "Names with a space between them, such as: memory-clinic ward-3. A reader sees the cases of "
+    "these groups and no others; reviewers and administrators see all."
+)
 _ROLE_HELP = "A person does not become a service, nor the reverse."
 
 
@@ -60,7 +65,7 @@ def add_form(shared: Services) -> None:
     with st.form("add-account", border=False, clear_on_submit=True):
         st.text_input("Name", key="add-name", max_chars=64, help="It signs reviews and masks.")
         st.selectbox("Role", ROLES, format_func=_ROLE_WORDS.__getitem__, key="add-role")
-        st.text_input("Groups", key="add-groups", placeholder="memory-clinic ward-3")
+        st.text_input("Groups", key="add-groups", placeholder=_NO_GROUP, help=_GROUPS_HELP)
         st.form_submit_button("Add the account", on_click=_add, args=(shared,))
 
 
@@ -82,7 +87,10 @@ def edit_form(shared: Services, accounts: Sequence[Account]) -> None:
                 "Role", ROLES, ROLES.index(one.role), format_func=_ROLE_WORDS.__getitem__,
                 key=f"role-{key}", help=_ROLE_HELP,
             )  # fmt: skip
-            st.text_input("Groups", " ".join(sorted(one.groups)), key=f"groups-{key}")
+            st.text_input(
+                "Groups", " ".join(sorted(one.groups)), key=f"groups-{key}",
+                placeholder=_NO_GROUP, help=_GROUPS_HELP,
+            )  # fmt: skip
             st.form_submit_button("Save the account", on_click=_save, args=(shared, one, key))
     with st.container(horizontal=True):
         words = "Switch off" if one.is_active else "Switch on"
@@ -206,7 +214,7 @@ def _state(one: Account) -> str:
     if not one.is_active:
         return "Switched off"
     is_ready = one.has_password or one.issuer or one.role == "service"
-    return "" if is_ready else "Has no password yet"
+    return "Active" if is_ready else "Has no password yet"
 
 
 def _way(one: Account, shared: Services) -> str:

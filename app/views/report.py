@@ -22,11 +22,11 @@ from core.references.groups import References
 @st.fragment
 def report_download(shared: Services, case: Case, convention: Convention) -> None:
     """A button, and what the file shall hold."""
-    with st.container(horizontal=True, vertical_alignment="center"):
+    with st.container(horizontal=True, vertical_alignment="bottom"):
         language = st.segmented_control(
             "Language of the report", list(LANGUAGES), default="en", required=True,
-            format_func=lambda each: LANGUAGES[each], label_visibility="collapsed",
-            key="report-language", persist_state="session",
+            format_func=lambda each: LANGUAGES[each], key="report-language",
+            persist_state="session",
         )  # fmt: skip
         # Of this case alone: to name a patient is asked for each time.
         with_patient = st.checkbox(

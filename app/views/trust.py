@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from core.measures.expected import masks_in_words
+from core.measures.expected import masks_in_words, why_none
 
 _BAR = (
     '<div role="img" aria-label="{label}" style="height:0.4rem;border-radius:0.2rem;'
@@ -25,4 +25,4 @@ def show_trust(report: Mapping[str, Any]) -> None:
         st.html(_BAR.format(label=label, percent=100 * dice))
     reason = (report.get("trust") or {}).get("reason", "")
     if not masks and reason:
-        st.caption(f"Expected overlap with an expert: {reason}.")
+        st.caption(f"Expected overlap with an expert: none, {why_none(reason)}.")

@@ -324,7 +324,10 @@ def damaged_record() -> StorageError:
 
 def unknown_case() -> NotFoundError:
     """The error for a case that does not exist or was deleted."""
-    return NotFoundError("There is no such case", "It may have been deleted: see the Cases page.")
+    return NotFoundError(
+        "There is no such case",
+        "It may have been deleted, or belong to a group that you are not in.",
+    )
 
 
 def _columns(row: Row[Any]) -> Record:

@@ -26,6 +26,7 @@ from core.exports.print_picture import print_png
 from core.exports.sentences import Language, Sentences
 from core.exports.sheet import BOTTOM_MM, GREY, MARGIN_MM, WIDTH_MM, Sheet, time_words
 from core.exports.sides_picture import sides_png
+from core.measures.expected import why_none
 from core.measures.measure import why_too_small
 from core.predictor.expectation import COVERAGE_PERCENT
 from core.predictor.signals import WHOLE
@@ -271,7 +272,7 @@ def _expected(pdf: Sheet, report: dict[str, Any], words: Sentences) -> None:
     if not trust:
         return
     if not trust["expected_dice"]:
-        reason = words.quoted(trust["reason"])
+        reason = words.quoted(why_none(trust["reason"]))
         pdf.paragraph(words("not_expected", reason=reason), 8)
         return
     sides = trust.get("sides") or {}

@@ -127,6 +127,18 @@ def trust_record(expected: Expected, not_calibrated: str) -> dict[str, Any]:
     }
 
 
+def why_none(reason: str) -> str:
+    """The reason of `trust_record` for a reader, to follow *none,*.
+
+    >>> why_none("not calibrated: this model version has no calibration")
+    "because this model version has no calibration: nobody compared its masks with experts'"
+    """
+    why = reason.removeprefix(NOT_CALIBRATED)
+    if why == reason:
+        return reason
+    return f"because {why}: nobody compared its masks with experts'"
+
+
 def _why_nothing(not_calibrated: str) -> str:
     return f"{NOT_CALIBRATED}{not_calibrated}" if not_calibrated else DRAWN
 

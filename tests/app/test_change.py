@@ -4,7 +4,9 @@ import json
 from dataclasses import replace
 
 from app.views.change import band_words, change_figure, change_rows
+from app.views.moved import lost_rows, lost_words
 from core.cases.case import Case
+from core.cases.moved import Compared, LostAndWon
 from core.cases.persons import measured
 from core.measures.change import WITHIN, changes
 from core.measures.repeatability import measured_for
@@ -100,3 +102,22 @@ def test_another_model_version_is_flagged_and_nothing_is_judged():
     assert any("different model versions (1 and 2)" in text.value for text in page.warning)
     assert not any("What the method varies by" in text.value for text in page.markdown)
     assert any("the date of a scan is not known" in text.value for text in page.caption)
+
+
+def test_lost_and_won_has_a_row_for_each_label_and_says_what_is_not_counted():
+    parts = {
+        "total": LostAndWon(120.4, 20.2, 2000.0, 0.0),
+        "anterior": LostAndWon(100.0, 20.2, 900.0, -30.0),
+        "posterior": LostAndWon(20.4, 0.0, 1100.0, 30.0),
+    }
+    compared = Compared({"left": parts}, 0.0, 0.0)
+    whole, anterior, posterior = lost_rows(compared)
+    assert [row[""] for row in (whole, anterior, posterior)] == [
+        "Left, total", "Left, anterior", "Left, posterior",
+    ]  # fmt: skip
+    assert (whole["Lost (mm³)"], whole["Won (mm³)"]) == ("120", "20")
+    assert whole["Won less lost (mm³)"] == "-100"
+    assert (anterior["By the border (mm³)"], posterior["By the border (mm³)"]) == ("-30", "+30")
+    assert "Not counted" not in lost_words(compared)
+    words = lost_words(replace(compared, earlier_alone_mm3=81.0))
+    assert "Not counted: 81 mm³ of the earlier mask, where the other scan shows nothing" in words

@@ -30,10 +30,12 @@ def house(predictor, tmp_path_factory):
     data = np.asarray(head.dataobj)[::2, ::2, ::2].copy()
     shifted = affine.copy()
     shifted[:3, 3] += (6, -4, 3)
+    crop = example()
     scans = {
         "earlier": image(data, affine),
         "later": image(data[:, 4:, :].copy(), shifted @ _by(4)),
-        "crop": example(),
+        "crop": crop,
+        "later_crop": image(np.asarray(crop.dataobj), _to_right(crop.affine)),
     }
     ids = {
         name: cases.add(analyse(stream(as_bytes(scan)), predictor, folder), name).id
@@ -47,6 +49,12 @@ def _by(voxels: int) -> np.ndarray:
     change = np.eye(4)
     change[1, 3] = voxels
     return change
+
+
+def _to_right(affine: np.ndarray) -> np.ndarray:
+    moved = affine.copy()
+    moved[0, 3] += 9
+    return moved
 
 
 def opened(made) -> nib.Nifti1Image:
@@ -100,17 +108,25 @@ def test_the_earlier_scan_lies_on_the_laters_grid_and_nothing_is_lost(house):
     assert np.corrcoef(values[0][inside], values[1][inside])[0, 1] > 0.97
     found = house.displays.lost_and_won(house.earlier, 0, house.later, 0)
     for side in ("left", "right"):
-        assert found[side].kept_mm3 > 4 * (found[side].lost_mm3 + found[side].won_mm3)
+        whole = found.sides[side]["total"]
+        assert whole.kept_mm3 > 4 * (whole.lost_mm3 + whole.won_mm3)
     about = house.displays.moved_about(house.earlier, 0, house.later)
     mask = opened(house.displays.moved_mask(house.earlier, 0, house.later))
     assert list(mask.shape) == about["shape"] == list(later.shape)
 
 
-def test_of_a_crop_there_is_no_other_view(house):
+def test_of_a_crop_there_is_no_other_view_but_another_crop_is_laid_onto_it(house):
     with pytest.raises(InputError, match="crop"):
         house.displays.about(house.crop, 0, "upright")
     with pytest.raises(InputError, match="crop"):
         house.displays.move(house.crop, house.later)
+    move = house.displays.move(house.crop, house.later_crop)
+    assert np.allclose(move.matrix[:3, 3], (9, 0, 0), atol=0.3)
+    found = house.displays.lost_and_won(house.crop, 0, house.later_crop, 0).sides
+    whole = found["hippocampus"]["total"]
+    assert whole.kept_mm3 > 10 * (whole.lost_mm3 + whole.won_mm3)
+    scan = opened(house.displays.moved_scan(house.crop, house.later_crop))
+    assert scan.shape == opened(house.files.scan(house.later_crop)).shape
 
 
 def test_a_scan_with_more_voxels_than_a_browser_draws_is_reduced_before_it_is_turned(monkeypatch):

@@ -38,7 +38,7 @@ def test_an_earlier_scan_is_laid_onto_the_later_and_a_head_shown_along_its_hippo
     person.open(f"/patients?case={visits[0]}")
     person.page.get_by_text("the earlier scan moved onto the later one").click()
     expect(person.viewer).to_have_attribute("data-beside", f"{visits[0]} 0")
-    person.read("Residual 0.", "less than a voxel", "Won less lost (ml)")
+    person.read("Residual 0.", "less than a voxel", "Left, anterior", "By the border (mm³)")
     expect(person.viewer.locator(".legend")).to_contain_text("won")
     # The same place of the same head is shown: the move is 5 mm, two and a half voxels.
     shown = [
@@ -53,6 +53,10 @@ def test_an_earlier_scan_is_laid_onto_the_later_and_a_head_shown_along_its_hippo
     assert anterior[:, 8:-8].sum() > 100
     assert not anterior[:, :8].any()
     assert not anterior[:, -8:].any()
+    # What each picture shows stands above it: a letter may lie below no other word.
+    for pane in person.viewer.locator(".pane").all():
+        caption, stage = (pane.locator(f".{name}").bounding_box() for name in ("caption", "stage"))
+        assert caption["y"] + caption["height"] <= stage["y"]
     expect(person.viewer.get_by_role("button", name="Correct")).to_be_disabled()
     person.viewer.scroll_into_view_if_needed()
     person.page.screenshot(path=pictures / f"moved-{scheme}-{width}.png")

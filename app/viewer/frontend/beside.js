@@ -1,6 +1,7 @@
 // Another mask or another case beside the first, linked: the same place in mm, zoom and view.
 
 import { element } from "./common.js"
+import { paneOf } from "./frame.js"
 import { Screen, fetchVolumes } from "./screen.js"
 import { coloursOf } from "./shown.js"
 
@@ -17,8 +18,9 @@ export class Beside {
     this.host = host
     this.spec = spec
     this.canvas = element("canvas", { role: "img", tabIndex: -1, ariaLabel: spec.words })
-    this.stage = element("div", { className: "stage" }, this.canvas,
-      element("div", { className: "caption", textContent: spec.words }))
+    this.stage = element("div", { className: "stage" }, this.canvas)
+    this.pane = paneOf(element("div", { className: "caption", title: spec.words, textContent: spec.words }),
+      this.stage)
     /** @type {Screen | null} */
     this.screen = null
     /** @type {ArrayLike<number> | null} those of its mask */
@@ -79,6 +81,6 @@ export class Beside {
     this.isClosed = true
     this.watcher.disconnect()
     this.screen?.close()
-    this.stage.remove()
+    this.pane.remove()
   }
 }

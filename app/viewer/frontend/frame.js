@@ -33,7 +33,7 @@ import { NAMES } from "./view.js"
  * @param {{ bar: import("./bar.js").Bar, head: HTMLElement }} parts what belongs to drawing and to heads
  */
 export function makeFrame(actions, view, { bar, head }) {
-  const canvas = element("canvas", { role: "img", tabIndex: -1 })
+  const canvas = element("canvas", { role: "img", tabIndex: -1, ariaLabel: "Slices" })
   const slider = element("input", { type: "range", min: 0, step: 1, ariaLabel: "Slice" })
   slider.oninput = () => actions.slide(Number(slider.value))
   const where = element("output", { className: "where" })
@@ -72,15 +72,15 @@ export function makeFrame(actions, view, { bar, head }) {
   const percent = element("output", { className: "percent" })
   const caption = element("div", { className: "caption", hidden: true })
   const legend = element("span", { className: "legend", hidden: true }, ...legendOf())
-  const stage = element("div", { className: "stage" }, canvas, caption, message, help)
-  const stages = element("div", { className: "stages" }, stage)
-  const { play, ...others } = buttons
+  const stage = element("div", { className: "stage" }, canvas, message, help)
+  const stages = element("div", { className: "stages" }, paneOf(caption, stage))
+  const { play, help: keys, ...others } = buttons // the slider leaves room for these two
   const box = element("div", { className: "viewer", tabIndex: 0, role: "group",
     ariaLabel: "Slices. Arrow keys scroll, question mark lists the keys." },
     element("div", { className: "row" },
       views, shows, element("span", { className: "opacity" }, "Opacity ", opacity, percent)),
     stages, reduced, bar.note, head, ...bar.rows,
-    element("div", { className: "row" }, slider, where, play),
+    element("div", { className: "row" }, slider, where, play, keys),
     element("div", { className: "row" }, windows, bar.toggle, ...Object.values(others)),
     reading)
   box.onkeydown = actions.key
@@ -88,6 +88,15 @@ export function makeFrame(actions, view, { bar, head }) {
     box, stages, stage, canvas, caption, legend, message, help, slider, where, reading, reduced,
     windows, views, shows, opacity, percent, buttons,
   }
+}
+
+/**
+ * A picture below its name: not on it, where the letters of the sides stand.
+ * @param {HTMLElement} caption
+ * @param {HTMLElement} stage
+ */
+export function paneOf(caption, stage) {
+  return element("div", { className: "pane" }, caption, stage)
 }
 
 function helpTable() {

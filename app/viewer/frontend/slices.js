@@ -269,7 +269,7 @@ export class SliceViewer {
     if (beside) {
       const other = new Beside(this, beside)
       this.beside = other
-      frame.stages.append(other.stage)
+      frame.stages.append(other.pane)
       await other.load(await aboutOf(beside))
       if (this.isClosed) return other.close()
     }
