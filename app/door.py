@@ -4,6 +4,7 @@ What somebody may do is asked in `core`, at the object. Here it is only asked wh
 signed in, where there are accounts.
 """
 
+from dataclasses import replace
 from urllib.parse import quote
 
 import streamlit as st
@@ -20,7 +21,8 @@ from app.http.sign_in import CODE, FIRST, PASSWORD, SIGN_IN, SIGN_OUT
 from app.http.visits import COOKIE, address_of, is_own, visitor_of
 from app.services import Services
 from core.errors import AccessError
-from core.people.acting import Actor, acting_as, go_on_as
+from core.people.acting import NOBODY, Actor, acting_as, go_on_as
+from core.people.refusals import refusals_of
 
 _SAFE = ("GET", "HEAD", "OPTIONS")
 # Open to everybody: signing in, whether the server lives, what the API is, and programs and letters
@@ -54,6 +56,8 @@ class Door:
         try:
             who, is_due = visitor_of(asked, self._shared.sign_ins)
         except AccessError as error:
+            stranger = replace(NOBODY, id="", address=address_of(asked))
+            refusals_of(self._shared.accounts.guard.engine).note("a token", by=stranger)
             await _refuse(scope, receive, send, JSONResponse(error.as_dict(), 401))
             return
         refusal = self._refusal(asked, who)

@@ -37,6 +37,7 @@ from core.errors import AccessError, ForbiddenError, SettingsError
 from core.limits import MIB
 from core.people.acting import ask_where_unsaid
 from core.people.limits import SHORT_PASSWORD_CHARS
+from core.people.refusals import refusals_of
 from core.settings import Settings, listed, variable_of
 from core.web_limits import PAGE_UPLOAD_PATIENCE_S, PAGE_UPLOADS_AT_ONCE, PAGE_UPLOADS_MIB
 
@@ -93,6 +94,7 @@ def build(settings: Settings) -> st.App:
             ]
         start(shared, *further)
         yield {}
+        refusals_of(shared.cases.acts.engine).close()
         shared.archive.close()
         shared.shadow.close()
         shared.predictors.close()

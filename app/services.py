@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from loguru import logger
-from sqlalchemy import Engine
 
 from app import metrics
 from app.viewer.files import ViewerFiles
@@ -37,9 +36,9 @@ from core.limits import MIB
 from core.models.registry import Registry
 from core.models.service_log import Note
 from core.people import audit
-from core.people.accounts import ADMINISTRATOR, Accounts
+from core.people.accounts import Accounts
 from core.people.audit_archive import Archive
-from core.people.kept import KeptPeople, no_accounts
+from core.people.kept import KeptPeople, people_at_start
 from core.people.sign_ins import SignIns
 from core.pipeline import Analysis, Caller, analyse
 from core.predictor.predictor import InferenceOptions
@@ -121,16 +120,16 @@ class Services:
         ------
         HippoViewError
         """
-        analysis = self._analysis(source, origin, caller, device, series)
+        analysis = self.analysed(source, origin, caller, device, series)
         note = f"segmented for the {origin}, not kept"
         audit.record_alone(self.cases.acts.engine, "upload", note=note)
         self.shadow.offer(analysis)
         return analysis
 
-    def _analysis(
-        self, source: Source, origin: str, caller: Caller, device: str, series: str = ""
+    def analysed(
+        self, source: Source, origin: str, caller: Caller, device: str = "auto", series: str = ""
     ) -> Analysis:
-        """See `analyse`; the shadow is offered nothing."""
+        """See `analyse`; it is to be kept, which writes its line and offers it to the shadow."""
         self.accounts.guard.require("segment")
         try:
             self.predictors.check()
@@ -173,8 +172,20 @@ class Services:
         HippoViewError
         """
         wait_for_model(self.predictors, MODEL_WAIT_S)
-        analysis = self._analysis(source, origin, caller, "auto", series)
-        case = self.cases.add(analysis, name, patient)
+        analysis = self.analysed(source, origin, caller, series=series)
+        return self.keep(analysis, name, patient)
+
+    def keep(
+        self, analysis: Analysis, name: str, patient: str = "", owners: str | None = None
+    ) -> Case:
+        """Keep an analysis as a case, if whoever acts still may; see `core.cases.store.Cases.add`.
+
+        Raises
+        ------
+        HippoViewError
+        """
+        with self.sign_ins.as_now():
+            case = self.cases.add(analysis, name, patient, owners)
         self.shadow.offer(analysis, case.id)
         return case
 
@@ -204,10 +215,11 @@ class Services:
         ):
             volume = load(file)
             segmentation = predictor.segment(volume, caller.gone, centres | {side: list(centre_mm)})
-        return self.corrections.segment_here(
-            case_id, segmentation, base=base, author=author, side=side,
-            comment=f"Segmented {side} where pointed at",
-        )  # fmt: skip
+        with self.sign_ins.as_now():
+            return self.corrections.segment_here(
+                case_id, segmentation, base=base, author=author, side=side,
+                comment=f"Segmented {side} where pointed at",
+            )  # fmt: skip
 
     def delete_case(self, case_id: str) -> None:
         """Delete a case, and the viewer's cached files of it."""
@@ -308,25 +320,6 @@ def empty_incoming(data_dir: Path) -> tuple[Path, Lost]:
     clear_unless_shared(incoming)
     gone = [path for path in held if path.name.startswith(WAITING_PREFIX) and not path.exists()]
     return incoming, Lost(len(gone), time.time())
-
-
-def people_at_start(settings: Settings, engine: Engine, kept: KeptPeople) -> Accounts:
-    """The accounts, those of the storage or the first one made where there are none.
-
-    Raises
-    ------
-    SettingsError
-        There are none, and others than this machine could reach the server.
-    StorageError
-    """
-    kept.take_in()
-    accounts = Accounts(engine, kept.follow)
-    password = settings.admin_password
-    if password and accounts.add_from_environment(password):
-        logger.info("The account {} was made", ADMINISTRATOR)
-    if accounts.guard.is_open and settings.for_others:
-        raise no_accounts(settings)
-    return accounts
 
 
 def build_services(settings: Settings) -> Services:

@@ -5,6 +5,7 @@ and what belongs to a case goes with it.
 """
 
 import os
+import re
 import shutil
 import tempfile
 import threading
@@ -16,6 +17,8 @@ from loguru import logger
 
 from core.errors import SettingsError
 from core.state.failures import disk_error
+
+_ID = re.compile("HV-[0-9A-Z]{6}(?![0-9A-Za-z])")
 
 
 class KeptFiles:
@@ -76,7 +79,10 @@ class KeptFiles:
                 raise disk_error(error) from error
 
     def forget(self, case_id: str, *, wait: bool = True) -> bool:
-        """Remove the files of a case; without waiting, except those being made now."""
+        """Remove the files of a case; without waiting, except those being made now.
+
+        Also other cases' files that were made for it, whose names have its id.
+        """
         lock = self._lock_of(case_id)
         if not lock.acquire(blocking=wait):
             return False
@@ -84,11 +90,14 @@ class KeptFiles:
             shutil.rmtree(self._folder / case_id, ignore_errors=True)
         finally:
             lock.release()
+        for path in self._folder.glob(f"*/*{case_id}*"):
+            path.unlink(missing_ok=True)
         return True
 
     def case_ids(self) -> list[str]:
-        """Cases that have files here."""
-        return sorted(p.name for p in self._folder.iterdir())
+        """Cases that have files here, or that a file of another case was made for."""
+        named = {one for path in self._folder.glob("*/*") for one in _ID.findall(path.name)}
+        return sorted({path.name for path in self._folder.iterdir()} | named)
 
     def _lock_of(self, case_id: str) -> threading.RLock:
         with self._lock:

@@ -12,9 +12,11 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 
 from app.door import Door
 from app.http import sign_in
+from app.http.headers import Headers
 from app.http.viewer_files import files_url
 from app.http.visits import COOKIE
 from app.services import build_services
+from core.errors import AccessError
 from core.people import passwords, sign_ins
 from core.people.acting import SERVER, Actor, acting_as
 from core.settings import Settings
@@ -138,6 +140,45 @@ def test_reviews_masks_and_drafts_are_of_who_has_signed_in(house):
         assert case.get(case_id).review.reviewer == OWN.replace(",", "")
         case.review(case_id, "rejected", "Dr. Somebody Else", "wrong")
         assert case.get(case_id).review.reviewer == "Rita"
+
+
+def test_what_a_browser_has_kept_of_a_case_is_confirmed_until_the_sign_out(house):
+    client = signed(house, OWN)
+    link = files_url(house.shared.link_secret, VISITOR, house.case_id)
+    for name in ("scan.nii.gz", "masks/0.nii.gz", "about/0.json", "slices/0/0/0.png"):
+        whole = client.get(f"{link}/{name}")
+        assert (whole.status_code, whole.headers["cache-control"]) == (200, "private, no-cache")
+        kept = {"If-None-Match": whole.headers["etag"]}
+        again = client.get(f"{link}/{name}", headers=kept)
+        assert (again.status_code, again.content) == (304, b"")
+        assert again.headers["cache-control"] == "private, no-cache"
+        assert house.client(NOBODY).get(f"{link}/{name}", headers=kept).status_code == 401
+    assert Headers().of("/media/x.png", is_https=False)["Cache-Control"] == "no-store"
+
+
+def test_a_stranger_is_told_no_more_than_whether_the_model_serves(house):
+    told = {who: set(signed(house, who).get("/api/health").json()) for who in (NOBODY, OWN)}
+    assert told[NOBODY] == told[OWN] == {"status", "ready", "model", "device", "backend", "error"}
+    inside = signed(house, "administrator").get("/api/health").json()
+    assert inside["cases"]["state"]
+    bearer = {"Authorization": f"Bearer {house.tokens['administer']}"}
+    assert "cases" in house.client(NOBODY).get("/api/health", headers=bearer).json()
+
+
+def test_what_is_done_when_its_account_is_switched_off_is_not_kept(house):
+    shared = house.shared
+    with acting_as(SERVER):
+        account = shared.accounts.add("Gone", "reader", ["memory"], PASSWORD)
+    gone = Actor(account.id, "Gone", "reader", account.groups)
+    with acting_as(gone):
+        kept = shared.keep(analysis(12), "in time").id
+    with acting_as(SERVER):
+        shared.accounts.change(account.id, is_active=False)
+        before = shared.cases.count()
+    with acting_as(gone), pytest.raises(AccessError, match="switched off"):
+        shared.keep(analysis(13), "too late")
+    with acting_as(SERVER):
+        assert (shared.cases.count(), shared.cases.get(kept).name) == (before, "in time")
 
 
 def test_without_accounts_nobody_is_asked(tmp_path):
