@@ -31,6 +31,7 @@ _WORDS = {
     "seg_frames": SEG_FRAMES,
 }
 GS_PREFIX = "gs://"
+RECEIVED = "received"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _NUMBER = re.compile(r"\d+(\.\d+)?", re.ASCII)
 _PACS = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?(/[\w./-]*)?", re.ASCII)
@@ -156,7 +157,7 @@ class Settings:
     @property
     def received_dir(self) -> Path:
         """Where studies lie that were sent to the receiver, until they are cases."""
-        return self.data_dir / "received"
+        return self.data_dir / RECEIVED
 
     @property
     def on_loopback(self) -> bool:

@@ -89,7 +89,7 @@ class DriftWatch:
         self._seen, self._due_at = (seen[0], seen[1]), self._clock() + limits.BASELINE_EVERY_S
         # Before all cases of the storage are known they come in another order; before the first
         # version serves, which a first start registers, there is nothing to compare with.
-        if not self._cases.caretaker.progress.finished or not seen[1]:
+        if not self._cases.caretaker.progress.finished or not self._registry.history():
             self._seen = None
             return
         try:

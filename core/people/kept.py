@@ -1,40 +1,64 @@
 """Accounts and tokens beside the cases in the storage: a server that lost its database has them.
 
 The database says what holds. The file follows it within seconds, and is read where the database has
-no account at all, as on Google Cloud after a restart. Passwords and tokens are in it as hashes.
-Who has signed in is not: after such a restart everybody signs in again.
+no account at all, as on Google Cloud after a restart, and for what another server on the bucket has
+changed, such as the one that a new version replaces (`core.people.joining`). It is signed with the
+trail's key. Passwords and tokens are in it as hashes. Who has signed in is not: after such a
+restart everybody signs in again.
 """
 
+import hashlib
+import hmac
 import json
 import threading
+import time
+from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from loguru import logger
-from sqlalchemy import Connection, Engine, Table, select
+from sqlalchemy import Engine, select
 
 from core.errors import HippoViewError, NotFoundError, SettingsError, StorageError
 from core.people.accounts import ADMINISTRATOR, Accounts
-from core.people.audit import record, recording
+from core.people.audit import record, recording, trail_of
+from core.people.joining import TABLES, Row, Rows, joined, put, rows_of
 from core.people.roles import ROLES
 from core.settings import Settings, variable_of
 from core.state.database import DATABASE_NAME, reading
+from core.state.failures import in_words
 from core.state.fields import check_columns, object_of
-from core.state.storage import Storage
-from core.state.tables import ACCOUNTS, TOKENS
+from core.state.storage import Storage, write_whole
+from core.state.tables import ACCOUNTS
 
-KEY = "people/people.json"
-_TABLES = (ACCOUNTS, TOKENS)
+KEY, BASE_NAME = "people/people.json", "people.known"
+# Seconds until another server's change is seen here.
+_LOOK_EVERY_S = 30.0
 
 
 class KeptPeople:
-    """The file of one installation."""
+    """The file of one installation; of two servers on one bucket each follows what the other did.
 
-    def __init__(self, engine: Engine, storage: Storage) -> None:
+    Parameters
+    ----------
+    engine, storage
+    clock
+        Seconds, monotonic.
+    """
+
+    def __init__(
+        self, engine: Engine, storage: Storage, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._engine = engine
         self._storage = storage
+        self._clock = clock
+        self._due_at = 0.0
         self._lock = threading.Lock()
-        self._written = b""
+        self._refused: bytes | None = None
+        # The content that both the storage and this database had last. Beside the database, so
+        # that a restart does not take what another server did meanwhile for something old.
+        self._base_file = Path(engine.url.database or "").parent / BASE_NAME
 
     def take_in(self) -> int:
         """Take accounts and tokens into a database that has no account; returns how many accounts.
@@ -44,26 +68,21 @@ class KeptPeople:
         StorageError
             The storage cannot be read, or the file is damaged: who may do what is not known.
         """
+        with self._lock:
+            return self._take_in()
+
+    def _take_in(self) -> int:
         with reading(self._engine) as connection:
             if connection.scalar(select(ACCOUNTS.c.id).limit(1)):
                 return 0
-        try:
-            content = self._storage.read(KEY)
-        except NotFoundError:
+        content = self._read()
+        if content is None:
             return 0
-        try:
-            rows = _rows_of(content)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise StorageError(
-                "The file of the accounts in the storage is damaged",
-                f"Restore {KEY} from a backup, or remove it and add the accounts again.",
-                code="storage_damaged",
-            ) from error
+        rows = _rows_of(content)
         with recording(self._engine) as connection:
             record(connection, "import", note="accounts")
-            for table in _TABLES:
-                for row in rows[table.name]:
-                    connection.execute(table.insert().values(**row))
+            put(connection, rows_of(connection), rows)
+        self._know(rows)
         return len(rows[ACCOUNTS.name])
 
     def follow(self) -> None:
@@ -72,20 +91,94 @@ class KeptPeople:
             self.tick()
 
     def tick(self) -> None:
-        """Write the file if the database differs from what was written.
+        """Write the file if the database differs from it, and take in what another server did.
 
         Raises
         ------
         StorageError
         """
         with self._lock:
+            base = self._base()
             with reading(self._engine) as connection:
-                content = _file_of(connection)
-            if content in (self._written, b""):
+                ours = rows_of(connection)
+            is_changed = bool(ours[ACCOUNTS.name]) and ours != base
+            if not is_changed and self._clock() < self._due_at:
                 return
-            self._storage.write(KEY, content)
-            self._written = content
-            logger.debug("The accounts were written to the storage")
+            self._due_at = self._clock() + _LOOK_EVERY_S
+            content = self._read()
+            theirs = self._known_rows(content, ours)
+            if theirs is not None and theirs not in (base, ours):
+                if not ours[ACCOUNTS.name]:  # nobody was here yet
+                    base = ours
+                ours = self._join(base or theirs, theirs)
+            elif content is not None and theirs is None and not is_changed:
+                return  # somebody else's, and nothing to write
+            if ours[ACCOUNTS.name] and ours != theirs:
+                self._storage.replace(KEY, self._file_of(ours), content)
+                logger.debug("The accounts were written to the storage")
+            if ours[ACCOUNTS.name] and ours != base:
+                self._know(ours)
+
+    def _join(self, base: Rows, theirs: Rows) -> dict[str, list[Row]]:
+        """Take in what another server has changed."""
+        with recording(self._engine, needed=False) as connection:
+            ours = rows_of(connection)  # whoever changes something now waits for this
+            rows = joined(base, ours, theirs)
+            if rows != ours:
+                put(connection, ours, rows)
+                record(connection, "import", note="accounts, of another server")
+                logger.info("Accounts were changed by another server on this storage")
+        return rows
+
+    def _known_rows(self, content: bytes | None, ours: Rows) -> dict[str, list[Row]] | None:
+        """The rows in the storage's file, if a server with this installation's key wrote it.
+
+        Who can write to the bucket alone makes nobody an administrator of a server that runs.
+        """
+        if content is None:
+            return None
+        try:
+            rows = _rows_of(content)
+            signature = str(object_of(content).get("signature", ""))
+        except StorageError:
+            rows, signature = {table.name: [] for table in TABLES}, ""
+        is_signed = hmac.compare_digest(signature.encode(), self._signature(rows).encode())
+        if is_signed or rows == ours:
+            return rows
+        if content != self._refused:
+            logger.warning(
+                "{} in the storage is damaged, or another installation's: it counts for nothing "
+                "here. Servers that share a bucket need one {}", KEY, variable_of("audit_key")
+            )  # fmt: skip
+        self._refused = content
+        return None
+
+    def _signature(self, rows: Rows) -> str:
+        told = json.dumps({table.name: rows[table.name] for table in TABLES}).encode()
+        key = trail_of(self._engine).derived("people")
+        return hmac.digest(key, told, hashlib.sha256).hex()
+
+    def _file_of(self, rows: Rows) -> bytes:
+        told = {table.name: rows[table.name] for table in TABLES}
+        return json.dumps({**told, "signature": self._signature(rows)}).encode()
+
+    def _read(self) -> bytes | None:
+        try:
+            return self._storage.read(KEY)
+        except NotFoundError:
+            return None
+
+    def _base(self) -> dict[str, list[Row]] | None:
+        with in_words():
+            content = self._base_file.read_bytes() if self._base_file.is_file() else b""
+        try:
+            return _rows_of(content)
+        except StorageError:
+            return None
+
+    def _know(self, rows: Rows) -> None:
+        with in_words():
+            write_whole(self._base_file, self._file_of(rows), 0o600)
 
 
 def can_have_accounts(settings: Settings) -> bool:
@@ -130,24 +223,27 @@ def people_at_start(settings: Settings, engine: Engine, kept: KeptPeople) -> Acc
     return accounts
 
 
-def _file_of(connection: Connection) -> bytes:
-    """The content of the file; empty without accounts."""
-    rows = {table.name: _dicts(connection, table) for table in _TABLES}
-    return json.dumps(rows).encode() if rows[ACCOUNTS.name] else b""
-
-
-def _dicts(connection: Connection, table: Table) -> list[dict[str, Any]]:
-    query = select(table).order_by(table.c.id)
-    return [dict(row._mapping) for row in connection.execute(query)]
-
-
 def _rows_of(content: bytes) -> dict[str, list[dict[str, Any]]]:
-    rows = object_of(content)
-    for table in _TABLES:
-        for row in rows[table.name]:
-            if set(row) != set(table.columns.keys()):
-                raise KeyError("a column of an account")
-            check_columns(row, table.columns)
-            if row.get("role", ROLES[0]) not in ROLES:
-                raise ValueError("a role that does not exist")
+    """The rows in a file.
+
+    Raises
+    ------
+    StorageError
+        It is damaged.
+    """
+    try:
+        rows = object_of(content)
+        for table in TABLES:
+            for row in rows[table.name]:
+                if set(row) != set(table.columns.keys()):
+                    raise KeyError("a column of an account")
+                check_columns(row, table.columns)
+                if row.get("role", ROLES[0]) not in ROLES:
+                    raise ValueError("a role that does not exist")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StorageError(
+            "The file of the accounts in the storage is damaged",
+            f"Restore {KEY} from a backup, or remove it and add the accounts again.",
+            code="storage_damaged",
+        ) from error
     return rows

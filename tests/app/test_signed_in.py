@@ -104,9 +104,13 @@ def test_a_sign_in_is_a_new_one_each_time_and_its_cookie_no_scripts(house):
 def test_another_site_does_nothing_through_a_signed_in_browser(house):
     client = signed(house, "administrator")
     for origin in ("https://evil.example", "null"):
-        answer = client.post("/api/admin/roll-back", headers={"Origin": origin})
-        assert answer.json()["error"]["code"] == "foreign_origin"
-        assert client.put("/_stcore/upload_file/s/f", headers={"Origin": origin}).is_client_error
+        for method, path in (
+            ("POST", "/api/admin/roll-back"), ("PUT", "/_stcore/upload_file/s/f"),
+            ("POST", "/sign-in"), ("POST", "/sign-out"), ("POST", "/password"),
+        ):  # fmt: skip
+            answer = client.request(method, path, headers={"Origin": origin})
+            assert (answer.status_code, answer.json()["error"]["code"]) == (403, "foreign_origin")
+    assert client.get("/api/me").json()["role"] == "administrator"  # still signed in
     # A link on another site brings no cookie at first: the page is loaded once more by itself.
     plain = house.client(NOBODY)
     html = {"Accept": "text/html", "Sec-Fetch-Site": "cross-site"}
@@ -192,6 +196,17 @@ def test_without_accounts_nobody_is_asked(tmp_path):
     assert "nothing to do" in client.get("/sign-in").text
     assert client.get("/cases", headers={"Authorization": "Bearer hv_x"}).status_code == 401
     shared.predictors.close()
+    # A proxy on this machine would open it to whoever reaches the proxy.
+    for name in ("X-Forwarded-For", "X-Forwarded-Host", "Forwarded", "X-Real-IP", "Via"):
+        for method, path in (("GET", "/cases"), ("POST", "/api/predict"), ("GET", "/api/me")):
+            told = client.request(method, path, headers={name: "198.51.100.7"})
+            assert (told.status_code, told.json()["error"]["code"]) == (403, "open_behind_proxy")
+            assert "HIPPOVIEW_TRUSTED_PROXIES" in told.json()["error"]["hint"]
+        assert client.get("/first", headers={name: "198.51.100.7"}).status_code == 200
+    with acting_as(SERVER):
+        shared.accounts.add("Root", "administrator", (), PASSWORD)
+    forwarded = client.get("/cases", headers={"X-Forwarded-For": "198.51.100.7"})
+    assert forwarded.json()["error"]["code"] == "not_signed_in"
 
 
 def test_the_first_administrator_is_made_on_a_page_and_closes_the_server(tmp_path, monkeypatch):

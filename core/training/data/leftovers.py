@@ -21,7 +21,9 @@ from core.cases.records import FOLDER as CASES_FOLDER
 from core.cases.store import Cases
 from core.drift.baseline import KEY as BASELINE
 from core.errors import HippoViewError
+from core.pacs.ready import Returns
 from core.people.audit import record, recording
+from core.settings import RECEIVED
 from core.state.database import empty_log, reading
 from core.state.storage import Storage, read_many
 from core.state.tables import CASES, JOBS, VERSIONS
@@ -59,6 +61,7 @@ class Leftovers:
         self._engine: Engine = cases.acts.engine
         self._storage = storage
         self._jobs = data_dir / JOBS_FOLDER
+        self._returns = Returns(data_dir / RECEIVED)
         self._further = further
         self._clock = clock
         self._due_at = 0.0
@@ -100,6 +103,8 @@ class Leftovers:
         gone = (self._own_names() | set(removed_here) | set(forgotten)) - present
         removed = self._sweep_all(gone) if gone else 0
         removed_here -= gone
+        for case_id in set(self._returns.cases()) - present:
+            self._returns.remove(case_id)
         self._further()
         empty_log(self._engine)
         if removed:

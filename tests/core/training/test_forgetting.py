@@ -14,6 +14,7 @@ from core.cases.store import Cases
 from core.drift.baseline import KEY as BASELINE
 from core.errors import NotFoundError
 from core.models.registry import Registry
+from core.pacs.ready import Returns
 from core.people.audit import lines, mark
 from core.people.audit_archive import Archive
 from core.people.audit_verify import verify
@@ -76,6 +77,8 @@ class House:
         for case in (*mine, other):
             self.storage.write(f"datasets/reviewed/imagesTr/{case}_0000.nii.gz", b"scan")
             self.storage.write(f"datasets/reviewed/labelsTr/{case}.nii.gz", b"mask")
+        for case in (*mine, other):  # results that wait for a PACS that is down
+            Returns(self.data / "received").add(case)
         raw = self.data / "jobs" / "uid" / "raw"
         raw.mkdir(parents=True)
         (raw / f"{mine[0]}_0000.nii.gz").write_bytes(b"scan")
@@ -137,6 +140,7 @@ def test_nothing_of_a_forgotten_patient_is_found_anywhere_and_the_trail_still_ve
     assert [line.note for line in lines(house.engine, act="forget")] == ["scans: 2"]
     assert verify(house.engine, house.storage).faults == []
     # The other patient is as before.
+    assert Returns(house.data / "received").cases() == [other]
     assert house.cases.get(other).patient == OTHER
     kept = json.loads(house.storage.read("datasets/reviewed/split.json"))["cases"]
     assert list(kept) == [other]
