@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ class KeptPeople:
         with recording(self._engine) as connection:
             record(connection, "import", note="accounts")
             put(connection, rows_of(connection), rows)
-        self._know(rows)
+        self._know(_Kept(rows, _number_in(object_of(content))))
         return len(rows[ACCOUNTS.name])
 
     def follow(self) -> None:
@@ -101,28 +102,32 @@ class KeptPeople:
             base = self._base()
             with reading(self._engine) as connection:
                 ours = rows_of(connection)
-            is_changed = bool(ours[ACCOUNTS.name]) and ours != base
+            is_changed = bool(ours[ACCOUNTS.name]) and ours != base.rows
             if not is_changed and self._clock() < self._due_at:
                 return
             self._due_at = self._clock() + _LOOK_EVERY_S
             content = self._read()
-            theirs = self._known_rows(content, ours)
-            if theirs is not None and theirs not in (base, ours):
-                if not ours[ACCOUNTS.name]:  # nobody was here yet
-                    base = ours
-                ours = self._join(base or theirs, theirs)
-            elif content is not None and theirs is None and not is_changed:
-                return  # somebody else's, and nothing to write
-            if ours[ACCOUNTS.name] and ours != theirs:
-                self._storage.replace(KEY, self._file_of(ours), content)
+            theirs = self._counting(content, base, ours)
+            if theirs is None and content is not None and not is_changed:
+                return
+            if theirs is not None and theirs.rows not in (base.rows, ours):
+                ours = self._join(base.rows, theirs.rows)
+            if not ours[ACCOUNTS.name]:
+                return
+            number = max(base.number, theirs.number if theirs else 0)
+            if theirs is None or ours != theirs.rows:
+                number += 1
+                self._storage.replace(KEY, self._file_of(_Kept(ours, number)), content)
                 logger.debug("The accounts were written to the storage")
-            if ours[ACCOUNTS.name] and ours != base:
-                self._know(ours)
+            if _Kept(ours, number) != base:
+                self._know(_Kept(ours, number))
 
     def _join(self, base: Rows, theirs: Rows) -> dict[str, list[Row]]:
         """Take in what another server has changed."""
         with recording(self._engine, needed=False) as connection:
             ours = rows_of(connection)  # whoever changes something now waits for this
+            if not base[ACCOUNTS.name] and ours[ACCOUNTS.name]:
+                base = theirs  # as after an update: what is here holds
             rows = joined(base, ours, theirs)
             if rows != ours:
                 put(connection, ours, rows)
@@ -130,37 +135,42 @@ class KeptPeople:
                 logger.info("Accounts were changed by another server on this storage")
         return rows
 
-    def _known_rows(self, content: bytes | None, ours: Rows) -> dict[str, list[Row]] | None:
-        """The rows in the storage's file, if a server with this installation's key wrote it.
+    def _counting(self, content: bytes | None, base: "_Kept", ours: Rows) -> "_Kept | None":
+        """What the storage's file holds, if a server with this installation's key wrote it since.
 
-        Who can write to the bucket alone makes nobody an administrator of a server that runs.
+        Who can write to the bucket alone makes nobody an administrator of a server that runs, nor
+        brings an account back by an earlier file.
         """
         if content is None:
             return None
         try:
-            rows = _rows_of(content)
-            signature = str(object_of(content).get("signature", ""))
-        except StorageError:
-            rows, signature = {table.name: [] for table in TABLES}, ""
-        is_signed = hmac.compare_digest(signature.encode(), self._signature(rows).encode())
-        if is_signed or rows == ours:
-            return rows
+            held = object_of(content)
+            kept = _Kept(_rows_of(content), _number_in(held))
+            signature = str(held.get("signature", ""))
+        except (StorageError, ValueError):
+            kept, signature = _Kept(_NONE, 0), ""
+        is_signed = hmac.compare_digest(signature.encode(), self._signature(kept).encode())
+        if (is_signed and kept.number > base.number) or kept.rows in (ours, base.rows):
+            return kept
         if content != self._refused:
             logger.warning(
-                "{} in the storage is damaged, or another installation's: it counts for nothing "
-                "here. Servers that share a bucket need one {}", KEY, variable_of("audit_key")
+                "{} in the storage is damaged, an earlier one, or another installation's: it "
+                "counts for nothing here. Servers that share a bucket need one {}",
+                KEY, variable_of("audit_key"),
             )  # fmt: skip
         self._refused = content
         return None
 
-    def _signature(self, rows: Rows) -> str:
-        told = json.dumps({table.name: rows[table.name] for table in TABLES}).encode()
+    def _signature(self, kept: "_Kept") -> str:
+        told = json.dumps([kept.number, *(kept.rows[table.name] for table in TABLES)]).encode()
         key = trail_of(self._engine).derived("people")
         return hmac.digest(key, told, hashlib.sha256).hex()
 
-    def _file_of(self, rows: Rows) -> bytes:
-        told = {table.name: rows[table.name] for table in TABLES}
-        return json.dumps({**told, "signature": self._signature(rows)}).encode()
+    def _file_of(self, kept: "_Kept") -> bytes:
+        told = {table.name: kept.rows[table.name] for table in TABLES}
+        return json.dumps(
+            {**told, "number": kept.number, "signature": self._signature(kept)}
+        ).encode()
 
     def _read(self) -> bytes | None:
         try:
@@ -168,17 +178,33 @@ class KeptPeople:
         except NotFoundError:
             return None
 
-    def _base(self) -> dict[str, list[Row]] | None:
+    def _base(self) -> "_Kept":
         with in_words():
-            content = self._base_file.read_bytes() if self._base_file.is_file() else b""
+            content = self._base_file.read_bytes() if self._base_file.is_file() else b"{}"
         try:
-            return _rows_of(content)
-        except StorageError:
-            return None
+            return _Kept(_rows_of(content), _number_in(object_of(content)))
+        except (StorageError, ValueError):
+            return _Kept(_NONE, 0)
 
-    def _know(self, rows: Rows) -> None:
+    def _know(self, kept: "_Kept") -> None:
         with in_words():
-            write_whole(self._base_file, self._file_of(rows), 0o600)
+            write_whole(self._base_file, self._file_of(kept), 0o600)
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """Rows by the table's name, and the number of the file: each that is written has the next."""
+
+    rows: dict[str, list[Row]]
+    number: int
+
+
+_NONE: dict[str, list[Row]] = {table.name: [] for table in TABLES}
+
+
+def _number_in(held: dict[str, Any]) -> int:
+    number = held.get("number", 0)
+    return number if isinstance(number, int) else 0
 
 
 def can_have_accounts(settings: Settings) -> bool:

@@ -133,6 +133,23 @@ def test_who_can_write_to_the_bucket_alone_makes_nobody_an_administrator(two, st
     assert json.loads(storage.read(KEY))[ACCOUNTS.name] != forged
 
 
+def test_an_earlier_file_put_back_brings_no_account_back(two, storage):
+    first, second = two
+    earlier = storage.read(KEY)
+    first.change("Anna", is_active=False)
+    first.look()
+    second.look()
+    storage.write(KEY, earlier)
+    for one in (first, second, first):
+        one.look()
+        assert ("Anna", "reader", False) in one.names()
+    second.people.add("Ben", "reader")  # and what holds is written again
+    for one in (second, first):
+        one.look()
+    assert first.names() == second.names()
+    assert ("Anna", "reader", False) in first.names()
+
+
 def test_a_server_that_nobody_was_on_takes_the_others_people_in(tmp_path, storage):
     first, second = Server(tmp_path / "one", storage), Server(tmp_path / "two", storage)
     assert second.people.accounts.guard.is_open
