@@ -34,7 +34,6 @@ from tests.adversarial.chaos import (
     acts_of,
     at_once,
     check_last,
-    in_memory,
 )
 from tests.ends import in_child
 from tests.faulty import FaultyStorage
@@ -43,7 +42,7 @@ from tests.tiny import analysis, number_of, packed
 # No more than one thread does; all of them are each kind at least once.
 ACTS = ["add", "correct", "correct", "review", "rename", "delete", "restore", "care"]
 # What only two databases see; all else `test_interleavings_together` sees as well.
-FEW = 20
+FEW = 10
 MANY = 1000
 KILLS = 10
 MANY_KILLS = 400
@@ -194,9 +193,8 @@ def few_ids(monkeypatch):
 
 
 @pytest.fixture
-def folder(few_ids):
-    with in_memory() as folder:
-        yield folder
+def folder(few_ids, tmp_path):
+    return tmp_path
 
 
 def interleave(folder: Path, seed: int) -> list[Act]:
