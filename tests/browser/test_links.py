@@ -24,7 +24,8 @@ def test_a_link_works_in_its_own_browser_only_and_in_parts(user, browser, server
     user.pixels()
     link, *more = sent_scans(user)
     assert more == []  # it was sent once
-    user.page.reload()
+    case_id = link.split("/")[-3]
+    user.open(f"/cases?case={case_id}")
     user.pixels()
     assert sent_scans(user) == []  # and is not sent again: the browser asks, and has it
     cookies = {c["name"]: c["value"] for c in user.page.context.cookies()}
@@ -51,8 +52,6 @@ def test_a_link_works_in_its_own_browser_only_and_in_parts(user, browser, server
     assert stranger.request.get(link).status == 404  # with a cookie of its own
     stranger.close()
 
-    case_id = link.split("/")[-3]
-    user.open(f"/cases?case={case_id}")
     user.page.get_by_role("button", name="Delete", exact=True).click()
     expect(user.page.get_by_text(f"Case {case_id} was deleted.")).to_be_visible()
     assert httpx.get(link, cookies=cookies).status_code == 404
