@@ -132,6 +132,7 @@ class Leftovers:
 
         # The data sets last: they say which cases were of this installation.
         removed = self._sweep_versions(renamed) + self._sweep_jobs(is_gone)
+        removed += self._sweep_names(is_gone, renamed)
         if BASELINE in self._storage.keys(_DRIFT):
             removed += self._rewrite(BASELINE, renamed)
         for name in self._storage.folders(_DATASETS):
@@ -167,6 +168,17 @@ class Leftovers:
                     record(connection, "version", f"version {row.number}", note="names removed")
                     removed += 1
         return removed
+
+    def _sweep_names(self, is_gone: Callable[[str], bool], renamed: Callable[[str], str]) -> int:
+        """Names of other cases: a scan that was segmented again is named after its case."""
+        with reading(self._engine) as connection:
+            rows = connection.execute(select(CASES.c.id, CASES.c.name)).all()
+        named = [row.id for row in rows if is_gone(row.name)]
+        for case_id in named:
+            self._cases.acts.update_record(
+                case_id, lambda record: {"name": renamed(record["name"])}, act="edit", note="name"
+            )
+        return len(named)
 
     def _sweep_jobs(self, is_gone: Callable[[str], bool]) -> int:
         """Folders of trainings that have ended: their result is a version."""

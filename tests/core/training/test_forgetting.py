@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import sqlite3
 from datetime import timedelta
 
@@ -46,7 +47,8 @@ class House:
 
     def filled(self):
         mine = [self.cases.add(analysis(n), f"{NAME} {n}", WHO).id for n in (1, 2)]
-        other = self.cases.add(analysis(3), "other", OTHER).id
+        # Segmented again, and found to be of another patient.
+        other = self.cases.add(analysis(3), f"other (again from {mine[0]})", OTHER).id
         first, second = mine
         self.corrections.save(first, packed(9), base=0, author="A", comment=NAME)
         self.corrections.drafts.keep(first, "v" * 8, packed(8), 1)
@@ -142,6 +144,7 @@ def test_nothing_of_a_forgotten_patient_is_found_anywhere_and_the_trail_still_ve
     # The other patient is as before.
     assert Returns(house.data / "received").cases() == [other]
     assert house.cases.get(other).patient == OTHER
+    assert re.fullmatch(r"other \(again from gone-[0-9a-f]{8}\)", house.cases.get(other).name)
     kept = json.loads(house.storage.read("datasets/reviewed/split.json"))["cases"]
     assert list(kept) == [other]
     assert f"datasets/reviewed/imagesTr/{other}_0000.nii.gz" in house.storage.keys("datasets")
