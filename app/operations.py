@@ -4,16 +4,19 @@ import importlib.metadata
 import json
 import shutil
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psutil
+from loguru import logger
 
 from app import metrics
 from app.services import Services
 from core.cpus import usable_cpus
 from core.drift import of_cases
 from core.drift.of_cases import CaseDrift
+from core.errors import HippoViewError
 from core.limits import MAX_HEAD_MEMORY_MIB, MIB, TRASH_DAYS
 from core.training.config import FIRST_ITERATION_S, TrainingRequest, iteration_s
 from core.training.data.dataset import REVIEWED_NAME, Dataset
@@ -55,6 +58,19 @@ def drift_of_cases(shared: Services, last: int) -> CaseDrift:
     """Crops and heads one by one, and the newest, ``last`` of each; see `core.drift.of_cases`."""
     chains = shared.drift.look()
     return of_cases.drift_of_cases(shared.cases, shared.registry, shared.storage, last, chains)
+
+
+def write_report_if_due(shared: Services) -> None:
+    """Write the drift report of this week or month, if one is asked for and none is there.
+
+    Never raises for what storage or database do: it is tried again.
+    """
+    if shared.predictors.serving is None:
+        return  # a start: before, there may be no version to compare with
+    try:
+        shared.outside.reports.write_if_due(partial(drift_of_cases, shared))
+    except HippoViewError as error:
+        logger.warning("The drift report could not be written: {}", error.message)
 
 
 def measured_iteration_s(shared: Services) -> float:

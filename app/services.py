@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from loguru import logger
 
 from app import metrics
+from app.outside import Outside
 from app.viewer.files import ViewerFiles
 from core.cases.case import Case
 from core.cases.corrections import Corrections, MaskVersion
@@ -39,6 +40,7 @@ from core.people import audit
 from core.people.accounts import Accounts
 from core.people.audit_archive import Archive
 from core.people.kept import KeptPeople, people_at_start
+from core.people.provider.configured import provider_sign_ins
 from core.people.sign_ins import SignIns
 from core.pipeline import Analysis, Caller, analyse
 from core.predictor.predictor import InferenceOptions
@@ -54,6 +56,7 @@ from core.training.jobs import Jobs
 from core.training.rules import Rules
 
 if TYPE_CHECKING:
+    from core.people.provider.sign_ins import ProviderSignIns
     from core.training.evaluation.verdict import Verdict
     from core.training.forgetting import Receipt
 
@@ -97,6 +100,8 @@ class Services:
     archive: Archive
     leftovers: Leftovers
     drift: DriftWatch
+    outside: Outside
+    provider: "ProviderSignIns | None"
 
     def analyse(
         self,
@@ -112,7 +117,7 @@ class Services:
         Parameters
         ----------
         origin
-            ``page``, ``api`` or ``receiver``, for the metrics.
+            ``page``, ``api``, ``receiver`` or ``site``, for the metrics.
         series
             UID of the DICOM series to take, where there are several.
 
@@ -149,6 +154,7 @@ class Services:
             raise
         metrics.count(origin, "segmented")
         metrics.time_steps(analysis.timings_s)
+        metrics.record_result(analysis)
         logger.info(
             "A scan from the {} was segmented in {:.2f} s", origin, analysis.timings_s["total"]
         )
@@ -360,6 +366,8 @@ def build_services(settings: Settings) -> Services:
         shadow=shadow, rules=Rules(engine, cases), archive=archive,
         leftovers=Leftovers(cases, storage, settings.data_dir, viewer_files.forget_gone),
         drift=DriftWatch(engine, cases, registry, storage, settings.drift_run_length),
+        outside=Outside.of(settings, engine, storage, registry),
+        provider=provider_sign_ins(settings, engine, kept_people.follow),
     )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ import streamlit as st
 from app.operations import drift_of_cases
 from app.views.admission import admit
 from app.views.drift import chosen_kind, details, states
+from app.views.drift_reports import kept_reports
 from app.views.shared import services
 from app.views.words import show_error
 from core.errors import HippoViewError
@@ -26,3 +27,4 @@ states(report)
 kind = chosen_kind(report)
 if kind is not None:
     details(report.of(kind))
+kept_reports(shared)

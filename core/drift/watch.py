@@ -70,6 +70,8 @@ class DriftWatch:
         self._clock = clock
         self._due_at = 0.0
         self._seen: tuple[int, int] | None = None
+        # What the last look of this process found.
+        self.latest: dict[Kind, Chain | None] = {}
 
     def tick(self) -> None:
         """Add what is new; begin chains where they are needed.
@@ -124,6 +126,7 @@ class DriftWatch:
         for kind in KINDS:
             key = ChainKey(kind, len(history), history[0].at, version, self._run_length)
             chains[kind] = self._look(key, known[kind], may_begin=may_begin)
+        self.latest = chains
         return chains
 
     def _known_heads(self, trained: Sequence[Values]) -> _Known | None:

@@ -96,12 +96,20 @@ def _joined(base: dict[str, Row], ours: dict[str, Row], theirs: dict[str, Row]) 
 
 
 def _one_of_a_name(people: list[Row]) -> list[Row]:
-    """Both may have made an account of one name: whoever was first has it."""
+    """Both may have made one of a name, or of a provider's person: whoever was first has it."""
     first: dict[str, Row] = {}
+    subjects = set()
     for row in sorted(people, key=lambda row: (row["created_at"], row["id"])):
-        first.setdefault(row["name_key"], row)
+        subject = row["issuer"], row["subject"]
+        if row["name_key"] not in first and (not row["issuer"] or subject not in subjects):
+            first[row["name_key"]] = row
+            subjects.add(subject)
     return sorted(first.values(), key=lambda row: str(row["id"]))
 
 
 def _can_administer(row: Row) -> bool:
-    return bool(row["role"] == "administrator" and row["is_active"] and row["password_hash"])
+    return bool(
+        row["role"] == "administrator"
+        and row["is_active"]
+        and (row["password_hash"] or row["issuer"])
+    )

@@ -259,6 +259,10 @@ def _rows_of(content: bytes) -> dict[str, list[dict[str, Any]]]:
     """
     try:
         rows = object_of(content)
+        for row in rows[ACCOUNTS.name]:
+            # Files of before there were providers.
+            row.setdefault("issuer", "")
+            row.setdefault("subject", "")
         for table in TABLES:
             for row in rows[table.name]:
                 if set(row) != set(table.columns.keys()):

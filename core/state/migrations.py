@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
+from core.state.later_steps import STEPS
+
 # SQL, or a function where the step has to look at what is there.
 _Part = str | Callable[[Connection], None]
 
@@ -382,4 +384,5 @@ _STEPS: dict[int, tuple[_Part, ...]] = {
         )""",
         "CREATE INDEX ix_drift_steps_case_id ON drift_steps (case_id)",
     ),
+    **STEPS,
 }
