@@ -48,7 +48,9 @@ from core.predictor.service import Predictors, warmed
 from core.settings import Settings
 from core.shadow.runner import Shadow
 from core.state.database import DATABASE_NAME, connect
-from core.state.storage import Storage, clear_unless_shared, open_storage
+from core.state.encryption import Keyring
+from core.state.opened import clear_unless_shared
+from core.state.storage import Storage, open_storage
 from core.training.data.dataset import Datasets
 from core.training.data.leftovers import Leftovers
 from core.training.job_folders import JobFolders
@@ -337,7 +339,7 @@ def build_services(settings: Settings) -> Services:
     StorageError
     """
     incoming, lost = empty_incoming(settings.data_dir)
-    engine = connect(settings.data_dir)
+    engine = connect(settings.data_dir, Keyring.of(settings))
     storage = open_storage(settings)
     audit.set_up(engine, settings)
     archive = Archive(engine, storage)
@@ -355,7 +357,7 @@ def build_services(settings: Settings) -> Services:
     accounts = people_at_start(settings, engine, kept_people)
     jobs = Jobs(engine, settings.data_dir)
     metrics.watch(predictors)
-    viewer_files = ViewerFiles(cases, settings.data_dir / "viewed")
+    viewer_files = ViewerFiles(cases, settings.data_dir / "viewed", encrypt=settings.encrypts)
     return Services(
         settings, predictors, cases, Corrections(engine, storage, cases), storage, registry, jobs,
         Datasets(storage), accounts, SignIns(engine, on_change=kept_people.follow), kept_people,

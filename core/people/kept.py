@@ -216,20 +216,6 @@ def can_have_accounts(settings: Settings) -> bool:
     )
 
 
-def no_accounts(settings: Settings) -> SettingsError:
-    """Why a server that others than this machine can reach does not start."""
-    reached = f"{variable_of('address')} is {settings.address!r}"
-    if settings.on_loopback:
-        names = f"{variable_of('hosts')} or {variable_of('trusted_proxies')}"
-        reached = f"{names} is set, as for a proxy that others come through"
-    return SettingsError(
-        f"{reached}, and there are no accounts: beyond this machine anyone could see and change "
-        "all cases",
-        "Add an administrator (python -m core people add NAME --role administrator), or set "
-        f"{variable_of('admin_password')}, which makes one; or listen on 127.0.0.1.",
-    )
-
-
 def people_at_start(settings: Settings, engine: Engine, kept: KeptPeople) -> Accounts:
     """The accounts, those of the storage or the first one made where there are none.
 
@@ -247,6 +233,20 @@ def people_at_start(settings: Settings, engine: Engine, kept: KeptPeople) -> Acc
     if accounts.guard.is_open and settings.for_others:
         raise no_accounts(settings)
     return accounts
+
+
+def no_accounts(settings: Settings) -> SettingsError:
+    """Why a server that others than this machine can reach does not start."""
+    reached = f"{variable_of('address')} is {settings.address!r}"
+    if settings.on_loopback:
+        names = f"{variable_of('hosts')} or {variable_of('trusted_proxies')}"
+        reached = f"{names} is set, as for a proxy that others come through"
+    return SettingsError(
+        f"{reached}, and there are no accounts: beyond this machine anyone could see and change "
+        "all cases",
+        "Add an administrator (python -m core people add NAME --role administrator), or set "
+        f"{variable_of('admin_password')}, which makes one; or listen on 127.0.0.1.",
+    )
 
 
 def _rows_of(content: bytes) -> dict[str, list[dict[str, Any]]]:

@@ -384,5 +384,12 @@ _STEPS: dict[int, tuple[_Part, ...]] = {
         )""",
         "CREATE INDEX ix_drift_steps_case_id ON drift_steps (case_id)",
     ),
+    # Which keys it takes to read what is encrypted here.
+    16: (
+        """CREATE TABLE encryption_keys (
+            id VARCHAR(16) NOT NULL,
+            PRIMARY KEY (id)
+        )""",
+    ),
     **STEPS,
 }

@@ -9,13 +9,14 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
-    LargeBinary,
     MetaData,
     String,
     Table,
     Text,
     UniqueConstraint,
 )
+
+from core.state.private import PrivateBytes, PrivateText
 
 METADATA = MetaData()
 
@@ -30,7 +31,7 @@ CASES = Table(
     "cases",
     METADATA,
     Column("id", String(16), primary_key=True),
-    Column("name", String, nullable=False),
+    Column("name", PrivateText("cases.name"), nullable=False),
     Column("created_at", String(32), nullable=False, index=True),
     Column("deleted_at", String(32)),
     Column("model_version", String, nullable=False),
@@ -43,7 +44,7 @@ CASES = Table(
     Column("review", String(16), nullable=False, server_default="new"),
     Column("reviewer", String, nullable=False, server_default=""),
     Column("reviewed_at", String(32)),
-    Column("reason", Text, nullable=False, server_default=""),
+    Column("reason", PrivateText("cases.reason", Text), nullable=False, server_default=""),
     # Of a head, how far the masks that hold now can be trusted; empty for a crop.
     Column("confidence", String(16), nullable=False, server_default=""),
     # Counts the acts on a case; of row and record in the storage the higher one holds.
@@ -51,7 +52,7 @@ CASES = Table(
     # Why the volumes come out too small, where something speaks for it.
     Column("too_small", String, nullable=False, server_default=""),
     # A pseudonym; cases of one patient are on one side of every split.
-    Column("patient", String, nullable=False, server_default=""),
+    Column("patient", PrivateText("cases.patient"), nullable=False, server_default=""),
     # What a person typed of the scan's day and the patient then; it wins over the DICOM file's.
     Column("scan_date", String(10), nullable=False, server_default=""),
     Column("sex", String(1), nullable=False, server_default=""),
@@ -68,7 +69,7 @@ MASK_VERSIONS = Table(
     Column("number", Integer, primary_key=True),
     Column("created_at", String(32), nullable=False),
     Column("author", String, nullable=False),
-    Column("comment", Text, nullable=False),
+    Column("comment", PrivateText("mask_versions.comment", Text), nullable=False),
     Column("content", Text, nullable=False),
     # Part of the file's name: `core.cases.records.mask_key`.
     Column("token", String(16), nullable=False, server_default=""),
@@ -82,7 +83,14 @@ DRAFTS = Table(
     Column("visitor", String(96), primary_key=True),
     Column("base", Integer, nullable=False),
     Column("at", String(32), nullable=False),
-    Column("labels", LargeBinary, nullable=False),
+    Column("labels", PrivateBytes("drafts.labels"), nullable=False),
+)
+
+# Keys without which something in this database cannot be read: see `core.state.encryption`.
+ENCRYPTION_KEYS = Table(
+    "encryption_keys",
+    METADATA,
+    Column("id", String(16), primary_key=True),
 )
 
 # Features of a case's scan for the drift report: one JSON object.
