@@ -67,10 +67,10 @@ def segment_again(shared: Services, case_id: str, caller: Caller) -> Case:
     """
     old = shared.cases.get(case_id)
     scan = io.BytesIO(shared.cases.image_file(case_id))
-    analysis = replace(shared.analyse(scan, "page", caller), origin=shared.cases.origin(case_id))
+    analysis = replace(shared.analysed(scan, "page", caller), origin=shared.cases.origin(case_id))
     mark = f"({_MARK} {case_id})"
     name = f"{old.name[: MAX_NAME_CHARS - len(mark) - 1].strip()} {mark}"
-    new = shared.cases.add(analysis, name, old.patient, old.owners)
+    new = shared.keep(analysis, name, old.patient, old.owners)
     typed = Study(old.scan_date, old.sex, old.age_years)
     if typed != Study("", "", None):
         type_study(shared.cases.acts, new.id, typed)
@@ -90,7 +90,7 @@ class Again(Batch):
         def work(source: BinaryIO, case_id: str, caller: Caller, patient: str, series: str) -> Case:
             return segment_again(shared, case_id, caller)
 
-        super().__init__(work, Path(shared.incoming), here)
+        super().__init__(work, Path(shared.incoming), here, as_of_now=shared.sign_ins.as_of_now)
 
     def add_cases(self, scans: Sequence[Case]) -> None:
         """Segment cases again; returns before they are done."""

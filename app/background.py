@@ -13,6 +13,7 @@ from core.drift.baseline import HeadBaseline
 from core.errors import HippoViewError
 from core.image import contrast
 from core.people.acting import SERVER, acting_as
+from core.people.refusals import refusals_of
 
 _TICK_S = 1.0
 # Seconds until a version that could not be loaded is tried again.
@@ -37,6 +38,7 @@ def start(shared: Services, *further: tuple[str, Callable[[], None]]) -> None:
         ("drift reports", partial(write_report_if_due, shared)),
         ("shadow", shared.shadow.tick),
         ("accounts", shared.kept_people.tick), ("trail", shared.archive.tick),
+        ("refusals", refusals_of(shared.cases.acts.engine).tick),
         ("checks of the trail", shared.outside.audit_watch.tick),
         ("leftovers", shared.leftovers.tick), *further,
     )  # fmt: skip

@@ -135,6 +135,9 @@ class Batch:
     prepare
         Called with the last case once its outcome is there: a page that opens it now needs files
         of it in a moment.
+    as_of_now
+        Whoever has added a file, with the role and the groups of now; raises if that account was
+        switched off meanwhile. Each file is begun as that one.
 
     Attributes
     ----------
@@ -150,6 +153,7 @@ class Batch:
         gone_after_s: float = limits.BATCH_GONE_AFTER_S,
         clock: Callable[[], float] = time.monotonic,
         prepare: Callable[[Case], None] = lambda case: None,
+        as_of_now: Callable[[Actor], Actor] = lambda who: who,
         *,
         encrypt: bool = False,
     ) -> None:
@@ -157,6 +161,7 @@ class Batch:
         self.round = 0
         self._work, self._folder, self._here = work, folder, here
         self._gone_after_s, self._clock, self._prepare = gone_after_s, clock, prepare
+        self._as_of_now = as_of_now
         self._user = uuid4().hex
         self._changed = threading.Condition()
         self._files: list[_File] = []
@@ -280,8 +285,7 @@ class Batch:
         """The work of one thread: file after file until none waits or asks."""
         while (file := self._next()) is not None:
             try:
-                with acting_as(file.actor):  # whoever has added it
-                    outcome = self._outcome(file)
+                outcome = self._outcome(file)
             except SeveralSeriesError as error:
                 with self._changed:
                     self._asked += 1
@@ -297,7 +301,7 @@ class Batch:
                 is_last = not self._is_active()
             if is_last and outcome.case is not None:
                 try:
-                    with acting_as(file.actor):
+                    with acting_as(self._as_of_now(file.actor)):
                         self._prepare(outcome.case)
                 except HippoViewError as error:  # the viewer will ask, and say so
                     logger.warning("A case could not be prepared: {}", error.message)
@@ -329,14 +333,8 @@ class Batch:
         )
         while not gone() and file.path is not None:
             try:
-                if file.fetch is not None:
-                    with file.path.open("wb") as target:
-                        file.fetch(target, lambda words: self._tell(file, "check", words), gone)
-                    file.fetch, file.is_clear = None, True
-                keys = NO_KEYS if file.is_clear else self._keys
-                with opened_clear(file.path, keys, file.path.name) as source:
-                    case = self._work(source, file.name, caller, file.patient, file.series)
-                    return Outcome(file.name, case)
+                with acting_as(self._as_of_now(file.actor)):  # whoever has added it
+                    return Outcome(file.name, self._case_of(file, file.path, caller))
             except BusyError as error:
                 self._tell(file, "wait", f"{error.message}; it is tried again")
                 self.wait(_BUSY_S)
@@ -350,6 +348,15 @@ class Batch:
                 logger.opt(exception=error).error("A file of a batch failed unforeseen")
                 return Outcome(file.name, None, _FAILED)
         return Outcome(file.name, None, _GIVEN_UP)
+
+    def _case_of(self, file: _File, path: Path, caller: Caller) -> Case:
+        if file.fetch is not None:
+            with path.open("wb") as target:
+                file.fetch(target, lambda words: self._tell(file, "check", words), caller.gone)
+            file.fetch, file.is_clear = None, True
+        keys = NO_KEYS if file.is_clear else self._keys
+        with opened_clear(path, keys, path.name) as source:
+            return self._work(source, file.name, caller, file.patient, file.series)
 
     def _tell(self, file: _File, step: Step, words: str) -> None:
         with self._changed:

@@ -4,6 +4,7 @@ What somebody may do is asked in `core`, at the object. Here it is only asked wh
 signed in, where there are accounts.
 """
 
+from dataclasses import replace
 from urllib.parse import quote
 
 import streamlit as st
@@ -25,10 +26,11 @@ from app.http.sign_in_page import (
     SIGN_OUT,
     START,
 )
-from app.http.visits import COOKIE, address_of, is_own, visitor_of
+from app.http.visits import COOKIE, address_of, is_forwarded, visitor_of
 from app.services import Services
-from core.errors import AccessError
-from core.people.acting import Actor, acting_as, go_on_as
+from core.errors import AccessError, ForbiddenError
+from core.people.acting import NOBODY, Actor, acting_as, go_on_as
+from core.people.refusals import refusals_of
 
 _SAFE = ("GET", "HEAD", "OPTIONS")
 # Open to everybody: signing in, whether the server lives, what the API is, and programs and letters
@@ -41,6 +43,13 @@ PUBLIC_BELOW = ("/static/", "/api/static-offline-docs/")
 # Asked by a page every few seconds: no use of the sign-in.
 _WATCH = "/api/me"
 _POLICY_VIOLATION = 1008
+# Without accounts everything is open to this machine, and a proxy on it would open it to others.
+_PROXIED = ForbiddenError(
+    "This server has no accounts, and the request came through a proxy, which others may use",
+    "Open it on 127.0.0.1 without the proxy. Or add an administrator (python -m core people add "
+    "NAME --role administrator), and name the proxy in HIPPOVIEW_TRUSTED_PROXIES.",
+    code="open_behind_proxy",
+)
 # A link of another site opens a page without our cookie, which is SameSite=Strict. Loaded once more
 # by itself, it has it.
 _ONCE_MORE = '<!doctype html><meta http-equiv="refresh" content="0"><title>HippoView</title>'
@@ -62,6 +71,8 @@ class Door:
         try:
             who, is_due = visitor_of(asked, self._shared.sign_ins)
         except AccessError as error:
+            stranger = replace(NOBODY, id="", address=address_of(asked))
+            refusals_of(self._shared.accounts.guard.engine).note("a token", by=stranger)
             await _refuse(scope, receive, send, JSONResponse(error.as_dict(), 401))
             return
         refusal = self._refusal(asked, who)
@@ -78,16 +89,14 @@ class Door:
     def _refusal(self, asked: HTTPConnection, who: Actor) -> Response | None:
         scope = asked.scope
         path, kind = scope["path"], scope["type"]
-        changes = kind == "websocket" or scope["method"] not in _SAFE
-        if changes and who.role not in ("nobody", "service") and not is_own(asked):
-            error = AccessError("The request comes from another site", code="foreign_origin")
-            return JSONResponse(error.as_dict(), 401)
         if who.role == "service" and not path.startswith("/api/"):
             error = AccessError("A token opens the API alone", "See /api/docs.")
             return JSONResponse(error.as_dict(), 401)
         is_public = path in PUBLIC or path.startswith(PUBLIC_BELOW)
-        if who.role != "nobody" or is_public or self._shared.accounts.guard.is_open:
+        if who.role != "nobody" or is_public:
             return None
+        if self._shared.accounts.guard.is_open:
+            return JSONResponse(_PROXIED.as_dict(), 403) if is_forwarded(asked) else None
         is_page = kind == "http" and scope["method"] in _SAFE and not path.startswith("/api/")
         if is_page and "text/html" in asked.headers.get("accept", ""):
             if asked.headers.get("sec-fetch-site") == "cross-site":

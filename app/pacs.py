@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from loguru import logger
@@ -11,25 +10,48 @@ from app.batch import Fetch
 from app.services import Services
 from core.image.dicom.unpack import zipped
 from core.limits import MIB
+from core.people.audit import record_alone
 from core.state.failures import in_words
 from core.wording import counted
 
 if TYPE_CHECKING:
-    from core.pacs.client import Pacs, Progress, Series
+    from core.pacs.client import Pacs, Progress, Series, Study
 
 
-def fetching(pacs: "Pacs", series: "Series", folder: Path) -> Fetch:
-    """What fetches a series for a batch; nothing of it is left in the folder.
+def search(shared: Services, pacs: "Pacs", **fields: str) -> "list[Study]":
+    """Studies that the PACS has, for whoever acts: a line in the trail says by what was searched.
 
     Parameters
     ----------
-    folder
-        Where its files lie until they are one zip.
+    fields
+        See `core.pacs.client.Pacs.studies`; what was typed is in no line.
+
+    Raises
+    ------
+    AccessError, ForbiddenError, PacsError
+    StorageError
+        The line cannot be written. Then nothing is asked.
     """
+    shared.cases.guard.require("pacs")
+    named = ", ".join(name.replace("_", " ") for name, value in fields.items() if value)
+    record_alone(
+        shared.cases.acts.engine, "search", "PACS", note=f"by {named}" if named else "for all"
+    )
+    return pacs.studies(**fields)
+
+
+def fetching(shared: Services, pacs: "Pacs", series: "Series") -> Fetch:
+    """What fetches a series for a batch; nothing of it is left in the data folder.
+
+    A line in the trail comes first, also where no case is made of it.
+    """
+    folder = shared.incoming
 
     def fetch(
         target: BinaryIO, tell: Callable[[str], None], is_given_up: Callable[[], bool]
     ) -> None:
+        shared.cases.guard.require("pacs")
+        record_alone(shared.cases.acts.engine, "search", "PACS", note="a series fetched")
         files = pacs.retrieve(series, folder, lambda p: tell(_words(p)), is_given_up)
         try:
             with in_words():

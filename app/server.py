@@ -41,6 +41,7 @@ from core.errors import AccessError, ForbiddenError, SettingsError
 from core.limits import MIB
 from core.people.acting import ask_where_unsaid
 from core.people.limits import SHORT_PASSWORD_CHARS
+from core.people.refusals import refusals_of
 from core.settings import Settings, listed, variable_of
 from core.web_limits import PAGE_UPLOAD_PATIENCE_S, PAGE_UPLOADS_AT_ONCE, PAGE_UPLOADS_MIB
 
@@ -98,6 +99,7 @@ def build(settings: Settings) -> st.App:
         start(shared, *further)
         keep_downloads(runtime.get_instance().media_file_mgr)
         yield {}
+        refusals_of(shared.cases.acts.engine).close()
         shared.archive.close()
         shared.shadow.close()
         shared.predictors.close()

@@ -127,16 +127,16 @@ class Services:
         ------
         HippoViewError
         """
-        analysis = self._analysis(source, origin, caller, device, series)
+        analysis = self.analysed(source, origin, caller, device, series)
         note = f"segmented for the {origin}, not kept"
         audit.record_alone(self.cases.acts.engine, "upload", note=note)
         self.shadow.offer(analysis)
         return analysis
 
-    def _analysis(
-        self, source: Source, origin: str, caller: Caller, device: str, series: str = ""
+    def analysed(
+        self, source: Source, origin: str, caller: Caller, device: str = "auto", series: str = ""
     ) -> Analysis:
-        """See `analyse`; the shadow is offered nothing."""
+        """See `analyse`; it is to be kept, which writes its line and offers it to the shadow."""
         self.accounts.guard.require("segment")
         try:
             self.predictors.check()
@@ -180,8 +180,20 @@ class Services:
         HippoViewError
         """
         wait_for_model(self.predictors, MODEL_WAIT_S)
-        analysis = self._analysis(source, origin, caller, "auto", series)
-        case = self.cases.add(analysis, name, patient)
+        analysis = self.analysed(source, origin, caller, series=series)
+        return self.keep(analysis, name, patient)
+
+    def keep(
+        self, analysis: Analysis, name: str, patient: str = "", owners: str | None = None
+    ) -> Case:
+        """Keep an analysis as a case, if whoever acts still may; see `core.cases.store.Cases.add`.
+
+        Raises
+        ------
+        HippoViewError
+        """
+        with self.sign_ins.as_now():
+            case = self.cases.add(analysis, name, patient, owners)
         self.shadow.offer(analysis, case.id)
         return case
 
@@ -211,10 +223,11 @@ class Services:
         ):
             volume = load(file)
             segmentation = predictor.segment(volume, caller.gone, centres | {side: list(centre_mm)})
-        return self.corrections.segment_here(
-            case_id, segmentation, base=base, author=author, side=side,
-            comment=f"Segmented {side} where pointed at",
-        )  # fmt: skip
+        with self.sign_ins.as_now():
+            return self.corrections.segment_here(
+                case_id, segmentation, base=base, author=author, side=side,
+                comment=f"Segmented {side} where pointed at",
+            )  # fmt: skip
 
     def delete_case(self, case_id: str) -> None:
         """Delete a case, and the viewer's cached files of it."""

@@ -37,6 +37,7 @@ _WORDS = {
     "smtp_security": SMTP_SECURITIES,
 }
 GS_PREFIX = "gs://"
+RECEIVED = "received"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _NUMBER = re.compile(r"\d+(\.\d+)?", re.ASCII)
 _PACS = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?(/[\w./-]*)?", re.ASCII)
@@ -272,7 +273,7 @@ class Settings:
     @property
     def received_dir(self) -> Path:
         """Where studies lie that were sent to the receiver, until they are cases."""
-        return self.data_dir / "received"
+        return self.data_dir / RECEIVED
 
     @property
     def on_loopback(self) -> bool:

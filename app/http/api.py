@@ -4,7 +4,7 @@ import asyncio
 import functools
 import threading
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI, File, Query, Request, Response, UploadFile
@@ -147,34 +147,34 @@ async def live() -> Response:
 
 
 def health(shared: Held) -> Response:
-    """Whether the model can serve, and what it is."""
-    cases = cases_health(shared)
+    """Whether the model can serve, and what it is.
+
+    How many cases there are, how busy the server is and how it computes, is told to those alone
+    who may see it: everybody where there are no accounts, else an administrator.
+    """
     serving = shared.predictors.serving
+    inside: dict[str, Any] = {}
+    if shared.accounts.guard.may("watch"):
+        inside["cases"] = cases_health(shared)
+        if serving is not None:
+            inside |= {**serving.as_dict(), "waiting": serving.waiting}
     if serving is None:
         failure = shared.predictors.failure
         body = _loading().as_dict() if failure is None else failure.as_dict()
         status = "loading" if failure is None else "failed"
+        nothing = {"ready": False, "model": None, "device": None, "backend": None}
         return JSONResponse(
-            {
-                "status": status,
-                "ready": False,
-                "model": None,
-                "device": None,
-                "backend": None,
-                "cases": cases,
-            }
-            | body,
-            503,
+            {"status": status, **nothing, **inside, **body}, 503,
             {"Retry-After": str(_LOADING_RETRY_S)},
-        )
+        )  # fmt: skip
     return JSONResponse(
         {
             "status": "ok",
             "ready": True,
             "model": serving.model.as_dict(),
-            **serving.as_dict(),
-            "waiting": serving.waiting,
-            "cases": cases,
+            "device": serving.network.device,
+            "backend": serving.network.backend,
+            **inside,
             "notice": NOTICE,
         }
     )

@@ -9,7 +9,8 @@ from collections.abc import Iterable
 _INLINE_SCRIPT = re.compile(r"<script(?:\s+type=[^\s>]+)?\s*>(.*?)</script>", re.DOTALL)
 # Paths whose answers are data: nothing in them is ever run, drawn or framed.
 _API = "/api/"
-_DATA = (_API, "/media/", "/_stcore/", "/component/")
+_MEDIA = "/media/"
+_DATA = (_API, _MEDIA, "/_stcore/", "/component/")
 _YEAR_S = 365 * 24 * 3600
 
 # Of every answer. Not `no-referrer`: a form sent under it carries the origin `null`, which no check
@@ -96,7 +97,7 @@ class Headers:
         """
         policy = _DATA_POLICY if path.startswith(_DATA) else self._page_policy
         headers = _ALWAYS | {"Content-Security-Policy": policy}
-        if path.startswith(_API):
+        if path.startswith((_API, _MEDIA)):  # pictures and downloads of the pages
             headers["Cache-Control"] = "no-store"
         if is_https:
             headers["Strict-Transport-Security"] = f"max-age={_YEAR_S}"

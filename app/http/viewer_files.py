@@ -29,10 +29,13 @@ from core.pipeline import Caller
 
 PREFIX = "/viewer"
 _FOR_EVER = "public, max-age=31536000, immutable"
-_FOR_THIS_BROWSER = "private, max-age=3600"
+# Kept by the browser, which asks each time whether it may still show it: after a sign-out it is
+# told to sign in, and while it may, nothing is sent twice (304).
+_FOR_THIS_BROWSER = "private, no-cache"
 _NEVER_KEPT = {"Cache-Control": "no-store"}
 Version = Annotated[int, Path(ge=0)]
 _DRAWING = "^[a-z0-9]{0,24}$"
+_TAG_LETTERS = 32
 
 
 def router() -> APIRouter:
@@ -89,12 +92,12 @@ def _script(name: str) -> Response:
     return FileResponse(built, media_type="text/javascript", headers={"Cache-Control": _FOR_EVER})
 
 
-def _about(request: Request, case_id: str, token: str, version: Version) -> JSONResponse:
+def _about(request: Request, case_id: str, token: str, version: Version) -> Response:
     shared = _admitted(request, case_id, token)
     about = shared.viewer_files.about(case_id, version)
     # What is drawn goes back with these: see `_of_this_case`.
     about = about | {"case": case_id, "grid": shared.corrections.grid(case_id)}
-    return JSONResponse(about, headers={"Cache-Control": _FOR_THIS_BROWSER})
+    return _unless_kept(JSONResponse(about), request)
 
 
 def _slice(
@@ -110,7 +113,8 @@ def _slice(
     """A slice as PNG, for browsers that cannot draw it; the opacity is in per cent."""
     files = _admitted(request, case_id, token).viewer_files
     _check_slice(files.about(case_id, version), axis, index)
-    return _png(files.picture(case_id, version, axis, index, convention, opacity / 100))
+    picture = files.picture(case_id, version, axis, index, convention, opacity / 100)
+    return _unless_kept(Response(picture, media_type="image/png"), request)
 
 
 def _view_scan(request: Request, case_id: str, token: str, view: View) -> Response:
@@ -127,12 +131,12 @@ def _view_mask(
 
 def _view_about(
     request: Request, case_id: str, token: str, view: View, version: Version
-) -> JSONResponse:
+) -> Response:
     displays = Displays(_admitted(request, case_id, token).viewer_files)
     about = displays.about(case_id, version, view)
     # A name of its own: nothing that is sent back can be taken for something of the case.
     about |= {"case": display_name(case_id, view), "grid": view}
-    return JSONResponse(about, headers={"Cache-Control": _FOR_THIS_BROWSER})
+    return _unless_kept(JSONResponse(about), request)
 
 
 def _view_slice(
@@ -149,7 +153,8 @@ def _view_slice(
     """A slice of a view as PNG, as `_slice`."""
     displays = Displays(_admitted(request, case_id, token).viewer_files)
     _check_slice(displays.about(case_id, version, view), axis, index)
-    return _png(displays.picture(case_id, version, view, axis, index, convention, opacity / 100))
+    picture = displays.picture(case_id, version, view, axis, index, convention, opacity / 100)
+    return _unless_kept(Response(picture, media_type="image/png"), request)
 
 
 def _check_slice(about: dict[str, Any], axis: int, index: int) -> None:
@@ -157,8 +162,13 @@ def _check_slice(about: dict[str, Any], axis: int, index: int) -> None:
         raise NotFoundError("There is no such slice", "Open the case on its page.")
 
 
-def _png(picture: bytes) -> Response:
-    return Response(picture, 200, {"Cache-Control": _FOR_THIS_BROWSER}, "image/png")
+def _unless_kept(answer: Response, request: Request) -> Response:
+    """The answer, or that the browser has it already."""
+    tag = hashlib.sha256(answer.body).hexdigest()[:_TAG_LETTERS]
+    answer.headers.update({"ETag": f'"{tag}"', "Cache-Control": _FOR_THIS_BROWSER})
+    if StaticFiles().is_not_modified(answer.headers, request.headers):
+        return NotModifiedResponse(answer.headers)
+    return answer
 
 
 def _moved_scan(request: Request, case_id: str, onto: str, token: str) -> Response:
@@ -175,10 +185,10 @@ def _moved_mask(
 
 def _moved_about(
     request: Request, case_id: str, onto: str, token: str, version: Version
-) -> JSONResponse:
+) -> Response:
     displays = _admitted_to_both(request, case_id, onto, token)
     about = displays.moved_about(case_id, version, onto) | {"case": case_id, "grid": onto}
-    return JSONResponse(about, headers={"Cache-Control": _FOR_THIS_BROWSER})
+    return _unless_kept(JSONResponse(about), request)
 
 
 def _save(
@@ -291,6 +301,7 @@ def _admitted(request: Request, case_id: str, token: str, onto: str = "") -> Ser
     """The services, if the link was made for this browser and the case, or both, exist."""
     shared = held_by(request)
     if actor().role == "service":  # whatever its scopes let it ask of all cases together
+        shared.accounts.guard.refused("see")
         raise ForbiddenError("A token opens no case", "Sign in on /sign-in to look at it.")
     who = request.cookies.get(visitor.COOKIE)
     if not visitor.may_see(shared.link_secret, who, case_id + onto, token):

@@ -1,7 +1,6 @@
 """Who makes a request: by the cookie of a sign-in, or by a service's token."""
 
 from dataclasses import replace
-from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection
 
@@ -12,6 +11,11 @@ from core.people.sign_ins import TOKEN_PREFIX, SignIns
 COOKIE = "hippoview_session"
 # Says that a browser has signed in before, and nothing more: see `core.people.sign_ins`.
 BROWSER_COOKIE = "hippoview_browser"
+# What proxies add, besides X-Forwarded-...: RFC 7239 and 9110, nginx, Cloudflare, Akamai, Envoy.
+_FORWARDED = frozenset({
+    "forwarded", "via", "x-real-ip", "x-client-ip", "cf-connecting-ip", "true-client-ip",
+    "x-envoy-external-address", "x-original-forwarded-for",
+})  # fmt: skip
 
 
 def address_of(connection: HTTPConnection) -> str:
@@ -41,10 +45,9 @@ def visitor_of(connection: HTTPConnection, sign_ins: SignIns) -> tuple[Actor, bo
     return person or replace(NOBODY, address=address), is_due
 
 
-def is_own(connection: HTTPConnection) -> bool:
-    """Whether a request comes from our own page; programs send no origin and pass."""
-    origin = connection.headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == connection.headers.get("host")
+def is_forwarded(connection: HTTPConnection) -> bool:
+    """Whether a proxy says that it hands the request on for somebody else."""
+    return any(name in _FORWARDED or name.startswith("x-forwarded-") for name in connection.headers)
 
 
 def _bearer(connection: HTTPConnection) -> str:

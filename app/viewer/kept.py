@@ -5,6 +5,7 @@ and what belongs to a case goes with it.
 """
 
 import os
+import re
 import shutil
 import tempfile
 import threading
@@ -24,6 +25,8 @@ from core.state.short_lived import HAS_MEMORY, in_memory, parts_of
 # Decrypted files that stay in the memory: a case's scan is asked for four times while it is opened.
 # Two heads of 1 mm; what is larger is decrypted each time.
 _RECENT_BYTES = 128 * limits.MIB
+
+_ID = re.compile("HV-[0-9A-Z]{6}(?![0-9A-Za-z])")
 
 
 class KeptFiles:
@@ -96,7 +99,10 @@ class KeptFiles:
                 raise disk_error(error) from error
 
     def forget(self, case_id: str, *, wait: bool = True) -> bool:
-        """Remove the files of a case; without waiting, except those being made now."""
+        """Remove the files of a case; without waiting, except those being made now.
+
+        Also other cases' files that were made for it, whose names have its id.
+        """
         lock = self._lock_of(case_id)
         if not lock.acquire(blocking=wait):
             return False
@@ -105,11 +111,14 @@ class KeptFiles:
             self._forget_recent(f"{case_id}/")
         finally:
             lock.release()
+        for path in self._folder.glob(f"*/*{case_id}*"):
+            path.unlink(missing_ok=True)
         return True
 
     def case_ids(self) -> list[str]:
-        """Cases that have files here."""
-        return sorted(p.name for p in self._folder.iterdir())
+        """Cases that have files here, or that a file of another case was made for."""
+        named = {one for path in self._folder.glob("*/*") for one in _ID.findall(path.name)}
+        return sorted({path.name for path in self._folder.iterdir()} | named)
 
     def _lock_of(self, case_id: str) -> threading.RLock:
         with self._lock:

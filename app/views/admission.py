@@ -39,6 +39,7 @@ def admit(act: Act = "watch") -> None:
         st.warning(_OPEN, icon=":material/lock_open:")
         return
     if not is_admitted(act):
+        services().accounts.guard.refused(act)
         st.info("This page is for administrators.", icon=":material/lock:")
         st.stop()
 

@@ -29,6 +29,7 @@ def batch_of(shared: Services) -> Batch:
         st.session_state[_KEY] = Batch(
             shared.segment_and_keep, shared.incoming, is_here,
             prepare=lambda case: files.prepare(case.id, case.mask_version),
+            as_of_now=shared.sign_ins.as_of_now,
             encrypt=shared.settings.encrypts,
         )  # fmt: skip
     batch: Batch = st.session_state[_KEY]

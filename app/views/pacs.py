@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from app.batch import Batch, Upload
-from app.pacs import fetching
+from app.pacs import fetching, search
 from app.services import Services
 from app.views.words import plain, show_error
 from core.errors import HippoViewError
@@ -42,7 +42,7 @@ def _search(shared: Services, pacs: "Pacs", batch: Batch, patient: str) -> None:
     if not shared.accounts.guard.may("pacs"):
         return
     with st.expander("From the PACS", icon=":material/database_search:", key="pacs"):
-        _form(pacs)
+        _form(shared, pacs)
         studies: list[Study] | None = st.session_state.get(_STUDIES)
         if studies is None:
             return
@@ -58,12 +58,12 @@ def _search(shared: Services, pacs: "Pacs", batch: Batch, patient: str) -> None:
             "Fetch and segment", type="primary", icon=":material/download:", key="pacs-fetch"
         ):
             name = f"PACS, {counted(series.instances, 'file')}" if series.instances else "PACS"
-            batch.add([Upload(name, fetching(pacs, series, shared.incoming), patient)])
+            batch.add([Upload(name, fetching(shared, pacs, series), patient)])
             batch.round += 1  # the next series may be another patient's
             st.rerun()
 
 
-def _form(pacs: "Pacs") -> None:
+def _form(shared: Services, pacs: "Pacs") -> None:
     with st.form("pacs-search", border=False):
         fields = st.columns([2, 3, 3, 2, 1], vertical_alignment="bottom")
         patient_id = fields[0].text_input("Patient id", key="pacs-id")
@@ -76,9 +76,10 @@ def _form(pacs: "Pacs") -> None:
         st.session_state.pop(key, None)
     try:
         with st.spinner("Searching the PACS"):
-            st.session_state[_STUDIES] = pacs.studies(
-                patient_id=patient_id, name=name, date=_dates(days), accession=accession
-            )
+            st.session_state[_STUDIES] = search(
+                shared, pacs, patient_id=patient_id, name=name, date=_dates(days),
+                accession=accession,
+            )  # fmt: skip
     except HippoViewError as error:
         show_error(error)
 

@@ -80,7 +80,7 @@ class Acts:
         query = select(CASES.c.owners).where(CASES.c.id == case_id, CASES.c.deleted_at.is_(None))
         with reading(self.engine) as connection:
             owners = connection.scalar(query)
-        if owners is None or not self.guard.sees(owners):
+        if owners is None or not self.guard.sees(owners, case_id):
             raise unknown_case()
 
     def create(

@@ -105,6 +105,7 @@ class Cases(CaseLists):
         """
         who = self.guard.require("add")
         if who.role == "reader" and not who.groups:
+            self.guard.refused("add")
             raise ForbiddenError(
                 "You are in no group, so that nobody could see the case",
                 "Ask an administrator for a group.",
@@ -171,7 +172,7 @@ class Cases(CaseLists):
             self.acts.refresh(case_id)  # it was not imported yet
             with reading(self._engine) as connection:
                 row = connection.execute(query).one_or_none()
-        if row is None or not self.guard.sees(row.owners):
+        if row is None or not self.guard.sees(row.owners, case_id):
             raise unknown_case()
         return _case(row)
 

@@ -89,8 +89,9 @@ class DriftWatch:
         if seen == self._seen and self._clock() < self._due_at:
             return
         self._seen, self._due_at = (seen[0], seen[1]), self._clock() + limits.BASELINE_EVERY_S
-        # Before all cases of the storage are known they come in another order.
-        if not self._cases.caretaker.progress.finished:
+        # Before all cases of the storage are known they come in another order; before the first
+        # version serves, which a first start registers, there is nothing to compare with.
+        if not self._cases.caretaker.progress.finished or not self._registry.history():
             self._seen = None
             return
         try:

@@ -141,7 +141,7 @@ class Returns:
         """
         with in_words():
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            (self._folder / case_id).touch()
+            (self._folder / case_id).touch(0o600)
 
     def cases(self) -> list[str]:
         """Their ids."""

@@ -47,6 +47,7 @@ ACTS = {
     "review": "reviewed a case",
     "edit": "changed a case's name, patient or study",
     "export": "took something out",
+    "search": "searched the PACS, or fetched a series from it",
     "delete": "deleted",
     "restore": "restored",
     "remove": "removed for good",

@@ -79,13 +79,14 @@ class Archive:
         if head is not None and why == _AGREES:
             return
         checkpoint = trail_of(self._engine).checkpoint
+        has_ended = checkpoint.path.exists()
         with acting_as(SERVER), recording(self._engine, needed=False) as connection:
             if head is None and head_of(connection) is None:
                 begin(connection, why)
             elif head is not None:
                 record(connection, "begin", note=why)
             now = head_of(connection)
-        if checkpoint.path.exists():
+        if has_ended:
             checkpoint.set_aside()
         if now is not None:
             checkpoint.advance(now.trail, now.number, now.chain)

@@ -29,6 +29,13 @@ WRONG_UNDER_ATTACK = 1
 HASHES_AT_ONCE = 1
 MAX_HASHES_WAITING = 16
 
+# Seconds until a further line about the same refusal of the same account, doubled each time up to
+# an hour: in a day at most some thirty lines of each kind, whatever is tried.
+REFUSED_AGAIN_S, REFUSED_LONGEST_S = 60.0, 3600.0
+# Of those who have not signed in, so many addresses and accounts have lines of their own within an
+# hour; the others are counted together, since addresses cost an attacker nothing.
+MAX_REFUSED_STRANGERS, REFUSED_STRANGERS_WITHIN_S = 60, 3600.0
+
 # Seconds for connecting to a sign-in provider, and for one whole answer of it: somebody waits. Its
 # answers are a list of addresses, keys and a token: kilobytes, of somebody in many groups 100.
 PROVIDER_CONNECT_S = 5

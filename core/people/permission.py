@@ -6,6 +6,7 @@ from sqlalchemy import Column, ColumnElement, Engine, false, or_, select, true
 
 from core.errors import AccessError, ForbiddenError
 from core.people.acting import Actor, actor
+from core.people.refusals import refusals_of
 from core.people.roles import ACTS, Act, groups_of, groups_text
 from core.state.database import reading
 from core.state.tables import ACCOUNTS
@@ -54,6 +55,7 @@ class Guard:
         if self.may(act):
             return who
         words = ACTS[act][0]
+        self.refused(act)
         if who.role == "nobody":
             raise AccessError(
                 f"Only who has signed in may {words}",
@@ -65,10 +67,22 @@ class Guard:
             )
         raise ForbiddenError(f"The role {who.role} may not {words}", "Ask an administrator.")
 
-    def sees(self, owners: str) -> bool:
-        """Whether whoever acts sees a case that these groups see; `require` was asked before."""
+    def refused(self, act: Act) -> None:
+        """Note in the trail that whoever has signed in was refused an act."""
+        if actor().role != "nobody":  # the door refuses strangers, and none of them is somebody
+            refusals_of(self.engine).note(f"may not {ACTS[act][0]}")
+
+    def sees(self, owners: str, case_id: str) -> bool:
+        """Whether whoever acts sees a case that these groups see; `require` was asked before.
+
+        That somebody asked for another group's case is noted in the trail. They are told that it
+        does not exist.
+        """
         who = actor()
-        return who.role != "reader" or bool(who.groups & groups_of(owners))
+        is_seen = who.role != "reader" or bool(who.groups & groups_of(owners))
+        if not is_seen:
+            refusals_of(self.engine).note("a case of another group", case_id=case_id)
+        return is_seen
 
     def seen(self, owners: Column[Any]) -> ColumnElement[bool]:
         """`sees`, for a query over the column of the groups."""

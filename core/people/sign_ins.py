@@ -8,7 +8,8 @@ address, one's own browser can still sign in while someone guesses.
 import hmac
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, select
@@ -16,10 +17,11 @@ from sqlalchemy import ColumnElement, Connection, Engine, Row, select
 from core.errors import AccessError, ConflictError, InputError, NotFoundError
 from core.people import limits
 from core.people.account import sha256
-from core.people.acting import Actor, actor
-from core.people.audit import record, record_alone, recording
+from core.people.acting import Actor, acting_as, actor
+from core.people.audit import record, recording
 from core.people.passwords import matches
 from core.people.permission import Guard
+from core.people.refusals import refusals_of
 from core.people.roles import SCOPES, groups_of, name_key
 from core.people.tries import TooManyTriesError, Tries, who_has
 from core.state.database import reading, timestamp
@@ -114,7 +116,7 @@ class SignIns:
             if row is None or not is_right:
                 # Not what was typed: it may be a password in the wrong field.
                 by = Actor(row.id if row else "", "", "nobody", address=address)
-                record_alone(self._engine, "refused", note="wrong name or password", by=by)
+                refusals_of(self._engine).note("wrong name or password", by=by)
                 raise _wrong()
             forget()
         return row
@@ -178,8 +180,16 @@ class SignIns:
         with reading(self._engine) as connection:
             row = connection.execute(query).one_or_none()
         if row is None:
-            raise AccessError("This account was switched off", "Ask an administrator.")
+            raise AccessError(
+                "Your account was switched off meanwhile", "Ask an administrator.", code="off"
+            )
         return replace(who, role=row.role, groups=groups_of(row.groups))
+
+    @contextmanager
+    def as_now(self) -> Iterator[Actor]:
+        """Do what the block does as whoever acts, as `as_of_now`: after work that took a while."""
+        with acting_as(self.as_of_now(actor())) as who:
+            yield who
 
     def touch(self, token: str) -> None:
         """Write down that a sign-in was used just now."""

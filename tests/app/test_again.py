@@ -26,13 +26,14 @@ def shared(predictor, tmp_path_factory):
         return analyse(source, predictor, folder, caller=caller)
 
     return SimpleNamespace(
-        cases=cases, corrections=Corrections(engine, storage, cases), analyse=segment,
+        cases=cases, corrections=Corrections(engine, storage, cases), analysed=segment,
+        keep=cases.add,
     )  # fmt: skip
 
 
 def test_a_corrected_case_keeps_all_that_a_person_did_and_the_new_one_has_none_of_it(shared):
     cases = shared.cases
-    old = cases.add(shared.analyse(stream(as_bytes(example())), "page", Caller()), "t1", "QX-7")
+    old = cases.add(shared.analysed(stream(as_bytes(example())), "page", Caller()), "t1", "QX-7")
     type_study(cases.acts, old.id, Study("2024-05-02", "F", 71))
     cases.set_owners(old.id, ["ward-3"])
     shared.corrections.restore(old.id, 0, base=0, author="Dr A")
@@ -56,7 +57,7 @@ def test_a_corrected_case_keeps_all_that_a_person_did_and_the_new_one_has_none_o
 
 
 def test_what_was_segmented_again_is_not_segmented_a_third_time(shared):
-    case = shared.cases.add(shared.analyse(stream(as_bytes(example())), "page", Caller()), "t1")
+    case = shared.cases.add(shared.analysed(stream(as_bytes(example())), "page", Caller()), "t1")
     other = {"model": {"version": "1", "sha256": "old"}}
     first = replace(case, id="HV-AAAAAA", report=case.report | other)
     second = replace(case, id="HV-BBBBBB", report=case.report | other)

@@ -3,6 +3,7 @@
 import io
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -10,8 +11,9 @@ import pytest
 from app.batch import Batch, Upload
 from app.views.outcomes import best_of
 from core import limits
-from core.errors import BusyError, GoneError, InputError
+from core.errors import AccessError, BusyError, GoneError, InputError
 from core.image.dicom.offers import Offer, SeveralSeriesError
+from core.people.acting import Actor, acting_as, actor
 from tests.waiting import until
 
 
@@ -273,4 +275,36 @@ def test_a_file_that_asks_goes_with_the_session(hospital, tmp_path):
     here[0] = False
     now[0] += limits.BATCH_GONE_AFTER_S + 1
     assert "given up" in until(lambda: batch.now().outcomes, 20, poll_s=0.01)[0].error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_waits_of_an_account_that_is_switched_off_stops_and_says_so(hospital, tmp_path):
+    """Also what would be fetched from the PACS in its name; the file that is at work ends."""
+    off, fetched = threading.Event(), []
+
+    def as_of_now(who):
+        if off.is_set():
+            raise AccessError("Your account was switched off meanwhile", "Ask an administrator.")
+        return replace(who, groups=frozenset({"now"}))
+
+    def work(source, name, caller, patient, series):
+        groups.append(actor().groups)
+        return hospital.work(source, name, caller, patient, series)
+
+    groups = []
+    batch = Batch(work, tmp_path, lambda: True, as_of_now=as_of_now)
+    with acting_as(Actor("a", "Anna", "reader", frozenset({"then"}))):
+        batch.add(
+            [*(Upload(name, io.BytesIO(name.encode())) for name in "abc"),
+             Upload("PACS", lambda *of: fetched.append(of))]
+        )  # fmt: skip
+    for _ in range(2):
+        hospital.began.acquire(timeout=10)
+    off.set()
+    hospital.may_go.set()
+    until(lambda: not batch.now().active)
+    words = "Your account was switched off meanwhile. Ask an administrator."
+    assert [outcome.error for outcome in batch.now().outcomes].count(words) == 2
+    assert (fetched, sorted(hospital.seen)) == ([], ["a", "b"])
+    assert groups == [frozenset({"now"})] * 2
     assert list(tmp_path.iterdir()) == []

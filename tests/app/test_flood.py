@@ -132,5 +132,6 @@ def test_a_flood_is_answered_as_documented_and_leaves_nothing(flooded):
 def test_ten_thousand_small_uploads_and_fifty_of_the_largest(tmp_path):
     with running(tmp_path) as server:
         statuses = flood(server, small=10_000, large=50, mib=520, threads=32)
-        assert set(statuses) <= {200, 422, 429, 503}
+        # 413: one that was let in has more voxels than are read, by its header.
+        assert set(statuses) <= {200, 413, 429, 503}
         assert statuses[429] + statuses[503] > 5_000

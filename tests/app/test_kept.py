@@ -46,3 +46,16 @@ def test_a_file_that_makes_room_is_read_to_its_end_all_the_same(tmp_path):
         assert content(kept, "HV-B") == b"HV-B"
         assert kept.case_ids() == ["HV-B"]
         assert file.read() == b"whole"
+
+
+def test_what_was_made_for_a_case_that_is_forgotten_goes_from_other_cases_folders_too(tmp_path):
+    """An earlier scan laid onto a later one lies with the earlier: its name has the later's id."""
+    kept = KeptFiles(tmp_path / "viewed", 99)
+    earlier, gone = "HV-AAAAAA", "HV-BBBBBB"
+    for name in (f"move-{gone}.json", f"scan-onto-{gone}.nii.gz", f"mask-onto-{gone}-0.nii.gz"):
+        kept.opened(earlier, name, lambda to: to.write_bytes(b"x")).close()
+    kept.opened(earlier, "scan.nii.gz", lambda to: to.write_bytes(b"x")).close()
+    assert kept.case_ids() == [earlier, gone]  # also where it has no folder of its own
+    kept.forget(gone)
+    assert kept.case_ids() == [earlier]
+    assert [path.name for path in (tmp_path / "viewed").rglob("*.*")] == ["scan.nii.gz"]

@@ -8,7 +8,10 @@ from app.batch import Batch
 from app.views import pacs, shared
 from core.errors import InputError
 from core.pacs.client import Pacs, Series, Study
+from core.people.audit import lines
+from core.people.permission import Guard
 from core.settings import ROOT
+from core.state.database import connect
 
 
 class Archive:
@@ -26,11 +29,14 @@ def test_the_patient_of_one_series_is_not_that_of_the_next(tmp_path, monkeypatch
         given.append(patient)
         raise InputError("no scan", "Take another.")
 
+    engine = connect(tmp_path / "data")
     settings = SimpleNamespace(pacs_url="http://archive", max_upload_mib=10)
     hospital = SimpleNamespace(
         settings=settings, incoming=tmp_path, lost=SimpleNamespace(files=0, at_s=0),
-        predictors=SimpleNamespace(serving=1), cases=SimpleNamespace(patients=list),
-        accounts=SimpleNamespace(guard=SimpleNamespace(may=lambda act: True)),
+        predictors=SimpleNamespace(serving=1), accounts=SimpleNamespace(guard=Guard(engine)),
+        cases=SimpleNamespace(
+            patients=list, guard=Guard(engine), acts=SimpleNamespace(engine=engine)
+        ),
     )  # fmt: skip
     monkeypatch.setattr(shared, "services", lambda: hospital)
     monkeypatch.setattr(Pacs, "of", lambda settings: Archive())
@@ -46,3 +52,6 @@ def test_the_patient_of_one_series_is_not_that_of_the_next(tmp_path, monkeypatch
         page.button(key="pacs-fetch").click().run()
     assert not page.exception
     assert given == ["QX-1", ""]
+    # Who searched, and by what; not for whom.
+    told = [(line.what, line.note) for line in lines(engine, act="search")]
+    assert told == [("PACS", "by patient id")] * 2

@@ -20,6 +20,8 @@ from app.views.shared import services
 from core.errors import AccessError, NotFoundError
 from core.people import sign_ins
 from core.people.acting import SERVER, Actor, acting_as, ask_where_unsaid
+from core.people.audit import lines
+from core.people.refusals import refusals_of
 from core.people.roles import ACTS, ROLES, Act
 from core.settings import ROOT
 from tests.app.walk import (
@@ -66,7 +68,10 @@ def test_every_route_of_streamlit_is_one_that_a_row_names(house):
 @pytest.mark.parametrize("who", WHO)
 def test_everybody_may_what_the_table_says(who, house):
     client = signed(house, who)
-    wrong = {}
+    wrong, refused = {}, 0
+    engine = house.shared.cases.acts.engine
+    refusals_of(engine).close()
+    before = lines(engine, most=1)[0].number
     for row in ROWS:
         scope = row["scope"] or "segment"
         bearer = ""
@@ -77,9 +82,16 @@ def test_everybody_may_what_the_table_says(who, house):
         if row["path"] == "/sign-out" and who not in (WITHOUT, WITH):
             continue  # it would end the walk; `test_what_has_ended_opens_nothing` has it
         answer = told(row, request_of(house, row, client, bearer))
+        refused += answer in ("403", "404")
         if answer != row[who]:
             wrong[row["method"], row["path"]] = (answer, row[who])
     assert wrong == {}
+    # Each refusal is in the trail, in few lines.
+    refusals_of(engine).close()
+    told_of = [line.note for line in lines(engine, act="refused") if line.number > before]
+    notes = [note for note in told_of if not note.startswith("wrong name")]  # the sign-in's forms
+    assert sum(int(re.sub(r".*: (\d+) times|.*", r"\1", note) or 1) for note in notes) == refused
+    assert len(notes) <= len(ACTS)
 
 
 def test_what_has_ended_opens_nothing(house, monkeypatch):

@@ -12,9 +12,11 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 
 from app.door import Door
 from app.http import sign_in
+from app.http.headers import Headers
 from app.http.viewer_files import files_url
 from app.http.visits import COOKIE
 from app.services import build_services
+from core.errors import AccessError
 from core.people import passwords, sign_ins
 from core.people.acting import SERVER, Actor, acting_as
 from core.settings import Settings
@@ -102,9 +104,13 @@ def test_a_sign_in_is_a_new_one_each_time_and_its_cookie_no_scripts(house):
 def test_another_site_does_nothing_through_a_signed_in_browser(house):
     client = signed(house, "administrator")
     for origin in ("https://evil.example", "null"):
-        answer = client.post("/api/admin/roll-back", headers={"Origin": origin})
-        assert answer.json()["error"]["code"] == "foreign_origin"
-        assert client.put("/_stcore/upload_file/s/f", headers={"Origin": origin}).is_client_error
+        for method, path in (
+            ("POST", "/api/admin/roll-back"), ("PUT", "/_stcore/upload_file/s/f"),
+            ("POST", "/sign-in"), ("POST", "/sign-out"), ("POST", "/password"),
+        ):  # fmt: skip
+            answer = client.request(method, path, headers={"Origin": origin})
+            assert (answer.status_code, answer.json()["error"]["code"]) == (403, "foreign_origin")
+    assert client.get("/api/me").json()["role"] == "administrator"  # still signed in
     # A link on another site brings no cookie at first: the page is loaded once more by itself.
     plain = house.client(NOBODY)
     html = {"Accept": "text/html", "Sec-Fetch-Site": "cross-site"}
@@ -140,6 +146,45 @@ def test_reviews_masks_and_drafts_are_of_who_has_signed_in(house):
         assert case.get(case_id).review.reviewer == "Rita"
 
 
+def test_what_a_browser_has_kept_of_a_case_is_confirmed_until_the_sign_out(house):
+    client = signed(house, OWN)
+    link = files_url(house.shared.link_secret, VISITOR, house.case_id)
+    for name in ("scan.nii.gz", "masks/0.nii.gz", "about/0.json", "slices/0/0/0.png"):
+        whole = client.get(f"{link}/{name}")
+        assert (whole.status_code, whole.headers["cache-control"]) == (200, "private, no-cache")
+        kept = {"If-None-Match": whole.headers["etag"]}
+        again = client.get(f"{link}/{name}", headers=kept)
+        assert (again.status_code, again.content) == (304, b"")
+        assert again.headers["cache-control"] == "private, no-cache"
+        assert house.client(NOBODY).get(f"{link}/{name}", headers=kept).status_code == 401
+    assert Headers().of("/media/x.png", is_https=False)["Cache-Control"] == "no-store"
+
+
+def test_a_stranger_is_told_no_more_than_whether_the_model_serves(house):
+    told = {who: set(signed(house, who).get("/api/health").json()) for who in (NOBODY, OWN)}
+    assert told[NOBODY] == told[OWN] == {"status", "ready", "model", "device", "backend", "error"}
+    inside = signed(house, "administrator").get("/api/health").json()
+    assert inside["cases"]["state"]
+    bearer = {"Authorization": f"Bearer {house.tokens['administer']}"}
+    assert "cases" in house.client(NOBODY).get("/api/health", headers=bearer).json()
+
+
+def test_what_is_done_when_its_account_is_switched_off_is_not_kept(house):
+    shared = house.shared
+    with acting_as(SERVER):
+        account = shared.accounts.add("Gone", "reader", ["memory"], PASSWORD)
+    gone = Actor(account.id, "Gone", "reader", account.groups)
+    with acting_as(gone):
+        kept = shared.keep(analysis(12), "in time").id
+    with acting_as(SERVER):
+        shared.accounts.change(account.id, is_active=False)
+        before = shared.cases.count()
+    with acting_as(gone), pytest.raises(AccessError, match="switched off"):
+        shared.keep(analysis(13), "too late")
+    with acting_as(SERVER):
+        assert (shared.cases.count(), shared.cases.get(kept).name) == (before, "in time")
+
+
 def test_without_accounts_nobody_is_asked(tmp_path):
     shared = build_services(Settings(data_dir=tmp_path))
     app = Starlette(
@@ -151,6 +196,17 @@ def test_without_accounts_nobody_is_asked(tmp_path):
     assert "nothing to do" in client.get("/sign-in").text
     assert client.get("/cases", headers={"Authorization": "Bearer hv_x"}).status_code == 401
     shared.predictors.close()
+    # A proxy on this machine would open it to whoever reaches the proxy.
+    for name in ("X-Forwarded-For", "X-Forwarded-Host", "Forwarded", "X-Real-IP", "Via"):
+        for method, path in (("GET", "/cases"), ("POST", "/api/predict"), ("GET", "/api/me")):
+            told = client.request(method, path, headers={name: "198.51.100.7"})
+            assert (told.status_code, told.json()["error"]["code"]) == (403, "open_behind_proxy")
+            assert "HIPPOVIEW_TRUSTED_PROXIES" in told.json()["error"]["hint"]
+        assert client.get("/first", headers={name: "198.51.100.7"}).status_code == 200
+    with acting_as(SERVER):
+        shared.accounts.add("Root", "administrator", (), PASSWORD)
+    forwarded = client.get("/cases", headers={"X-Forwarded-For": "198.51.100.7"})
+    assert forwarded.json()["error"]["code"] == "not_signed_in"
 
 
 def test_the_first_administrator_is_made_on_a_page_and_closes_the_server(tmp_path, monkeypatch):

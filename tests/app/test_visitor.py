@@ -28,7 +28,7 @@ def test_a_browser_gets_its_number_once_and_programs_get_none(server):
     with httpx.Client(base_url=server.url) as client:
         assert COOKIE not in client.get("/api/health").headers.get("set-cookie", "")
         # No proxy is trusted here, so that this is what anyone may say.
-        plain = client.get("/", headers=HTML | {"X-Forwarded-Proto": "https"})
+        plain = client.get("/sign-in", headers=HTML | {"X-Forwarded-Proto": "https"})
         assert "Secure" not in plain.headers["set-cookie"]
 
 

@@ -16,6 +16,8 @@ from app.door import Door
 from app.http import sign_in, visitor
 from app.http.api import make_api
 from app.http.bodies import kinds_of_bodies
+from app.http.guard import Guard, Hosts
+from app.http.headers import Headers
 from app.http.viewer_files import files_url, moved_url
 from app.services import build_services
 from app.viewer.bundle import bundle
@@ -70,9 +72,8 @@ class House:
     account: dict
 
     def client(self, who, **options):
-        made = TestClient(
-            self.app, raise_server_exceptions=False, follow_redirects=False, **options
-        )
+        app = Guard(self.app, hosts=Hosts([], on_loopback=False), headers=Headers(), per_minute=0)
+        made = TestClient(app, raise_server_exceptions=False, follow_redirects=False, **options)
         made.cookies.set(visitor.COOKIE, VISITOR)
         if who in (WITHOUT, WITH):
             return made

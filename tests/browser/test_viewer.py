@@ -138,6 +138,11 @@ def test_controls_load_nothing_and_leave_the_crosshair(user):
     voxel = user.viewer.get_attribute("data-voxel")
     user.page.wait_for_load_state("networkidle")  # the page below the viewer has come, too
     loaded = user.page.evaluate("performance.getEntriesByType('resource').length")
+    scans = (
+        "performance.getEntriesByType('resource').filter(r => r.name.endsWith('scan.nii.gz'))"
+        ".map(r => r.transferSize >= r.encodedBodySize)"
+    )
+    assert user.page.evaluate(scans) == [True]  # asked for once, and sent
     assert frames
     frames.clear()
     for _ in range(2):

@@ -21,7 +21,9 @@ from core.cases.records import FOLDER as CASES_FOLDER
 from core.cases.store import Cases
 from core.drift.baseline import KEY as BASELINE
 from core.errors import HippoViewError
+from core.pacs.ready import Returns
 from core.people.audit import record, recording
+from core.settings import RECEIVED
 from core.state.database import empty_log, reading
 from core.state.storage import Storage, read_many
 from core.state.tables import CASES, JOBS, VERSIONS
@@ -59,6 +61,7 @@ class Leftovers:
         self._engine: Engine = cases.acts.engine
         self._storage = storage
         self._jobs = data_dir / JOBS_FOLDER
+        self._returns = Returns(data_dir / RECEIVED)
         self._further = further
         self._clock = clock
         self._due_at = 0.0
@@ -100,6 +103,8 @@ class Leftovers:
         gone = (self._own_names() | set(removed_here) | set(forgotten)) - present
         removed = self._sweep_all(gone) if gone else 0
         removed_here -= gone
+        for case_id in set(self._returns.cases()) - present:
+            self._returns.remove(case_id)
         self._further()
         empty_log(self._engine)
         if removed:
@@ -127,6 +132,7 @@ class Leftovers:
 
         # The data sets last: they say which cases were of this installation.
         removed = self._sweep_versions(renamed) + self._sweep_jobs(is_gone)
+        removed += self._sweep_names(is_gone, renamed)
         if BASELINE in self._storage.keys(_DRIFT):
             removed += self._rewrite(BASELINE, renamed)
         for name in self._storage.folders(_DATASETS):
@@ -162,6 +168,17 @@ class Leftovers:
                     record(connection, "version", f"version {row.number}", note="names removed")
                     removed += 1
         return removed
+
+    def _sweep_names(self, is_gone: Callable[[str], bool], renamed: Callable[[str], str]) -> int:
+        """Names of other cases: a scan that was segmented again is named after its case."""
+        with reading(self._engine) as connection:
+            rows = connection.execute(select(CASES.c.id, CASES.c.name)).all()
+        named = [row.id for row in rows if is_gone(row.name)]
+        for case_id in named:
+            self._cases.acts.update_record(
+                case_id, lambda record: {"name": renamed(record["name"])}, act="edit", note="name"
+            )
+        return len(named)
 
     def _sweep_jobs(self, is_gone: Callable[[str], bool]) -> int:
         """Folders of trainings that have ended: their result is a version."""

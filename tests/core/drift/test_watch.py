@@ -3,14 +3,18 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from loguru import logger
 from sqlalchemy import select
 
 from core import limits
+from core.cases.store import Cases
 from core.drift.baseline import KEY
 from core.drift.of_cases import drift_of_cases
 from core.drift.watch import LEAST_CASES, DriftWatch
 from core.drift.words import chain_dict, count_words, rule_words, since_words
-from core.state.database import reading
+from core.models.registry import Registry
+from core.state.database import connect, reading
+from core.state.storage import LocalStorage
 from core.state.tables import CASES, DRIFT_STEPS
 from tests.core.drift.test_of_cases import CROPS, Installation, reference_of
 from tests.drift import analysis, table
@@ -172,3 +176,15 @@ def test_the_state_is_that_of_the_chain_and_the_window_explains_it(place):
     assert report.crops.drift.state == "not enough yet"
     assert report.crops.state == report.state == chains["crop"].severity == "act"
     assert report.crops.as_dict()["monitoring"]["severity"] == "act"
+
+
+def test_a_first_start_has_nothing_to_follow_yet_and_warns_of_nothing(tmp_path):
+    engine, storage = connect(tmp_path), LocalStorage(tmp_path / "storage")
+    cases = Cases(engine, storage)
+    cases.import_from_storage()
+    said = []
+    handler = logger.add(said.append, level="WARNING")
+    watch = DriftWatch(engine, cases, Registry(engine, storage, tmp_path), storage)
+    watch.tick()
+    logger.remove(handler)
+    assert (said, watch._seen) == ([], None)  # it looks again at the next tick

@@ -317,6 +317,7 @@ def test_a_lost_database_begins_another_trail_and_says_so(tmp_path, storage):
     engine = connect(settings.data_dir)
     audit.set_up(engine, settings)
     Archive(engine, storage).open()
+    assert list(settings.data_dir.glob("*.ended-*")) == []  # none has ended yet
     fill(engine, 8)
     Archive(engine, storage).copy()
     before = lines(engine)
@@ -329,6 +330,7 @@ def test_a_lost_database_begins_another_trail_and_says_so(tmp_path, storage):
     archive = Archive(engine, storage)
     archive.open()
     archive.open()  # a second start adds nothing
+    assert len(list(settings.data_dir.glob("*.ended-*"))) == 1
     fill(engine, 1)
     archive.copy()
     first = lines(engine)[-1]

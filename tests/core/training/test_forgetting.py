@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import sqlite3
 from datetime import timedelta
 
@@ -14,6 +15,7 @@ from core.cases.store import Cases
 from core.drift.baseline import KEY as BASELINE
 from core.errors import NotFoundError
 from core.models.registry import Registry
+from core.pacs.ready import Returns
 from core.people.audit import lines, mark
 from core.people.audit_archive import Archive
 from core.people.audit_verify import verify
@@ -45,7 +47,8 @@ class House:
 
     def filled(self):
         mine = [self.cases.add(analysis(n), f"{NAME} {n}", WHO).id for n in (1, 2)]
-        other = self.cases.add(analysis(3), "other", OTHER).id
+        # Segmented again, and found to be of another patient.
+        other = self.cases.add(analysis(3), f"other (again from {mine[0]})", OTHER).id
         first, second = mine
         self.corrections.save(first, packed(9), base=0, author="A", comment=NAME)
         self.corrections.drafts.keep(first, "v" * 8, packed(8), 1)
@@ -76,6 +79,8 @@ class House:
         for case in (*mine, other):
             self.storage.write(f"datasets/reviewed/imagesTr/{case}_0000.nii.gz", b"scan")
             self.storage.write(f"datasets/reviewed/labelsTr/{case}.nii.gz", b"mask")
+        for case in (*mine, other):  # results that wait for a PACS that is down
+            Returns(self.data / "received").add(case)
         raw = self.data / "jobs" / "uid" / "raw"
         raw.mkdir(parents=True)
         (raw / f"{mine[0]}_0000.nii.gz").write_bytes(b"scan")
@@ -137,7 +142,9 @@ def test_nothing_of_a_forgotten_patient_is_found_anywhere_and_the_trail_still_ve
     assert [line.note for line in lines(house.engine, act="forget")] == ["scans: 2"]
     assert verify(house.engine, house.storage).faults == []
     # The other patient is as before.
+    assert Returns(house.data / "received").cases() == [other]
     assert house.cases.get(other).patient == OTHER
+    assert re.fullmatch(r"other \(again from gone-[0-9a-f]{8}\)", house.cases.get(other).name)
     kept = json.loads(house.storage.read("datasets/reviewed/split.json"))["cases"]
     assert list(kept) == [other]
     assert f"datasets/reviewed/imagesTr/{other}_0000.nii.gz" in house.storage.keys("datasets")
