@@ -1,5 +1,7 @@
 """Parts of the Drift page."""
 
+from collections.abc import Callable
+
 import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
@@ -25,8 +27,14 @@ _URGENCY: tuple[State, ...] = ("quiet", "watch", "act")  # of kinds that are com
 _COUNTED = "Scans from the Segment page are counted."
 
 
-def states(report: CaseDrift) -> None:
-    """The states of crops and heads side by side, each with a word, an icon and its counts."""
+def states(report: CaseDrift, advise: Callable[[KindDrift], None] = lambda found: None) -> None:
+    """The states of crops and heads side by side, each with a word, an icon and its counts.
+
+    Parameters
+    ----------
+    advise
+        Shows below what to do.
+    """
     for column, kind in zip(st.columns(2, gap="large", border=True), KINDS, strict=True):
         of_kind = report.of(kind)
         icon, word = _BADGES[of_kind.state]
@@ -42,6 +50,7 @@ def states(report: CaseDrift) -> None:
             elif not of_kind.drift.comparisons:
                 st.markdown(f"{_sentence(of_kind.drift.reasons[0].removesuffix('.'))}. {_COUNTED}")
             st.caption(of_kind.counted_words)
+            advise(of_kind)
 
 
 def chosen_kind(report: CaseDrift) -> Kind | None:

@@ -27,6 +27,7 @@ from core.drift.cusum import (
     severity_after,
 )
 from core.drift.kinds import Kind, followed
+from core.drift.looks import NOTHING, Looks, looks_of
 from core.drift.scores import Scale
 from core.measures.features import Feature, Values
 from core.state.database import reading, timestamp
@@ -46,14 +47,14 @@ class ChainKey:
     ----------
     promotion : int
         How many promotions there were.
-    promoted_at : str
-        When the last was; cases before it do not count.
+    since : str
+        When the last was, or the first case of a new normal; cases before do not count.
     version : int
     """
 
     kind: Kind
     promotion: int
-    promoted_at: str
+    since: str
     version: int
     run_length: int
 
@@ -106,6 +107,8 @@ class Chain:
     level : float
     moved : tuple of Moved
         The strongest evidence first; none while it is quiet.
+    looks : Looks
+        Cases to look at; none while it is quiet.
     """
 
     kind: Kind
@@ -118,6 +121,7 @@ class Chain:
     since: str
     level: float
     moved: tuple[Moved, ...]
+    looks: Looks = NOTHING
 
 
 class Chains:
@@ -181,15 +185,19 @@ class Chains:
             sums: Sums = json.loads(row.sums)
             thresholds = Thresholds(**json.loads(row.thresholds))
             steps = [] if row.severity == "quiet" else _newest(connection, row.id)
-        moved = [
+        found = [
             _moved(feature, sums[feature.key], steps)
             for feature in followed(key.kind)
             if max(sums.get(feature.key, (0,))) >= ENDS_AT * thresholds.watch
         ]
+        moved = tuple(sorted(filter(None, found), key=lambda each: -each.evidence))
+        looks = NOTHING
+        if steps and moved:
+            told = [(scan.number, scan.case_id, scores) for scan, scores in steps]
+            looks = looks_of(told, moved[0].first.number, followed(key.kind))
         return Chain(
             key.kind, row.version, row.run_length, row.began_at, thresholds, row.scans,
-            row.severity, row.since, level_of(sums),
-            tuple(sorted(filter(None, moved), key=lambda each: -each.evidence)) if steps else (),
+            row.severity, row.since, level_of(sums), moved if steps else (), looks,
         )  # fmt: skip
 
 
@@ -221,7 +229,7 @@ def _new_cases(
         select(CASES.c.id, CASES.c.created_at, FEATURES.c.content)
         .join(FEATURES)
         .where(
-            not_deleted(), CASES.c.created_at >= key.promoted_at, CASES.c.id.not_in(apart),
+            not_deleted(), CASES.c.created_at >= key.since, CASES.c.id.not_in(apart),
             of_head if key.kind == "head" else ~of_head, ~counted,
         )
         .order_by(CASES.c.created_at, CASES.c.id)

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from loguru import logger
 from sqlalchemy import Engine, func, select
@@ -11,12 +10,12 @@ from core import limits
 from core.cases.store import Cases
 from core.drift.baseline import HeadBaseline
 from core.drift.calibration import STREAMS, calibrate
-from core.drift.chains import Chain, ChainKey, Chains
+from core.drift.chains import Chain, ChainKey, Chains, digest_of
 from core.drift.kinds import KINDS, Kind, followed
-from core.drift.reference import training_crops, training_heads
+from core.drift.known import Known, known_of, own_of
+from core.drift.normal import Normals
 from core.drift.scores import Scale
-from core.errors import HippoViewError, StorageError
-from core.measures.features import Values
+from core.errors import ConflictError, HippoViewError
 from core.models.registry import Registry
 from core.state.database import reading
 from core.state.storage import Storage
@@ -26,14 +25,6 @@ from core.state.tables import FEATURES, PROMOTIONS
 LEAST_CASES = 5
 # Crops of a data set are left and right of one person, one after the other.
 _NEIGHBOURS: dict[Kind, int] = {"crop": 2, "head": 1}
-
-
-@dataclass(frozen=True)
-class _Known:
-    """What cases of a kind are compared with, and the ids of those that are part of it."""
-
-    reference: Sequence[Values]
-    apart: Sequence[str] = ()
 
 
 class DriftWatch:
@@ -64,6 +55,7 @@ class DriftWatch:
         self._cases = cases
         self._registry = registry
         self._baseline = HeadBaseline(cases, storage)
+        self._normals = Normals(cases, storage)
         self._chains = Chains(engine)
         self._run_length = run_length
         self._streams = streams
@@ -117,33 +109,57 @@ class DriftWatch:
         history = self._registry.history()
         version = self._registry.serving().number
         trained = self._registry.reference(version)
-        known: dict[Kind, _Known | None] = {"crop": _Known(training_crops(trained))}
-        known["head"] = self._known_heads(training_heads(trained))
         chains: dict[Kind, Chain | None] = {}
         for kind in KINDS:
-            key = ChainKey(kind, len(history), history[0].at, version, self._run_length)
-            chains[kind] = self._look(key, known[kind], may_begin=may_begin)
+            known = known_of(kind, version, trained, self._baseline, self._normals)
+            since = max(history[0].at, known.since)
+            key = ChainKey(kind, len(history), since, version, self._run_length)
+            chains[kind] = self._look(key, known, may_begin=may_begin)
         return chains
 
-    def _known_heads(self, trained: Sequence[Values]) -> _Known | None:
-        if len(trained) >= limits.MIN_DRIFT_CASES:
-            return _Known(trained)
-        try:
-            baseline = self._baseline.get()
-        except StorageError as error:  # crops are followed all the same
-            logger.warning("The baseline of heads: {}", error.message)
-            return None
-        if not baseline.frozen_at:
-            return None
-        return _Known(list(baseline.heads.values()), list(baseline.heads))
+    def accept(self, kind: Kind, case_ids: Sequence[str], reason: str, seen: Known) -> None:
+        """Accept cases as the new normal of their kind; see `core.drift.normal.Normals.accept`.
 
-    def _look(self, key: ChainKey, known: _Known | None, *, may_begin: bool) -> Chain | None:
-        if known is None or len(known.reference) < limits.MIN_DRIFT_CASES:
-            return None
+        Parameters
+        ----------
+        seen
+            What cases were compared with when that was decided.
+
+        Raises
+        ------
+        ConflictError
+            They are compared with something else by now.
+        HippoViewError
+        """
+        version = self._registry.serving().number
+        own = own_of(kind, version, self._registry.reference(version), self._baseline)
+        if digest_of(own.reference) != seen.instead_of or not own.is_complete:
+            raise ConflictError(
+                f"Model version {version} compares {kind}s with other scans than those shown",
+                "Look at the page again, then decide.",
+                code="changed_meanwhile",
+            )
+        self._normals.accept(kind, seen.instead_of, case_ids, reason, seen.acts)
+        self._due_at = 0.0
+
+    def take_back(self, kind: Kind, reason: str, seen: Known) -> None:
+        """Compare with the reference of the model, or of the house, again; see `accept`.
+
+        Raises
+        ------
+        HippoViewError
+        """
+        self._normals.take_back(kind, reason, seen.acts)
+        self._due_at = 0.0
+
+    def _look(self, key: ChainKey, known: Known, *, may_begin: bool) -> Chain | None:
         reference = known.reference
+        if not known.is_complete or len(reference) < limits.MIN_DRIFT_CASES:
+            return None
+        apart = list(known.apart)
         if not self._chains.has(key, reference):
             # Before, *watch* is hardly reached, and a few cases are not worth the simulation.
-            if not may_begin or self._chains.waiting(key, known.apart) < LEAST_CASES:
+            if not may_begin or self._chains.waiting(key, apart) < LEAST_CASES:
                 return None
             features = Scale(reference, followed(key.kind)).features
             if not features:
@@ -154,5 +170,5 @@ class DriftWatch:
             self._chains.begin(key, reference, thresholds)
             logger.info("Drift of {}s is followed anew", key.kind)
         if self._cases.caretaker.progress.finished:
-            self._chains.take_in(key, reference, known.apart)
+            self._chains.take_in(key, reference, apart)
         return self._chains.get(key, reference)
