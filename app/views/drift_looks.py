@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from app.operations import accept_normal, take_normal_back
 from app.services import Services
@@ -15,6 +16,7 @@ from core.drift.words import advice_words
 from core.errors import HippoViewError
 from core.exports.thumbnail import thumbnail_png
 from core.limits import MAX_REASON_CHARS, MIN_DRIFT_CASES, MIN_REASON_CHARS, MOST_NORMAL_CASES
+from core.people.acting import NOBODY
 from core.settings import ROOT
 from core.wording import counted
 
@@ -38,8 +40,8 @@ def advice(shared: Services, found: KindDrift) -> None:
     if known is not None and known.normal is not None:
         normal = known.normal
         st.markdown(
-            f":material/new_releases: Compared with {found.reference_words}, by {plain(normal.by)}:"
-            f" “{plain(normal.reason)}”"
+            f":material/new_releases: Compared with {found.reference_words}, by "
+            f"{_who(normal.by)}: “{plain(normal.reason)}”"
         )
         _taking_back(shared, found, known)
     words = advice_words(chain) if chain else []
@@ -49,7 +51,7 @@ def advice(shared: Services, found: KindDrift) -> None:
     for sentence in words:
         st.markdown(f"- {sentence}")
     ids = ",".join(each.case_id for each in chain.looks.unusual)
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, vertical_alignment="center"):
         st.page_link(
             str(ROOT / "pages" / "cases.py"), label=f"Open these {len(chain.looks.unusual)}",
             icon=":material/checklist:", query_params={"only": ids},
@@ -66,7 +68,7 @@ def pictures(shared: Services, found: KindDrift) -> None:
     looks = found.chain.looks if found.chain else NOTHING
     if not looks.unusual:
         return
-    st.subheader("The most unusual cases since the change", anchor=False)
+    st.subheader("The most unusual since the change", anchor=False)
     st.caption(
         "Sagittal and coronal slice through the middle of the mask, radiological: the patient's "
         "right is on the left of a coronal slice."
@@ -86,8 +88,10 @@ def pictures(shared: Services, found: KindDrift) -> None:
 
 
 def _grid(shared: Services, captions: dict[str, str], across: int) -> None:
-    columns = st.columns(across)
+    columns: list[DeltaGenerator] = []
     for place, (case_id, caption) in enumerate(captions.items()):
+        if place % across == 0:  # rows of their own, so that they stand in line
+            columns = st.columns(across)
         with columns[place % across]:
             try:
                 version = shared.cases.get(case_id).mask_version
@@ -139,7 +143,7 @@ def _accepting(
 
 def _taking_back(shared: Services, found: KindDrift, known: Known) -> None:
     with (
-        st.popover("Back to the own reference", icon=":material/undo:"),
+        st.popover("Back to the reference of before", icon=":material/undo:"),
         st.form(f"take-back-{found.kind}", border=False),
     ):
         st.markdown(
@@ -152,7 +156,11 @@ def _taking_back(shared: Services, found: KindDrift, known: Known) -> None:
         )  # fmt: skip
         if st.form_submit_button("Take it back"):
             act = partial(take_normal_back, shared, found.kind, st.session_state[key], known)
-            _do(act, "The own reference holds again.")
+            _do(act, "The reference of before holds again.")
+
+
+def _who(name: str) -> str:
+    return "somebody who had not signed in" if name == NOBODY.name else plain(name)
 
 
 def _do(act: partial[None], done: str) -> None:
