@@ -7,7 +7,8 @@ from functools import partial
 
 from loguru import logger
 
-from app.services import Services, example_file
+from app.example import example_file
+from app.services import Services
 from core.drift.baseline import HeadBaseline
 from core.errors import HippoViewError
 from core.image import contrast

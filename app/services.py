@@ -1,11 +1,10 @@
 """The services that all pages and API calls of the process share."""
 
-import functools
 import io
 import secrets
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -14,6 +13,7 @@ from loguru import logger
 from sqlalchemy import Engine
 
 from app import metrics
+from app.example import example_features
 from app.viewer.files import ViewerFiles
 from core.cases.case import Case
 from core.cases.corrections import Corrections, MaskVersion
@@ -30,7 +30,6 @@ from core.errors import (
     ModelError,
     SettingsError,
 )
-from core.image import example
 from core.image.intake import Source, vetted
 from core.image.volume import load
 from core.limits import MIB
@@ -148,6 +147,9 @@ class Services:
             metrics.count(origin, outcome)
             logger.info("A scan from the {} was not segmented: {}", origin, error.code)
             raise
+        further = self.drift.findings(analysis.features, example_features())
+        if further:
+            analysis = replace(analysis, findings=(*analysis.findings, *further))
         metrics.count(origin, "segmented")
         metrics.time_steps(analysis.timings_s)
         logger.info(
@@ -368,12 +370,6 @@ def build_services(settings: Settings) -> Services:
         leftovers=Leftovers(cases, storage, settings.data_dir, viewer_files.forget_gone),
         drift=DriftWatch(engine, cases, registry, storage, settings.drift_run_length),
     )  # fmt: skip
-
-
-@functools.cache
-def example_file() -> bytes:
-    """The example scan, cut once."""
-    return example.example_file()
 
 
 def wait_for_model(predictors: Predictors, timeout_s: float, poll_s: float = 0.2) -> None:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -89,9 +90,9 @@ class Analysis:
     extent: Extent
     origin: "Origin | None" = None
 
-    @property
+    @cached_property
     def features(self) -> Values:
-        """Drift features of the crop (`core.measures.features`) or head, computed on each call."""
+        """Drift features of the crop (`core.measures.features`) or head."""
         if self.segmentation.head is not None:
             return features_of_head(self.segmentation, self.measures)
         volume = self.segmentation.volume

@@ -35,6 +35,8 @@ class Known:
         Where it was accepted as the new normal.
     instead_of : str
         `core.drift.chains.digest_of` what it would be if nothing was accepted.
+    own : sequence of Values
+        What it would be if nothing was accepted; the same where nothing is.
     acts : int
         How often something was accepted or taken back.
     trouble : StorageError or None
@@ -48,6 +50,7 @@ class Known:
     is_complete: bool = True
     normal: Normal | None = None
     instead_of: str = ""
+    own: Sequence[Values] = ()
     acts: int = 0
     trouble: StorageError | None = None
 
@@ -76,7 +79,7 @@ def known_of(
         logger.warning("What {}s are compared with: {}", kind, error.message)
         return Known([], "a baseline that cannot be read", trouble=error)
     digest = digest_of(own.reference)
-    own = replace(own, instead_of=digest, acts=newest.number if newest else 0)
+    own = replace(own, instead_of=digest, own=own.reference, acts=newest.number if newest else 0)
     if newest is None or not newest.cases or newest.instead_of != digest or not own.is_complete:
         return own
     words = (

@@ -15,8 +15,13 @@ from core.drift.kinds import KINDS, Kind, followed
 from core.drift.known import Known, known_of, own_of
 from core.drift.normal import Normals
 from core.drift.scores import Scale
+from core.drift.unlike import LEAST_SCANS, Span
 from core.errors import ConflictError, HippoViewError
+from core.findings import Finding
+from core.measures.features import Values
+from core.measures.head_features import is_of_head
 from core.models.registry import Registry
+from core.people.acting import SERVER, acting_as
 from core.state.database import reading
 from core.state.storage import Storage
 from core.state.tables import FEATURES, PROMOTIONS
@@ -62,6 +67,7 @@ class DriftWatch:
         self._clock = clock
         self._due_at = 0.0
         self._seen: tuple[int, int] | None = None
+        self._spans: dict[Kind, tuple[str, Span | None]] = {}
 
     def tick(self) -> None:
         """Add what is new; begin chains where they are needed.
@@ -112,10 +118,45 @@ class DriftWatch:
         chains: dict[Kind, Chain | None] = {}
         for kind in KINDS:
             known = known_of(kind, version, trained, self._baseline, self._normals)
+            self._remember(kind, known)
             since = max(history[0].at, known.since)
             key = ChainKey(kind, len(history), since, version, self._run_length)
             chains[kind] = self._look(key, known, may_begin=may_begin)
         return chains
+
+    def findings(self, values: Values, example: Values | None = None) -> tuple[Finding, ...]:
+        """What is said of one scan that is unlike anything that is known. Never raises.
+
+        Parameters
+        ----------
+        values
+            Its features.
+        example
+            Of the scan that ships, an average of many brains: it is unlike any one brain, and said
+            to be what it is.
+        """
+        kind: Kind = "head" if is_of_head(values) else "crop"
+        try:
+            if kind not in self._spans:
+                with acting_as(SERVER):
+                    self.look()
+        except HippoViewError as error:
+            logger.warning("Whether a scan is unlike all others cannot be said: {}", error.message)
+        _, span = self._spans.get(kind, ("", None))
+        if span is None or (example is not None and span.are_same(values, example)):
+            return ()
+        return span.findings(values, kind)
+
+    def _remember(self, kind: Kind, known: Known) -> None:
+        """Keep the span of what is known, for `findings`."""
+        scans = [*known.own, *(known.normal.cases.values() if known.normal else ())]
+        if not known.is_complete or len(scans) < LEAST_SCANS:
+            self._spans[kind] = ("", None)
+            return
+        digest = digest_of(scans)
+        if kind not in self._spans or self._spans[kind][0] != digest:
+            of_image = [feature for feature in followed(kind) if not feature.note]
+            self._spans[kind] = (digest, Span(scans, of_image, _NEIGHBOURS[kind]))
 
     def accept(self, kind: Kind, case_ids: Sequence[str], reason: str, seen: Known) -> None:
         """Accept cases as the new normal of their kind; see `core.drift.normal.Normals.accept`.

@@ -6,7 +6,9 @@ import pytest
 from sqlalchemy import select
 
 from core import limits
-from core.drift.baseline import KEY
+from core.drift.baseline import KEY, HeadBaseline
+from core.drift.known import known_of
+from core.drift.normal import Normals
 from core.drift.of_cases import drift_of_cases
 from core.drift.watch import LEAST_CASES, DriftWatch
 from core.drift.words import chain_dict, count_words, rule_words, since_words
@@ -34,6 +36,14 @@ class Place(Installation):
         return DriftWatch(
             engine, self.house.cases, self.registry, self.house.storage, run_length, STREAMS,
             self.seconds,
+        )  # fmt: skip
+
+    def known(self, kind):
+        number = self.registry.serving().number
+        house = self.house
+        return known_of(
+            kind, number, self.registry.reference(number), HeadBaseline(house.cases, house.storage),
+            Normals(house.cases, house.storage),
         )  # fmt: skip
 
     def crops(self):
