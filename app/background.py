@@ -34,7 +34,7 @@ def start(shared: Services, *further: tuple[str, Callable[[], None]]) -> None:
         ("baseline of heads", HeadBaseline(shared.cases, shared.storage).tick),
         ("drift", shared.drift.tick), ("shadow", shared.shadow.tick),
         ("accounts", shared.kept_people.tick), ("trail", shared.archive.tick),
-        ("leftovers", shared.leftovers.tick), *further,
+        ("leftovers", shared.leftovers.tick), ("collection", shared.collection.tick), *further,
     )  # fmt: skip
     for name, tick in care:
         # A thread each: a pass over the cases of a bucket takes its time.

@@ -20,6 +20,7 @@ from core.cases.corrections import Corrections, MaskVersion
 from core.cases.lines import Lines
 from core.cases.origins import Origins, installation_key
 from core.cases.store import Cases
+from core.drift.collection import Collection
 from core.drift.watch import DriftWatch
 from core.errors import (
     BusyError,
@@ -97,6 +98,7 @@ class Services:
     archive: Archive
     leftovers: Leftovers
     drift: DriftWatch
+    collection: Collection
 
     def analyse(
         self,
@@ -121,6 +123,10 @@ class Services:
         HippoViewError
         """
         analysis = self._analysis(source, origin, caller, device, series)
+        if origin == "api":
+            kept = self.collection.keep(analysis)
+            self.shadow.offer(analysis, kept.get("case_id"))
+            return replace(analysis, kept=kept)
         note = f"segmented for the {origin}, not kept"
         audit.record_alone(self.cases.acts.engine, "upload", note=note)
         self.shadow.offer(analysis)
@@ -369,6 +375,7 @@ def build_services(settings: Settings) -> Services:
         shadow=shadow, rules=Rules(engine, cases), archive=archive,
         leftovers=Leftovers(cases, storage, settings.data_dir, viewer_files.forget_gone),
         drift=DriftWatch(engine, cases, registry, storage, settings.drift_run_length),
+        collection=Collection(engine, cases, settings.keep_api, settings.retention_days),
     )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -78,6 +78,8 @@ class Analysis:
         The part of the scan without padding, RAS+; see `core.measures.edges`.
     origin : Origin or None
         Of a DICOM series: the way back to its study, which names the patient.
+    kept : dict
+        See `core.drift.collection.Collection.keep`; empty where nobody asked for that.
     """
 
     segmentation: Segmentation
@@ -89,6 +91,7 @@ class Analysis:
     timings_s: dict[str, float]
     extent: Extent
     origin: "Origin | None" = None
+    kept: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
     def features(self) -> Values:

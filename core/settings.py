@@ -20,6 +20,7 @@ LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 WANDB_MODES = ("off", "offline", "online")
 PACS_RETURNS = ("off", "usable", "all")
 SEG_FRAMES = ("filled", "all")
+KEEP_API = ("nothing", "features", "cases")
 _WORDS = {
     "device": DEVICES,
     "backend": BACKENDS,
@@ -29,6 +30,7 @@ _WORDS = {
     "wandb": WANDB_MODES,
     "pacs_return": PACS_RETURNS,
     "seg_frames": SEG_FRAMES,
+    "keep_api": KEEP_API,
 }
 GS_PREFIX = "gs://"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -88,6 +90,7 @@ class Settings:
     gate_dice_margin: float = limits.GATE_DICE
     test_heads: int = limits.TEST_HEADS
     drift_run_length: int = limits.DRIFT_RUN_LENGTH
+    keep_api: str = "nothing"
 
     def __post_init__(self) -> None:
         for name, words in _WORDS.items():

@@ -24,7 +24,7 @@ from core.models.registry import Registry
 from core.people.acting import SERVER, acting_as
 from core.state.database import reading
 from core.state.storage import Storage
-from core.state.tables import FEATURES, PROMOTIONS
+from core.state.tables import API_SCANS, FEATURES, PROMOTIONS
 
 # A chain begins with so many.
 LEAST_CASES = 5
@@ -66,7 +66,7 @@ class DriftWatch:
         self._streams = streams
         self._clock = clock
         self._due_at = 0.0
-        self._seen: tuple[int, int] | None = None
+        self._seen: tuple[int, ...] | None = None
         self._spans: dict[Kind, tuple[str, Span | None]] = {}
 
     def tick(self) -> None:
@@ -80,11 +80,11 @@ class DriftWatch:
         with reading(self._engine) as connection:
             seen = tuple(
                 connection.scalar(select(func.count()).select_from(table)) or 0
-                for table in (FEATURES, PROMOTIONS)
+                for table in (FEATURES, PROMOTIONS, API_SCANS)
             )
         if seen == self._seen and self._clock() < self._due_at:
             return
-        self._seen, self._due_at = (seen[0], seen[1]), self._clock() + limits.BASELINE_EVERY_S
+        self._seen, self._due_at = seen, self._clock() + limits.BASELINE_EVERY_S
         # Before all cases of the storage are known they come in another order.
         if not self._cases.caretaker.progress.finished:
             self._seen = None

@@ -105,7 +105,7 @@ def _moved_words(moved: Moved, chain: Chain) -> str:
 
 
 def _scan(scan: Scan) -> str:
-    return f"{scan.case_id or 'a case that was deleted'}, {_time(scan.at)}"
+    return f"{scan.case_id or 'a scan that is not kept'}, {_time(scan.at)}"
 
 
 def _time(at: str) -> str:

@@ -298,6 +298,8 @@ DRIFT_CHAINS = Table(
     Column("severity", String(16), nullable=False),
     # When the state began; empty for the first.
     Column("since", String(32), nullable=False),
+    # The newest row of API_SCANS that was counted.
+    Column("api_taken", Integer, nullable=False, server_default="0"),
     UniqueConstraint("kind", "promotion", "reference", "run_length"),
 )
 
@@ -316,4 +318,16 @@ DRIFT_STEPS = Table(
     Column("severity", String(16), nullable=False),
     UniqueConstraint("chain", "number"),
     UniqueConstraint("chain", "case_id"),
+)
+
+# Drift features of what the API was sent, where the setting keeps those alone (JSON). No id comes
+# twice: chains know by it what they have counted.
+API_SCANS = Table(
+    "api_scans",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("at", String(32), nullable=False, index=True),
+    Column("kind", String(8), nullable=False),
+    Column("content", Text, nullable=False),
+    sqlite_autoincrement=True,
 )

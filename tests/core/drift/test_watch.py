@@ -125,7 +125,7 @@ def test_a_deleted_case_keeps_its_part_without_the_link(place):
     after = place.crops()
     assert (after.level, after.scans, after.severity) == (before.level, 10, before.severity)
     assert {step.case_id for step in place.steps()} == {None}
-    assert "a case that was deleted" in since_words(after)[0]
+    assert "a scan that is not kept" in since_words(after)[0]
 
 
 def test_one_scan_counts_once_however_often_it_is_dropped(place):
