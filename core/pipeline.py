@@ -136,6 +136,7 @@ class Analysis:
                 "content_extent": [list(ends) for ends in self.extent],
             },
             "study": self.origin.about() if self.origin else None,
+            "scanner": (self.origin.scanner or None) if self.origin else None,
             "head": self.segmentation.head.as_dict() if self.segmentation.head else None,
             "model": self.segmentation.model.as_dict(),
             "device": self.segmentation.device,

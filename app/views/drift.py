@@ -6,6 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
 
+from app.views.words import plain
 from core.drift.comparison import State
 from core.drift.kinds import KINDS, Kind
 from core.drift.of_cases import CaseDrift, KindDrift
@@ -45,6 +46,8 @@ def states(report: CaseDrift, advise: Callable[[KindDrift], None] = lambda found
             if of_kind.chain and of_kind.chain.scans:
                 for words in since_words(of_kind.chain):
                     st.markdown(f"- {_sentence(words)}.")
+                for words in of_kind.scanner_words:
+                    st.markdown(f"- {plain(words)}.")
                 with st.expander("The rule"):
                     st.markdown(rule_words(of_kind.chain))
             elif not of_kind.drift.comparisons:

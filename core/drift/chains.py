@@ -202,7 +202,9 @@ class Chains:
         looks = NOTHING
         if steps and moved:
             told = [(scan.number, scan.case_id, scores) for scan, scores in steps]
-            looks = looks_of(told, moved[0].first.number, followed(key.kind))
+            most = moved[0]
+            direction = (most.feature.key, most.direction)
+            looks = looks_of(told, most.first.number, direction, followed(key.kind))
         return Chain(
             key.kind, row.version, row.run_length, row.began_at, thresholds, row.scans,
             row.severity, row.since, level_of(sums), moved if steps else (), looks,

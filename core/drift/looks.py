@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from core.measures.features import Feature
 
 MOST_UNUSUAL, MOST_TYPICAL = 10, 3
+# One of six scans of the reference is as far from its middle, to this side.
+OFF_SD = 1.0
 
 
 @dataclass(frozen=True)
@@ -35,11 +37,14 @@ class Looks:
         Ids of cases from before it, the most typical one first.
     since : tuple of str
         Ids of all cases since the change, the oldest first.
+    off : tuple of str
+        Of these, those that are off in what moved most: `OFF_SD` and more from the middle.
     """
 
     unusual: tuple[Unusual, ...] = ()
     typical: tuple[str, ...] = ()
     since: tuple[str, ...] = ()
+    off: tuple[str, ...] = ()
 
 
 NOTHING = Looks()
@@ -48,6 +53,7 @@ NOTHING = Looks()
 def looks_of(
     steps: Sequence[tuple[int, str | None, Mapping[str, Sequence[float]]]],
     first: int,
+    moved: tuple[str, int],
     features: Sequence[Feature],
 ) -> Looks:
     """What to look at in a chain.
@@ -60,6 +66,8 @@ def looks_of(
         again has no scores.
     first
         Number of the first scan since the change.
+    moved
+        Key of the feature that moved most, and its direction: 1 up, -1 down.
     features
         In which a case may be unusual.
     """
@@ -75,9 +83,12 @@ def looks_of(
         else:
             key = max(away, key=lambda key: abs(away[key][1]))
             unusual.append(Unusual(case_id, of_image[key], away[key][1]))
-    since = tuple(case for number, case, _ in steps if case is not None and number >= first)
+    newer = [(case, scores) for number, case, scores in steps if case and number >= first]
+    key, direction = moved
+    off = [case for case, scores in newer if key in scores and direction * scores[key][1] >= OFF_SD]
     return Looks(
         tuple(sorted(unusual, key=lambda each: -abs(each.away_sd))[:MOST_UNUSUAL]),
         tuple(case_id for _, case_id in sorted(typical)[:MOST_TYPICAL]),
-        since,
+        tuple(case for case, _ in newer),
+        tuple(off),
     )

@@ -1,7 +1,8 @@
 """The newest cases against what the version in service knows: crops and heads, each apart."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from core import limits
@@ -12,6 +13,7 @@ from core.drift.chains import Chain
 from core.drift.comparison import Drift, State, compare
 from core.drift.kinds import Kind
 from core.drift.known import Known, known_of
+from core.drift.looks import OFF_SD, Looks
 from core.drift.normal import Normal, Normals
 from core.drift.words import chain_dict, count_words
 from core.measures.features import FEATURES, Values
@@ -24,7 +26,17 @@ OLDER = "segmented by an earlier version, which kept no features"
 IN_BASELINE = "of the baseline itself"
 WAITING = "until the baseline is complete"
 BEFORE = "from before the new normal"
+_MOST_SCANNERS = 5
 _URGENT: tuple[State, ...] = ("act", "watch", "quiet")
+
+
+@dataclass(frozen=True)
+class OfScanner:
+    """Cases of one scanner since a change, and how many of them are off; see `Looks.off`."""
+
+    scanner: str
+    cases: int
+    off: int
 
 
 @dataclass(frozen=True)
@@ -45,6 +57,8 @@ class KindDrift:
         The reference, with what is known of it.
     rows : sequence of CaseRow
         All cases of the kind that have features, the newest first.
+    scanners : sequence of OfScanner
+        Since the change, where DICOM headers said the scanner; the most cases first.
     chain : Chain or None
         The cases one by one, which the state follows from; None where they are not followed.
     """
@@ -58,6 +72,7 @@ class KindDrift:
     left_out: dict[str, int]
     known: Known | None = None
     rows: Sequence[CaseRow] = ()
+    scanners: Sequence[OfScanner] = ()
     chain: Chain | None = None
 
     @property
@@ -79,6 +94,19 @@ class KindDrift:
         return words
 
     @property
+    def scanner_words(self) -> list[str]:
+        """How the change is spread over scanners, a sentence each."""
+        if self.chain is None or not self.chain.moved:
+            return []
+        moved = self.chain.moved[0]
+        how = moved.feature.higher if moved.direction > 0 else moved.feature.lower
+        return [
+            f"Of {counted(each.cases, self.kind)} of the scanner {each.scanner} since then, "
+            f"{each.off} {how} by {OFF_SD:.0f} SD or more"
+            for each in self.scanners[:_MOST_SCANNERS]
+        ]
+
+    @property
     def not_compared(self) -> list[str]:
         """Names of the features that too few cases have, where others are compared."""
         known = {comparison.feature.key for comparison in self.drift.comparisons}
@@ -90,6 +118,7 @@ class KindDrift:
         return self.drift.as_dict() | {
             "reference": self.reference_words, "left_out": self.left_out,
             "monitoring": chain_dict(self.chain) if self.chain else None,
+            "by_scanner": [asdict(each) for each in self.scanners],
             "new_normal": _normal_dict(self.known.normal) if self.known else None,
         }  # fmt: skip
 
@@ -142,9 +171,20 @@ def drift_of_cases(
         known = known_of(kind, number, trained, house, normals)
         own = [(row, values) for row, values in rows if is_of_head(values) == (kind == "head")]
         found = _of_kind(kind, own, on_list[kind], known, last)
-        return replace(found, chain=(chains or {}).get(kind), rows=[row for row, _ in own])
+        chain = (chains or {}).get(kind)
+        by_scanner = scanners_of(cases, chain.looks) if chain else ()
+        return replace(found, chain=chain, rows=[row for row, _ in own], scanners=by_scanner)
 
     return CaseDrift(number, of("crop"), of("head"))
+
+
+def scanners_of(cases: Cases, looks: Looks) -> list[OfScanner]:
+    """The cases since a change by scanner; none where no header said it."""
+    if not looks.since:
+        return []
+    scanner = {case: name for case, name in cases.scanners(looks.since).items() if name}
+    many, off = Counter(scanner.values()), Counter(map(scanner.get, looks.off))
+    return [OfScanner(name, count, off[name]) for name, count in many.most_common()]
 
 
 _Cases = Sequence[tuple[CaseRow, Values]]
