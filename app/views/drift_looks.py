@@ -9,6 +9,7 @@ from streamlit.delta_generator import DeltaGenerator
 from app.operations import accept_normal, take_normal_back
 from app.services import Services
 from app.views.words import plain, show_error
+from core.drift.kinds import Kind
 from core.drift.known import Known
 from core.drift.looks import NOTHING
 from core.drift.of_cases import KindDrift
@@ -126,7 +127,7 @@ def _accepting(
             f"accept become what later {found.kind}s are compared with, in place of "
             f"{found.reference_words}. It can be taken back."
         )
-        count = st.number_input(
+        st.number_input(
             f"Newest {found.kind}s", MIN_DRIFT_CASES, most,
             value=min(max(len(since), MIN_DRIFT_CASES), most), key=f"accept-count-{found.kind}",
         )  # fmt: skip
@@ -135,10 +136,17 @@ def _accepting(
             key=f"accept-why-{found.kind}", placeholder=_PLACEHOLDER,
         )  # fmt: skip
         st.caption("The reason stays in the trail: no patient's name.")
-        if st.form_submit_button("Accept them", type="primary"):
-            reason = st.session_state[f"accept-why-{found.kind}"]
-            act = partial(accept_normal, shared, found.kind, newest[:count], reason, known)
-            _do(act, f"{counted(count, found.kind).capitalize()} are the new normal.")
+        # With what was shown: another tab or person may have decided by the time of the click.
+        st.form_submit_button(
+            "Accept them", type="primary", on_click=_accept,
+            args=(shared, found.kind, newest, known),
+        )  # fmt: skip
+
+
+def _accept(shared: Services, kind: Kind, newest: Sequence[str], known: Known) -> None:
+    count, reason = (st.session_state[f"accept-{name}-{kind}"] for name in ("count", "why"))
+    act = partial(accept_normal, shared, kind, newest[:count], reason, known)
+    _do(act, f"{counted(count, kind).capitalize()} are the new normal.")
 
 
 def _taking_back(shared: Services, found: KindDrift, known: Known) -> None:
@@ -154,9 +162,14 @@ def _taking_back(shared: Services, found: KindDrift, known: Known) -> None:
         st.text_input(
             "Why?", max_chars=MAX_REASON_CHARS, key=key, placeholder=_PLACEHOLDER
         )  # fmt: skip
-        if st.form_submit_button("Take it back"):
-            act = partial(take_normal_back, shared, found.kind, st.session_state[key], known)
-            _do(act, "The reference of before holds again.")
+        st.form_submit_button(
+            "Take it back", on_click=_take_back, args=(shared, found.kind, known)
+        )  # fmt: skip
+
+
+def _take_back(shared: Services, kind: Kind, known: Known) -> None:
+    act = partial(take_normal_back, shared, kind, st.session_state[f"take-back-why-{kind}"], known)
+    _do(act, "The reference of before holds again.")
 
 
 def _who(name: str) -> str:
@@ -164,10 +177,10 @@ def _who(name: str) -> str:
 
 
 def _do(act: partial[None], done: str) -> None:
+    """Do it in a callback, and keep what became of it for `outcome`."""
     try:
         act()
     except HippoViewError as error:
         st.session_state[_PROBLEM] = error
     else:
         st.session_state[_DONE] = done
-    st.rerun()
