@@ -43,7 +43,7 @@ from tests.tiny import analysis, number_of, packed
 # No more than one thread does; all of them are each kind at least once.
 ACTS = ["add", "correct", "correct", "review", "rename", "delete", "restore", "care"]
 # What only two databases see; all else `test_interleavings_together` sees as well.
-FEW = 20
+FEW = 10
 MANY = 1000
 KILLS = 10
 MANY_KILLS = 400

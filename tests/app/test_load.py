@@ -76,12 +76,18 @@ def test_sixteen_clients_get_the_mask_of_their_own_scan(small, predictor, tmp_pa
 
 def test_clients_that_go_away_free_their_places(small):
     scan = example()
-    # Many patches: it keeps the server busy until everybody else has queued up.
-    wide = np.tile(np.asarray(scan.dataobj), (2, 1, 2))
-    held = [hang_up(small, as_bytes(image(wide, scan.affine))) for _ in range(2)]
-    connections = [hang_up(small, as_bytes(scan)) for _ in range(QUEUE)]
-    until(lambda: waiting(small) == QUEUE, poll_s=0.02)
-    for connection in connections + held:
+    # Many patches: each keeps the server busy for a second or more, so the queue fills up.
+    wide = as_bytes(image(np.tile(np.asarray(scan.dataobj), (2, 1, 2)), scan.affine))
+    connections = []
+
+    def full() -> bool:
+        if waiting(small) == QUEUE:
+            return True
+        connections.append(hang_up(small, wide))
+        return False
+
+    until(full, poll_s=0.02)
+    for connection in connections:
         connection.close()
     files = {"image": ("a.nii", as_bytes(scan))}
     until(lambda: waiting(small) == 0, poll_s=0.05)

@@ -29,6 +29,7 @@ def site(tmp_path_factory):
         yield started
 
 
+@pytest.mark.long
 def test_files_that_a_restart_lost_are_told(context, site):
     visitor = User(context.new_page(), site.url)
     visitor.open()

@@ -53,6 +53,7 @@ def test_a_case_is_found_renamed_deleted_and_brought_back(user):
     expect(user.page.get_by_text("There is no such case")).to_be_visible()
 
 
+@pytest.mark.long
 def test_a_case_gets_a_patient_at_upload_and_another_one_later(user):
     field = user.page.get_by_role("textbox", name="Patient (a pseudonym)")
     user.page.get_by_role("button", name="Patient of the next files: none given").click()

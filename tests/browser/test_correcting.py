@@ -67,15 +67,16 @@ def test_a_known_stroke_changes_exactly_its_voxels(user, server, view):
     assert np.argwhere(after != expected).tolist() == []
 
 
-def test_undo_is_byte_identical_and_redo_brings_it_back(user):
+@pytest.mark.parametrize("strokes", [8, pytest.param(35, marks=pytest.mark.long)])
+def test_undo_is_byte_identical_and_redo_brings_it_back(user, strokes):
     user.try_example()
     before = pack_of(user)
     begin(user)
     choose_pen(user, "4 mm")
-    for step in range(35):
+    for step in range(strokes):
         user.draw((0.2 + step / 60, 0.2))
     user.kept("Draft kept")
-    for _ in range(35):
+    for _ in range(strokes):
         user.page.keyboard.press("Control+z")
     expect(user.viewer).to_have_attribute("data-drawn", "false")
     expect(user.viewer.get_by_role("button", name="Undo")).to_be_disabled()

@@ -56,6 +56,7 @@ def test_the_numbers_stand_before_the_viewer_has_loaded(person, head):
     expect(person.viewer).to_have_count(1)
 
 
+@pytest.mark.long
 def test_closing_the_case_brings_the_list_back_where_it_was(person, house):
     house.add(*(f"list {i}" for i in range(9)))
     person.open("/cases")

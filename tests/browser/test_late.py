@@ -168,7 +168,8 @@ def test_two_tabs_on_one_case_take_nothing_from_each_other(person, house):
     assert left is None or np.array_equal(left, drawn)
 
 
-@pytest.mark.parametrize("key", ["y", pytest.param("x", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("key", ["y", "x"])
 def test_a_key_is_about_the_case_that_was_seen(key, person, house):
     """The server has opened the next case, the screen not yet, when a key is pressed."""
     second, first = house.add("second", "first")

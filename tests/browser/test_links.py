@@ -4,11 +4,13 @@ import gzip
 
 import httpx
 import nibabel as nib
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser.user import User
 
 
+@pytest.mark.long
 def test_a_link_works_in_its_own_browser_only_and_in_parts(user, browser, server):
     user.try_example()
     user.pixels()

@@ -9,38 +9,49 @@ PAGES = [
     "Segment", "Cases", "Patients", "Model", "About and help", "Retrain", "Models", "Drift",
     "Reference groups", "Operations",
 ]  # fmt: skip
-LOOKS = [
-    pytest.param(("dark", 1280), id="dark-1280"),
-    pytest.param(("light", 1920), id="light-1920"),
-    pytest.param(("dark", 1920), id="dark-1920", marks=pytest.mark.long),
-    pytest.param(("light", 1280), id="light-1280", marks=pytest.mark.long),
-]
+LOOKS = [(scheme, width) for scheme in ("dark", "light") for width in (1280, 1920)]
 
 
-@pytest.fixture(scope="module", params=LOOKS)
-def visitor(request, browser: Browser, server):
-    scheme, width = request.param
-    context = browser.new_context(
-        viewport={"width": width, "height": round(width * 0.7)}, color_scheme=scheme
-    )
-    user = User(context.new_page(), server.url)
-    user.open()
-    user.try_example()
-    yield user, f"{scheme}-{width}"
-    assert user.strangers == []
-    context.close()
+def looks_of_pages():
+    """Every page dark in a small window or light in a large one; nightly each in each way."""
+    for look in LOOKS:
+        for number, name in enumerate(PAGES):
+            often = LOOKS[0] if number % 2 else LOOKS[-1]
+            marks = () if look == often else pytest.mark.long
+            yield pytest.param(look, name, id=f"{look[0]}-{look[1]}-{name}", marks=marks)
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_a_page_is_readable_and_says_what_it_is_not_for(name, visitor, pictures):
-    user, look = visitor
+@pytest.fixture(scope="module")
+def visitors(browser: Browser, server):
+    """Somebody with an open case, for each look; made when first asked for."""
+    made = {}
+
+    def visitor(scheme: str, width: int) -> User:
+        if (scheme, width) not in made:
+            context = browser.new_context(
+                viewport={"width": width, "height": round(width * 0.7)}, color_scheme=scheme
+            )
+            user = made[scheme, width] = User(context.new_page(), server.url)
+            user.open()
+            user.try_example()
+        return made[scheme, width]
+
+    yield visitor
+    for user in made.values():
+        assert user.strangers == []
+        user.page.context.close()
+
+
+@pytest.mark.parametrize(("look", "name"), list(looks_of_pages()))
+def test_a_page_is_readable_and_says_what_it_is_not_for(look, name, visitors, pictures):
+    user = visitors(*look)
     if name == "Segment":
         user.pixels()
     else:
         user.go(name)
         user.page.wait_for_load_state("networkidle")
     user.page.keyboard.press("Home")
-    user.page.screenshot(path=pictures / f"{name.split()[0].lower()}-{look}.png")
+    user.page.screenshot(path=pictures / f"{name.split()[0].lower()}-{look[0]}-{look[1]}.png")
     user.read("Not for diagnosis")
     assert user.serious_faults() == []
     width = user.page.evaluate("document.documentElement.scrollWidth - innerWidth")

@@ -48,7 +48,10 @@ def test_what_is_typed_on_a_case_stands_in_its_band(person, visits):
     person.read("female, 74 years")
 
 
-@pytest.mark.parametrize(("scheme", "width"), [("dark", 1280), ("light", 1920)])
+@pytest.mark.parametrize(
+    ("scheme", "width"),
+    [("dark", 1280), pytest.param("light", 1920, marks=pytest.mark.long)],
+)
 def test_an_unchanged_head_lies_within_what_the_method_varies_by(
     person, visits, pictures, scheme, width
 ):

@@ -111,6 +111,7 @@ def doubtful(listed, predictor, tmp_path):
     listed[1].delete(case.id)
 
 
+@pytest.mark.long
 def test_the_keyboard_does_not_accept_an_unreliable_mask_unasked(
     person, listed, doubtful, pictures
 ):

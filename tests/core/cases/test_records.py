@@ -113,7 +113,7 @@ def show(house, record):
     house.corrections.versions(record["id"])
 
 
-@settings(max_examples=300, suppress_health_check=list(HealthCheck))
+@settings(max_examples=120, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_whatever_a_field_holds_pages_show_it_or_it_is_refused(data, house, whole):
     path = data.draw(st.sampled_from(list(places_in(whole))))

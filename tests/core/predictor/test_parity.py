@@ -35,7 +35,7 @@ RECIPE = recipe_of(MODEL)
 MIRRORINGS = ("off", "full")
 # Mirrored, the oracle needs seconds for each input.
 _SHORT_AND_LONG = [
-    ("off", 3), ("full", 1),
+    ("off", 3),
     *(pytest.param(mirroring, 5, marks=pytest.mark.long) for mirroring in ("off", "full")),
 ]  # fmt: skip
 
@@ -119,11 +119,10 @@ def scans():
 
 
 def unusual():
-    """Every input without mirroring, and each with it: all but one of these in the long tests."""
+    """Every input without mirroring, and in the long tests each with it."""
     for name in scans():
         yield name, "off"
-        marks = () if name == "2 mm slices" else pytest.mark.long
-        yield pytest.param(name, "full", marks=marks)
+        yield pytest.param(name, "full", marks=pytest.mark.long)
 
 
 @pytest.mark.parametrize(("name", "mirroring"), list(unusual()))

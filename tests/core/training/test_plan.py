@@ -49,6 +49,7 @@ for number, line in enumerate(sys.argv[2:]):
 """
 
 
+@pytest.mark.long
 def test_planning_and_preprocessing_fork_no_process(tmp_path):
     prepare(made(tmp_path / "source", 10), LocalStorage(tmp_path / "storage"), "one")
     requests = ["quick", "cpu", "quick fold=-1 with_test=true"]

@@ -79,6 +79,7 @@ def killed(home):
     return folder
 
 
+@pytest.mark.long
 def test_a_training_can_end_after_the_epochs_that_are_done(home, killed):
     early = home / "early"
     shutil.copytree(killed, early, symlinks=True)

@@ -194,6 +194,7 @@ def test_too_few_sides_are_not_made_enough_by_cuts(tmp_path):
         prepare(tmp_path / "few", LocalStorage(tmp_path / "storage"), "few")
 
 
+@pytest.mark.long
 def test_nnunet_accepts_the_names(prepared, tmp_path):
     root, dataset, _ = prepared
     theirs = accepted_files(root / "datasets" / "mixed", tmp_path)

@@ -56,6 +56,7 @@ def test_a_data_set_is_split_by_patient_with_a_hash_for_every_file(source, stora
     Datasets(storage).verify(dataset, tmp_path / "storage" / "datasets" / "one")
 
 
+@pytest.mark.long
 def test_nnunet_accepts_the_newest_files_of_a_set_that_changed(source, storage, tmp_path):
     before, _ = prepare(source, storage, REVIEWED_NAME)
     corrected = shutil.copytree(source, tmp_path / "corrected")

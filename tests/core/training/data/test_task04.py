@@ -96,7 +96,7 @@ def test_a_split_by_file_is_told_and_made_anew_by_patient(names):
 
 @pytest.fixture
 def source(tmp_path, shared_data):
-    folder = real(tmp_path / "source", shared_data, 40)
+    folder = real(tmp_path / "source", shared_data, 20)
     description = shared_data / "Task04_Hippocampus" / "dataset.json"
     (folder / "dataset.json").symlink_to(description)
     return folder

@@ -70,6 +70,7 @@ def test_the_served_model_finds_the_known_truth(synthetic):
     assert told == [(0, 1), (1, 1)]
 
 
+@pytest.mark.long
 def test_a_network_of_shuffled_weights_does_not_find_it(synthetic, tmp_path):
     made, *_ = synthetic
     model = replace(load_model(MODEL), folder=shutil.copytree(MODEL, tmp_path / "bad"))
