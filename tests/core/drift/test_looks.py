@@ -8,6 +8,7 @@ from core.drift.kinds import followed
 from core.drift.looks import MOST_TYPICAL, MOST_UNUSUAL, looks_of
 from core.drift.of_cases import drift_of_cases
 from core.drift.words import advice_words, chain_dict
+from core.exports.tables import report_json
 from tests.core.drift.test_watch import Place
 from tests.drift import analysis, table
 
@@ -61,6 +62,9 @@ def test_it_says_of_which_scanner_the_changed_cases_are(place):
     assert crops.as_dict()["by_scanner"][1]["scanner"] == "*Beta*"
     chain = crops.chain
     assert f"Look at these {len(chain.looks.unusual)} cases first" in advice_words(chain)[0]
+    case = place.house.cases.get(chain.looks.unusual[0].case_id)
+    assert case.report["scanner"] == "ACME Alpha"
+    assert b"ACME" not in report_json(case)
     told = chain_dict(chain)["unusual"]
     assert told[0]["case"] == chain.looks.unusual[0].case_id
 
