@@ -153,9 +153,11 @@ class Services:
             metrics.count(origin, outcome)
             logger.info("A scan from the {} was not segmented: {}", origin, error.code)
             raise
-        further = self.drift.findings(analysis.features, example_features())
-        if further:
-            analysis = replace(analysis, findings=(*analysis.findings, *further))
+        # Features of a head take a while: not where nothing could be said of it.
+        if self.drift.knows("crop" if analysis.segmentation.head is None else "head"):
+            further = self.drift.findings(analysis.features, example_features())
+            if further:
+                analysis = replace(analysis, findings=(*analysis.findings, *further))
         metrics.count(origin, "segmented")
         metrics.time_steps(analysis.timings_s)
         logger.info(

@@ -124,6 +124,16 @@ class DriftWatch:
             chains[kind] = self._look(key, known, may_begin=may_begin)
         return chains
 
+    def knows(self, kind: Kind) -> bool:
+        """Whether enough is known of a kind for `findings` to say anything. Never raises."""
+        try:
+            if kind not in self._spans:
+                with acting_as(SERVER):
+                    self.look()
+        except HippoViewError as error:
+            logger.warning("Whether a scan is unlike all others cannot be said: {}", error.message)
+        return self._spans.get(kind, ("", None))[1] is not None
+
     def findings(self, values: Values, example: Values | None = None) -> tuple[Finding, ...]:
         """What is said of one scan that is unlike anything that is known. Never raises.
 
@@ -136,13 +146,9 @@ class DriftWatch:
             to be what it is.
         """
         kind: Kind = "head" if is_of_head(values) else "crop"
-        try:
-            if kind not in self._spans:
-                with acting_as(SERVER):
-                    self.look()
-        except HippoViewError as error:
-            logger.warning("Whether a scan is unlike all others cannot be said: {}", error.message)
-        _, span = self._spans.get(kind, ("", None))
+        if not self.knows(kind):
+            return ()
+        _, span = self._spans[kind]
         if span is None or (example is not None and span.are_same(values, example)):
             return ()
         return span.findings(values, kind)

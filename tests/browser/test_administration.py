@@ -234,6 +234,7 @@ def test_twenty_blurred_scans_ask_to_act_until_they_are_the_new_normal(
             user.settle()
             user.page.screenshot(path=pictures / f"drift-{kind}.png", full_page=True)
         user.read("Sharpness: the scans are blurred", "What to do", "Typical before it")
+        user.settle()
         name, report = user.download("Report (.html)")
         assert name == "hippoview-drift.html"
         saved = tmp_path / name
