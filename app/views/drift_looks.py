@@ -12,12 +12,12 @@ from app.views.words import plain, show_error
 from core.drift.kinds import Kind
 from core.drift.known import Known
 from core.drift.looks import NOTHING
+from core.drift.normal import who_words
 from core.drift.of_cases import KindDrift
 from core.drift.words import advice_words
 from core.errors import HippoViewError
 from core.exports.thumbnail import thumbnail_png
 from core.limits import MAX_REASON_CHARS, MIN_DRIFT_CASES, MIN_REASON_CHARS, MOST_NORMAL_CASES
-from core.people.acting import NOBODY
 from core.settings import ROOT
 from core.wording import counted
 
@@ -42,7 +42,7 @@ def advice(shared: Services, found: KindDrift) -> None:
         normal = known.normal
         st.markdown(
             f":material/new_releases: Compared with {found.reference_words}, by "
-            f"{_who(normal.by)}: “{plain(normal.reason)}”"
+            f"{plain(who_words(normal))}: “{plain(normal.reason)}”"
         )
         _taking_back(shared, found, known)
     words = advice_words(chain) if chain else []
@@ -170,10 +170,6 @@ def _taking_back(shared: Services, found: KindDrift, known: Known) -> None:
 def _take_back(shared: Services, kind: Kind, known: Known) -> None:
     act = partial(take_normal_back, shared, kind, st.session_state[f"take-back-why-{kind}"], known)
     _do(act, "The reference of before holds again.")
-
-
-def _who(name: str) -> str:
-    return "somebody who had not signed in" if name == NOBODY.name else plain(name)
 
 
 def _do(act: partial[None], done: str) -> None:

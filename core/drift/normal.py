@@ -18,6 +18,7 @@ from core.drift.kinds import Kind
 from core.errors import ChangedError, ConflictError, InputError, NotFoundError, StorageError
 from core.measures.features import Values
 from core.measures.head_features import is_of_head
+from core.people.acting import NOBODY
 from core.people.audit import fingerprint, record_alone
 from core.state.database import timestamp
 from core.state.fields import check_shape, check_times, object_of
@@ -208,8 +209,14 @@ def _read(storage: Storage, key: str) -> Normal:
     )  # fmt: skip
 
 
+def who_words(normal: Normal) -> str:
+    """Whose act it was."""
+    return "somebody who had not signed in" if normal.by == NOBODY.name else normal.by
+
+
 def _done_meanwhile(newest: Normal | None) -> ConflictError:
-    who = f" by {newest.by}, {newest.at[:16].replace('T', ' ')} UTC" if newest else ""
+    at = newest.at[:16].replace("T", " ") if newest else ""
+    who = f" by {who_words(newest)}, {at} UTC" if newest else ""
     return ConflictError(
         f"The normal was changed meanwhile{who}",
         "Look at the page again, then decide.",
