@@ -27,7 +27,8 @@ from tests.server import Server, running
 
 _SIZE = {"width": 1280, "height": 900}
 _QUIET_MS = 1500
-# Looks every few milliseconds for the band and the viewer of a case that was not there before.
+# Looks every few milliseconds for the band (older pages have none) and the viewer of a case that
+# was not there before.
 _WATCH = """() => {
   performance.clearResourceTimings()
   performance.setResourceTimingBufferSize(2000)
@@ -40,14 +41,15 @@ _WATCH = """() => {
   }
   const bandOf = () => document.querySelector(".hv-band")?.textContent.match(/HV-\\w{6}/)?.[0]
   const old = bandOf()
+  const oldCase = viewer()?.dataset.case
   let shown = null
   window.marks = { dropped: performance.now() }
   const timer = setInterval(() => {
     const { marks } = window
     if (!marks.band && bandOf() && bandOf() !== old) marks.band = performance.now()
-    if (!marks.band) return
     shown = shown?.isConnected ? shown : viewer()
-    if (!shown || shown.dataset.state !== "ready" || shown.dataset.case !== bandOf()) return
+    if (shown?.dataset.state !== "ready" || shown.dataset.case === oldCase) return
+    if (bandOf() && shown.dataset.case !== bandOf()) return
     marks.picture = performance.now()
     marks.case = shown.dataset.case
     clearInterval(timer)
@@ -81,7 +83,7 @@ class Side:
         marks = page.evaluate("window.marks")
         fetched = page.evaluate(_FETCHED)
         begun = marks["dropped"]
-        moments = {"band": marks["band"] - begun, "picture": marks["picture"] - begun}
+        moments = {name: marks[name] - begun for name in ("band", "picture") if name in marks}
         for what, words in {"upload": "/upload_file/", "about": "/about/", "scan": "/scan.nii.gz",
                             "mask": "/masks/"}.items():  # fmt: skip
             times = [(start, end) for name, start, end in fetched if words in name]

@@ -10,7 +10,6 @@ import json
 import os
 import random
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -137,14 +136,6 @@ def acts_of(path: Path) -> list[Act]:
         act = Act(**json.loads(line))
         acts[act.start] = act
     return list(acts.values())
-
-
-@contextmanager
-def in_memory() -> Iterator[Path]:
-    """A folder in memory where there is one: thousands of writes wait for no disk."""
-    memory = Path("/dev/shm")  # noqa: S108
-    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as name:
-        yield Path(name)
 
 
 def at_once(workers: Sequence[Callable[[], None]]) -> None:

@@ -34,7 +34,6 @@ from tests.adversarial.chaos import (
     acts_of,
     at_once,
     check_last,
-    in_memory,
 )
 from tests.ends import in_child
 from tests.faulty import FaultyStorage
@@ -194,9 +193,8 @@ def few_ids(monkeypatch):
 
 
 @pytest.fixture
-def folder(few_ids):
-    with in_memory() as folder:
-        yield folder
+def folder(few_ids, tmp_path):
+    return tmp_path
 
 
 def interleave(folder: Path, seed: int) -> list[Act]:

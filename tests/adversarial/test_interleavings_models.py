@@ -63,9 +63,8 @@ def opened(folder, hook=nothing):
 
 
 def quick_folder():
-    """In memory where that can be: a kill, unlike a power failure, loses nothing of it."""
-    memory = Path("/dev/shm")  # noqa: S108 - only this user may read what mkdtemp makes
-    folder = Path(mkdtemp(prefix="hippoview-test-", dir=memory if memory.is_dir() else None))
+    """One that goes with this process."""
+    folder = Path(mkdtemp(prefix="hippoview-test-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
 

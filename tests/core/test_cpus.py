@@ -102,7 +102,9 @@ OPENVINO = EMBEDDED + (
 
 
 @pytest.mark.skipif(shutil.which("taskset") is None, reason="taskset is not installed")
-@pytest.mark.parametrize("code", [ASK, TRAINING, TORCH, OPENVINO])
+@pytest.mark.parametrize(
+    "code", [ASK, *(pytest.param(c, marks=pytest.mark.long) for c in (TRAINING, TORCH)), OPENVINO]
+)
 def test_a_process_on_one_cpu_takes_one(code):
     one = str(min(os.sched_getaffinity(0)))
     done = subprocess.run(

@@ -91,7 +91,7 @@ ASCII = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
     ("locale", "options"),
     [
         (STRICT, ("--json",)),
-        (ASCII, ()),
+        pytest.param(ASCII, (), marks=pytest.mark.long),
         pytest.param(STRICT, (), marks=pytest.mark.long),
         pytest.param({"LC_ALL": "C"}, ("--json",), marks=pytest.mark.long),
     ],

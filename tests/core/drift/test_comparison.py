@@ -161,7 +161,9 @@ def test_the_report_opens_without_a_network_and_escapes_names(reference):
     assert re.findall(r"url\((?!#|[\"']?#)", text) == []
 
 
-@pytest.mark.parametrize(("kind", "state"), [("plain", "quiet"), ("blurred", "act")])
+@pytest.mark.parametrize(
+    ("kind", "state"), [pytest.param("plain", "quiet", marks=pytest.mark.long), ("blurred", "act")]
+)
 def test_the_command_tells_plain_from_blurred(kind, state, windows, task04, tmp_path, capsys):
     html, record = tmp_path / "r.html", tmp_path / "r.json"
     window = tmp_path / "window"

@@ -85,8 +85,9 @@ def test_real_crops_pass_and_their_inversions_do_not(task04):
 
 @pytest.mark.parametrize(
     "name",
-    ["whole_head_t1", "thick_slices/visit1",
+    ["thick_slices/visit1",
      *(pytest.param(name, marks=pytest.mark.long) for name in (
+         "whole_head_t1",
          "elderly_2mm/t1/subject_05", "elderly_2mm/t1/subject_18", "adults/whole/sub-56",
      ))],
 )  # fmt: skip

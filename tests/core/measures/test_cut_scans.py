@@ -55,7 +55,7 @@ def test_a_head_that_is_cut_is_not_trusted_and_says_where(head):
     assert head.findings[-1].code == "brain_cut"
 
 
-@pytest.mark.parametrize("padding", [0, np.nan])
+@pytest.mark.parametrize("padding", [0, pytest.param(np.nan, marks=pytest.mark.long)])
 def test_padding_around_a_cut_head_does_not_hide_it(padding, segmented, head):
     data = np.asarray(template_head().dataobj).astype(np.float32)
     data[:, :BEHIND_VOXEL] = padding

@@ -106,7 +106,7 @@ def test_two_processes_write_the_same_report(tmp_path):
     assert written[0] == written[1]
 
 
-@pytest.mark.parametrize("writes", [1, 8, 26])
+@pytest.mark.parametrize("writes", [8, *(pytest.param(n, marks=pytest.mark.long) for n in (1, 26))])
 def test_killed_in_the_middle_nothing_half_made_is_used(source, storage, tmp_path, writes):
     """At its first file, among the cases, and when only the split is missing."""
     script = (
