@@ -18,7 +18,7 @@ from core.cases.store import Cases
 from core.errors import HippoViewError
 from core.measures.head_features import is_of_head
 from core.people.acting import SERVER, acting_as, actor
-from core.people.audit import record, recording
+from core.people.audit import record, record_alone, recording
 from core.pipeline import Analysis
 from core.state.database import reading, timestamp
 from core.state.tables import API_SCANS
@@ -58,25 +58,30 @@ class Collection:
         self._due_at = 0.0
 
     def keep(self, analysis: Analysis) -> dict[str, Any]:
-        """Keep what the setting says. Never raises: who waits for the mask has it all the same.
+        """Keep what the setting says. Where that fails, who waits for the mask has it all the same.
 
         Returns
         -------
         dict
             ``kept``: ``nothing``, ``features`` or ``case``; of a case its ``case_id``; ``days``
             until it ends, None where it does not.
+
+        Raises
+        ------
+        StorageError
+            Not even the trail can be written.
         """
-        told: dict[str, Any] = {"kept": "nothing"}
         try:
             if self._keep == "features":
                 self._add(analysis)
-                told = {"kept": "features"}
-            elif self._keep == "cases":
-                told = {"kept": "case", "case_id": self._add_case(analysis)}
+                return {"kept": "features", "days": self._days or None}
+            if self._keep == "cases":
+                case_id = self._add_case(analysis)
+                return {"kept": "case", "case_id": case_id, "days": self._days or None}
         except HippoViewError as error:
             logger.warning("A scan from the api could not be kept: {}", error.message)
-        self._note(told["kept"])
-        return told | {"days": self._days or None if told["kept"] != "nothing" else None}
+        record_alone(self._engine, "upload", note="segmented for the api, not kept")
+        return {"kept": "nothing", "days": None}
 
     def tick(self) -> None:
         """Remove the features whose days are over, now and then.
@@ -101,10 +106,10 @@ class Collection:
     def _add(self, analysis: Analysis) -> None:
         kind = "head" if is_of_head(analysis.features) else "crop"
         content = json.dumps(analysis.features)
-        with self._engine.begin() as connection:
-            connection.execute(
-                API_SCANS.insert().values(at=timestamp(), kind=kind, content=content)
-            )
+        values = {"at": timestamp(), "kind": kind, "content": content}
+        with recording(self._engine) as connection:
+            connection.execute(API_SCANS.insert().values(**values))
+            record(connection, "upload", note="segmented for the api, numbers kept")
 
     def _add_case(self, analysis: Analysis) -> str:
         # A service may keep no case of its own will: it is the setting that does, for the groups
@@ -112,10 +117,3 @@ class Collection:
         who = actor()
         with acting_as(replace(SERVER, id=who.id, name=who.name, groups=who.groups)):
             return self._cases.add(analysis, "").id
-
-    def _note(self, kept: str) -> None:
-        if kept == "case":
-            return  # its own line says so
-        note = "segmented for the api, " + ("numbers kept" if kept == "features" else "not kept")
-        with recording(self._engine) as connection:
-            record(connection, "upload", note=note)
