@@ -8,6 +8,7 @@ from functools import partial
 from loguru import logger
 
 from app.example import example_file
+from app.operations import write_report_if_due
 from app.services import Services
 from core.drift.baseline import HeadBaseline
 from core.errors import HippoViewError
@@ -32,8 +33,12 @@ def start(shared: Services, *further: tuple[str, Callable[[], None]]) -> None:
         ("jobs", shared.jobs.tick), ("cases", shared.cases.caretaker.tick),
         ("service", partial(_follow, shared)), ("folders of trainings", shared.job_folders.tick),
         ("baseline of heads", HeadBaseline(shared.cases, shared.storage).tick),
-        ("drift", shared.drift.tick), ("shadow", shared.shadow.tick),
+        ("drift", partial(_follow_drift, shared)),
+        ("messages about drift", shared.outside.notices.send_due),
+        ("drift reports", partial(write_report_if_due, shared)),
+        ("shadow", shared.shadow.tick),
         ("accounts", shared.kept_people.tick), ("trail", shared.archive.tick),
+        ("checks of the trail", shared.outside.audit_watch.tick),
         ("leftovers", shared.leftovers.tick), ("collection", shared.collection.tick), *further,
     )  # fmt: skip
     for name, tick in care:
@@ -60,6 +65,12 @@ def _follow(shared: Services) -> None:
     except HippoViewError as error:
         logger.warning("The version that should serve does not yet: {}", error.message)
         threading.Event().wait(_TRY_AGAIN_S)
+
+
+def _follow_drift(shared: Services) -> None:
+    """Add new cases to the chains, and write down what of their state is to be told."""
+    shared.drift.tick()
+    shared.outside.notices.note(shared.drift.latest)
 
 
 def _warm_up(shared: Services) -> None:

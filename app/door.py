@@ -16,7 +16,15 @@ from streamlit import runtime
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from app.http.sign_in import CODE, FIRST, PASSWORD, SIGN_IN, SIGN_OUT
+from app.http.sign_in_page import (
+    CALLBACK,
+    CODE,
+    FIRST,
+    PASSWORD,
+    SIGN_IN,
+    SIGN_OUT,
+    START,
+)
 from app.http.visits import COOKIE, address_of, is_own, visitor_of
 from app.services import Services
 from core.errors import AccessError
@@ -26,8 +34,8 @@ _SAFE = ("GET", "HEAD", "OPTIONS")
 # Open to everybody: signing in, whether the server lives, what the API is, and programs and letters
 # of the pages, which hold nothing of a patient. docs/permissions.md lists them.
 PUBLIC = frozenset({
-    SIGN_IN, SIGN_OUT, PASSWORD, CODE, FIRST, "/api/live", "/api/health", "/api/docs",
-    "/api/openapi.json", "/_stcore/health", "/favicon.png",
+    SIGN_IN, SIGN_OUT, PASSWORD, CODE, FIRST, START, CALLBACK, "/api/live", "/api/health",
+    "/api/docs", "/api/openapi.json", "/_stcore/health", "/favicon.png",
 })  # fmt: skip
 PUBLIC_BELOW = ("/static/", "/api/static-offline-docs/")
 # Asked by a page every few seconds: no use of the sign-in.

@@ -4,10 +4,12 @@ import importlib.metadata
 import json
 import shutil
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psutil
+from loguru import logger
 
 from app import metrics
 from app.services import Services
@@ -16,6 +18,7 @@ from core.drift import of_cases
 from core.drift.kinds import Kind
 from core.drift.known import Known
 from core.drift.of_cases import CaseDrift
+from core.errors import HippoViewError
 from core.limits import MAX_HEAD_MEMORY_MIB, MIB, RULE_DRIFT_CASES, TRASH_DAYS
 from core.training.config import FIRST_ITERATION_S, TrainingRequest, iteration_s
 from core.training.data.dataset import REVIEWED_NAME, Dataset
@@ -77,6 +80,19 @@ def _end_alarm(shared: Services) -> None:
     """No rule asks for a training because of what was accepted."""
     if drift_of_cases(shared, RULE_DRIFT_CASES).state not in ("watch", "act"):
         shared.rules.saw("quiet", now_utc())
+
+
+def write_report_if_due(shared: Services) -> None:
+    """Write the drift report of this week or month, if one is asked for and none is there.
+
+    Never raises for what storage or database do: it is tried again.
+    """
+    if shared.predictors.serving is None:
+        return  # a start: before, there may be no version to compare with
+    try:
+        shared.outside.reports.write_if_due(partial(drift_of_cases, shared))
+    except HippoViewError as error:
+        logger.warning("The drift report could not be written: {}", error.message)
 
 
 def measured_iteration_s(shared: Services) -> float:

@@ -17,6 +17,7 @@ from starlette.routing import Mount
 from starlette.types import Receive, Scope, Send
 from streamlit.file_util import get_static_dir
 
+from app import metrics
 from app.allocator import give_memory_back
 from app.background import start
 from app.door import Door, actor_of_page
@@ -25,6 +26,7 @@ from app.http.api import make_api
 from app.http.bodies import Bodies, kinds_of_bodies
 from app.http.guard import AccountRates, Guard, Hosts
 from app.http.headers import Headers, script_hashes
+from app.http.sign_in_page import FIRST
 from app.http.visitor import VisitorCookie
 from app.page_uploads import PageUploads
 from app.receiving import Receiving
@@ -149,7 +151,7 @@ def run(settings: Settings) -> None:
         logger.warning(
             "No accounts: everything is open on this machine. To have people sign in, open "
             "{}://{}:{}{} and type the code {}",
-            scheme, settings.address, settings.port, sign_in.FIRST, code,
+            scheme, settings.address, settings.port, FIRST, code,
         )  # fmt: skip
     if 0 < len(settings.admin_password) < SHORT_PASSWORD_CHARS:
         logger.warning(
@@ -191,6 +193,7 @@ def set_up_log(level: str) -> None:
     logger.remove()
     logger.add(sys.stderr, level=level, format="{time:YYYY-MM-DD HH:mm:ss} {level:7} {message}",
                backtrace=False, diagnose=False)  # fmt: skip
+    metrics.count_log_lines()
 
 
 def _log_script_error(error: Exception) -> bool:

@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 
 from app import metrics
 from app.example import example_features
+from app.outside import Outside
 from app.viewer.files import ViewerFiles
 from core.cases.case import Case
 from core.cases.corrections import Corrections, MaskVersion
@@ -40,6 +41,7 @@ from core.people import audit
 from core.people.accounts import ADMINISTRATOR, Accounts
 from core.people.audit_archive import Archive
 from core.people.kept import KeptPeople, no_accounts
+from core.people.provider.configured import provider_sign_ins
 from core.people.sign_ins import SignIns
 from core.pipeline import Analysis, Caller, analyse
 from core.predictor.predictor import InferenceOptions
@@ -55,6 +57,7 @@ from core.training.jobs import Jobs
 from core.training.rules import Rules
 
 if TYPE_CHECKING:
+    from core.people.provider.sign_ins import ProviderSignIns
     from core.training.evaluation.verdict import Verdict
     from core.training.forgetting import Receipt
 
@@ -99,22 +102,19 @@ class Services:
     leftovers: Leftovers
     drift: DriftWatch
     collection: Collection
+    outside: Outside
+    provider: "ProviderSignIns | None"
 
     def analyse(
-        self,
-        source: Source,
-        origin: str,
-        caller: Caller,
-        *,
-        device: str = "auto",
+        self, source: Source, origin: str, caller: Caller, *, device: str = "auto",
         series: str = "",
-    ) -> Analysis:
+    ) -> Analysis:  # fmt: skip
         """Segment and measure one file, counted and logged (never with its name).
 
         Parameters
         ----------
         origin
-            ``page``, ``api`` or ``receiver``, for the metrics.
+            ``page``, ``api``, ``receiver`` or ``site``, for the metrics.
         series
             UID of the DICOM series to take, where there are several.
 
@@ -127,8 +127,8 @@ class Services:
             kept = self.collection.keep(analysis)
             self.shadow.offer(analysis, kept.get("case_id"))
             return replace(analysis, kept=kept)
-        note = f"segmented for the {origin}, not kept"
-        audit.record_alone(self.cases.acts.engine, "upload", note=note)
+        engine, words = self.cases.acts.engine, f"segmented for the {origin}, not kept"
+        audit.record_alone(engine, "upload", note=words)
         self.shadow.offer(analysis)
         return analysis
 
@@ -153,13 +153,10 @@ class Services:
             metrics.count(origin, outcome)
             logger.info("A scan from the {} was not segmented: {}", origin, error.code)
             raise
-        # Features of a head take a while: not where nothing could be said of it.
-        if self.drift.knows("crop" if analysis.segmentation.head is None else "head"):
-            further = self.drift.findings(analysis.features, example_features())
-            if further:
-                analysis = replace(analysis, findings=(*analysis.findings, *further))
+        analysis = self.drift.noted(analysis, example_features)
         metrics.count(origin, "segmented")
         metrics.time_steps(analysis.timings_s)
+        metrics.record_result(analysis)
         logger.info(
             "A scan from the {} was segmented in {:.2f} s", origin, analysis.timings_s["total"]
         )
@@ -378,6 +375,8 @@ def build_services(settings: Settings) -> Services:
         leftovers=Leftovers(cases, storage, settings.data_dir, viewer_files.forget_gone),
         drift=DriftWatch(engine, cases, registry, storage, settings.drift_run_length),
         collection=Collection(engine, cases, settings.keep_api, settings.retention_days),
+        outside=Outside.of(settings, engine, storage, registry),
+        provider=provider_sign_ins(settings, engine, kept_people.follow),
     )  # fmt: skip
 
 

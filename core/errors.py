@@ -70,6 +70,12 @@ class PacsError(HippoViewError):
     code = "pacs_unavailable"
 
 
+class ProviderError(HippoViewError):
+    """The sign-in provider cannot be reached, or does not answer as it should."""
+
+    code = "provider_unavailable"
+
+
 class ConflictError(HippoViewError):
     """The request conflicts with the current state (HTTP 409)."""
 

@@ -1,11 +1,13 @@
 """The settings: environment variables HIPPOVIEW_<NAME>, read once, checked at once."""
 
+import base64
 import ipaddress
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from core import limits, web_limits
 from core.errors import SettingsError
@@ -21,6 +23,8 @@ WANDB_MODES = ("off", "offline", "online")
 PACS_RETURNS = ("off", "usable", "all")
 SEG_FRAMES = ("filled", "all")
 KEEP_API = ("nothing", "features", "cases")
+DRIFT_REPORTS = ("off", "weekly", "monthly")
+SMTP_SECURITIES = ("starttls", "tls", "none")
 _WORDS = {
     "device": DEVICES,
     "backend": BACKENDS,
@@ -31,14 +35,20 @@ _WORDS = {
     "pacs_return": PACS_RETURNS,
     "seg_frames": SEG_FRAMES,
     "keep_api": KEEP_API,
+    "drift_report": DRIFT_REPORTS,
+    "smtp_security": SMTP_SECURITIES,
 }
 GS_PREFIX = "gs://"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _NUMBER = re.compile(r"\d+(\.\d+)?", re.ASCII)
 _PACS = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?(/[\w./-]*)?", re.ASCII)
+_WEBHOOK = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?(/[^\s@]*)?", re.ASCII)
+_ADDRESS = re.compile(r"[^\s@<>,]+@[A-Za-z0-9.-]+", re.ASCII)
 # A name without a port; a star for all names below another one.
 _HOST = re.compile(r"(\*\.)?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]", re.ASCII)
 _TITLE = re.compile(r"[A-Za-z0-9_.-]{1,16}", re.ASCII)
+# What somebody can often type for oneself at the provider: no right may hang on it.
+_CLAIMS_OF_ONE = ("email", "name", "nickname", "preferred_username", "upn", "given_name")
 # Such as 32 hexadecimal figures.
 _SHORTEST_KEY = 32
 # A gate that lets a version lose more than this is none.
@@ -71,6 +81,13 @@ class Settings:
     admin_password: str = field(default="", repr=False)
     origins_key: str = field(default="", repr=False)
     retention_days: int = 0
+    oidc_issuer: str = ""
+    oidc_name: str = ""
+    oidc_client_id: str = ""
+    oidc_client_secret: str = field(default="", repr=False)
+    oidc_groups_claim: str = "groups"
+    oidc_groups: str = ""
+    oidc_ca: str = ""
     audit_key: str = field(default="", repr=False)
     audit_checkpoint: str = ""
     seg_frames: str = "filled"
@@ -91,6 +108,16 @@ class Settings:
     test_heads: int = limits.TEST_HEADS
     drift_run_length: int = limits.DRIFT_RUN_LENGTH
     keep_api: str = "nothing"
+    drift_report: str = "off"
+    mail_to: str = ""
+    mail_from: str = ""
+    smtp_host: str = ""
+    smtp_port: int = 587
+    smtp_security: str = "starttls"
+    smtp_user: str = ""
+    smtp_password: str = field(default="", repr=False)
+    webhook_url: str = ""
+    webhook_secret: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         for name, words in _WORDS.items():
@@ -117,7 +144,8 @@ class Settings:
             )
         if self.storage and not _BUCKET.fullmatch(self.storage):
             raise _refused("storage", self.storage, "gs://bucket or gs://bucket/prefix")
-        for name in ("origins_key", "audit_key"):
+        self._check_messages()
+        for name in ("origins_key", "audit_key", "webhook_secret"):
             if getattr(self, name) and len(getattr(self, name)) < _SHORTEST_KEY:
                 # Not with its value: it is a secret.
                 raise _refused(name, "...", f"{_SHORTEST_KEY} characters or more")
@@ -130,13 +158,14 @@ class Settings:
             raise _refused("pacs_url", "...", "https://host/path, without user and password")
         for name in (
             "pacs_ca", "receiver_certificate", "receiver_key", "receiver_ca", "tls_certificate",
-            "tls_key",
+            "tls_key", "oidc_ca",
         ):  # fmt: skip
             if getattr(self, name) and not Path(getattr(self, name)).is_file():
                 raise _refused(name, getattr(self, name), "a file of certificates (PEM)")
         if bool(self.tls_certificate) != bool(self.tls_key):
             both = f"{variable_of('tls_certificate')} and {variable_of('tls_key')}"
             raise SettingsError(f"Only one of {both} is set", "Set both, or none.")
+        self._check_provider()
         for host in listed(self.hosts):
             if not _HOST.fullmatch(host):
                 raise _refused("hosts", host, "names without port, such as hippoview.example.org")
@@ -155,6 +184,55 @@ class Settings:
             raise _refused("receiver_title", self.receiver_title, "an AE title of 1 to 16 letters")
         if not 1 <= self.receiver_quiet_s <= 3600:
             raise _refused("receiver_quiet_s", self.receiver_quiet_s, "a number from 1 to 3600")
+
+    def _check_messages(self) -> None:
+        """Mail and webhook: each is whole, or not set."""
+        if not 0 < self.smtp_port < 65536:
+            raise _refused("smtp_port", self.smtp_port, "a number from 1 to 65535")
+        for name in ("mail_to", "mail_from"):
+            for address in listed(getattr(self, name)):
+                if not _ADDRESS.fullmatch(address):
+                    raise _refused(name, address, "addresses such as oncall@clinic.example")
+        if self.mail_to and not (self.mail_from and self.smtp_host):
+            both = f"{variable_of('mail_from')} and {variable_of('smtp_host')}"
+            raise SettingsError(
+                f"{variable_of('mail_to')} is set without {both}", "Set all three, or none."
+            )
+        if self.smtp_user and self.smtp_security == "none":
+            raise _refused("smtp_security", "none", "starttls or tls: a password is sent")
+        if self.webhook_url and not _WEBHOOK.fullmatch(self.webhook_url):
+            # Not with its value: it may hold a key.
+            raise _refused("webhook_url", "...", "https://host/path, without user and password")
+        if self.webhook_url and not self.webhook_secret:
+            raise SettingsError(
+                f"{variable_of('webhook_url')} is set without {variable_of('webhook_secret')}",
+                "Set a secret of 32 characters or more, such as from openssl rand -hex 32.",
+            )
+        if self.webhook_secret.startswith("whsec_"):
+            try:
+                base64.b64decode(self.webhook_secret.removeprefix("whsec_"), validate=True)
+            except ValueError as error:
+                raise _refused("webhook_secret", "...", "base64 after whsec_") from error
+
+    def _check_provider(self) -> None:
+        needed = ("oidc_client_id", "oidc_groups")
+        if not self.oidc_issuer:
+            for name in (*needed, "oidc_client_secret", "oidc_name", "oidc_ca"):
+                if getattr(self, name):
+                    raise _refused(name, "...", "nothing, as long as no OIDC_ISSUER is set")
+            return
+        parts = urlsplit(self.oidc_issuer)
+        if not is_safe_address(self.oidc_issuer) or parts.query or self.oidc_issuer.count("?"):
+            # Not with its value: it may hold a password.
+            raise _refused("oidc_issuer", "...", "https://host/path, as the provider calls itself")
+        for name in needed:
+            if not getattr(self, name):
+                raise _refused(name, "", "a value, since OIDC_ISSUER is set")
+        if self.oidc_groups_claim in _CLAIMS_OF_ONE:
+            raise _refused(
+                "oidc_groups_claim", self.oidc_groups_claim,
+                "a claim that the provider alone decides on, such as groups, roles or hd",
+            )  # fmt: skip
 
     @property
     def received_dir(self) -> Path:
@@ -205,6 +283,23 @@ class Settings:
 def listed(text: str) -> tuple[str, ...]:
     """The parts of a setting that holds several, separated by commas."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def is_safe_address(where: str) -> bool:
+    """Whether nobody on the way can read or change what a URL is asked for.
+
+    >>> is_safe_address("https://id.example.org/x"), is_safe_address("http://id.example.org")
+    (True, False)
+    """
+    try:
+        parts = urlsplit(where)
+        is_plain = parts.port is None or parts.port > 0  # raises for one that is no number
+    except ValueError:
+        return False
+    is_plain &= where.isascii() and where.isprintable() and not set(' \\"<>') & set(where)
+    if not is_plain or not parts.hostname or parts.username is not None or parts.fragment:
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
 
 
 def variable_of(field: str) -> str:

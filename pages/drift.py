@@ -8,6 +8,7 @@ from app.operations import drift_of_cases
 from app.views.admission import admit
 from app.views.drift import chosen_kind, details, states
 from app.views.drift_looks import advice, outcome, pictures
+from app.views.drift_reports import kept_reports
 from app.views.shared import services
 from app.views.words import show_error
 from core.drift.kinds import KINDS
@@ -33,3 +34,4 @@ if kind is not None:
     details(report.of(kind))
 for shown in (kind,) if kind is not None else KINDS:
     pictures(shared, report.of(shown))
+kept_reports(shared)

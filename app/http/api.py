@@ -15,8 +15,8 @@ from fastapi_offline import FastAPIOffline
 from loguru import logger
 from starlette.exceptions import HTTPException
 
-from app import metrics
-from app.http import administration, viewer_files
+from app import metrics, monitoring
+from app.http import administration, sites, viewer_files
 from app.http.bodies import Bodies, BoundedRoute, SlowBodyError, refuse_repeated
 from app.http.documented import RESPONSES
 from app.http.headers import page_policy, script_hashes
@@ -39,6 +39,7 @@ from core.errors import (
     ModelError,
     NotFoundError,
     PacsError,
+    ProviderError,
     StorageError,
     TooLargeError,
     TrainingError,
@@ -64,6 +65,7 @@ _STATUS: tuple[tuple[type[HippoViewError], int], ...] = (
     (TrainingError, 422),
     (StorageError, 503),
     (PacsError, 503),
+    (ProviderError, 503),
     (BusyError, 503),
     (ModelError, 503),
     (ComputeError, 503),
@@ -117,6 +119,7 @@ def make_api(bodies: dict[str, Bodies], shared: Services) -> FastAPI:
             },
         },
     )(predict)
+    api.include_router(sites.router())
     api.include_router(administration.router())
     api.include_router(viewer_files.router())
     return api
@@ -318,9 +321,12 @@ def me() -> Response:
 
 
 def prometheus(shared: Held) -> Response:
-    """Counters and timings in Prometheus's text format."""
+    """Counters, timings and states in Prometheus's text format."""
     shared.accounts.guard.require("metrics")
-    return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+    return Response(
+        metrics.text() + monitoring.text(shared),
+        media_type="text/plain; version=0.0.4; charset=utf-8",
+    )
 
 
 def _loading() -> ModelError:

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app.http.sign_in import SIGN_IN
+from app.http.sign_in_page import SIGN_IN
 from app.views.shared import services
 from core.people.acting import actor
 from core.people.roles import Act

@@ -42,6 +42,7 @@ def list_accounts(shared: Services) -> list[Account]:
                 "Name": one.name,
                 "Role": one.role.capitalize(),
                 "Groups": ", ".join(sorted(one.groups)),
+                "Signs in with": _way(one, shared),
                 "State": _state(one),
                 "Since (UTC)": one.created_at[:10],
             }
@@ -70,17 +71,23 @@ def edit_form(shared: Services, accounts: Sequence[Account]) -> None:
     chosen = st.selectbox("Account", list(by_id), format_func=lambda i: plain(by_id[i].name))
     one = by_id[chosen]
     key = f"{one.id}-{one.role}-{'-'.join(sorted(one.groups))}"
-    with st.form(f"edit-{key}", border=False):
-        st.selectbox(
-            "Role", ROLES, ROLES.index(one.role), format_func=_ROLE_WORDS.__getitem__,
-            key=f"role-{key}", help=_ROLE_HELP,
-        )  # fmt: skip
-        st.text_input("Groups", " ".join(sorted(one.groups)), key=f"groups-{key}")
-        st.form_submit_button("Save the account", on_click=_save, args=(shared, one, key))
+    if one.issuer:
+        st.markdown(
+            f"Signs in with {plain(_way(one, shared))}, which says role and groups at each "
+            "sign-in. Here it can be switched off."
+        )
+    else:
+        with st.form(f"edit-{key}", border=False):
+            st.selectbox(
+                "Role", ROLES, ROLES.index(one.role), format_func=_ROLE_WORDS.__getitem__,
+                key=f"role-{key}", help=_ROLE_HELP,
+            )  # fmt: skip
+            st.text_input("Groups", " ".join(sorted(one.groups)), key=f"groups-{key}")
+            st.form_submit_button("Save the account", on_click=_save, args=(shared, one, key))
     with st.container(horizontal=True):
         words = "Switch off" if one.is_active else "Switch on"
         st.button(words, on_click=_switch, args=(shared, one), key=f"switch-{key}-{one.is_active}")
-        if one.role != "service" and one.is_active:
+        if one.role != "service" and one.is_active and not one.issuer:
             st.button(
                 "Code for a new password", on_click=_code, args=(shared, one), key=f"code-{key}",
                 help="The old password and all sign-ins end.",
@@ -198,7 +205,16 @@ def _new_token(shared: Services) -> None:
 def _state(one: Account) -> str:
     if not one.is_active:
         return "Switched off"
-    return "" if one.has_password or one.role == "service" else "Has no password yet"
+    is_ready = one.has_password or one.issuer or one.role == "service"
+    return "" if is_ready else "Has no password yet"
+
+
+def _way(one: Account, shared: Services) -> str:
+    """Where an account comes from: this server, or a provider by its name here."""
+    if not one.issuer:
+        return "Tokens" if one.role == "service" else "A password of this server"
+    provider = shared.provider.provider if shared.provider else None
+    return provider.name if provider and provider.issuer == one.issuer else one.issuer
 
 
 def _time(at: str) -> str:

@@ -88,8 +88,9 @@ def _drift(options: argparse.Namespace, settings: Settings) -> int:
     if options.json:
         record = crops.as_dict() | {
             "left_out": window.left_out, "left_out_of_reference": reference.left_out,
-            "cases": window.crops.names,
-            "heads": heads and heads.as_dict() | {"cases": window.heads.names},
+            "cases": window.crops.names, "values": window.crops.features,
+            "heads": heads
+            and heads.as_dict() | {"cases": window.heads.names, "values": window.heads.features},
         }  # fmt: skip
         write(options.json, json.dumps(record, indent=1).encode(), "report")
     if options.html:

@@ -63,7 +63,8 @@ def _list(options: argparse.Namespace, settings: Settings) -> int:
     for account in _accounts(settings)[0].find():
         groups = ", ".join(sorted(account.groups)) or "-"
         state = "" if account.is_active else "\tswitched off"
-        sys.stdout.write(f"{account.name}\t{account.role}\t{groups}{state}\n")
+        way = f"\tby {account.issuer}" if account.issuer else ""
+        sys.stdout.write(f"{account.name}\t{account.role}\t{groups}{way}{state}\n")
     return 0
 
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from loguru import logger
 from sqlalchemy import Engine, func, select
@@ -22,6 +23,7 @@ from core.measures.features import Values
 from core.measures.head_features import is_of_head
 from core.models.registry import Registry
 from core.people.acting import SERVER, acting_as
+from core.pipeline import Analysis
 from core.state.database import reading
 from core.state.storage import Storage
 from core.state.tables import API_SCANS, FEATURES, PROMOTIONS
@@ -68,6 +70,8 @@ class DriftWatch:
         self._due_at = 0.0
         self._seen: tuple[int, ...] | None = None
         self._spans: dict[Kind, tuple[str, Span | None]] = {}
+        # What the last look of this process found.
+        self.latest: dict[Kind, Chain | None] = {}
 
     def tick(self) -> None:
         """Add what is new; begin chains where they are needed.
@@ -122,6 +126,7 @@ class DriftWatch:
             since = max(history[0].at, known.since)
             key = ChainKey(kind, len(history), since, version, self._run_length)
             chains[kind] = self._look(key, known, may_begin=may_begin)
+        self.latest = chains
         return chains
 
     def knows(self, kind: Kind) -> bool:
@@ -152,6 +157,16 @@ class DriftWatch:
         if span is None or (example is not None and span.are_same(values, example)):
             return ()
         return span.findings(values, kind)
+
+    def noted(self, analysis: Analysis, example: Callable[[], Values]) -> Analysis:
+        """An analysis with its `findings`, where there are any."""
+        # Features of a head take a while: not where nothing could be said of it.
+        if not self.knows("crop" if analysis.segmentation.head is None else "head"):
+            return analysis
+        further = self.findings(analysis.features, example())
+        if not further:
+            return analysis
+        return replace(analysis, findings=(*analysis.findings, *further))
 
     def _remember(self, kind: Kind, known: Known) -> None:
         """Keep the span of what is known, for `findings`."""

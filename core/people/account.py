@@ -10,7 +10,8 @@ from core.people.acting import Role
 from core.people.roles import ROLES, groups_of
 from core.state.tables import ACCOUNTS
 
-_MOST_NAME_CHARS = 64
+# Of an account.
+MOST_NAME_CHARS = 64
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Account:
         Whether it may sign in.
     created_at : str
         ISO 8601, UTC.
+    issuer : str
+        The provider that this one signs in with; empty for an account of this server.
     """
 
     id: str
@@ -41,6 +44,7 @@ class Account:
     has_password: bool
     is_active: bool
     created_at: str
+    issuer: str = ""
 
 
 def sha256(token: str) -> str:
@@ -56,9 +60,9 @@ def checked_name(name: str) -> str:
     InputError
     """
     plain = " ".join(name.split())
-    if not plain or len(plain) > _MOST_NAME_CHARS or not plain.isprintable() or "," in plain:
+    if not plain or len(plain) > MOST_NAME_CHARS or not plain.isprintable() or "," in plain:
         raise InputError(
-            f"An account's name has 1 to {_MOST_NAME_CHARS} printable characters, and no comma",
+            f"An account's name has 1 to {MOST_NAME_CHARS} printable characters, and no comma",
             "Type it as reviews shall be signed.",
             code="bad_name",
         )
@@ -95,5 +99,5 @@ def account_of(row: Row[tuple[object, ...]]) -> Account:
     """The account of a row."""
     return Account(
         row.id, row.name, row.role, groups_of(row.groups), bool(row.password_hash),
-        bool(row.is_active), row.created_at,
+        bool(row.is_active), row.created_at, row.issuer,
     )  # fmt: skip

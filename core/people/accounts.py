@@ -75,6 +75,12 @@ class Accounts:
             texts = connection.scalars(select(ACCOUNTS.c.groups)).all()
         return sorted({group for text in texts for group in groups_of(text)})
 
+    def has_password(self, account_id: str) -> bool:
+        """Whether an account signs in with a password of this server."""
+        query = select(ACCOUNTS.c.password_hash).where(ACCOUNTS.c.id == account_id)
+        with reading(self._engine) as connection:
+            return bool(connection.scalar(query))
+
     def add(
         self, name: str, role: str, groups: Iterable[str] = (), password: str | None = None
     ) -> Account:
@@ -135,13 +141,20 @@ class Accounts:
         Raises
         ------
         ConflictError
-            No administrator would be left, or a person would become a service or the reverse.
+            No administrator would be left, a person would become a service or the reverse, or
+            a provider says role and groups.
         InputError, NotFoundError, AccessError, ForbiddenError
         """
         self.guard.require("people")
         with recording(self._engine) as connection:
             before = account_of(row_where(connection, ACCOUNTS.c.id == account_id))
             values: dict[str, object] = {}
+            if before.issuer and (role, groups) != (None, None):
+                raise ConflictError(
+                    "Role and groups of this account come from the sign-in provider",
+                    "Change the groups there; they hold from the next sign-in on.",
+                    code="provided",
+                )
             if role is not None:
                 values["role"] = kind = checked_role(role)
                 if (kind == "service") != (before.role == "service"):
@@ -180,16 +193,18 @@ class Accounts:
         Raises
         ------
         ConflictError
-            It is a service's account, or one that is switched off.
+            It is a service's account, a provider's, or one that is switched off.
         NotFoundError, AccessError, ForbiddenError
         """
         self.guard.require("people")
         code = secrets.token_urlsafe(_CODE_BYTES)
         with recording(self._engine) as connection:
             account = account_of(row_where(connection, ACCOUNTS.c.id == account_id))
-            if account.role == "service" or not account.is_active:
+            if account.role == "service" or account.issuer or not account.is_active:
                 raise ConflictError(
-                    "This account has no password", "Give a service a token.", code="no_password"
+                    "This account has no password",
+                    "Give a service a token; who comes by a sign-in provider has a password there.",
+                    code="no_password",
                 )
             if account.id != actor().id:  # else one could lock oneself out
                 connection.execute(

@@ -123,6 +123,10 @@ def _dicts(connection: Connection, table: Table) -> list[dict[str, Any]]:
 
 def _rows_of(content: bytes) -> dict[str, list[dict[str, Any]]]:
     rows = object_of(content)
+    for row in rows[ACCOUNTS.name]:
+        # Files of before there were providers.
+        row.setdefault("issuer", "")
+        row.setdefault("subject", "")
     for table in _TABLES:
         for row in rows[table.name]:
             if set(row) != set(table.columns.keys()):

@@ -28,3 +28,22 @@ WRONG_UNDER_ATTACK = 1
 # are being hashed, since each holds one of the 40 threads that answer requests.
 HASHES_AT_ONCE = 1
 MAX_HASHES_WAITING = 16
+
+# Seconds for connecting to a sign-in provider, and for one whole answer of it: somebody waits. Its
+# answers are a list of addresses, keys and a token: kilobytes, of somebody in many groups 100.
+PROVIDER_CONNECT_S = 5
+PROVIDER_ANSWER_S = 10
+PROVIDER_ANSWER_BYTES = 1024 * 1024
+# Questions to it at a time; each that it leaves unanswered holds a thread.
+PROVIDER_CALLS_AT_ONCE = 8
+# Minutes that a sign-in at the provider may take: a password, and a telephone with a second factor.
+PROVIDER_SIGN_IN_MIN = 10
+# Seconds for which its addresses and keys are remembered, and after which an unknown key is asked
+# for again: it may have a new one at any time.
+PROVIDER_KEPT_S = 3600
+PROVIDER_KEYS_AGAIN_S = 60
+# Seconds that its clock and ours may differ.
+PROVIDER_CLOCK_S = 60
+# Characters of a subject at most (OpenID Connect Core 2), and of a code and an address.
+MOST_SUBJECT_CHARS = 255
+MOST_PROVIDER_CHARS = 4096

@@ -13,12 +13,12 @@ from core.people.acting import Role
 
 Act = Literal[
     "segment", "add", "see", "review", "correct", "describe", "delete", "assign", "pacs",
-    "models", "train", "settings", "watch", "metrics", "people",
+    "models", "train", "settings", "watch", "metrics", "sites", "people",
 ]  # fmt: skip
 # What an account may be.
 ROLES: Final[tuple[Role, ...]] = ("reader", "reviewer", "administrator", "service")
 # What a service's token may be used for.
-SCOPES = ("segment", "metrics", "administer")
+SCOPES = ("segment", "metrics", "drift", "administer")
 
 _READERS: frozenset[Role] = frozenset({"reader", "reviewer", "administrator"})
 _REVIEWERS: frozenset[Role] = frozenset({"reviewer", "administrator"})
@@ -40,6 +40,7 @@ ACTS: dict[Act, tuple[str, frozenset[Role], str]] = {
     "settings": ("change what holds for all", _ADMINISTRATORS, "administer"),
     "watch": ("see versions, trainings, drift and operations", _ADMINISTRATORS, "administer"),
     "metrics": ("read the metrics", _ADMINISTRATORS, "metrics"),
+    "sites": ("add scans to another site's drift", _ADMINISTRATORS, "drift"),
     "people": ("change accounts, roles, groups and tokens", _ADMINISTRATORS, ""),
 }
 # Of these a reader has only the cases of the groups that the reader is in.

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from sqlalchemy import ColumnElement, Engine, Row, select
+from sqlalchemy import ColumnElement, Connection, Engine, Row, select
 
 from core.errors import AccessError, ConflictError, InputError, NotFoundError
 from core.people import limits
@@ -96,7 +96,7 @@ class SignIns:
         TooManyTriesError
             Too many were wrong within a minute; this one was not checked.
         """
-        return _actor(self._checked(name, password, address, browser), address)
+        return actor_of(self._checked(name, password, address, browser), address)
 
     def _checked(
         self, name: str, password: str, address: str, browser: str
@@ -134,19 +134,12 @@ class SignIns:
         AccessError, TooManyTriesError
         """
         row = self._checked(name, password, address, browser)
-        who, kept = _actor(row, address), str(row.password_hash)
-        token, now = secrets.token_urlsafe(_TOKEN_BYTES), timestamp()
+        who, kept = actor_of(row, address), str(row.password_hash)
         is_same = (ACCOUNTS.c.id == who.id) & (ACCOUNTS.c.password_hash == kept)
         with recording(self._engine) as connection:
             if connection.scalar(select(ACCOUNTS.c.is_active).where(is_same)) != 1:
                 raise _wrong()  # a new password, or switched off, while this one was hashed
-            connection.execute(SESSIONS.delete().where(_is_over()))
-            connection.execute(
-                SESSIONS.insert().values(
-                    token_sha256=sha256(token), account=who.id, began_at=now, seen_at=now,
-                    expires_at=timestamp(3600 * limits.SESSION_HOURS), address=address,
-                )
-            )  # fmt: skip
+            token = begin_session(connection, who)
             record(connection, "sign-in", by=who)
         return who, token, _name_browser(kept)
 
@@ -169,7 +162,7 @@ class SignIns:
             row = connection.execute(query).one_or_none()
         if row is None:
             return None, False
-        return _actor(row, address), row.seen_at < timestamp(-limits.SESSION_SEEN_S)
+        return actor_of(row, address), row.seen_at < timestamp(-limits.SESSION_SEEN_S)
 
     def as_of_now(self, who: Actor) -> Actor:
         """Somebody with the role and the groups of now, for what was begun earlier.
@@ -343,14 +336,30 @@ class SignIns:
         )  # fmt: skip
         with reading(self._engine) as connection:
             row = connection.execute(query).one_or_none()
-        return None if row is None else replace(_actor(row, address), scopes=groups_of(row.scopes))
+        return (
+            None if row is None else replace(actor_of(row, address), scopes=groups_of(row.scopes))
+        )
 
 
 def _wrong() -> AccessError:
     return AccessError("Name or password is wrong", "Try again.", code="wrong_password")
 
 
-def _actor(row: Row[tuple[object, ...]], address: str) -> Actor:
+def begin_session(connection: Connection, who: Actor) -> str:
+    """Begin a sign-in of somebody who was checked; the token that the browser keeps."""
+    token, now = secrets.token_urlsafe(_TOKEN_BYTES), timestamp()
+    connection.execute(SESSIONS.delete().where(_is_over()))
+    connection.execute(
+        SESSIONS.insert().values(
+            token_sha256=sha256(token), account=who.id, began_at=now, seen_at=now,
+            expires_at=timestamp(3600 * limits.SESSION_HOURS), address=who.address,
+        )
+    )  # fmt: skip
+    return token
+
+
+def actor_of(row: Row[tuple[object, ...]], address: str) -> Actor:
+    """Somebody with an account's row, at an address."""
     return Actor(row.id, row.name, row.role, groups_of(row.groups), address=address)
 
 

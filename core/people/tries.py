@@ -42,10 +42,16 @@ class Tries:
     ----------
     clock
         Seconds that only grow.
+    at_once
+        Held while one is checked.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic,
+        at_once: threading.Semaphore = HASHING,
+    ) -> None:  # fmt: skip
         self._clock = clock
+        self._at_once = at_once
         self._lock = threading.Lock()
         self._in_line = 0
         self._wrong: OrderedDict[str, list[float]] = OrderedDict()
@@ -79,7 +85,7 @@ class Tries:
         keys = (f"from {who}", f"for {account[:_LONGEST_NAME]}")
         mine = self._count(*keys, is_known=is_known)
         try:
-            with HASHING:
+            with self._at_once:
                 yield lambda: self._forget(keys, mine)
         finally:
             with self._lock:
@@ -97,13 +103,13 @@ class Tries:
             if len(recent[client]) >= most:
                 wait_s = math.ceil(recent[client][0] + _WINDOW_S - now)
                 raise TooManyTriesError(
-                    "Too many wrong passwords were tried from here",
+                    "Too many sign-ins failed from here",
                     f"Wait {counted(wait_s, 'second')} and try again.",
                     wait_s,
                 )
             if self._in_line >= limits.MAX_HASHES_WAITING:
                 raise TooManyTriesError(
-                    "Too many passwords are being tried at once",
+                    "Too many people sign in at once",
                     f"Wait {_BUSY_S} seconds and try again.",
                     _BUSY_S,
                 )

@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
+from core.state.later_steps import STEPS
+
 # SQL, or a function where the step has to look at what is there.
 _Part = str | Callable[[Connection], None]
 
@@ -393,4 +395,5 @@ _STEPS: dict[int, tuple[_Part, ...]] = {
         "CREATE INDEX ix_api_scans_at ON api_scans (at)",
         "ALTER TABLE drift_chains ADD COLUMN api_taken INTEGER DEFAULT '0' NOT NULL",
     ),
+    **STEPS,
 }

@@ -7,6 +7,7 @@ from sqlalchemy import (
     Column,
     Float,
     ForeignKey,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -191,7 +192,14 @@ ACCOUNTS = Table(
     Column("password_hash", String, nullable=False, server_default=""),
     Column("is_active", Integer, nullable=False, server_default="1"),
     Column("created_at", String(32), nullable=False),
+    # Of somebody who signs in with a provider (`core.people.provider`), else both are empty.
+    Column("issuer", String, nullable=False, server_default=""),
+    Column("subject", String, nullable=False, server_default=""),
 )
+Index(
+    "ix_people_issuer_subject", ACCOUNTS.c.issuer, ACCOUNTS.c.subject, unique=True,
+    sqlite_where=ACCOUNTS.c.issuer != "",
+)  # fmt: skip
 
 # Who is signed in. The token itself is only in the browser.
 SESSIONS = Table(
@@ -330,4 +338,63 @@ API_SCANS = Table(
     Column("kind", String(8), nullable=False),
     Column("content", Text, nullable=False),
     sqlite_autoincrement=True,
+)
+
+# What was told last of the drift of crops and of heads (`core.drift.notices`).
+DRIFT_TOLD = Table(
+    "drift_told",
+    METADATA,
+    Column("kind", String(8), primary_key=True),
+    Column("promotion", Integer, nullable=False),
+    Column("severity", String(16), nullable=False),
+    Column("at", String(32), nullable=False),
+)
+
+# Messages about a change of the drift's state, one a channel: written with what was told, and sent
+# afterwards. ``content`` is JSON; ``sent_at`` is empty until it was taken.
+DRIFT_NOTICES = Table(
+    "drift_notices",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("key", String(32), nullable=False),
+    Column("channel", String(16), nullable=False),
+    Column("at", String(32), nullable=False),
+    Column("content", Text, nullable=False),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    Column("due_at", String(32), nullable=False),
+    Column("sent_at", String(32), nullable=False, server_default=""),
+    UniqueConstraint("key", "channel"),
+)
+
+# Drift of other sites (`core.drift.sites`), as DRIFT_CHAINS and DRIFT_STEPS have that of the cases.
+# ``scan`` is a hash of the features: one scan counts once.
+SITE_CHAINS = Table(
+    "site_chains",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("site", String(32), nullable=False),
+    Column("kind", String(8), nullable=False),
+    Column("promotion", Integer, nullable=False),
+    Column("reference", String(64), nullable=False),
+    Column("run_length", Integer, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("began_at", String(32), nullable=False),
+    Column("thresholds", Text, nullable=False),
+    Column("sums", Text, nullable=False),
+    Column("scans", Integer, nullable=False),
+    Column("severity", String(16), nullable=False),
+    Column("since", String(32), nullable=False),
+    UniqueConstraint("site", "kind", "promotion", "reference", "run_length"),
+)
+SITE_STEPS = Table(
+    "site_steps",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("chain", ForeignKey("site_chains.id", ondelete="CASCADE"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("scan", String(64), nullable=False),
+    Column("at", String(32), nullable=False),
+    Column("scores", Text, nullable=False),
+    UniqueConstraint("chain", "number"),
+    UniqueConstraint("chain", "scan"),
 )

@@ -83,12 +83,12 @@ class House:
 
 
 @contextmanager
-def opened(folder):
+def opened(folder, **settings):
     """The API, the sign-in and the door, around a page that stands for all of Streamlit's."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(passwords, "_HASHER", CHEAP)
         passwords._of_nobody.cache_clear()
-        shared = build_services(Settings(data_dir=folder))
+        shared = build_services(Settings(data_dir=folder, **settings))
         registry = tiny_registry(folder)
         registry.prepare()
         shared = replace(shared, registry=registry)
@@ -104,7 +104,7 @@ def opened(folder):
                 account[name] = shared.accounts.add(name, role, groups, password)
             tokens = {
                 scope: shared.sign_ins.new_token(account["service"].id, [scope], 1)
-                for scope in ("segment", "metrics", "administer")
+                for scope in ("segment", "metrics", "drift", "administer")
             }
             case_id = shared.cases.add(analysis(7), "a scan", "P-1").id
             shared.cases.set_owners(case_id, ["memory"])
@@ -167,6 +167,8 @@ def request_of(house, row, client, bearer):
         options = {"params": {"case": house.case_id}}
     elif path.endswith("/predict"):
         options = {"files": {"image": b"x"}}
+    elif path == "/api/drift":
+        options = {"data": {"site": "there", "features": "[{}]"}}
     elif path.endswith("/jobs") and method == "POST":
         options = {"json": {"dataset": "none"}}
     elif path.endswith("/rules") and method == "PUT":

@@ -1,5 +1,7 @@
 """Accounts: who may make and change them, codes, and what ends with a change."""
 
+import json
+
 import pytest
 
 from core.errors import AccessError, ConflictError, ForbiddenError, InputError, NotFoundError
@@ -166,6 +168,18 @@ def test_a_server_that_lost_its_database_has_its_people_from_the_storage(tmp_pat
         storage.write(KEY, damaged)
         with pytest.raises(kept.StorageError, match="damaged"):
             KeptPeople(People(tmp_path / "three").engine, storage).take_in()
+
+
+def test_a_file_of_before_there_were_providers_is_taken_in(people, tmp_path):
+    storage = LocalStorage(tmp_path / "storage")
+    KeptPeople(people.engine, storage).tick()
+    rows = json.loads(storage.read(KEY))
+    for row in rows["people"]:
+        assert (row.pop("issuer"), row.pop("subject")) == ("", "")
+    storage.write(KEY, json.dumps(rows).encode())
+    second = People(tmp_path / "two")
+    assert KeptPeople(second.engine, storage).take_in() == 1
+    assert second.sign_ins.check("root", PASSWORD).role == "administrator"
 
 
 def test_neither_passwords_nor_tokens_nor_codes_are_in_the_database(people, tmp_path):

@@ -198,7 +198,7 @@ def test_two_hundred_wrong_passwords_from_twenty_threads(tmp_path):
     attack.join()
     ended.set()
     watcher.join()
-    assert refusals <= {"Too many passwords are being tried at once"}  # a line, no lock
+    assert refusals <= {"Too many people sign in at once"}  # a line, no lock
     assert told["wrong_password"] <= limits.MAX_WRONG_PASSWORDS
     assert told["too_many_tries"] == 200 - told["wrong_password"]
     assert most[0] - before < 100 * 2**20

@@ -1,0 +1,62 @@
+"""Steps of `core.state.migrations` from 16 on."""
+
+STEPS: dict[int, tuple[str, ...]] = {
+    # People who sign in with a provider of identities.
+    18: (
+        "ALTER TABLE people ADD COLUMN issuer VARCHAR DEFAULT '' NOT NULL",
+        "ALTER TABLE people ADD COLUMN subject VARCHAR DEFAULT '' NOT NULL",
+        """CREATE UNIQUE INDEX ix_people_issuer_subject ON people (issuer, subject)
+            WHERE issuer != ''""",
+    ),
+    # What was told of drift, messages about it, and the drift of other sites.
+    20: (
+        """CREATE TABLE drift_told (
+            kind VARCHAR(8) NOT NULL,
+            promotion INTEGER NOT NULL,
+            severity VARCHAR(16) NOT NULL,
+            at VARCHAR(32) NOT NULL,
+            PRIMARY KEY (kind)
+        )""",
+        """CREATE TABLE drift_notices (
+            id INTEGER NOT NULL,
+            "key" VARCHAR(32) NOT NULL,
+            channel VARCHAR(16) NOT NULL,
+            at VARCHAR(32) NOT NULL,
+            content TEXT NOT NULL,
+            tries INTEGER DEFAULT '0' NOT NULL,
+            due_at VARCHAR(32) NOT NULL,
+            sent_at VARCHAR(32) DEFAULT '' NOT NULL,
+            PRIMARY KEY (id),
+            UNIQUE ("key", channel)
+        )""",
+        """CREATE TABLE site_chains (
+            id INTEGER NOT NULL,
+            site VARCHAR(32) NOT NULL,
+            kind VARCHAR(8) NOT NULL,
+            promotion INTEGER NOT NULL,
+            reference VARCHAR(64) NOT NULL,
+            run_length INTEGER NOT NULL,
+            version INTEGER NOT NULL,
+            began_at VARCHAR(32) NOT NULL,
+            thresholds TEXT NOT NULL,
+            sums TEXT NOT NULL,
+            scans INTEGER NOT NULL,
+            severity VARCHAR(16) NOT NULL,
+            since VARCHAR(32) NOT NULL,
+            PRIMARY KEY (id),
+            UNIQUE (site, kind, promotion, reference, run_length)
+        )""",
+        """CREATE TABLE site_steps (
+            id INTEGER NOT NULL,
+            chain INTEGER NOT NULL,
+            number INTEGER NOT NULL,
+            scan VARCHAR(64) NOT NULL,
+            at VARCHAR(32) NOT NULL,
+            scores TEXT NOT NULL,
+            PRIMARY KEY (id),
+            UNIQUE (chain, number),
+            UNIQUE (chain, scan),
+            FOREIGN KEY(chain) REFERENCES site_chains (id) ON DELETE CASCADE
+        )""",
+    ),
+}
