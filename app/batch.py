@@ -1,7 +1,6 @@
 """Batches: the files that one browser session segments, also while its page is left."""
 
 import contextlib
-import shutil
 import tempfile
 import threading
 import time
@@ -21,6 +20,8 @@ from core.exports.tables import Outcome, archive
 from core.image.dicom.offers import Offer, SeveralSeriesError
 from core.people.acting import Actor, acting_as, actor
 from core.pipeline import STEPS, Caller, Step
+from core.state.encryption import NO_KEYS, Keyring
+from core.state.short_lived import copy_encrypted, opened_clear
 
 _BUSY_S = 1.0
 # While the network works on one file, the next is read and the last one measured.
@@ -103,6 +104,7 @@ class _File:
     step: Step = "check"
     words: str = ""
     given_up: bool = False
+    is_clear: bool = False  # as it was fetched
     series: str = ""
     question: Question | None = None
     outcome: Outcome | None = None
@@ -122,6 +124,8 @@ class Batch:
         Segments a file and keeps it as a case.
     folder
         Where the copies lie.
+    encrypt
+        Encrypt the copies, with a key that nobody else has.
     here
         Whether the session is connected.
     gone_after_s
@@ -146,7 +150,10 @@ class Batch:
         gone_after_s: float = limits.BATCH_GONE_AFTER_S,
         clock: Callable[[], float] = time.monotonic,
         prepare: Callable[[Case], None] = lambda case: None,
+        *,
+        encrypt: bool = False,
     ) -> None:
+        self._keys = Keyring.of_this_process() if encrypt else NO_KEYS
         self.round = 0
         self._work, self._folder, self._here = work, folder, here
         self._gone_after_s, self._clock, self._prepare = gone_after_s, clock, prepare
@@ -259,7 +266,7 @@ class Batch:
             with open(handle, "wb") as out:  # noqa: PTH123 - a file that is open already
                 if callable(upload.source):  # it is fetched in its turn
                     return _File(upload.name, Path(name), upload.patient, upload.source)
-                shutil.copyfileobj(upload.source, out)
+                copy_encrypted(upload.source, out, self._keys, Path(name).name)
         except OSError:
             Path(name).unlink(missing_ok=True)
             return self._not_kept(upload.name)
@@ -325,8 +332,9 @@ class Batch:
                 if file.fetch is not None:
                     with file.path.open("wb") as target:
                         file.fetch(target, lambda words: self._tell(file, "check", words), gone)
-                    file.fetch = None
-                with file.path.open("rb") as source:
+                    file.fetch, file.is_clear = None, True
+                keys = NO_KEYS if file.is_clear else self._keys
+                with opened_clear(file.path, keys, file.path.name) as source:
                     case = self._work(source, file.name, caller, file.patient, file.series)
                     return Outcome(file.name, case)
             except BusyError as error:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from loguru import logger
-from sqlalchemy import Engine
 
 from app import metrics
 from app.example import example_features
@@ -38,9 +37,9 @@ from core.limits import MIB
 from core.models.registry import Registry
 from core.models.service_log import Note
 from core.people import audit
-from core.people.accounts import ADMINISTRATOR, Accounts
+from core.people.accounts import Accounts
 from core.people.audit_archive import Archive
-from core.people.kept import KeptPeople, no_accounts
+from core.people.kept import KeptPeople, people_at_start
 from core.people.provider.configured import provider_sign_ins
 from core.people.sign_ins import SignIns
 from core.pipeline import Analysis, Caller, analyse
@@ -49,7 +48,9 @@ from core.predictor.service import Predictors, warmed
 from core.settings import Settings
 from core.shadow.runner import Shadow
 from core.state.database import DATABASE_NAME, connect
-from core.state.storage import Storage, clear_unless_shared, open_storage
+from core.state.encryption import Keyring
+from core.state.opened import clear_unless_shared
+from core.state.storage import Storage, open_storage
 from core.training.data.dataset import Datasets
 from core.training.data.leftovers import Leftovers
 from core.training.job_folders import JobFolders
@@ -317,25 +318,6 @@ def empty_incoming(data_dir: Path) -> tuple[Path, Lost]:
     return incoming, Lost(len(gone), time.time())
 
 
-def people_at_start(settings: Settings, engine: Engine, kept: KeptPeople) -> Accounts:
-    """The accounts, those of the storage or the first one made where there are none.
-
-    Raises
-    ------
-    SettingsError
-        There are none, and others than this machine could reach the server.
-    StorageError
-    """
-    kept.take_in()
-    accounts = Accounts(engine, kept.follow)
-    password = settings.admin_password
-    if password and accounts.add_from_environment(password):
-        logger.info("The account {} was made", ADMINISTRATOR)
-    if accounts.guard.is_open and settings.for_others:
-        raise no_accounts(settings)
-    return accounts
-
-
 def build_services(settings: Settings) -> Services:
     """Build the services of a server; `app.background.start` starts their background work.
 
@@ -345,7 +327,7 @@ def build_services(settings: Settings) -> Services:
     StorageError
     """
     incoming, lost = empty_incoming(settings.data_dir)
-    engine = connect(settings.data_dir)
+    engine = connect(settings.data_dir, Keyring.of(settings))
     storage = open_storage(settings)
     audit.set_up(engine, settings)
     archive = Archive(engine, storage)
@@ -363,7 +345,7 @@ def build_services(settings: Settings) -> Services:
     accounts = people_at_start(settings, engine, kept_people)
     jobs = Jobs(engine, settings.data_dir)
     metrics.watch(predictors)
-    viewer_files = ViewerFiles(cases, settings.data_dir / "viewed")
+    viewer_files = ViewerFiles(cases, settings.data_dir / "viewed", encrypt=settings.encrypts)
     return Services(
         settings, predictors, cases, Corrections(engine, storage, cases), storage, registry, jobs,
         Datasets(storage), accounts, SignIns(engine, on_change=kept_people.follow), kept_people,

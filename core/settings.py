@@ -80,6 +80,8 @@ class Settings:
     storage: str = ""
     admin_password: str = field(default="", repr=False)
     origins_key: str = field(default="", repr=False)
+    encryption_key: str = field(default="", repr=False)
+    encryption_key_file: str = ""
     retention_days: int = 0
     oidc_issuer: str = ""
     oidc_name: str = ""
@@ -149,6 +151,14 @@ class Settings:
             if getattr(self, name) and len(getattr(self, name)) < _SHORTEST_KEY:
                 # Not with its value: it is a secret.
                 raise _refused(name, "...", f"{_SHORTEST_KEY} characters or more")
+        if self.encryption_key and self.encryption_key_file:
+            both = " and ".join(map(variable_of, ("encryption_key", "encryption_key_file")))
+            raise SettingsError(f"{both} are both set", "Set one of them.")
+        if self.encryption_key:
+            shortest = min(map(len, listed(self.encryption_key)), default=0)
+            if shortest < _SHORTEST_KEY:  # never off because there is nothing but a comma
+                raise _refused("encryption_key", "...", f"{_SHORTEST_KEY} characters or more each")
+        self.encryption_keys()
         if self.audit_checkpoint and not Path(self.audit_checkpoint).parent.is_dir():
             raise _refused(
                 "audit_checkpoint", self.audit_checkpoint, "a file in a folder that is there"
@@ -233,6 +243,34 @@ class Settings:
                 "oidc_groups_claim", self.oidc_groups_claim,
                 "a claim that the provider alone decides on, such as groups, roles or hd",
             )  # fmt: skip
+
+    @property
+    def encrypts(self) -> bool:
+        """Whether what is stored is encrypted."""
+        return bool(self.encryption_key or self.encryption_key_file)
+
+    def encryption_keys(self) -> tuple[str, ...]:
+        """The secrets that encrypt at rest, the newest first; none if it is off.
+
+        Raises
+        ------
+        SettingsError
+            Their file cannot be read, or holds something else.
+        """
+        if not self.encryption_key_file:
+            return listed(self.encryption_key)
+        try:
+            lines = Path(self.encryption_key_file).read_text(encoding="ascii").splitlines()
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or "it is no text"
+            expected = f"a file with a key in each line ({why})"
+            raise _refused("encryption_key_file", self.encryption_key_file, expected) from error
+        keys = tuple(line.strip() for line in lines if line.strip())
+        if not keys or min(map(len, keys)) < _SHORTEST_KEY:
+            # Never off because the file is empty.
+            expected = f"a file with keys of {_SHORTEST_KEY} characters or more, one in each line"
+            raise _refused("encryption_key_file", self.encryption_key_file, expected)
+        return keys
 
     @property
     def received_dir(self) -> Path:

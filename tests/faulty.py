@@ -37,6 +37,14 @@ class FaultyStorage:
         with self._around("read", key):
             return self.inner.read(key)
 
+    def read_parts(self, key: str) -> Iterator[bytes]:
+        with self._around("read", key):
+            yield from self.inner.read_parts(key)  # type: ignore[attr-defined]
+
+    def head(self, key: str, count: int) -> bytes:
+        with self._around("read", key):
+            return bytes(self.inner.head(key, count))  # type: ignore[attr-defined]
+
     def delete(self, key: str) -> None:
         with self._around("delete", key):
             self.inner.delete(key)

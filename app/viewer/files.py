@@ -56,9 +56,9 @@ class ViewerFiles:
     is for the caller to ask.
     """
 
-    def __init__(self, cases: Cases, folder: Path) -> None:
+    def __init__(self, cases: Cases, folder: Path, *, encrypt: bool = False) -> None:
         self.cases = cases
-        self.kept = KeptFiles(folder, limits.MAX_VIEWER_CACHE_BYTES)
+        self.kept = KeptFiles(folder, limits.MAX_VIEWER_CACHE_BYTES, encrypt=encrypt)
         # Held while files of one case are made of another's: two that wait for each other's would
         # wait for ever.
         self.pairs = threading.RLock()

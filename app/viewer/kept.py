@@ -8,14 +8,22 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from loguru import logger
 
+from core import limits
 from core.errors import SettingsError
+from core.state.encryption import NO_KEYS, DamagedError, Keyring
 from core.state.failures import disk_error
+from core.state.short_lived import HAS_MEMORY, in_memory, parts_of
+
+# Decrypted files that stay in the memory: a case's scan is asked for four times while it is opened.
+# Two heads of 1 mm; what is larger is decrypted each time.
+_RECENT_BYTES = 128 * limits.MIB
 
 
 class KeptFiles:
@@ -27,6 +35,9 @@ class KeptFiles:
         Emptied, if it holds nothing but folders of cases.
     most_bytes
         Kept at most: beyond it the cases that were not looked at for longest make room.
+    encrypt
+        Encrypt the files, with a key that ends with this process; what is in clear is in the
+        memory alone, for as long as a file is open.
 
     Raises
     ------
@@ -34,7 +45,7 @@ class KeptFiles:
         Somebody's own files lie in it.
     """
 
-    def __init__(self, folder: Path, most_bytes: int) -> None:
+    def __init__(self, folder: Path, most_bytes: int, *, encrypt: bool = False) -> None:
         if folder.is_dir() and not all(_is_of_a_case(path) for path in folder.iterdir()):
             raise SettingsError(
                 f"The folder {folder.name} in HIPPOVIEW_DATA_DIR holds files that are not of this "
@@ -45,7 +56,10 @@ class KeptFiles:
         folder.mkdir(parents=True, mode=0o700)
         self._folder = folder
         self._most_bytes = most_bytes
+        self._keys = Keyring.of_this_process() if encrypt else NO_KEYS
         self._lock = threading.Lock()
+        # What was decrypted last, by what it is called, the latest last.
+        self._recent: OrderedDict[str, _Held] = OrderedDict()
         self._making: dict[str, threading.RLock] = {}
 
     def opened(self, case_id: str, name: str, make: Callable[[Path], None]) -> BinaryIO:
@@ -71,7 +85,13 @@ class KeptFiles:
                     self._write(path, make)
                 path.parent.touch()  # looked at last
                 self._make_room(case_id)
-                return path.open("rb")
+                if not self._keys:
+                    return path.open("rb")
+                try:
+                    return self._read(path)
+                except DamagedError:  # the disk's fault: it is made again
+                    self._write(path, make)
+                    return self._read(path)
             except OSError as error:
                 raise disk_error(error) from error
 
@@ -82,6 +102,7 @@ class KeptFiles:
             return False
         try:
             shutil.rmtree(self._folder / case_id, ignore_errors=True)
+            self._forget_recent(f"{case_id}/")
         finally:
             lock.release()
         return True
@@ -97,12 +118,45 @@ class KeptFiles:
     def _write(self, path: Path, make: Callable[[Path], None]) -> None:
         handle, name = tempfile.mkstemp(prefix=".new-", dir=path.parent)
         try:
-            os.close(handle)
-            make(Path(name))
+            with open(handle, "wb") as file:  # noqa: PTH123 - a file that is open already
+                if self._keys:
+                    for part in self._keys.encrypted(_made(make), _called(path)):
+                        file.write(part)
+            if not self._keys:
+                make(Path(name))
             Path(name).replace(path)
+            self._forget_recent(_called(path))
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
+
+    def _read(self, path: Path) -> BinaryIO:
+        """What is in an encrypted file, as a file in the memory."""
+        called = _called(path)
+        with self._lock:
+            if called in self._recent:
+                self._recent.move_to_end(called)
+                return self._recent[called].opened()
+        memory = in_memory()
+        try:
+            with path.open("rb") as file:
+                for part in self._keys.decrypted(parts_of(file), called):
+                    memory.write(part)
+            memory.seek(0)
+        except BaseException:
+            memory.close()
+            raise
+        if HAS_MEMORY:
+            with self._lock:
+                self._recent[called] = _Held(memory)
+                while sum(held.size for held in self._recent.values()) > _RECENT_BYTES:
+                    self._recent.popitem(last=False)
+        return memory
+
+    def _forget_recent(self, begin: str) -> None:
+        with self._lock:
+            for called in [name for name in self._recent if name.startswith(begin)]:
+                del self._recent[called]
 
     def _make_room(self, but_for: str) -> None:
         folders = sorted(self._folder.iterdir(), key=_looked_at)
@@ -115,6 +169,33 @@ class KeptFiles:
                 total -= sizes[folder.name]
         if total > self._most_bytes:
             logger.debug("One case takes more than all the room for viewed cases")
+
+
+class _Held:
+    """Keeps a file in the memory there, whoever closes it, until this is gone."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._handle = os.dup(file.fileno())
+        self.size = os.fstat(self._handle).st_size
+
+    def __del__(self) -> None:
+        os.close(self._handle)
+
+    def opened(self) -> BinaryIO:
+        """The file once more, from its begin."""
+        return Path(f"/dev/fd/{self._handle}").open("rb")
+
+
+def _made(make: Callable[[Path], None]) -> Iterator[bytes]:
+    """The parts of a file that is made in the memory."""
+    with in_memory() as file:
+        make(Path(f"/dev/fd/{file.fileno()}"))
+        file.seek(0)
+        yield from parts_of(file)
+
+
+def _called(path: Path) -> str:
+    return f"{path.parent.name}/{path.name}"
 
 
 def _is_of_a_case(path: Path) -> bool:

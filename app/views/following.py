@@ -29,6 +29,7 @@ def batch_of(shared: Services) -> Batch:
         st.session_state[_KEY] = Batch(
             shared.segment_and_keep, shared.incoming, is_here,
             prepare=lambda case: files.prepare(case.id, case.mask_version),
+            encrypt=shared.settings.encrypts,
         )  # fmt: skip
     batch: Batch = st.session_state[_KEY]
     return batch

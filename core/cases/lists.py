@@ -9,6 +9,7 @@ from core.cases.case import CaseRow
 from core.measures.features import Values
 from core.people.permission import Guard
 from core.state.database import reading
+from core.state.private import clear
 from core.state.tables import CASES, FEATURES
 
 
@@ -85,8 +86,8 @@ class CaseLists:
         for word in search.split():
             query = query.where(
                 CASES.c.id.icontains(word, autoescape=True)
-                | CASES.c.name.icontains(word, autoescape=True)
-                | CASES.c.patient.icontains(word, autoescape=True)
+                | clear(CASES.c.name).icontains(word, autoescape=True)
+                | clear(CASES.c.patient).icontains(word, autoescape=True)
             )
         with reading(self._engine) as connection:
             return [CaseRow(*row) for row in connection.execute(query)]
@@ -99,7 +100,8 @@ class CaseLists:
         AccessError, ForbiddenError
         """
         self.guard.require("see")
-        query = select(CASES.c.patient).where(not_deleted(), CASES.c.patient != "").distinct()
+        patient = clear(CASES.c.patient)
+        query = select(patient).where(not_deleted(), patient != "").distinct()
         query = query.where(self.guard.seen(CASES.c.owners))
         with reading(self._engine) as connection:
             return sorted(connection.scalars(query))

@@ -5,7 +5,6 @@ files are of no use, and nobody can tell whose a pseudonym is.
 """
 
 import functools
-import hashlib
 import hmac
 import re
 import secrets
@@ -17,6 +16,7 @@ from core.cases.case import LETTERS
 from core.cases.records import origin_key
 from core.errors import NotFoundError, StorageError
 from core.settings import Settings
+from core.state.encryption import Keyring, cipher, derived
 from core.state.keys import key_in_file
 from core.state.storage import Storage
 
@@ -128,17 +128,13 @@ class Origins:
         return self._hashed(origin.issuer, origin.patient_id, *_folded(origin.patient_name))
 
     def _hashed(self, *words: str) -> str:
-        digest = hmac.digest(self._derived("patients"), "\x1f".join(words).encode(), "sha256")
+        key = derived(self._key(), "patients")
+        digest = hmac.digest(key, "\x1f".join(words).encode(), "sha256")
         number = int.from_bytes(digest, "big")
         return "P-" + "".join(LETTERS[number >> 5 * n & 31] for n in range(_PSEUDONYM_LETTERS))
 
     def _cipher(self) -> "AESGCM":
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
-        return AESGCM(self._derived("origins"))
-
-    def _derived(self, purpose: str) -> bytes:
-        return hmac.digest(self._key(), f"hippoview {purpose}".encode(), hashlib.sha256)
+        return cipher(derived(self._key(), "origins"))
 
 
 def installation_key(settings: Settings) -> bytes:
@@ -153,7 +149,9 @@ def installation_key(settings: Settings) -> bytes:
     """
     if settings.origins_key:
         return settings.origins_key.encode()
-    return key_in_file(settings.data_dir / KEY_FILE, "no patient's study can be found again")
+    return key_in_file(
+        settings.data_dir / KEY_FILE, "no patient's study can be found again", Keyring.of(settings)
+    )
 
 
 def _is_nobody(text: str) -> bool:

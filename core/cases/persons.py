@@ -13,6 +13,7 @@ from core.errors import NotFoundError
 from core.measures.change import Measured, volumes_of
 from core.measures.measure import why_scan_too_small
 from core.state.database import reading
+from core.state.private import clear
 from core.state.tables import CASES
 
 _COLUMNS = (
@@ -62,7 +63,7 @@ def persons(cases: Cases, search: str = "") -> list[Person]:
     """
     cases.guard.require("see")
     wanted = {row.patient for row in cases.find(search)} if search.strip() else None
-    query = select(*_COLUMNS).where(CASES.c.deleted_at.is_(None), CASES.c.patient != "")
+    query = select(*_COLUMNS).where(CASES.c.deleted_at.is_(None), clear(CASES.c.patient) != "")
     query = query.where(cases.guard.seen(CASES.c.owners))
     with reading(cases.acts.engine) as connection:
         rows = connection.execute(query).all()
@@ -77,7 +78,8 @@ def persons(cases: Cases, search: str = "") -> list[Person]:
 
 def scans_of(cases: Cases, patient: str) -> list[Case]:
     """The cases of a patient, `in_time`, each with the report on its current mask."""
-    query = select(CASES.c.id).where(CASES.c.deleted_at.is_(None), CASES.c.patient == patient)
+    query = select(CASES.c.id).where(clear(CASES.c.patient) == patient)
+    query = query.where(CASES.c.deleted_at.is_(None))
     with reading(cases.acts.engine) as connection:
         case_ids = connection.scalars(query).all()
     found = []

@@ -7,6 +7,7 @@ from sqlalchemy import Engine, select
 from core.cases.origins import Origins
 from core.errors import StorageError
 from core.state.database import reading
+from core.state.private import clear
 from core.state.tables import CASES
 
 if TYPE_CHECKING:
@@ -29,8 +30,9 @@ def pseudonym_here(origin: "Origin", origins: Origins, engine: Engine) -> str:
     own, earlier = origins.pseudonym(origin), origins.earlier_pseudonym(origin)
     if not own:
         return ""
-    query = select(CASES.c.id, CASES.c.patient).where(CASES.c.patient.in_((own, earlier)))
-    query = query.order_by(CASES.c.patient != own, CASES.c.created_at.desc()).limit(_MOST_CASES)
+    patient = clear(CASES.c.patient)
+    query = select(CASES.c.id, CASES.c.patient).where(patient.in_((own, earlier)))
+    query = query.order_by(patient != own, CASES.c.created_at.desc()).limit(_MOST_CASES)
     with reading(engine) as connection:
         rows = connection.execute(query).all()
     if any(row.patient == own for row in rows):

@@ -55,6 +55,7 @@ from core.people.roles import groups_text
 from core.pipeline import Analysis
 from core.state.database import reading
 from core.state.failures import missing_file
+from core.state.private import clear
 from core.state.storage import Storage
 from core.state.tables import CASES, MASK_VERSIONS
 
@@ -336,7 +337,7 @@ class Cases(CaseLists):
         """
         self.guard.require("assign")
         owned = groups_text(groups)
-        query = select(CASES.c.id).where(CASES.c.patient == patient, not_deleted())
+        query = select(CASES.c.id).where(clear(CASES.c.patient) == patient, not_deleted())
         with reading(self._engine) as connection:
             case_ids = connection.scalars(query).all()
         for case_id in case_ids:

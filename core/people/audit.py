@@ -31,6 +31,7 @@ from core.people.acting import Actor, actor
 from core.people.audit_checkpoint import CheckpointFile, DamagedCheckpointError
 from core.settings import Settings
 from core.state.database import reading, timestamp
+from core.state.encryption import Keyring, derived
 from core.state.keys import key_in_file
 from core.state.tables import TRAIL
 
@@ -141,7 +142,7 @@ class Trail:
         """
         if self._secret is None:
             self._secret = self._key()
-        return hmac.digest(self._secret, f"hippoview trail {purpose}".encode(), hashlib.sha256)
+        return derived(self._secret, f"trail {purpose}")
 
 
 _TRAILS: weakref.WeakKeyDictionary[Engine, Trail] = weakref.WeakKeyDictionary()
@@ -152,7 +153,7 @@ def set_up(engine: Engine, settings: Settings) -> Trail:
     secret = settings.audit_key or settings.origins_key
     folder = settings.data_dir
     checkpoint = Path(settings.audit_checkpoint or folder / CHECKPOINT_FILE)
-    trail = Trail(secret.encode if secret else _key_of(folder), checkpoint)
+    trail = Trail(secret.encode if secret else _key_of(folder, Keyring.of(settings)), checkpoint)
     _TRAILS[engine] = trail
     return trail
 
@@ -166,8 +167,9 @@ def trail_of(engine: Engine) -> Trail:
     return trail
 
 
-def _key_of(folder: Path) -> Callable[[], bytes]:
-    return lambda: key_in_file(folder / KEY_FILE, "nobody can tell whom a line of the trail is of")
+def _key_of(folder: Path, keys: Keyring) -> Callable[[], bytes]:
+    lost = "nobody can tell whom a line of the trail is of"
+    return lambda: key_in_file(folder / KEY_FILE, lost, keys)
 
 
 @contextmanager

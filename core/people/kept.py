@@ -14,6 +14,7 @@ from loguru import logger
 from sqlalchemy import Connection, Engine, Table, select
 
 from core.errors import HippoViewError, NotFoundError, SettingsError, StorageError
+from core.people.accounts import ADMINISTRATOR, Accounts
 from core.people.audit import record, recording
 from core.people.roles import ROLES
 from core.settings import Settings, variable_of
@@ -94,6 +95,25 @@ def can_have_accounts(settings: Settings) -> bool:
     return (
         bool(settings.admin_password or settings.storage) or database.is_file() or local.is_file()
     )
+
+
+def people_at_start(settings: Settings, engine: Engine, kept: KeptPeople) -> Accounts:
+    """The accounts, those of the storage or the first one made where there are none.
+
+    Raises
+    ------
+    SettingsError
+        There are none, and others than this machine could reach the server.
+    StorageError
+    """
+    kept.take_in()
+    accounts = Accounts(engine, kept.follow)
+    password = settings.admin_password
+    if password and accounts.add_from_environment(password):
+        logger.info("The account {} was made", ADMINISTRATOR)
+    if accounts.guard.is_open and settings.for_others:
+        raise no_accounts(settings)
+    return accounts
 
 
 def no_accounts(settings: Settings) -> SettingsError:

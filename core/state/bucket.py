@@ -4,8 +4,6 @@ Transfers are checked by crc32c, and an object appears completely or not at all.
 generation that it replaces, so that of two simultaneous writers one is refused.
 """
 
-import base64
-import hashlib
 import posixpath
 import secrets
 import tempfile
@@ -25,6 +23,7 @@ from requests import exceptions as request_errors
 from core.errors import StorageError
 from core.settings import GS_PREFIX
 from core.state.failures import changed_file, checked_key, disk_error, missing_file
+from core.state.parts import PART_BYTES, Content, Seen, whole
 
 # Seconds that one operation may take, its repetitions included.
 _PATIENCE_S = 30.0
@@ -58,8 +57,9 @@ class BucketStorage:
             next(iter(opened._blobs("cases", max_results=1)), None)
         return opened
 
-    def write(self, key: str, data: bytes) -> None:
+    def write(self, key: str, data: Content) -> None:
         """See `core.state.storage.Storage.write`."""
+        data = whole(data)
         with _in_words():
             blob = self._bucket.blob(self._name(key))
             existing = self._bucket.get_blob(blob.name, **self._options)
@@ -71,16 +71,17 @@ class BucketStorage:
                 **self._options,
             )
 
-    def replace(self, key: str, data: bytes, old: bytes | None) -> None:
-        """See `core.state.storage.Storage.replace`."""
-        writer = secrets.token_hex(8)
+    def replace(self, key: str, data: Content, old: bytes | Seen | None) -> None:
+        """See `core.state.storage.PartedStorage.replace`."""
+        writer, data = secrets.token_hex(8), whole(data)
         with _in_words():
             blob = self._bucket.blob(self._name(key))
             blob.metadata = {_WRITER: writer}
             generation = 0
             if old is not None:
                 existing = self._bucket.get_blob(blob.name, **self._options)
-                if existing is None or existing.md5_hash != _md5(old):
+                seen = old if isinstance(old, Seen) else Seen.of([old])
+                if existing is None or existing.md5_hash != seen.md5:
                     raise changed_file()
                 generation = existing.generation
             try:
@@ -105,6 +106,21 @@ class BucketStorage:
                 return bytes(blob.download_as_bytes(checksum="crc32c", **self._options))
             except gcs_errors.NotFound as error:
                 raise missing_file() from error
+
+    def read_parts(self, key: str) -> Iterator[bytes]:
+        """See `core.state.storage.PartedStorage.read_parts`; fetched in one piece."""
+        content = memoryview(self.read(key))
+        for start in range(0, len(content), PART_BYTES):
+            yield bytes(content[start : start + PART_BYTES])
+
+    def head(self, key: str, count: int) -> bytes:
+        """See `core.state.storage.PartedStorage.head`."""
+        with _in_words():
+            blob = self._bucket.blob(self._name(key))
+            try:
+                return bytes(blob.download_as_bytes(end=count - 1, checksum=None, **self._options))
+            except (gcs_errors.NotFound, gcs_errors.RequestRangeNotSatisfiable):
+                return b""
 
     def keys(self, prefix: str) -> list[str]:
         """See `core.state.storage.Storage.keys`."""
@@ -173,11 +189,6 @@ class BucketStorage:
 
     def _key(self, name: str) -> str:
         return name.removeprefix(self._prefix).lstrip("/")
-
-
-def _md5(data: bytes) -> str:
-    """MD5 in the form that the service reports for an object."""
-    return base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
 
 
 @contextmanager

@@ -28,25 +28,41 @@ from sqlalchemy import (
     ExceptionContext,
     create_engine,
     event,
+    select,
 )
 from sqlalchemy.exc import DBAPIError
 
 from core.errors import StorageError
+from core.settings import Settings
+from core.state.encryption import Keyring, missing_key
 from core.state.migrations import bring_up_to_date
+from core.state.private import keys_of, register, use_keys
+from core.state.tables import ENCRYPTION_KEYS
 
 DATABASE_NAME = "hippoview.sqlite"
 # Seconds that a writer waits for the one before it; each takes milliseconds.
 _WRITER_PATIENCE_S = 30
 
 
-def connect(data_dir: Path) -> Engine:
+def connect(data_dir: Path, keys: Keyring | None = None, *, agree: bool = True) -> Engine:
     """Open the database of a data folder, made or brought up to date where needed.
+
+    Parameters
+    ----------
+    data_dir
+    keys
+        Encrypt and decrypt the private columns; by default those of the environment's settings.
+    agree
+        False to look at what is encrypted, with whatever keys; nothing may be written then.
 
     Raises
     ------
     StorageError
-        The disk is full or may not be written.
+        The disk is full or may not be written; or something is encrypted with a key that is not
+        among these. Nothing was changed.
     """
+    if keys is None:
+        keys = Keyring.of(Settings.from_environment())
     try:
         data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
@@ -61,11 +77,23 @@ def connect(data_dir: Path) -> Engine:
         file.chmod(0o600)
     except OSError as error:
         logger.warning("The database could not be made private: {}", error.strerror)
-    engine = _engine(f"sqlite:///{file}")
+    engine = _engine(f"sqlite:///{file}", keys)
     event.listen(engine, "begin", _begin_writing)
     with engine.begin() as connection:
         bring_up_to_date(connection)
+        if agree:
+            _agree(connection, keys)
     return engine
+
+
+def _agree(connection: Connection, keys: Keyring) -> None:
+    """Note that the first key encrypts here, if no other key is missing."""
+    needed = connection.scalars(select(ENCRYPTION_KEYS.c.id)).all()
+    missing = [each for each in needed if each not in keys.ids]
+    if missing:
+        raise missing_key(keys, missing)
+    if keys and keys.ids[0] not in needed:
+        connection.execute(ENCRYPTION_KEYS.insert().values(id=keys.ids[0]))
 
 
 def empty_log(engine: Engine) -> bool:
@@ -112,7 +140,7 @@ def _reader_of(engine: Engine) -> Engine:
     with _READERS_LOCK:
         if engine not in _READERS:
             # As many as ask: each is held for milliseconds.
-            reader = _engine(engine.url, max_overflow=-1)
+            reader = _engine(engine.url, keys_of(engine), max_overflow=-1)
             event.listen(reader, "connect", _forbid_writing)
             event.listen(reader, "begin", _begin_reading)
             event.listen(engine, "engine_disposed", lambda _: reader.dispose())
@@ -120,9 +148,11 @@ def _reader_of(engine: Engine) -> Engine:
         return _READERS[engine]
 
 
-def _engine(url: str | URL, **options: Any) -> Engine:
+def _engine(url: str | URL, keys: Keyring, **options: Any) -> Engine:
     engine = create_engine(url, connect_args={"timeout": _WRITER_PATIENCE_S}, **options)
+    use_keys(engine, keys)
     event.listen(engine, "connect", _on_connect)
+    event.listen(engine, "connect", lambda connection, _: register(connection, keys))
     event.listen(engine, "handle_error", _in_words)
     return engine
 

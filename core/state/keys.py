@@ -1,4 +1,8 @@
-"""Secret keys of an installation: of a setting, or of a file in the data folder."""
+"""Secret keys of an installation: of a setting, or of a file in the data folder.
+
+Where the installation is encrypted (`core.state.encryption`), so is such a file: whoever has the
+disk or a backup of it has no key.
+"""
 
 import os
 import secrets
@@ -6,13 +10,14 @@ import tempfile
 from pathlib import Path
 
 from core.errors import StorageError
+from core.state.encryption import NO_KEYS, Keyring, is_encrypted
 from core.state.failures import in_words
-from core.state.storage import sync_folder
+from core.state.storage import sync_folder, write_whole
 
 _KEY_BYTES = 32
 
 
-def key_in_file(path: Path, what_is_lost: str) -> bytes:
+def key_in_file(path: Path, what_is_lost: str, keys: Keyring = NO_KEYS) -> bytes:
     """The key in a file, made if it is missing, readable by the server's user alone.
 
     Parameters
@@ -20,16 +25,21 @@ def key_in_file(path: Path, what_is_lost: str) -> bytes:
     path
     what_is_lost
         What cannot be done without this key, for the error: a sentence's second half.
+    keys
+        With any, the file is encrypted, also one that was not.
 
     Raises
     ------
     StorageError
-        The file cannot be made or read.
+        The file cannot be made or read, or is encrypted with a key that is not set.
     """
     with in_words():
         if not path.exists():
             _make(path)
-        content = path.read_bytes().strip()
+        stored = path.read_bytes()
+    content = keys.clear(stored, path.name).strip()
+    if keys and not is_encrypted(stored):
+        keep_key(path, content + b"\n", keys)
     if len(content) < _KEY_BYTES:
         raise StorageError(
             f"The key file {path.name} in the data folder is damaged",
@@ -37,6 +47,18 @@ def key_in_file(path: Path, what_is_lost: str) -> bytes:
             code=f"{path.stem}_key",
         )
     return content
+
+
+def keep_key(path: Path, content: bytes, keys: Keyring) -> None:
+    """Write the content of a key's file, encrypted if there are keys.
+
+    Raises
+    ------
+    StorageError
+    """
+    with in_words():
+        stored = keys.encrypt(content, path.name) if keys else content
+        write_whole(path, stored, 0o600)
 
 
 def _make(path: Path) -> None:

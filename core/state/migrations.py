@@ -384,16 +384,12 @@ _STEPS: dict[int, tuple[_Part, ...]] = {
         )""",
         "CREATE INDEX ix_drift_steps_case_id ON drift_steps (case_id)",
     ),
-    # Features of what the API is sent, where they are kept.
-    17: (
-        """CREATE TABLE api_scans (
-            id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
-            at VARCHAR(32) NOT NULL,
-            kind VARCHAR(8) NOT NULL,
-            content TEXT NOT NULL
+    # Which keys it takes to read what is encrypted here.
+    16: (
+        """CREATE TABLE encryption_keys (
+            id VARCHAR(16) NOT NULL,
+            PRIMARY KEY (id)
         )""",
-        "CREATE INDEX ix_api_scans_at ON api_scans (at)",
-        "ALTER TABLE drift_chains ADD COLUMN api_taken INTEGER DEFAULT '0' NOT NULL",
     ),
     **STEPS,
 }

@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Protocol
 
 from core import limits
-from core.errors import NotFoundError
+from core.errors import NotFoundError, StorageError
 from core.settings import GS_PREFIX, Settings
+from core.state.encryption import DAMAGED_CODE, KEY_CODE, Keyring
 from core.state.failures import changed_file, checked_key, in_words, missing_file
-
-# Folders that a killed process leaves among short-lived files: an export unpacked, one fetched.
-_SHORT_LIVED = ("dicom-", "pacs-")
+from core.state.parts import PART_BYTES, Content, Seen
 
 
 class Storage(Protocol):
@@ -89,13 +88,54 @@ class Storage(Protocol):
         """
 
 
+class PartedStorage(Storage, Protocol):
+    """A store that also takes and gives files in parts: a folder or a bucket itself."""
+
+    def write(self, key: str, data: Content) -> None:
+        """See `Storage.write`."""
+
+    def replace(self, key: str, data: Content, old: bytes | Seen | None) -> None:
+        """See `Storage.replace`; ``old`` is asked once all of ``data`` was taken."""
+
+    def read_parts(self, key: str) -> Iterator[bytes]:
+        """Read a file in parts of `PART_BYTES`.
+
+        Raises
+        ------
+        NotFoundError, StorageError
+        """
+
+    def head(self, key: str, count: int) -> bytes:
+        """The first bytes of a file; fewer, or none, where there are no more, or no file.
+
+        Raises
+        ------
+        StorageError
+        """
+
+
 def open_storage(settings: Settings) -> Storage:
     """The storage that the settings name.
 
     Raises
     ------
     StorageError
-        The bucket cannot be reached; the hint says what to do.
+        The bucket cannot be reached, or what is there is encrypted with a key that the settings do
+        not have; the hint says what to do.
+    """
+    from core.state.encrypted_storage import EncryptedStorage  # which stands on this module
+
+    return EncryptedStorage.open(
+        bare_storage(settings), Keyring.of(settings), settings.data_dir / "opened"
+    )
+
+
+def bare_storage(settings: Settings) -> PartedStorage:
+    """The folder or the bucket that the settings name, with what lies there as it lies there.
+
+    Raises
+    ------
+    StorageError
     """
     if settings.storage.startswith(GS_PREFIX):
         # It takes a second to import; most installations need no bucket.
@@ -105,13 +145,14 @@ def open_storage(settings: Settings) -> Storage:
     return LocalStorage(settings.data_dir / "storage")
 
 
-def write_whole(path: Path, data: bytes, mode: int = 0o644) -> None:
+def write_whole(path: Path, data: Content, mode: int = 0o644) -> None:
     """Write a file atomically: a killed process leaves the old or the new content."""
     handle, name = tempfile.mkstemp(prefix=".new-", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             os.fchmod(file.fileno(), mode)
-            file.write(data)
+            for part in (data,) if isinstance(data, bytes) else data:
+                file.write(part)
             file.flush()
             os.fsync(file.fileno())
         Path(name).replace(path)
@@ -127,32 +168,6 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def clear_unless_shared(folder: Path) -> None:
-    """Create a folder for short-lived files, and remove those that a killed process left there.
-
-    Nothing is removed while another process uses the folder.
-
-    Raises
-    ------
-    StorageError
-    """
-    with in_words():
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle = os.open(folder.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            pass
-        else:
-            for leftover in folder.iterdir():
-                if leftover.is_file():
-                    leftover.unlink()
-                elif leftover.name.startswith(_SHORT_LIVED):
-                    shutil.rmtree(leftover)
-        # Held until the process ends.
-        fcntl.flock(handle, fcntl.LOCK_SH)
 
 
 class LocalStorage:
@@ -175,21 +190,29 @@ class LocalStorage:
                 if _age_s(path) > 3600 * limits.STRAY_HOURS:
                     path.unlink(missing_ok=True)
 
-    def write(self, key: str, data: bytes) -> None:
+    def write(self, key: str, data: Content) -> None:
         """See `Storage.write`."""
         path = self._path(key)
         with in_words(), self._written(data) as file, self._locked():
             _move(file, path)
 
-    def replace(self, key: str, data: bytes, old: bytes | None) -> None:
-        """See `Storage.replace`."""
+    def replace(self, key: str, data: Content, old: bytes | Seen | None) -> None:
+        """See `PartedStorage.replace`."""
         path = self._path(key)
         with in_words(), self._written(data) as file, self._locked():
-            # The file is read only if its content must be compared.
-            current = path.read_bytes() if old is not None and path.is_file() else None
-            if current != old or (old is None and path.exists()):
+            if not self._is_still(path, old):
                 raise changed_file()
             _move(file, path)
+
+    def _is_still(self, path: Path, old: bytes | Seen | None) -> bool:
+        # The file is read only if its content must be compared.
+        if old is None:
+            return not path.exists()
+        if not path.is_file():
+            return False
+        if isinstance(old, Seen):
+            return Seen.of(_parts_of(path)).md5 == old.md5
+        return path.read_bytes() == old
 
     def read(self, key: str) -> bytes:
         """See `Storage.read`."""
@@ -199,6 +222,24 @@ class LocalStorage:
                 return path.read_bytes()
             except FileNotFoundError as error:
                 raise missing_file() from error
+
+    def read_parts(self, key: str) -> Iterator[bytes]:
+        """See `PartedStorage.read_parts`."""
+        with in_words():
+            try:
+                yield from _parts_of(self._path(key))
+            except FileNotFoundError as error:
+                raise missing_file() from error
+
+    def head(self, key: str, count: int) -> bytes:
+        """See `PartedStorage.head`."""
+        path = self._path(key)
+        with in_words():
+            try:
+                with path.open("rb") as file:
+                    return file.read(count)
+            except FileNotFoundError:
+                return b""
 
     def delete(self, key: str) -> None:
         """See `Storage.delete`."""
@@ -249,7 +290,7 @@ class LocalStorage:
         yield self._path(prefix)
 
     @contextmanager
-    def _written(self, data: bytes) -> Iterator[Path]:
+    def _written(self, data: Content) -> Iterator[Path]:
         """A temporary file with this content, to be moved into place."""
         path = self._unfinished / f"{os.getpid()}-{secrets.token_hex(8)}"
         try:
@@ -274,7 +315,8 @@ def read_many(
 ) -> Iterator[tuple[str, bytes | None]]:
     """Read many files, several at once, each with its key and in the order of the keys.
 
-    A bucket takes tens of milliseconds for a file, however small. None stands for a missing file.
+    A bucket takes tens of milliseconds for a file, however small. None stands for a missing file,
+    an empty content for one that cannot be decrypted: it is damaged, and keeps nobody from others.
 
     Raises
     ------
@@ -286,12 +328,22 @@ def read_many(
             return key, storage.read(key)
         except NotFoundError:
             return key, None
+        except StorageError as error:
+            if error.code not in (KEY_CODE, DAMAGED_CODE):
+                raise
+            return key, b""
 
     with ThreadPoolExecutor(at_once, "storage") as pool:
         try:
             yield from pool.map(read, keys)
         finally:  # what is not begun need not be, if one failed
             pool.shutdown(cancel_futures=True)
+
+
+def _parts_of(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while part := file.read(PART_BYTES):
+            yield part
 
 
 def _move(file: Path, path: Path) -> None:

@@ -9,7 +9,6 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
-    LargeBinary,
     MetaData,
     String,
     Table,
@@ -17,20 +16,18 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+from core.state.private import PrivateBytes, PrivateText
+
 METADATA = MetaData()
 
 # Which of the steps of `core.state.migrations` were taken.
-MIGRATIONS = Table(
-    "migrations",
-    METADATA,
-    Column("number", Integer, primary_key=True),
-)
+MIGRATIONS = Table("migrations", METADATA, Column("number", Integer, primary_key=True))
 
 CASES = Table(
     "cases",
     METADATA,
     Column("id", String(16), primary_key=True),
-    Column("name", String, nullable=False),
+    Column("name", PrivateText("cases.name"), nullable=False),
     Column("created_at", String(32), nullable=False, index=True),
     Column("deleted_at", String(32)),
     Column("model_version", String, nullable=False),
@@ -43,7 +40,7 @@ CASES = Table(
     Column("review", String(16), nullable=False, server_default="new"),
     Column("reviewer", String, nullable=False, server_default=""),
     Column("reviewed_at", String(32)),
-    Column("reason", Text, nullable=False, server_default=""),
+    Column("reason", PrivateText("cases.reason", Text), nullable=False, server_default=""),
     # Of a head, how far the masks that hold now can be trusted; empty for a crop.
     Column("confidence", String(16), nullable=False, server_default=""),
     # Counts the acts on a case; of row and record in the storage the higher one holds.
@@ -51,7 +48,7 @@ CASES = Table(
     # Why the volumes come out too small, where something speaks for it.
     Column("too_small", String, nullable=False, server_default=""),
     # A pseudonym; cases of one patient are on one side of every split.
-    Column("patient", String, nullable=False, server_default=""),
+    Column("patient", PrivateText("cases.patient"), nullable=False, server_default=""),
     # What a person typed of the scan's day and the patient then; it wins over the DICOM file's.
     Column("scan_date", String(10), nullable=False, server_default=""),
     Column("sex", String(1), nullable=False, server_default=""),
@@ -68,7 +65,7 @@ MASK_VERSIONS = Table(
     Column("number", Integer, primary_key=True),
     Column("created_at", String(32), nullable=False),
     Column("author", String, nullable=False),
-    Column("comment", Text, nullable=False),
+    Column("comment", PrivateText("mask_versions.comment", Text), nullable=False),
     Column("content", Text, nullable=False),
     # Part of the file's name: `core.cases.records.mask_key`.
     Column("token", String(16), nullable=False, server_default=""),
@@ -82,7 +79,14 @@ DRAFTS = Table(
     Column("visitor", String(96), primary_key=True),
     Column("base", Integer, nullable=False),
     Column("at", String(32), nullable=False),
-    Column("labels", LargeBinary, nullable=False),
+    Column("labels", PrivateBytes("drafts.labels"), nullable=False),
+)
+
+# Keys without which something in this database cannot be read: see `core.state.encryption`.
+ENCRYPTION_KEYS = Table(
+    "encryption_keys",
+    METADATA,
+    Column("id", String(16), primary_key=True),
 )
 
 # Features of a case's scan for the drift report: one JSON object.
@@ -238,11 +242,9 @@ CODES = Table(
 
 # What an administrator chose for the whole installation: a JSON object by name.
 CHOICES = Table(
-    "choices",
-    METADATA,
-    Column("name", String(16), primary_key=True),
+    "choices", METADATA, Column("name", String(16), primary_key=True),
     Column("content", Text, nullable=False),
-)
+)  # fmt: skip
 
 # A version beside the one in service on one scan: a row for a crop, and for each side of a head.
 # ``scan`` is the same for both sides; ``case_id`` is empty where the scan was not kept. Of a head
@@ -331,14 +333,11 @@ DRIFT_STEPS = Table(
 # Drift features of what the API was sent, where the setting keeps those alone (JSON). No id comes
 # twice: chains know by it what they have counted.
 API_SCANS = Table(
-    "api_scans",
-    METADATA,
-    Column("id", Integer, primary_key=True),
+    "api_scans", METADATA, Column("id", Integer, primary_key=True),
     Column("at", String(32), nullable=False, index=True),
-    Column("kind", String(8), nullable=False),
-    Column("content", Text, nullable=False),
+    Column("kind", String(8), nullable=False), Column("content", Text, nullable=False),
     sqlite_autoincrement=True,
-)
+)  # fmt: skip
 
 # What was told last of the drift of crops and of heads (`core.drift.notices`).
 DRIFT_TOLD = Table(

@@ -1,4 +1,5 @@
 import dataclasses
+import os
 from pathlib import Path
 
 import pytest
@@ -51,11 +52,30 @@ def test_nothing_set_means_the_defaults():
         ("HIPPOVIEW_HOSTS", "*"), ("HIPPOVIEW_TRUSTED_PROXIES", "*"),
         ("HIPPOVIEW_TRUSTED_PROXIES", "proxy.example"), ("HIPPOVIEW_TRUSTED_PROXIES", "0.0.0.0/0"),
         ("HIPPOVIEW_TRUSTED_PROXIES", "10.0.0.5/8"), ("HIPPOVIEW_REQUESTS_PER_MINUTE", "-1"),
+        ("HIPPOVIEW_ENCRYPTION_KEY", "short"), ("HIPPOVIEW_ENCRYPTION_KEY", ","),
+        ("HIPPOVIEW_ENCRYPTION_KEY", f"{'k' * 32},short"),
+        ("HIPPOVIEW_ENCRYPTION_KEY_FILE", "/there/is/no/such.key"),
+        ("HIPPOVIEW_ENCRYPTION_KEY_FILE", os.devnull),
+        ("HIPPOVIEW_ENCRYPTION_KEY_FILE", str(ROOT / "README.md")),
     ],
 )  # fmt: skip
 def test_a_value_that_means_nothing_is_refused_by_name(variable, value):
     with pytest.raises(SettingsError, match=variable):
         Settings.from_environment({variable: value})
+
+
+def test_keys_come_from_the_variable_or_a_file_and_are_shown_nowhere(tmp_path):
+    one, two = "first-key-" * 4, "second-key" * 4
+    (tmp_path / "keys").write_text(f"{one}\n\n {two}\n")
+    file = {"HIPPOVIEW_ENCRYPTION_KEY_FILE": str(tmp_path / "keys")}
+    variable = {"HIPPOVIEW_ENCRYPTION_KEY": f"{one}, {two}"}
+    for environment in (file, variable):
+        settings = Settings.from_environment(environment)
+        assert settings.encryption_keys() == (one, two)
+        assert one not in repr(settings)
+    with pytest.raises(SettingsError, match="both set"):
+        Settings.from_environment(file | variable)
+    assert not Settings().encrypts
 
 
 def test_a_typing_error_in_a_name_is_noticed():

@@ -276,7 +276,7 @@ def test_a_database_from_before_the_reviews_is_brought_up_to_date(
         before_reviews = {n: step for n, step in migrations._STEPS.items() if n < 2}
         with monkeypatch.context() as patch:
             patch.setattr(migrations, "_STEPS", before_reviews)
-            connect(tmp_path / "older").dispose()
+            connect(tmp_path / "older", agree=False).dispose()
         database.execute("ATTACH ? AS older", (str(tmp_path / "older" / DATABASE_NAME),))
         columns = database.execute("SELECT name FROM pragma_table_info('cases', 'older')")
         names = ", ".join(name for (name,) in columns)

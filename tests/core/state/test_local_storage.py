@@ -133,7 +133,7 @@ def test_what_a_killed_process_was_writing_is_removed_after_a_day(tmp_path):
 _HOLDS = """
 import sys
 from pathlib import Path
-from core.state.storage import clear_unless_shared
+from core.state.opened import clear_unless_shared
 folder = Path(sys.argv[1])
 clear_unless_shared(folder)
 (folder / "upload").write_bytes(b"1")

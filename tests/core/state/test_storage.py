@@ -260,5 +260,6 @@ def test_models_and_data_sets_live_in_a_bucket_too(bucket, tmp_path):
 
 def test_the_setting_chooses_the_storage(gcs, monkeypatch, tmp_path):
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", gcs)
-    assert isinstance(open_storage(Settings(storage=URL)), BucketStorage)
-    assert isinstance(open_storage(Settings(data_dir=tmp_path)), LocalStorage)
+    in_bucket = Settings(storage=URL, data_dir=tmp_path)
+    assert isinstance(open_storage(in_bucket).inner, BucketStorage)
+    assert isinstance(open_storage(Settings(data_dir=tmp_path)).inner, LocalStorage)

@@ -1,0 +1,226 @@
+"""Brings what is stored to what the keys say: all encrypted with the first, or nothing encrypted.
+
+File by file and row by row, each replaced only if it is still what was read, so a server may work
+meanwhile and a process that is killed leaves every file readable: the next call goes on. Which keys
+it takes to read everything is noted anew when all is done.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sqlalchemy import Engine, text
+
+from core.errors import ChangedError, NotFoundError, StorageError
+from core.state.database import empty_log, reading
+from core.state.encrypted_storage import ENCRYPTED, EncryptedStorage
+from core.state.encryption import (
+    DAMAGED_CODE,
+    HEAD_BYTES,
+    KEY_CODE,
+    NO_KEYS,
+    Keyring,
+    is_encrypted,
+    key_id,
+)
+from core.state.failures import in_words
+from core.state.keys import keep_key
+from core.state.parts import Seen
+from core.state.private import keys_of
+from core.state.tables import CASES, DRAFTS, ENCRYPTION_KEYS, MASK_VERSIONS
+
+# The private columns of the database.
+COLUMNS = tuple(
+    (table.name, column.name)
+    for table in (CASES, MASK_VERSIONS, DRAFTS)
+    for column in table.columns
+    if hasattr(column.type, "about")
+)
+_ROWS_AT_ONCE = 200
+# How often everything is gone through, where others write meanwhile.
+_ROUNDS = 3
+
+
+@dataclass
+class Found:
+    """How much is encrypted with which key.
+
+    Attributes
+    ----------
+    by_key : Counter
+        Files and values by the key's id; "" for what is not encrypted.
+    unreadable : list of str
+        What cannot be read, by the codes of the errors.
+    """
+
+    by_key: Counter[str] = field(default_factory=Counter)
+    unreadable: list[str] = field(default_factory=list)
+
+    def left(self, keys: Keyring) -> int:
+        """How many are not as the keys say: another key's, or not encrypted."""
+        wanted = keys.ids[0] if keys else ""
+        return sum(self.by_key.values()) - self.by_key[wanted]
+
+
+def look(storage: EncryptedStorage, engine: Engine, key_files: Collection[Path]) -> Found:
+    """What is encrypted, and with which key; nothing is changed.
+
+    Raises
+    ------
+    StorageError
+    """
+    found = Found()
+    for _, head in _heads(storage):
+        found.by_key[key_id(head)] += 1
+    for head in _values(engine):
+        found.by_key[key_id(head)] += 1
+    for path in key_files:
+        found.by_key[key_id(path.read_bytes())] += 1
+    return found
+
+
+def renew(
+    storage: EncryptedStorage,
+    engine: Engine,
+    key_files: Collection[Path],
+    *,
+    decrypt: bool = False,
+    on_done: Callable[[int], None] = lambda done: None,
+) -> Found:
+    """Encrypt everything with the first key, or decrypt everything.
+
+    Parameters
+    ----------
+    storage, engine
+        Opened with all the keys that it takes.
+    key_files
+        Files of `core.state.keys`.
+    decrypt
+        Leave nothing encrypted.
+    on_done
+        Called now and then with how many were changed so far.
+
+    Returns
+    -------
+    Found
+        How it is afterwards.
+
+    Raises
+    ------
+    StorageError
+        The storage or the disk fails: call again, it goes on.
+    """
+    to = NO_KEYS if decrypt else storage.keyring
+    done, unreadable = 0, list[str]()
+    for path in key_files:
+        done += _renew_key_file(path, storage.keyring, to)
+    for _ in range(_ROUNDS):
+        changed, others, unreadable = 0, 0, list[str]()
+        for key, head in list(_heads(storage)):
+            if _is_right(head, to):
+                continue
+            try:
+                is_done = _renew_file(storage, key, to)
+            except StorageError as error:
+                if error.code not in _UNREADABLE:
+                    raise
+                unreadable.append(error.code)
+                continue
+            changed, others = changed + is_done, others + (not is_done)
+            on_done(done + changed)
+        for table, column in COLUMNS:
+            changed += _renew_column(engine, table, column, to, unreadable)
+            on_done(done + changed)
+        done += changed
+        if not changed and not others:
+            break
+    empty_log(engine)  # it holds what was there before
+    found = look(storage, engine, key_files)
+    found.unreadable = unreadable
+    if not found.left(to) and not unreadable:
+        EncryptedStorage(storage.inner, to, Path()).settle()
+        with engine.begin() as connection:
+            gone = ENCRYPTION_KEYS.c.id.not_in(to.ids[:1])
+            connection.execute(ENCRYPTION_KEYS.delete().where(gone))
+    return found
+
+
+_UNREADABLE = (KEY_CODE, DAMAGED_CODE)
+
+
+def _is_right(head: bytes, to: Keyring) -> bool:
+    return to.is_newest(head) if to else not is_encrypted(head)
+
+
+def _heads(storage: EncryptedStorage) -> Iterator[tuple[str, bytes]]:
+    """Every file that may be encrypted, with its first bytes."""
+    inner = storage.inner
+    with ThreadPoolExecutor(8, "storage") as pool:
+        for folder in ENCRYPTED:
+            keys = inner.keys(folder)
+            heads = pool.map(lambda key: inner.head(key, HEAD_BYTES), keys)
+            yield from zip(keys, heads, strict=True)
+
+
+def _renew_file(storage: EncryptedStorage, key: str, to: Keyring) -> bool:
+    """Write a file anew; False if somebody else has changed it meanwhile."""
+    seen = Seen(storage.inner.read_parts(key))
+    try:
+        content = storage.clear_parts(key, seen)
+        storage.inner.replace(key, to.encrypted(content, key) if to else content, seen)
+    except (ChangedError, NotFoundError):
+        return False
+    return True
+
+
+def _values(engine: Engine) -> Iterator[bytes]:
+    """The first bytes of every private value of the database."""
+    with reading(engine) as connection:
+        for table, column in COLUMNS:
+            query = f"SELECT CAST(substr({column}, 1, {HEAD_BYTES}) AS BLOB) FROM {table} "  # noqa: S608 - our own names
+            yield from connection.scalars(text(f"{query} WHERE length({column}) > 0"))
+
+
+def _renew_column(
+    engine: Engine, table: str, column: str, to: Keyring, unreadable: list[str]
+) -> int:
+    """Write the values of a column anew, some rows at a time; the number of those changed."""
+    keys, about, after, changed = keys_of(engine), f"{table}.{column}", 0, 0
+    query = text(
+        f"SELECT rowid, {column} AS value FROM {table} "  # noqa: S608 - our own names
+        f"WHERE rowid > :after AND length({column}) > 0 ORDER BY rowid LIMIT {_ROWS_AT_ONCE}"
+    )
+    update = text(f"UPDATE {table} SET {column} = :value WHERE rowid = :row")  # noqa: S608
+    while True:
+        # Read and written as one writer: nobody else's change is lost.
+        with engine.begin() as connection:
+            rows = connection.execute(query, {"after": after}).all()
+            if not rows:
+                return changed
+            after = rows[-1].rowid
+            for row in rows:
+                is_text = isinstance(row.value, str)
+                stored = row.value.encode() if is_text else row.value
+                if _is_right(b"" if is_text else stored, to):
+                    continue
+                try:
+                    value = stored if is_text else keys.clear(stored, about)
+                except StorageError as error:
+                    unreadable.append(error.code)
+                    continue
+                is_blob = table == DRAFTS.name
+                kept: str | bytes = value if is_blob else value.decode()
+                kept = to.encrypt(value, about) if to else kept
+                connection.execute(update, {"value": kept, "row": row.rowid})
+                changed += 1
+
+
+def _renew_key_file(path: Path, keys: Keyring, to: Keyring) -> int:
+    with in_words():
+        stored = path.read_bytes()
+    if _is_right(stored, to):
+        return 0
+    keep_key(path, keys.clear(stored, path.name), to)
+    return 1
