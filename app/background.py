@@ -7,8 +7,9 @@ from functools import partial
 
 from loguru import logger
 
+from app.example import example_file
 from app.operations import write_report_if_due
-from app.services import Services, example_file
+from app.services import Services
 from core.drift.baseline import HeadBaseline
 from core.errors import HippoViewError
 from core.image import contrast
@@ -40,7 +41,7 @@ def start(shared: Services, *further: tuple[str, Callable[[], None]]) -> None:
         ("accounts", shared.kept_people.tick), ("trail", shared.archive.tick),
         ("refusals", refusals_of(shared.cases.acts.engine).tick),
         ("checks of the trail", shared.outside.audit_watch.tick),
-        ("leftovers", shared.leftovers.tick), *further,
+        ("leftovers", shared.leftovers.tick), ("collection", shared.collection.tick), *further,
     )  # fmt: skip
     for name, tick in care:
         # A thread each: a pass over the cases of a bucket takes its time.

@@ -15,11 +15,14 @@ from app import metrics
 from app.services import Services
 from core.cpus import usable_cpus
 from core.drift import of_cases
+from core.drift.kinds import Kind
+from core.drift.known import Known
 from core.drift.of_cases import CaseDrift
 from core.errors import HippoViewError
-from core.limits import MAX_HEAD_MEMORY_MIB, MIB, TRASH_DAYS
+from core.limits import MAX_HEAD_MEMORY_MIB, MIB, RULE_DRIFT_CASES, TRASH_DAYS
 from core.training.config import FIRST_ITERATION_S, TrainingRequest, iteration_s
 from core.training.data.dataset import REVIEWED_NAME, Dataset
+from core.training.rules import now_utc
 
 _GIB = 1024 * MIB
 # Written by hand from what ``python -m benchmarks.start`` and ``benchmarks.head_memory`` printed,
@@ -58,6 +61,25 @@ def drift_of_cases(shared: Services, last: int) -> CaseDrift:
     """Crops and heads one by one, and the newest, ``last`` of each; see `core.drift.of_cases`."""
     chains = shared.drift.look()
     return of_cases.drift_of_cases(shared.cases, shared.registry, shared.storage, last, chains)
+
+
+def accept_normal(
+    shared: Services, kind: Kind, case_ids: Sequence[str], reason: str, seen: Known
+) -> None:
+    """Accept cases as the new normal of their kind; see `core.drift.watch.DriftWatch.accept`."""
+    shared.drift.accept(kind, case_ids, reason, seen)
+    _end_alarm(shared)
+
+
+def take_normal_back(shared: Services, kind: Kind, reason: str, seen: Known) -> None:
+    """Undo it; see `core.drift.watch.DriftWatch.take_back`."""
+    shared.drift.take_back(kind, reason, seen)
+
+
+def _end_alarm(shared: Services) -> None:
+    """No rule asks for a training because of what was accepted."""
+    if drift_of_cases(shared, RULE_DRIFT_CASES).state not in ("watch", "act"):
+        shared.rules.saw("quiet", now_utc())
 
 
 def write_report_if_due(shared: Services) -> None:

@@ -1,11 +1,10 @@
 """The services that all pages and API calls of the process share."""
 
-import functools
 import io
 import secrets
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from loguru import logger
 
 from app import metrics
+from app.example import example_features
 from app.outside import Outside
 from app.viewer.files import ViewerFiles
 from core.cases.case import Case
@@ -20,6 +20,7 @@ from core.cases.corrections import Corrections, MaskVersion
 from core.cases.lines import Lines
 from core.cases.origins import Origins, installation_key
 from core.cases.store import Cases
+from core.drift.collection import Collection
 from core.drift.watch import DriftWatch
 from core.errors import (
     BusyError,
@@ -30,7 +31,6 @@ from core.errors import (
     ModelError,
     SettingsError,
 )
-from core.image import example
 from core.image.intake import Source, vetted
 from core.image.volume import load
 from core.limits import MIB
@@ -102,18 +102,14 @@ class Services:
     archive: Archive
     leftovers: Leftovers
     drift: DriftWatch
+    collection: Collection
     outside: Outside
     provider: "ProviderSignIns | None"
 
     def analyse(
-        self,
-        source: Source,
-        origin: str,
-        caller: Caller,
-        *,
-        device: str = "auto",
+        self, source: Source, origin: str, caller: Caller, *, device: str = "auto",
         series: str = "",
-    ) -> Analysis:
+    ) -> Analysis:  # fmt: skip
         """Segment and measure one file, counted and logged (never with its name).
 
         Parameters
@@ -128,8 +124,12 @@ class Services:
         HippoViewError
         """
         analysis = self.analysed(source, origin, caller, device, series)
-        note = f"segmented for the {origin}, not kept"
-        audit.record_alone(self.cases.acts.engine, "upload", note=note)
+        if origin == "api":
+            kept = self.collection.keep(analysis)
+            self.shadow.offer(analysis, kept.get("case_id"))
+            return replace(analysis, kept=kept)
+        engine, words = self.cases.acts.engine, f"segmented for the {origin}, not kept"
+        audit.record_alone(engine, "upload", note=words)
         self.shadow.offer(analysis)
         return analysis
 
@@ -154,6 +154,7 @@ class Services:
             metrics.count(origin, outcome)
             logger.info("A scan from the {} was not segmented: {}", origin, error.code)
             raise
+        analysis = self.drift.noted(analysis, example_features)
         metrics.count(origin, "segmented")
         metrics.time_steps(analysis.timings_s)
         metrics.record_result(analysis)
@@ -368,15 +369,10 @@ def build_services(settings: Settings) -> Services:
         shadow=shadow, rules=Rules(engine, cases), archive=archive,
         leftovers=Leftovers(cases, storage, settings.data_dir, viewer_files.forget_gone),
         drift=DriftWatch(engine, cases, registry, storage, settings.drift_run_length),
+        collection=Collection(engine, cases, settings.keep_api, settings.retention_days),
         outside=Outside.of(settings, engine, storage, registry),
         provider=provider_sign_ins(settings, engine, kept_people.follow),
     )  # fmt: skip
-
-
-@functools.cache
-def example_file() -> bytes:
-    """The example scan, cut once."""
-    return example.example_file()
 
 
 def wait_for_model(predictors: Predictors, timeout_s: float, poll_s: float = 0.2) -> None:

@@ -60,17 +60,8 @@ CHANGES: dict[str, tuple[Change, float]] = {
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("crops", type=Path)
-    parser.add_argument("--draws", type=int, default=300)
-    parser.add_argument("--cache", type=Path)
-    options = parser.parse_args()
-    if options.cache and options.cache.is_file():
-        features = json.loads(options.cache.read_bytes())["features"]
-    else:
-        features = features_by_change(options.crops)
-        if options.cache:
-            options.cache.write_text(json.dumps({"features": features}))
+    options = options_of(__doc__, draws=300)
+    features = features_of_options(options)
     thresholds = calibrate(features["none"], FEATURES, 500, neighbours=2)
     print(thresholds)
     print(f"{'change':<16}{'to watch':>10}{'to act':>10}{'watch in 20':>13}{'act in 20':>11}")
@@ -80,6 +71,25 @@ def main() -> None:
         ])  # fmt: skip
         shares = "".join(f"{share:>12.1%}" for share in (delays <= _WINDOW).mean(axis=0))
         print(f"{name:<16}" + "".join(f"{scans:>10.0f}" for scans in np.median(delays, 0)) + shares)
+
+
+def options_of(description: str | None, draws: int) -> argparse.Namespace:
+    """What is asked for on the command line."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("crops", type=Path)
+    parser.add_argument("--draws", type=int, default=draws)
+    parser.add_argument("--cache", type=Path)
+    return parser.parse_args()
+
+
+def features_of_options(options: argparse.Namespace) -> dict[str, list[Values]]:
+    """`features_by_change`, of the file where there is one."""
+    if options.cache and options.cache.is_file():
+        return dict(json.loads(options.cache.read_bytes())["features"])
+    features = features_by_change(options.crops)
+    if options.cache:
+        options.cache.write_text(json.dumps({"features": features}))
+    return features
 
 
 def features_by_change(folder: Path) -> dict[str, list[Values]]:

@@ -308,6 +308,8 @@ MAX_ARCHIVE_MIB, MAX_UNPACKED_MIB = 1024, 8192
 MAX_EVALUATIONS = 20
 # Fewest cases in a drift window, and in its reference.
 MIN_DRIFT_CASES = 10
+# Most cases that are accepted as the new normal: more make thresholds hardly lower.
+MOST_NORMAL_CASES = 300
 
 # The gate before a promotion (`core.training.evaluation.verdict.Margins`, decision 0029). What the
 # new version's mean Dice on crops may lie below the old one's: less than the 0.006 that the best

@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -77,6 +78,8 @@ class Analysis:
         The part of the scan without padding, RAS+; see `core.measures.edges`.
     origin : Origin or None
         Of a DICOM series: the way back to its study, which names the patient.
+    kept : dict
+        See `core.drift.collection.Collection.keep`; empty where nobody asked for that.
     """
 
     segmentation: Segmentation
@@ -88,10 +91,11 @@ class Analysis:
     timings_s: dict[str, float]
     extent: Extent
     origin: "Origin | None" = None
+    kept: dict[str, Any] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def features(self) -> Values:
-        """Drift features of the crop (`core.measures.features`) or head, computed on each call."""
+        """Drift features of the crop (`core.measures.features`) or head."""
         if self.segmentation.head is not None:
             return features_of_head(self.segmentation, self.measures)
         volume = self.segmentation.volume
@@ -132,6 +136,7 @@ class Analysis:
                 "content_extent": [list(ends) for ends in self.extent],
             },
             "study": self.origin.about() if self.origin else None,
+            "scanner": (self.origin.scanner or None) if self.origin else None,
             "head": self.segmentation.head.as_dict() if self.segmentation.head else None,
             "model": self.segmentation.model.as_dict(),
             "device": self.segmentation.device,

@@ -22,6 +22,7 @@ LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 WANDB_MODES = ("off", "offline", "online")
 PACS_RETURNS = ("off", "usable", "all")
 SEG_FRAMES = ("filled", "all")
+KEEP_API = ("nothing", "features", "cases")
 DRIFT_REPORTS = ("off", "weekly", "monthly")
 SMTP_SECURITIES = ("starttls", "tls", "none")
 _WORDS = {
@@ -33,6 +34,7 @@ _WORDS = {
     "wandb": WANDB_MODES,
     "pacs_return": PACS_RETURNS,
     "seg_frames": SEG_FRAMES,
+    "keep_api": KEEP_API,
     "drift_report": DRIFT_REPORTS,
     "smtp_security": SMTP_SECURITIES,
 }
@@ -108,6 +110,7 @@ class Settings:
     gate_dice_margin: float = limits.GATE_DICE
     test_heads: int = limits.TEST_HEADS
     drift_run_length: int = limits.DRIFT_RUN_LENGTH
+    keep_api: str = "nothing"
     drift_report: str = "off"
     mail_to: str = ""
     mail_from: str = ""

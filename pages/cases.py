@@ -15,7 +15,7 @@ from app.views.words import plain, show_error
 from core import limits
 from core.cases.case import Case
 from core.cases.store import Cases
-from core.cases.worklist import ANY, KINDS, ORDERS, Filter, next_new, reviewed
+from core.cases.worklist import ANY, KINDS, ORDERS, Filter, ids_in, next_new, reviewed
 from core.errors import HippoViewError
 from core.settings import ROOT
 from core.wording import counted
@@ -38,6 +38,10 @@ def _select(case_id: str) -> None:
 
 def _close() -> None:
     st.query_params.pop("case", None)
+
+
+def _show_all() -> None:
+    st.query_params.pop("only", None)
 
 
 def _delete(case_id: str) -> None:
@@ -87,7 +91,8 @@ with listing, st.container(horizontal=True, vertical_alignment="bottom"):
         order = st.selectbox("Order", list(ORDERS), format_func=str.capitalize)
 first_day, last_day = (*(day.isoformat() for day in days), "", "")[:2]
 matches = cases.find(search)
-chosen = Filter(kind, first_day, last_day, least, most)
+only = ids_in(st.query_params.get("only", ""))
+chosen = Filter(kind, first_day, last_day, least, most, only)
 rows = sorted((row for row in matches if chosen.admits(row)), key=ORDERS[order])
 
 
@@ -104,6 +109,10 @@ def _taking_in() -> None:
 if not cases.caretaker.progress.finished:
     with notice:
         _taking_in()
+if only:
+    with notice, st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f":material/filter_list: A worklist of {counted(len(only), 'case')}.")
+        st.button("Show all cases", on_click=_show_all, icon=":material/close:", key="show-all")
 if deleted := st.session_state.get("deleted"):
     with notice, st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"Case {deleted} was deleted.")
@@ -137,6 +146,7 @@ with listing:
     if not rows:
         st.info(
             f"No case matches “{plain(search)}”.{unseen_words()}" if search else
+            "None of these cases is here any more, or is one that you may see." if only else
             "No case is shown: choose All above, or clear the dates and volumes." if matches else
             f"No cases yet. What is segmented on the Segment page is kept here.{unseen_words()}",
             icon=":material/folder_open:",

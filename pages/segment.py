@@ -6,7 +6,8 @@ import streamlit as st
 
 from app.batch import Upload, current, zip_of
 from app.dicom_uploads import scans_of
-from app.services import MODEL_WAIT_S, example_file, wait_for_model
+from app.example import example_file
+from app.services import MODEL_WAIT_S, wait_for_model
 from app.views.case import show_case
 from app.views.example_picture import result_picture
 from app.views.folding import fold, fold_button

@@ -24,12 +24,14 @@ def table(
     ]
 
 
-def analysis(number: int, features: Values | None, *, is_head: bool) -> Any:
+def analysis(
+    number: int, features: Values | None, *, is_head: bool, scanner: str | None = None
+) -> Any:
     """What `core.cases.store.Cases.add` takes, of a crop or a head with these features."""
     crop = tiny.analysis(number)
     side = {"centre_mm": [1.0, 2.0, 3.0], "pointed": False}
     head = {"confidence": "high", "reasons": [], "sides": {"left": side}} if is_head else None
-    report = crop.as_dict() | {"head": head}
+    report = crop.as_dict() | {"head": head, "scanner": scanner}
     return SimpleNamespace(
         origin=None, as_dict=lambda: dict(report), features=features, scan_file=crop.scan_file,
         mask_file=crop.mask_file,

@@ -205,7 +205,10 @@ async def predict(
         ),
     ] = "nifti",
 ) -> Response:
-    """Segment one scan, a whole head or a crop. Nothing of it is kept on the server.
+    """Segment one scan, a whole head or a crop.
+
+    Nothing of it is kept on the server, unless its HIPPOVIEW_KEEP_API says so: X-Kept, and ``kept``
+    of the JSON, say what was.
 
     The mask lies on the scan's own grid and affine: 0 background, 1 anterior, 2 posterior.
     """
@@ -221,6 +224,7 @@ async def predict(
         "X-Posterior-Mm3": f"{analysis.measures.posterior.volume_mm3:.1f}",
         "X-Warnings": ",".join(f.code for f in analysis.findings if f.level == "warning"),
         "X-Notice": NOTICE,
+        "X-Kept": kept_words(analysis.kept),
     }
     if remark := why_too_small(analysis.measures.as_dict()):
         headers["X-Volume-Remark"] = remark
@@ -240,12 +244,25 @@ async def predict(
         return Response(content, media_type=f"application/{kind}", headers=headers)
     if _wants_json(request.headers.get("accept", "")):
         record = analysis.as_dict()
-        return JSONResponse(record | {"confidence": confidence_of(record)}, headers=headers)
+        further = {"confidence": confidence_of(record), "kept": analysis.kept}
+        return JSONResponse(record | further, headers=headers)
     headers["Content-Disposition"] = 'attachment; filename="mask.nii.gz"'
     mask = analysis.mask_file
     if labels == "sides":
         mask = await to_thread.run_sync(_sides_file, analysis)
     return Response(mask, media_type="application/gzip", headers=headers)
+
+
+def kept_words(kept: dict[str, Any]) -> str:
+    """What the server keeps of a scan, as the header says it.
+
+    >>> kept_words({"kept": "case", "case_id": "HV-ABC234", "days": 90})
+    'case HV-ABC234; days=90'
+    >>> kept_words({"kept": "nothing", "days": None})
+    'nothing'
+    """
+    words = " ".join(filter(None, (kept["kept"], kept.get("case_id"))))
+    return f"{words}; days={kept['days']}" if kept["days"] else words
 
 
 def _dicom_object(

@@ -1,9 +1,12 @@
 """Parts of the Drift page."""
 
+from collections.abc import Callable
+
 import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
 
+from app.views.words import plain
 from core.drift.comparison import State
 from core.drift.kinds import KINDS, Kind
 from core.drift.of_cases import CaseDrift, KindDrift
@@ -25,8 +28,14 @@ _URGENCY: tuple[State, ...] = ("quiet", "watch", "act")  # of kinds that are com
 _COUNTED = "Scans from the Segment page are counted."
 
 
-def states(report: CaseDrift) -> None:
-    """The states of crops and heads side by side, each with a word, an icon and its counts."""
+def states(report: CaseDrift, advise: Callable[[KindDrift], None] = lambda found: None) -> None:
+    """The states of crops and heads side by side, each with a word, an icon and its counts.
+
+    Parameters
+    ----------
+    advise
+        Shows below what to do.
+    """
     for column, kind in zip(st.columns(2, gap="large", border=True), KINDS, strict=True):
         of_kind = report.of(kind)
         icon, word = _BADGES[of_kind.state]
@@ -37,11 +46,14 @@ def states(report: CaseDrift) -> None:
             if of_kind.chain and of_kind.chain.scans:
                 for words in since_words(of_kind.chain):
                     st.markdown(f"- {_sentence(words)}.")
+                for words in of_kind.scanner_words:
+                    st.markdown(f"- {plain(words)}.")
                 with st.expander("The rule"):
                     st.markdown(rule_words(of_kind.chain))
             elif not of_kind.drift.comparisons:
                 st.markdown(f"{_sentence(of_kind.drift.reasons[0].removesuffix('.'))}. {_COUNTED}")
             st.caption(of_kind.counted_words)
+            advise(of_kind)
 
 
 def chosen_kind(report: CaseDrift) -> Kind | None:

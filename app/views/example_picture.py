@@ -4,7 +4,8 @@ import io
 
 import streamlit as st
 
-from app.services import Services, example_file
+from app.example import example_file
+from app.services import Services
 from app.views.measures import swatch
 from app.views.words import show_error
 from core.cases.case import CaseImages

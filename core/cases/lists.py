@@ -1,6 +1,7 @@
 """Lists of the cases of an installation: of their rows alone, without a look into the storage."""
 
 import json
+from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, Engine, func, select
 
@@ -55,6 +56,19 @@ class CaseLists:
         with reading(self._engine) as connection:
             rows = connection.execute(query).all()
         return [(case_id, json.loads(content)) for case_id, content in rows]
+
+    def scanners(self, case_ids: Sequence[str]) -> dict[str, str]:
+        """By case id the manufacturer and the model that its DICOM header said; empty without it.
+
+        Raises
+        ------
+        AccessError, ForbiddenError
+        """
+        self.guard.require("watch")
+        query = select(CASES.c.id, CASES.c.report).where(CASES.c.id.in_(case_ids))
+        with reading(self._engine) as connection:
+            rows = connection.execute(query).all()
+        return {case_id: json.loads(report).get("scanner") or "" for case_id, report in rows}
 
     def find(self, search: str = "", *, deleted: bool = False) -> list[CaseRow]:
         """Cases whose id, name or patient holds the words searched for, the newest first.

@@ -62,6 +62,7 @@ _REPORT = {
     "model": {"version": str, "sha256?": str, "name?": str},
     "input": {"spacing_mm": _VECTOR, "orientation": str, "sha256": str, "shape": [int]},
     "study?": ({"date": str, "sex": str, "age_years": (int,)},),
+    "scanner?": (str,),
     "notice": str,
     "device": str,
     "head?": (

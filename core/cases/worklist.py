@@ -29,6 +29,8 @@ class Filter:
         ISO 8601 dates, inclusive, of the segmentation in UTC; empty for no bound.
     least_mm3, most_mm3 : float or None
         Of the volume of both labels, inclusive.
+    only : tuple of str
+        Ids of the cases that are shown; empty for all.
     """
 
     kind: str = ANY
@@ -36,6 +38,7 @@ class Filter:
     last_day: str = ""
     least_mm3: float | None = None
     most_mm3: float | None = None
+    only: tuple[str, ...] = ()
 
     def admits(self, row: CaseRow) -> bool:
         """Whether it shows a case."""
@@ -47,11 +50,21 @@ class Filter:
         }
         return (
             of_kind.get(self.kind, row.review == self.kind)
+            and (not self.only or row.id in self.only)
             and (not self.first_day or self.first_day <= day)
             and (not self.last_day or day <= self.last_day)
             and (self.least_mm3 is None or self.least_mm3 <= volume_mm3)
             and (self.most_mm3 is None or volume_mm3 <= self.most_mm3)
         )
+
+
+def ids_in(text: str) -> tuple[str, ...]:
+    """The case ids in the address of a worklist.
+
+    >>> ids_in("HV-XYZ567,HV-ABC234")
+    ('HV-ABC234', 'HV-XYZ567')
+    """
+    return tuple(sorted({part for part in text.split(",") if part}))
 
 
 def reviewed(rows: Sequence[CaseRow]) -> int:

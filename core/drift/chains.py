@@ -27,10 +27,11 @@ from core.drift.cusum import (
     severity_after,
 )
 from core.drift.kinds import Kind, followed
+from core.drift.looks import NOTHING, Looks, looks_of
 from core.drift.scores import Scale
 from core.measures.features import Feature, Values
 from core.state.database import reading, timestamp
-from core.state.tables import CASES, DRIFT_CHAINS, DRIFT_STEPS, FEATURES
+from core.state.tables import API_SCANS, CASES, DRIFT_CHAINS, DRIFT_STEPS, FEATURES
 
 # Cases that are taken in by one transaction.
 _AT_ONCE = 64
@@ -46,14 +47,14 @@ class ChainKey:
     ----------
     promotion : int
         How many promotions there were.
-    promoted_at : str
-        When the last was; cases before it do not count.
+    since : str
+        When the last was, or the first case of a new normal; cases before do not count.
     version : int
     """
 
     kind: Kind
     promotion: int
-    promoted_at: str
+    since: str
     version: int
     run_length: int
 
@@ -106,6 +107,8 @@ class Chain:
     level : float
     moved : tuple of Moved
         The strongest evidence first; none while it is quiet.
+    looks : Looks
+        Cases to look at; none while it is quiet.
     """
 
     kind: Kind
@@ -118,6 +121,7 @@ class Chain:
     since: str
     level: float
     moved: tuple[Moved, ...]
+    looks: Looks = NOTHING
 
 
 class Chains:
@@ -134,7 +138,8 @@ class Chains:
     def waiting(self, key: ChainKey, apart: Sequence[str] = ()) -> int:
         """How many cases a chain would begin with, up to those that it takes in at once."""
         with reading(self._engine) as connection:
-            return len(_new_cases(connection, -1, key, apart))
+            of_api = _new_of_api(connection, 0, key)
+            return len(_new_cases(connection, -1, key, apart)) + len(of_api)
 
     def begin(self, key: ChainKey, reference: Sequence[Values], thresholds: Thresholds) -> None:
         """Begin a chain, unless another process did."""
@@ -164,13 +169,20 @@ class Chains:
         while True:
             with reading(self._engine) as connection:
                 chain = _row(connection, key, reference)
-                new = [] if chain is None else _new_cases(connection, chain.id, key, apart)
+                if chain is None:
+                    return total
+                new = _new_cases(connection, chain.id, key, apart)
+                of_api = _new_of_api(connection, chain.api_taken, key)
             # Computed before the transaction: other writers wait for its end.
             scored = [(case_id, at, _scored(scale, content)) for case_id, at, content in new]
-            if chain is None or not scored:
+            scored_of_api = [(number, at, _scored(scale, text)) for number, at, text in of_api]
+            if not scored and not scored_of_api:
                 return total
             with self._engine.begin() as connection:
                 total += sum(_add(connection, chain.id, key.kind, *each) for each in scored)
+                total += sum(
+                    _add_of_api(connection, chain.id, key.kind, *each) for each in scored_of_api
+                )
 
     def get(self, key: ChainKey, reference: Sequence[Values]) -> Chain | None:
         """A chain as it is; None where it has not begun."""
@@ -181,15 +193,21 @@ class Chains:
             sums: Sums = json.loads(row.sums)
             thresholds = Thresholds(**json.loads(row.thresholds))
             steps = [] if row.severity == "quiet" else _newest(connection, row.id)
-        moved = [
+        found = [
             _moved(feature, sums[feature.key], steps)
             for feature in followed(key.kind)
             if max(sums.get(feature.key, (0,))) >= ENDS_AT * thresholds.watch
         ]
+        moved = tuple(sorted(filter(None, found), key=lambda each: -each.evidence))
+        looks = NOTHING
+        if steps and moved:
+            told = [(scan.number, scan.case_id, scores) for scan, scores in steps]
+            most = moved[0]
+            direction = (most.feature.key, most.direction)
+            looks = looks_of(told, most.first.number, direction, followed(key.kind))
         return Chain(
             key.kind, row.version, row.run_length, row.began_at, thresholds, row.scans,
-            row.severity, row.since, level_of(sums),
-            tuple(sorted(filter(None, moved), key=lambda each: -each.evidence)) if steps else (),
+            row.severity, row.since, level_of(sums), moved if steps else (), looks,
         )  # fmt: skip
 
 
@@ -221,7 +239,7 @@ def _new_cases(
         select(CASES.c.id, CASES.c.created_at, FEATURES.c.content)
         .join(FEATURES)
         .where(
-            not_deleted(), CASES.c.created_at >= key.promoted_at, CASES.c.id.not_in(apart),
+            not_deleted(), CASES.c.created_at >= key.since, CASES.c.id.not_in(apart),
             of_head if key.kind == "head" else ~of_head, ~counted,
         )
         .order_by(CASES.c.created_at, CASES.c.id)
@@ -237,6 +255,17 @@ def _scored(scale: Scale, content: str) -> dict[str, list[float]]:
     return {key: [score, away[key]] for key, score in scale.score(values).items()}
 
 
+def _new_of_api(connection: Connection, taken: int, key: ChainKey) -> list[tuple[int, str, str]]:
+    """Number, time and features of the next scans that the API kept alone, the oldest first."""
+    query = (
+        select(API_SCANS.c.id, API_SCANS.c.at, API_SCANS.c.content)
+        .where(API_SCANS.c.id > taken, API_SCANS.c.at >= key.since, API_SCANS.c.kind == key.kind)
+        .order_by(API_SCANS.c.id)
+        .limit(_AT_ONCE)
+    )
+    return [(number, at, content) for number, at, content in connection.execute(query)]
+
+
 def _add(
     connection: Connection, chain: int, kind: Kind, case_id: str, at: str,
     scores: Mapping[str, list[float]],
@@ -246,6 +275,32 @@ def _add(
     is_there = exists().where(CASES.c.id == case_id)
     if not connection.scalar(select(is_there & ~was_added)):
         return False
+    _step(connection, chain, kind, case_id, at, scores)
+    return True
+
+
+def _add_of_api(
+    connection: Connection, chain: int, kind: Kind, number: int, at: str,
+    scores: Mapping[str, list[float]],
+) -> bool:  # fmt: skip
+    """Add a scan that the API kept alone, unless it was; returns whether it was added."""
+    # Its number is written first, and only over a lower one: two processes cannot add it twice.
+    marked = connection.execute(
+        DRIFT_CHAINS.update()
+        .where(DRIFT_CHAINS.c.id == chain, DRIFT_CHAINS.c.api_taken < number)
+        .values(api_taken=number)
+    )
+    if not marked.rowcount:
+        return False
+    _step(connection, chain, kind, None, at, scores)
+    return True
+
+
+def _step(
+    connection: Connection, chain: int, kind: Kind, case_id: str | None, at: str,
+    scores: Mapping[str, list[float]],
+) -> None:  # fmt: skip
+    """Add a scan to the sums of a chain."""
     row = connection.execute(select(DRIFT_CHAINS).where(DRIFT_CHAINS.c.id == chain)).one()
     number, sums = row.scans + 1, json.loads(row.sums)
     thresholds = Thresholds(**json.loads(row.thresholds))
@@ -271,7 +326,6 @@ def _add(
         .where(DRIFT_CHAINS.c.id == chain)
         .values(sums=json.dumps(sums), scans=number, severity=severity, since=since)
     )
-    return True
 
 
 _Step = tuple[Scan, dict[str, list[float]]]

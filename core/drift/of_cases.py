@@ -1,19 +1,21 @@
 """The newest cases against what the version in service knows: crops and heads, each apart."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from core import limits
 from core.cases.case import CaseRow
 from core.cases.store import Cases
-from core.drift.baseline import Baseline, HeadBaseline
+from core.drift.baseline import HeadBaseline
 from core.drift.chains import Chain
 from core.drift.comparison import Drift, State, compare
 from core.drift.kinds import Kind
-from core.drift.reference import ReferenceCase, training_crops, training_heads
+from core.drift.known import Known, known_of
+from core.drift.looks import OFF_SD, Looks
+from core.drift.normal import Normal, Normals
 from core.drift.words import chain_dict, count_words
-from core.errors import StorageError
 from core.measures.features import FEATURES, Values
 from core.measures.head_features import HEAD_FEATURES, is_of_head
 from core.models.registry import Registry
@@ -23,7 +25,18 @@ from core.wording import counted
 OLDER = "segmented by an earlier version, which kept no features"
 IN_BASELINE = "of the baseline itself"
 WAITING = "until the baseline is complete"
+BEFORE = "from before the new normal"
+_MOST_SCANNERS = 5
 _URGENT: tuple[State, ...] = ("act", "watch", "quiet")
+
+
+@dataclass(frozen=True)
+class OfScanner:
+    """Cases of one scanner since a change, and how many of them are off; see `Looks.off`."""
+
+    scanner: str
+    cases: int
+    off: int
 
 
 @dataclass(frozen=True)
@@ -40,6 +53,12 @@ class KindDrift:
         Of the window, in the order of their creation.
     left_out : dict of str to int
         How many cases on the list are not compared, by the reason.
+    known : Known or None
+        The reference, with what is known of it.
+    rows : sequence of CaseRow
+        All cases of the kind that have features, the newest first.
+    scanners : sequence of OfScanner
+        Since the change, where DICOM headers said the scanner; the most cases first.
     chain : Chain or None
         The cases one by one, which the state follows from; None where they are not followed.
     """
@@ -51,6 +70,9 @@ class KindDrift:
     window: Sequence[Values]
     cases: Sequence[CaseRow]
     left_out: dict[str, int]
+    known: Known | None = None
+    rows: Sequence[CaseRow] = ()
+    scanners: Sequence[OfScanner] = ()
     chain: Chain | None = None
 
     @property
@@ -72,6 +94,19 @@ class KindDrift:
         return words
 
     @property
+    def scanner_words(self) -> list[str]:
+        """How the change is spread over scanners, a sentence each."""
+        if self.chain is None or not self.chain.moved:
+            return []
+        moved = self.chain.moved[0]
+        how = moved.feature.higher if moved.direction > 0 else moved.feature.lower
+        return [
+            f"Of {counted(each.cases, self.kind)} of the scanner {each.scanner} since then, "
+            f"{each.off} {how} by {OFF_SD:.0f} SD or more"
+            for each in self.scanners[:_MOST_SCANNERS]
+        ]
+
+    @property
     def not_compared(self) -> list[str]:
         """Names of the features that too few cases have, where others are compared."""
         known = {comparison.feature.key for comparison in self.drift.comparisons}
@@ -83,6 +118,8 @@ class KindDrift:
         return self.drift.as_dict() | {
             "reference": self.reference_words, "left_out": self.left_out,
             "monitoring": chain_dict(self.chain) if self.chain else None,
+            "by_scanner": [asdict(each) for each in self.scanners],
+            "new_normal": _normal_dict(self.known.normal) if self.known else None,
         }  # fmt: skip
 
 
@@ -126,84 +163,70 @@ def drift_of_cases(
     number = registry.serving().number
     trained = registry.reference(number)
     rows = cases.features()
-    heads = [(row, values) for row, values in rows if is_of_head(values)]
-    crops = [(row, values) for row, values in rows if not is_of_head(values)]
     all_heads = cases.head_count()
-    chains = chains or {}
-    of_crops = _crops(crops, cases.count() - all_heads, trained, number, last)
-    of_heads = _heads(heads, all_heads, trained, number, last, HeadBaseline(cases, storage))
-    return CaseDrift(
-        number,
-        replace(of_crops, chain=chains.get("crop")),
-        replace(of_heads, chain=chains.get("head")),
-    )
+    on_list = {"crop": cases.count() - all_heads, "head": all_heads}
+    house, normals = HeadBaseline(cases, storage), Normals(cases, storage)
+
+    def of(kind: Kind) -> KindDrift:
+        known = known_of(kind, number, trained, house, normals)
+        own = [(row, values) for row, values in rows if is_of_head(values) == (kind == "head")]
+        found = _of_kind(kind, own, on_list[kind], known, last)
+        chain = (chains or {}).get(kind)
+        by_scanner = scanners_of(cases, chain.looks) if chain else ()
+        return replace(found, chain=chain, rows=[row for row, _ in own], scanners=by_scanner)
+
+    return CaseDrift(number, of("crop"), of("head"))
+
+
+def scanners_of(cases: Cases, looks: Looks) -> list[OfScanner]:
+    """The cases since a change by scanner; none where no header said it."""
+    if not looks.since:
+        return []
+    scanner = {case: name for case, name in cases.scanners(looks.since).items() if name}
+    many, off = Counter(scanner.values()), Counter(map(scanner.get, looks.off))
+    return [OfScanner(name, count, off[name]) for name, count in many.most_common()]
 
 
 _Cases = Sequence[tuple[CaseRow, Values]]
 
 
-def _crops(
-    crops: _Cases, on_list: int, trained: Sequence[ReferenceCase], number: int, last: int
-) -> KindDrift:
-    reference = training_crops(trained)
-    window = _window(crops, last)
-    older = on_list - len(crops)
-    words = f"the {counted(len(reference), 'crop')} that model version {number} was trained on"
-    return KindDrift(
-        "crop", compare(reference, [v for _, v in window]), words, reference,
-        [v for _, v in window], [row for row, _ in window], {OLDER: older} if older > 0 else {},
-    )  # fmt: skip
-
-
-def _heads(
-    heads: _Cases,
-    on_list: int,
-    trained: Sequence[ReferenceCase],
-    number: int,
-    last: int,
-    of_installation: HeadBaseline,
-) -> KindDrift:
-    reference = training_heads(trained)
-    older = on_list - len(heads)
-    left_out = {OLDER: older} if older > 0 else {}
-    if len(reference) >= limits.MIN_DRIFT_CASES:
-        words = f"the {counted(len(reference), 'head')} that model version {number} was trained on"
-        later = heads
-    else:
-        try:
-            baseline = of_installation.get()
-        except StorageError as error:  # crops are compared all the same
-            unknown = Drift("not enough yet", (f"{error.message}. {error.hint}",), 0, 0, (), ())
-            words = "a baseline that cannot be read"
-            return KindDrift("head", unknown, words, [], [], [], left_out)
-        reference = list(baseline.heads.values())
-        words = _words_of(baseline)
-        later = [(row, values) for row, values in heads if row.id not in baseline.heads]
-        if len(heads) > len(later):
-            left_out[IN_BASELINE] = len(heads) - len(later)
-        if not baseline.frozen_at:
-            if later:
-                left_out[WAITING] = len(later)
-            learning = Drift(
-                "learning the baseline",
-                (f"{len(reference)} of {limits.BASELINE_HEADS} accepted heads are there",),
-                len(reference), 0, (), (),
-            )  # fmt: skip
-            return KindDrift("head", learning, words, reference, [], [], left_out)
+def _of_kind(kind: Kind, rows: _Cases, on_list: int, known: Known, last: int) -> KindDrift:
+    reference, words = known.reference, known.words
+    left_out = {OLDER: on_list - len(rows)} if on_list > len(rows) else {}
+    if known.trouble is not None:
+        reason = f"{known.trouble.message}. {known.trouble.hint}"
+        unknown = Drift("not enough yet", (reason,), 0, 0, (), ())
+        return KindDrift(kind, unknown, words, [], [], [], left_out, known)
+    others = [(row, values) for row, values in rows if row.id not in known.apart]
+    later = [(row, values) for row, values in others if row.created_at >= known.since]
+    if len(rows) > len(others):
+        left_out[IN_BASELINE] = len(rows) - len(others)
+    if len(others) > len(later):
+        left_out[BEFORE] = len(others) - len(later)
+    if not known.is_complete:
+        if later:
+            left_out[WAITING] = len(later)
+        learning = Drift(
+            "learning the baseline",
+            (f"{len(reference)} of {limits.BASELINE_HEADS} accepted heads are there",),
+            len(reference), 0, (), (),
+        )  # fmt: skip
+        return KindDrift(kind, learning, words, reference, [], [], left_out, known)
     window = _window(later, last)
+    features = HEAD_FEATURES if kind == "head" else FEATURES
     return KindDrift(
-        "head", compare(reference, [v for _, v in window], HEAD_FEATURES), words, reference,
-        [v for _, v in window], [row for row, _ in window], left_out,
+        kind, compare(reference, [v for _, v in window], features), words, reference,
+        [v for _, v in window], [row for row, _ in window], left_out, known,
     )  # fmt: skip
 
 
-def _words_of(baseline: Baseline) -> str:
-    if not baseline.frozen_at:
-        return f"the first {limits.BASELINE_HEADS} heads to be accepted here"
-    return (
-        f"the first {counted(len(baseline.heads), 'head')} that were accepted here, complete "
-        f"since {baseline.frozen_at[:10]}"
-    )
+def _normal_dict(normal: Normal | None) -> dict[str, Any] | None:
+    if normal is None:
+        return None
+    return {
+        "at": normal.at, "by": normal.by, "reason": normal.reason, "since": normal.since,
+        "cases": len(normal.cases),
+    }  # fmt: skip
 
 
 def _window(cases: _Cases, last: int) -> _Cases:

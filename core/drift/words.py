@@ -41,6 +41,22 @@ def since_words(chain: Chain) -> list[str]:
     return [_moved_words(moved, chain) for moved in chain.moved[:_MOST_MOVED]]
 
 
+def advice_words(chain: Chain) -> list[str]:
+    """What to do, a sentence each; none while the chain is quiet."""
+    if not chain.looks.unusual:
+        return []
+    many = len(chain.looks.unusual)
+    look = f"these {many} cases" if many > 1 else "this case"
+    return [
+        f"Look at {look} first: are the masks still right, and is it a fault of the scanner or of "
+        "what is sent here? Then have that mended, and the evidence falls by itself.",
+        "Retrain if the scans will stay as they are now and the masks have become worse: review "
+        "the new cases, correct them, and train on them.",
+        "Accept the new scans as normal if they will stay and the masks are right: later ones are "
+        "compared with them then.",
+    ]
+
+
 def chain_dict(chain: Chain) -> dict[str, Any]:
     """For programs."""
     return {
@@ -65,6 +81,14 @@ def chain_dict(chain: Chain) -> dict[str, Any]:
             }
             for moved in chain.moved
         ],
+        "unusual": [
+            {
+                "case": unusual.case_id,
+                "feature": unusual.feature.key,
+                "away_sd": round(unusual.away_sd, 3),
+            }
+            for unusual in chain.looks.unusual
+        ],
     }
 
 
@@ -81,7 +105,7 @@ def _moved_words(moved: Moved, chain: Chain) -> str:
 
 
 def _scan(scan: Scan) -> str:
-    return f"{scan.case_id or 'a case that was deleted'}, {_time(scan.at)}"
+    return f"{scan.case_id or 'a scan that is not kept'}, {_time(scan.at)}"
 
 
 def _time(at: str) -> str:

@@ -332,6 +332,7 @@ _FINDINGS: dict[str, dict[Language, str]] = {
     "spacing_far_from_1mm": {"de": "Die Voxel weichen von 1 mm ab; das Bild wurde umgerechnet."},
     "touches_border": {"de": "Das Bild endet im Hippocampus: das Volumen ist zu klein gemessen."},
     "unit_unusual": {"de": "Die Längeneinheit der Datei ist ungewöhnlich."},
+    "unlike_known": {"de": "Das Bild ist anders als alle, die hier bekannt sind: Maske prüfen."},
     "unreliable": {"de": "Die Maske ist unzuverlässig."},
     "volume_large": {"de": "Der Hippocampus ist ungewöhnlich groß."},
     "volume_small": {"de": "Der Hippocampus ist ungewöhnlich klein."},

@@ -28,6 +28,8 @@ class Outcome:
 # Narrow and wide.
 _FORMULA_SIGNS = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
 _ENDS = ("low", "high")
+# What the DICOM header said, which is in no export.
+_OF_STUDY = ("study", "scanner")
 
 
 # A comparison with a reference group; None where nobody asked for it.
@@ -35,8 +37,8 @@ InGroup = tuple[Comparison, Group] | None
 
 
 def report_json(case: Case, in_group: InGroup = None) -> bytes:
-    """Everything known of a case but its name, and its study's date, sex and age."""
-    record = {name: value for name, value in case.report.items() if name != "study"}
+    """Everything known of a case but its name, and what its DICOM header said."""
+    record = {name: value for name, value in case.report.items() if name not in _OF_STUDY}
     if in_group is not None and (found := record_of(*in_group)):
         record["reference_group"] = found
     return (json.dumps(record, indent=2) + "\n").encode()

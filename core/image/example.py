@@ -6,6 +6,7 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from core.anatomy import LEFT_MM
@@ -38,6 +39,12 @@ def example_file() -> bytes:
     affine = np.eye(4)
     affine[:3, 3] = LEFT_MM - crop_centre
     return bytes(nib.Nifti1Image(crop, affine).to_bytes())
+
+
+def values_of(file: bytes) -> tuple[NDArray[np.float32], tuple[float, float, float]]:
+    """Voxels (RAS+) and their size in mm of what `example_file` returned."""
+    image: Any = nib.Nifti1Image.from_bytes(file)
+    return np.asarray(image.dataobj, np.float32), image.header.get_zooms()[:3]
 
 
 def template_file(kind: str) -> Path:

@@ -1,6 +1,17 @@
 """Steps of `core.state.migrations` from 16 on."""
 
 STEPS: dict[int, tuple[str, ...]] = {
+    # Features of what the API is sent, where they are kept.
+    17: (
+        """CREATE TABLE api_scans (
+            id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+            at VARCHAR(32) NOT NULL,
+            kind VARCHAR(8) NOT NULL,
+            content TEXT NOT NULL
+        )""",
+        "CREATE INDEX ix_api_scans_at ON api_scans (at)",
+        "ALTER TABLE drift_chains ADD COLUMN api_taken INTEGER DEFAULT '0' NOT NULL",
+    ),
     # People who sign in with a provider of identities.
     18: (
         "ALTER TABLE people ADD COLUMN issuer VARCHAR DEFAULT '' NOT NULL",
@@ -9,7 +20,7 @@ STEPS: dict[int, tuple[str, ...]] = {
             WHERE issuer != ''""",
     ),
     # What was told of drift, messages about it, and the drift of other sites.
-    20: (
+    19: (
         """CREATE TABLE drift_told (
             kind VARCHAR(8) NOT NULL,
             promotion INTEGER NOT NULL,

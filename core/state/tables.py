@@ -21,11 +21,7 @@ from core.state.private import PrivateBytes, PrivateText
 METADATA = MetaData()
 
 # Which of the steps of `core.state.migrations` were taken.
-MIGRATIONS = Table(
-    "migrations",
-    METADATA,
-    Column("number", Integer, primary_key=True),
-)
+MIGRATIONS = Table("migrations", METADATA, Column("number", Integer, primary_key=True))
 
 CASES = Table(
     "cases",
@@ -246,11 +242,9 @@ CODES = Table(
 
 # What an administrator chose for the whole installation: a JSON object by name.
 CHOICES = Table(
-    "choices",
-    METADATA,
-    Column("name", String(16), primary_key=True),
+    "choices", METADATA, Column("name", String(16), primary_key=True),
     Column("content", Text, nullable=False),
-)
+)  # fmt: skip
 
 # A version beside the one in service on one scan: a row for a crop, and for each side of a head.
 # ``scan`` is the same for both sides; ``case_id`` is empty where the scan was not kept. Of a head
@@ -314,6 +308,8 @@ DRIFT_CHAINS = Table(
     Column("severity", String(16), nullable=False),
     # When the state began; empty for the first.
     Column("since", String(32), nullable=False),
+    # The newest row of API_SCANS that was counted.
+    Column("api_taken", Integer, nullable=False, server_default="0"),
     UniqueConstraint("kind", "promotion", "reference", "run_length"),
 )
 
@@ -333,6 +329,15 @@ DRIFT_STEPS = Table(
     UniqueConstraint("chain", "number"),
     UniqueConstraint("chain", "case_id"),
 )
+
+# Drift features of what the API was sent, where the setting keeps those alone (JSON). No id comes
+# twice: chains know by it what they have counted.
+API_SCANS = Table(
+    "api_scans", METADATA, Column("id", Integer, primary_key=True),
+    Column("at", String(32), nullable=False, index=True),
+    Column("kind", String(8), nullable=False), Column("content", Text, nullable=False),
+    sqlite_autoincrement=True,
+)  # fmt: skip
 
 # What was told last of the drift of crops and of heads (`core.drift.notices`).
 DRIFT_TOLD = Table(

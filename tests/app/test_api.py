@@ -65,6 +65,7 @@ def test_predict_gives_the_mask_with_its_measures_in_the_headers(client, predict
     assert float(answer.headers["x-posterior-mm3"]) == (mask == 2).sum()
     assert answer.headers["x-model-version"] == "1"
     assert answer.headers["x-warnings"] == ""
+    assert answer.headers["x-kept"] == "nothing"
     assert "Not for diagnosis" in answer.headers["x-notice"]
     assert answer.content == analyse(stream(SCAN), predictor, tmp_path).mask_file
 
@@ -73,6 +74,7 @@ def test_predict_gives_the_measures_as_json_when_asked(client):
     answer = send(client, SCAN, headers={"Accept": "application/json"})
     body = answer.json()
     assert body["measures"]["side"] == "side unknown on a crop"
+    assert body["kept"] == {"kept": "nothing", "days": None}
     assert body["measures"]["total"]["volume_mm3"] > 1000
     assert body["notice"] == "Research use only. Not for diagnosis."
     expected = body["trust"]["expected_dice"]

@@ -215,7 +215,7 @@ def test_a_killed_training_is_lost_and_goes_on_from_its_last_epoch(browser, tmp_
 
 
 @pytest.mark.long
-def test_twenty_plain_scans_are_quiet_and_twenty_blurred_ones_ask_to_act(
+def test_twenty_blurred_scans_ask_to_act_until_they_are_the_new_normal(
     browser, windows, tmp_path, pictures
 ):
     context = browser.new_context(viewport={"width": 1280, "height": 1000}, color_scheme="dark")
@@ -233,7 +233,8 @@ def test_twenty_plain_scans_are_quiet_and_twenty_blurred_ones_ask_to_act(
             expect(user.page.get_by_role("heading", name=words)).to_be_visible(timeout=LONG)
             user.settle()
             user.page.screenshot(path=pictures / f"drift-{kind}.png", full_page=True)
-        user.read("Sharpness: the scans are blurred")
+        user.read("Sharpness: the scans are blurred", "What to do", "Typical before it")
+        user.settle()
         name, report = user.download("Report (.html)")
         assert name == "hippoview-drift.html"
         saved = tmp_path / name
@@ -243,6 +244,18 @@ def test_twenty_plain_scans_are_quiet_and_twenty_blurred_ones_ask_to_act(
         expect(offline.get_by_text("state: act.")).to_be_visible()
         expect(offline.locator("svg").first).to_be_visible()
         offline.context.close()
+        user.page.get_by_role("link", name="Open these 10").click()
+        user.read("A worklist of 10 cases")
+        tabs = [user, User(context.new_page(), server.url)]
+        for tab in tabs:
+            tab.open("/drift")
+            tab.page.get_by_role("button", name="Accept as the new normal").click()
+            tab.page.get_by_label("Why are they as they should be?").fill("the scanner is new")
+        for tab, words in zip(
+            tabs, ("are the new normal", "The normal was changed meanwhile"), strict=True
+        ):
+            tab.page.get_by_role("button", name="Accept them").click()
+            tab.read(words, "Not enough yet", "the scanner is new")
     context.close()
 
 

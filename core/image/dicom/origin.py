@@ -25,6 +25,7 @@ from core.image.dicom.headers import OF_ORIGIN, Frame
 _UIDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*", re.ASCII)
 _MOST_UID_CHARS, _MOST_CHARS = 64, 1024
+_MOST_SCANNER_CHARS = 64
 _LENGTH = struct.Struct(">I")
 # Headers of 10,000 slices; the largest enhanced image has less.
 _MOST_BYTES = 64 * 2**20
@@ -105,6 +106,13 @@ class Origin:
             return None
         years = int(study[0]) - int(born[0]) - (study[1:] < born[1:])
         return years if 0 <= years < 150 else None
+
+    @property
+    def scanner(self) -> str:
+        """Manufacturer and model, where neither names the patient; empty where they are missing."""
+        words = f"{self._text('Manufacturer')} {self._text('ManufacturerModelName')}"
+        plain = " ".join("".join(c if c.isprintable() else " " for c in words).split())
+        return "" if self.is_named_in(plain) else plain[:_MOST_SCANNER_CHARS].strip()
 
     def about(self) -> dict[str, Any]:
         """What a case keeps of its study, which names nobody."""

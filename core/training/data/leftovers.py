@@ -1,7 +1,7 @@
 """What was made of cases that are gone: copies in data sets and trainings, links of drift features.
 
 It looks at what is there, and not at what was just removed: so whatever was left by a process that
-was killed goes at the next look. Figures stay, of versions and of the drift's baseline; the names
+was killed goes at the next look. Figures stay, of versions and of the drift's baselines; the names
 of the cases that they were measured on do not.
 """
 
@@ -80,7 +80,7 @@ class Leftovers:
         """Remove what names a case that is gone; returns how many files and names.
 
         Which cases were of this installation and are gone is told by the data set of reviewed
-        cases, by the drift's baseline, and by what was removed since the start: a data set that
+        cases, by the drift's baselines, and by what was removed since the start: a data set that
         somebody else made may have names that look alike. Nothing is removed before all cases of
         the storage are known.
 
@@ -116,7 +116,7 @@ class Leftovers:
         prefix = f"{_DATASETS}/{REVIEWED_NAME}"
         keys = self._storage.keys(prefix)
         told = [key for key in keys if key.endswith(".json")]
-        told += [key for key in self._storage.keys(_DRIFT) if key == BASELINE]
+        told += self._of_drift()
         texts = (content.decode() for _, content in read_many(self._storage, told) if content)
         return {case_id for text in (*keys, *texts) for case_id in _ID.findall(text)}
 
@@ -133,8 +133,8 @@ class Leftovers:
         # The data sets last: they say which cases were of this installation.
         removed = self._sweep_versions(renamed) + self._sweep_jobs(is_gone)
         removed += self._sweep_names(is_gone, renamed)
-        if BASELINE in self._storage.keys(_DRIFT):
-            removed += self._rewrite(BASELINE, renamed)
+        for key in self._of_drift():
+            removed += self._rewrite(key, renamed)
         for name in self._storage.folders(_DATASETS):
             keys = self._storage.keys(f"{_DATASETS}/{name}")
             # The files that name cases first: none names a scan that is not there.
@@ -145,6 +145,10 @@ class Leftovers:
                     self._storage.delete(key)
                     removed += 1
         return removed
+
+    def _of_drift(self) -> list[str]:
+        """The files that have drift features of cases by their ids."""
+        return [key for key in self._storage.keys(_DRIFT) if key.endswith(".json")]
 
     def _rewrite(self, key: str, changed: Callable[[str], str]) -> int:
         before = self._storage.read(key)

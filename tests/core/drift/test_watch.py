@@ -8,7 +8,9 @@ from sqlalchemy import select
 
 from core import limits
 from core.cases.store import Cases
-from core.drift.baseline import KEY
+from core.drift.baseline import KEY, HeadBaseline
+from core.drift.known import known_of
+from core.drift.normal import Normals
 from core.drift.of_cases import drift_of_cases
 from core.drift.watch import LEAST_CASES, DriftWatch
 from core.drift.words import chain_dict, count_words, rule_words, since_words
@@ -38,6 +40,14 @@ class Place(Installation):
         return DriftWatch(
             engine, self.house.cases, self.registry, self.house.storage, run_length, STREAMS,
             self.seconds,
+        )  # fmt: skip
+
+    def known(self, kind):
+        number = self.registry.serving().number
+        house = self.house
+        return known_of(
+            kind, number, self.registry.reference(number), HeadBaseline(house.cases, house.storage),
+            Normals(house.cases, house.storage),
         )  # fmt: skip
 
     def crops(self):
@@ -119,7 +129,7 @@ def test_a_deleted_case_keeps_its_part_without_the_link(place):
     after = place.crops()
     assert (after.level, after.scans, after.severity) == (before.level, 10, before.severity)
     assert {step.case_id for step in place.steps()} == {None}
-    assert "a case that was deleted" in since_words(after)[0]
+    assert "a scan that is not kept" in since_words(after)[0]
 
 
 def test_one_scan_counts_once_however_often_it_is_dropped(place):

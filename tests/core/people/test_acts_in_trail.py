@@ -49,6 +49,7 @@ STORAGE = {
     "core/cases/corrections.py": "a mask that the record will name, or that it never named",
     "core/cases/origins.py": "of a case that is being created or removed",
     "core/drift/baseline.py": "the server freezes what people accepted",
+    "core/drift/normal.py": "its line is written before",
     "core/exports/drift_reports.py": "the server's own report of a week or a month",
     "core/models/registrations.py": "of a version that is being registered or was given up",
     "core/models/registry.py": "of a version that is being registered",

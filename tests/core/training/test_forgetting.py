@@ -13,6 +13,7 @@ from core.cases.corrections import Corrections
 from core.cases.records import record_key
 from core.cases.store import Cases
 from core.drift.baseline import KEY as BASELINE
+from core.drift.normal import FOLDER as NORMAL
 from core.errors import NotFoundError
 from core.models.registry import Registry
 from core.pacs.ready import Returns
@@ -74,6 +75,7 @@ class House:
             "datasets/reviewed/patients.json": {mine[0]: WHO, other: OTHER},
             BASELINE: {"format": 1, "frozen_at": "2026-11-25T12:00:00+00:00",
                        "heads": [{"case": mine[0], "features": {"a": 1.5}}]},
+            f"{NORMAL}/crop/000001.json": {"cases": [{"case": mine[0], "features": {"a": 1.5}}]},
         }.items():  # fmt: skip
             self.storage.write(key, json.dumps(content).encode())
         for case in (*mine, other):

@@ -117,6 +117,16 @@ def test_a_name_is_found_however_it_is_written(text):
     assert Origin((header,), (1,)).is_named_in(text)
 
 
+def test_the_scanner_is_its_maker_and_model_and_never_a_name():
+    header = Dataset()
+    header.PatientName, header.PatientID = "Müller^Ä", "PID-77"
+    assert Origin((header,), (1,)).scanner == ""
+    header.Manufacturer, header.ManufacturerModelName = " ACME\t", "Alpha  3T " + 80 * "x"
+    assert Origin((header,), (1,)).scanner == f"ACME Alpha 3T {50 * 'x'}"
+    header.ManufacturerModelName = "Mueller's Alpha (Müller)"
+    assert Origin((header,), (1,)).scanner == ""
+
+
 def test_single_frames_of_enhanced_images_have_no_origin(tmp_path):
     files = phantom().datasets()
     for file in files:
