@@ -129,7 +129,7 @@ class ViewerFiles:
                 try:
                     self.cases.get(case_id)
                 except NotFoundError:
-                    self.kept.forget(case_id, wait=False)
+                    self.kept.forget(case_id)
 
     def file(self, case_id: str, name: str, make: Callable[[Path], None]) -> ViewerFile:
         """A cached file of a case; see `KeptFiles.opened`."""

@@ -11,6 +11,7 @@ import tempfile
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -98,11 +99,23 @@ class KeptFiles:
             except OSError as error:
                 raise disk_error(error) from error
 
-    def forget(self, case_id: str, *, wait: bool = True) -> bool:
-        """Remove the files of a case; without waiting, except those being made now.
+    def forget(self, case_id: str) -> None:
+        """Remove the files of a case, and other cases' files whose names have its id."""
+        self._remove(case_id, wait=True)
+        for folder in _listed(self._folder):
+            for path in _listed(folder):
+                if case_id in path.name:
+                    with self._lock_of(folder.name):
+                        path.unlink(missing_ok=True)
 
-        Also other cases' files that were made for it, whose names have its id.
-        """
+    def case_ids(self) -> list[str]:
+        """Cases that have files here, or that a file of another case was made for."""
+        folders = _listed(self._folder)
+        named = {one for folder in folders for p in _listed(folder) for one in _ID.findall(p.name)}
+        return sorted({folder.name for folder in folders} | named)
+
+    def _remove(self, case_id: str, *, wait: bool) -> bool:
+        """Remove the folder of a case; without waiting, unless something in it is made now."""
         lock = self._lock_of(case_id)
         if not lock.acquire(blocking=wait):
             return False
@@ -111,14 +124,7 @@ class KeptFiles:
             self._forget_recent(f"{case_id}/")
         finally:
             lock.release()
-        for path in self._folder.glob(f"*/*{case_id}*"):
-            path.unlink(missing_ok=True)
         return True
-
-    def case_ids(self) -> list[str]:
-        """Cases that have files here, or that a file of another case was made for."""
-        named = {one for path in self._folder.glob("*/*") for one in _ID.findall(path.name)}
-        return sorted({path.name for path in self._folder.iterdir()} | named)
 
     def _lock_of(self, case_id: str) -> threading.RLock:
         with self._lock:
@@ -174,7 +180,7 @@ class KeptFiles:
         for folder in folders:
             if total <= self._most_bytes:
                 return
-            if folder.name != but_for and self.forget(folder.name, wait=False):
+            if folder.name != but_for and self._remove(folder.name, wait=False):
                 total -= sizes[folder.name]
         if total > self._most_bytes:
             logger.debug("One case takes more than all the room for viewed cases")
@@ -207,6 +213,14 @@ def _called(path: Path) -> str:
     return f"{path.parent.name}/{path.name}"
 
 
+def _listed(folder: Path) -> list[Path]:
+    """What is in a folder, which another thread may just have removed."""
+    try:
+        return list(folder.iterdir())
+    except FileNotFoundError:
+        return []
+
+
 def _is_of_a_case(path: Path) -> bool:
     return path.name.startswith("HV-") and path.is_dir()
 
@@ -220,9 +234,7 @@ def _looked_at(folder: Path) -> float:
 
 def _bytes_in(folder: Path) -> int:
     total = 0
-    try:
+    with suppress(FileNotFoundError):  # another thread removes it
         for path in folder.iterdir():
             total += path.stat().st_size
-    except FileNotFoundError:  # another thread removes it
-        return total
     return total
