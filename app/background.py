@@ -15,10 +15,13 @@ from core.errors import HippoViewError
 from core.image import contrast
 from core.people.acting import SERVER, acting_as
 from core.people.refusals import refusals_of
+from core.state.database import agree
+from core.state.encrypted_storage import EncryptedStorage
 
 _TICK_S = 1.0
 # Seconds until a version that could not be loaded is tried again.
 _TRY_AGAIN_S = 30.0
+_KEYS_EVERY_S = 60.0
 
 
 def start(shared: Services, *further: tuple[str, Callable[[], None]]) -> None:
@@ -41,6 +44,7 @@ def start(shared: Services, *further: tuple[str, Callable[[], None]]) -> None:
         ("accounts", shared.kept_people.tick), ("trail", shared.archive.tick),
         ("refusals", refusals_of(shared.cases.acts.engine).tick),
         ("checks of the trail", shared.outside.audit_watch.tick),
+        ("keys", partial(_note_keys, shared)),
         ("leftovers", shared.leftovers.tick), ("collection", shared.collection.tick), *further,
     )  # fmt: skip
     for name, tick in care:
@@ -67,6 +71,14 @@ def _follow(shared: Services) -> None:
     except HippoViewError as error:
         logger.warning("The version that should serve does not yet: {}", error.message)
         threading.Event().wait(_TRY_AGAIN_S)
+
+
+def _note_keys(shared: Services) -> None:
+    """Note the key that this server encrypts with, which a change of keys may have struck off."""
+    if isinstance(shared.storage, EncryptedStorage) and shared.storage.keyring:
+        shared.storage.agree()
+        agree(shared.cases.acts.engine)
+    threading.Event().wait(_KEYS_EVERY_S)
 
 
 def _follow_drift(shared: Services) -> None:

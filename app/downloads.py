@@ -6,6 +6,7 @@ found nothing, or the browser came for a file that was gone, and nothing was dow
 visitor may still have the file is asked when it is made (`app.views.recorded`).
 """
 
+import threading
 import time
 from collections.abc import Callable
 
@@ -14,6 +15,9 @@ from streamlit.runtime.media_file_storage import MediaFileKind
 
 # So long Streamlit's page waits for a download.
 _KEPT_S = 180.0
+# At most, of all visitors: the newest.
+_MOST = 300
+_FORGET_EVERY_S = 30.0
 # As the name of a session that refers to what is kept; a real one is a UUID.
 _KEEPER = "kept for a while"
 
@@ -50,13 +54,17 @@ def keep_downloads(
                 if file_id in used or file_id not in downloads:
                     del orphaned_at[file_id]
             at = now()
-            kept = {
-                file_id
-                for file_id in downloads - used
-                if at - orphaned_at.setdefault(file_id, at) < kept_s
-            }
+            for file_id in downloads - used:
+                orphaned_at.setdefault(file_id, at)
+            kept = [each for each, since in orphaned_at.items() if at - since < kept_s][-_MOST:]
             if kept:
                 sessions[_KEEPER] = {file_id: file_id for file_id in kept}
         forget()
 
     manager.remove_orphaned_files = forget_later  # type: ignore[method-assign]
+
+
+def forget_downloads(manager: MediaFileManager) -> None:
+    """Forget what nobody came for, also while no page is run."""
+    manager.remove_orphaned_files()
+    threading.Event().wait(_FORGET_EVERY_S)

@@ -22,7 +22,7 @@ from app import metrics
 from app.allocator import give_memory_back
 from app.background import start
 from app.door import Door, actor_of_page
-from app.downloads import keep_downloads
+from app.downloads import forget_downloads, keep_downloads
 from app.http import sign_in
 from app.http.api import make_api
 from app.http.bodies import Bodies, kinds_of_bodies
@@ -96,8 +96,9 @@ def build(settings: Settings) -> st.App:
                 ("received studies", Receiving(shared, returning.add).tick),
                 ("results for the PACS", returning.tick),
             ]
-        start(shared, *further)
-        keep_downloads(runtime.get_instance().media_file_mgr)
+        downloads = runtime.get_instance().media_file_mgr
+        keep_downloads(downloads)
+        start(shared, *further, ("downloads", partial(forget_downloads, downloads)))
         yield {}
         refusals_of(shared.cases.acts.engine).close()
         shared.archive.close()

@@ -58,7 +58,7 @@ async def drift(
         work = partial(shared.analyse, image.file, "site", caller)
         analysis = await to_thread.run_sync(work, limiter=_AT_ONCE)
         scans = [analysis.features]
-    states = await to_thread.run_sync(shared.outside.sites.add_all, site, scans)
+    states = await to_thread.run_sync(shared.outside.sites.add_all, site, scans, limiter=_AT_ONCE)
     answer = {
         "site": site,
         "added": sum(count for _, count in states),

@@ -24,7 +24,7 @@ from core.state.failures import disk_error
 from core.state.short_lived import HAS_MEMORY, in_memory, parts_of
 
 # Decrypted files that stay in the memory: a case's scan is asked for four times while it is opened.
-# Two heads of 1 mm; what is larger is decrypted each time.
+# Two heads of 1 mm; of what is larger the last one stays, for all who look at it.
 _RECENT_BYTES = 128 * limits.MIB
 
 _ID = re.compile("HV-[0-9A-Z]{6}(?![0-9A-Za-z])")
@@ -164,9 +164,12 @@ class KeptFiles:
         if HAS_MEMORY:
             with self._lock:
                 self._recent[called] = _Held(memory)
-                while sum(held.size for held in self._recent.values()) > _RECENT_BYTES:
+                while len(self._recent) > 1 and self._recent_bytes() > _RECENT_BYTES:
                     self._recent.popitem(last=False)
         return memory
+
+    def _recent_bytes(self) -> int:
+        return sum(held.size for held in self._recent.values())
 
     def _forget_recent(self, begin: str) -> None:
         with self._lock:

@@ -27,11 +27,16 @@ if (!window.hippoviewWords) {
     }
   });
   window.hippoviewWords.observe(document.body, { childList: true });
-  // Where the sign-in has ended, the page goes and the browser is asked to sign in.
+  // Where the sign-in has ended, or somebody else has signed in, the page goes.
+  let name = null;
   const watch = setInterval(async () => {
     const answer = await fetch("/api/me", { cache: "no-store" }).catch(() => null);
     if (answer?.status === 401) location.reload();
-    if (answer?.ok && (await answer.json()).role === "nobody") clearInterval(watch);
+    if (!answer?.ok) return;
+    const who = await answer.json();
+    if (name !== null && name !== who.name) location.reload();
+    name = who.name;
+    if (who.role === "nobody") clearInterval(watch);
   }, 15000);
 }
 </script>"""

@@ -7,6 +7,7 @@ from sqlalchemy import Engine, select
 from core.cases.origins import Origins
 from core.errors import StorageError
 from core.state.database import reading
+from core.state.encryption import DAMAGED_CODE
 from core.state.private import clear
 from core.state.tables import CASES
 
@@ -41,7 +42,7 @@ def pseudonym_here(origin: "Origin", origins: Origins, engine: Engine) -> str:
         try:
             kept = origins.load(row.id)
         except StorageError as error:
-            if error.code != "origins_key":
+            if error.code not in ("origins_key", DAMAGED_CODE):
                 raise
             continue  # one that was damaged: it says nothing of whom it is
         if kept is not None and origins.pseudonym(kept) == own:

@@ -70,7 +70,18 @@ def _renew(settings: Settings, *, decrypt: bool) -> int:
             f"{variable_of('encryption_key')} is not set",
             "Set the key that is to encrypt, or the one that did.",
         )
-    if decrypt and is_shared(settings.data_dir / "incoming"):
+    bare, opened = bare_storage(settings), settings.data_dir / "opened"
+
+    def has_server() -> bool:
+        return is_shared(settings.data_dir / "incoming")
+
+    if not decrypt and has_server() and not EncryptedStorage(bare, keys, opened).needed()[1]:
+        raise ConflictError(
+            "A server runs on this data folder that has no key, and could read nothing afterwards",
+            "Restart it with the key first.",
+            code="server_runs",
+        )
+    if decrypt and has_server():
         raise ConflictError(
             "A server runs on this data folder, and would go on encrypting",
             "Stop it first.",
@@ -78,7 +89,7 @@ def _renew(settings: Settings, *, decrypt: bool) -> int:
         )
     engine = connect(settings.data_dir, keys)
     set_up(engine, settings)
-    storage = EncryptedStorage.open(bare_storage(settings), keys, settings.data_dir / "opened")
+    storage = EncryptedStorage.open(bare, keys, opened)
     what = "decrypted at rest" if decrypt else f"encrypted at rest with key {keys.ids[0]}"
     with recording(engine) as connection:
         record(connection, "settings", "encryption", note=what)
@@ -87,12 +98,29 @@ def _renew(settings: Settings, *, decrypt: bool) -> int:
         if done and done % _EVERY == 0:
             sys.stderr.write(f"{done:,} done\n")
 
-    found = renew(storage, engine, _key_files(settings), decrypt=decrypt, on_done=told)
+    found = renew(
+        storage, engine, _key_files(settings), decrypt=decrypt, on_done=told,
+        is_alone=lambda: not (decrypt and has_server()),
+    )  # fmt: skip
     to = NO_KEYS if decrypt else keys
     _tell(found, to)
+    if not found.is_rewritten:
+        sys.stderr.write(
+            "The database is in use, and its file may still hold what was deleted or changed: "
+            "call again when less is going on.\n"
+        )
     if found.left(to):
         sys.stderr.write("Not all is done: look at what is said above, and call again.\n")
+    if found.left(to) or not found.is_rewritten:
         return 1
+    if decrypt and has_server():
+        sys.stderr.write("A server was started meanwhile: stop it, and call again.\n")
+        return 1
+    if not decrypt and len(keys.ids) > 1:
+        sys.stderr.write(
+            "Before you remove an old key: restart each server with these keys, and see that "
+            "`python -m core encryption status` says the same.\n"
+        )
     return 0
 
 

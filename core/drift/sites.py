@@ -7,13 +7,13 @@ nothing is kept here but scores, and a hash by which a scan that is sent twice c
 
 import hashlib
 import json
-import math
 import re
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, exists, func, select
+from sqlalchemy import Connection, Engine, Row, delete, func, select
 
 from core import limits
 from core.drift.calibration import STREAMS, calibrate
@@ -93,6 +93,7 @@ class Sites:
         self._registry = registry
         self._run_length = run_length
         self._streams = streams
+        self._beginning = threading.Lock()
 
     def add_all(self, site: str, scans: Sequence[Values]) -> list[tuple[SiteDrift, int]]:
         """Add scans of both kinds; see `add`.
@@ -145,8 +146,7 @@ class Sites:
         scored = [(_hash(values), scale.score(values)) for values in checked]
         self._begin(identity, version, reference)
         with self._engine.begin() as connection:
-            row = _row(connection, identity)
-            count = sum(_add(connection, row.id, kind, *each) for each in scored)
+            count = _add(connection, _row(connection, identity), kind, dict(scored))
             return _found(_row(connection, identity)), count
 
     def find(self) -> list[SiteDrift]:
@@ -175,6 +175,14 @@ class Sites:
         return identity, version, reference
 
     def _begin(self, identity: dict[str, Any], version: int, reference: list[Values]) -> None:
+        """Begin the chain, if there is none; one at a time, since a simulation takes seconds."""
+        with reading(self._engine) as connection:
+            if _row(connection, identity) is not None:
+                return
+        with self._beginning:
+            self._begin_alone(identity, version, reference)
+
+    def _begin_alone(self, identity: dict[str, Any], version: int, reference: list[Values]) -> None:
         with reading(self._engine) as connection:
             if _row(connection, identity) is not None:
                 return
@@ -194,6 +202,11 @@ class Sites:
         with self._engine.begin() as connection:
             if _row(connection, identity) is None:
                 _refuse_too_many(connection, identity["site"])
+                # Of a chain that has ended its state stays.
+                ended = select(SITE_CHAINS.c.id).where(
+                    SITE_CHAINS.c.site == identity["site"], SITE_CHAINS.c.kind == identity["kind"]
+                )
+                connection.execute(delete(SITE_STEPS).where(SITE_STEPS.c.chain.in_(ended)))
                 connection.execute(SITE_CHAINS.insert().values(**values))
 
 
@@ -253,7 +266,7 @@ def _checked(values: Mapping[str, object], kind: Kind) -> Values:
 
 
 def _is_sane(value: float) -> bool:
-    return math.isfinite(value) and abs(value) < _LARGEST
+    return abs(value) < _LARGEST  # false of what is no number
 
 
 def _hash(values: Values) -> str:
@@ -286,28 +299,38 @@ def _refuse_too_many(connection: Connection, site: str) -> None:
 
 
 def _add(
-    connection: Connection, chain: int, kind: Kind, scan: str, scores: Mapping[str, float]
-) -> bool:
-    """Add a scan, unless it was; returns whether it was added."""
-    was_added = exists().where(SITE_STEPS.c.chain == chain, SITE_STEPS.c.scan == scan)
-    if connection.scalar(select(was_added)):
-        return False
-    row = connection.execute(select(SITE_CHAINS).where(SITE_CHAINS.c.id == chain)).one()
-    thresholds = Thresholds(**json.loads(row.thresholds))
-    sums = added(json.loads(row.sums), scores, thresholds)
+    connection: Connection, chain: Row[Any], kind: Kind, scans: Mapping[str, Mapping[str, float]]
+) -> int:
+    """Add the scores of scans, by hash, that were not added yet; returns how many these were."""
+    known = select(SITE_STEPS.c.scan).where(
+        SITE_STEPS.c.chain == chain.id, SITE_STEPS.c.scan.in_(scans)
+    )
+    was_added = set(connection.scalars(known))
+    thresholds = Thresholds(**json.loads(chain.thresholds))
     of_image = {feature.key for feature in followed(kind) if not feature.note}
-    severity = severity_after(row.severity, level_of(sums), level_of(sums, of_image), thresholds)
-    at, number = timestamp(), row.scans + 1
-    connection.execute(SITE_STEPS.insert().values(
-        chain=chain, number=number, scan=scan, at=at, scores=json.dumps(scores),
-    ))  # fmt: skip
-    connection.execute(
-        SITE_CHAINS.update()
-        .where(SITE_CHAINS.c.id == chain)
-        .values(sums=json.dumps(sums), scans=number, severity=severity,
-                since=row.since if severity == row.severity else at)
-    )  # fmt: skip
-    return True
+    sums, severity, since = json.loads(chain.sums), chain.severity, chain.since
+    steps, at = list[dict[str, Any]](), timestamp()
+    for scan, scores in scans.items():
+        if scan in was_added:
+            continue
+        sums = added(sums, scores, thresholds)
+        before, level = severity, level_of(sums)
+        severity = severity_after(before, level, level_of(sums, of_image), thresholds)
+        since = since if severity == before else at
+        number = chain.scans + len(steps) + 1
+        steps.append({
+            "chain": chain.id, "number": number, "scan": scan, "at": at,
+            "scores": json.dumps(scores),
+        })  # fmt: skip
+    if steps:
+        connection.execute(SITE_STEPS.insert(), steps)
+        connection.execute(
+            SITE_CHAINS.update()
+            .where(SITE_CHAINS.c.id == chain.id)
+            .values(sums=json.dumps(sums), scans=chain.scans + len(steps), severity=severity,
+                    since=since)
+        )  # fmt: skip
+    return len(steps)
 
 
 def _found(row: Row[Any]) -> SiteDrift:

@@ -12,6 +12,7 @@ What SQLite says of a full or locked disk comes as a `StorageError` in words.
 """
 
 import os
+import sqlite3
 import threading
 import weakref
 from collections.abc import Iterator
@@ -86,6 +87,18 @@ def connect(data_dir: Path, keys: Keyring | None = None, *, agree: bool = True) 
     return engine
 
 
+def agree(engine: Engine) -> None:
+    """Note once more that the first key encrypts here: another process may have struck it off.
+
+    Raises
+    ------
+    StorageError
+        A key that encrypted values here is missing.
+    """
+    with engine.begin() as connection:
+        _agree(connection, keys_of(engine))
+
+
 def _agree(connection: Connection, keys: Keyring) -> None:
     """Note that the first key encrypts here, if no other key is missing."""
     needed = connection.scalars(select(ENCRYPTION_KEYS.c.id)).all()
@@ -110,6 +123,25 @@ def empty_log(engine: Engine) -> bool:
     finally:
         connection.close()
     return row is not None and row[0] == 0
+
+
+def rewrite(engine: Engine) -> bool:
+    """Write the database anew, so that nothing that was deleted or changed stays in its file.
+
+    Returns
+    -------
+    bool
+        False while somebody reads or writes: call again.
+    """
+    connection = engine.raw_connection()
+    try:
+        connection.cursor().execute("VACUUM")
+    except sqlite3.OperationalError as error:
+        logger.warning("The database was not written anew: {}", error)
+        return False
+    finally:
+        connection.close()
+    return empty_log(engine)
 
 
 @contextmanager

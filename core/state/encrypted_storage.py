@@ -13,7 +13,15 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from core.errors import ChangedError, NotFoundError, StorageError
-from core.state.encryption import HEAD_BYTES, Keyring, is_encrypted, key_id, missing_key
+from core.state.encryption import (
+    HEAD_BYTES,
+    MAGIC,
+    Keyring,
+    damaged,
+    is_encrypted,
+    key_id,
+    missing_key,
+)
 from core.state.failures import changed_file, in_words
 from core.state.fields import check_shape, object_of
 from core.state.opened import private_folder, remove_left
@@ -181,6 +189,8 @@ class EncryptedStorage:
         """The parts of a file as they were, of those that are stored."""
         rest = iter(parts)
         first = bytes(next(rest, b""))
+        if self.keyring and first in {MAGIC[:length] for length in range(1, len(MAGIC))}:
+            raise damaged()  # cut off within its first letters
         stored = itertools.chain((first,), rest)
         return self.keyring.decrypted(stored, key) if is_encrypted(first) else stored
 

@@ -5,6 +5,7 @@ meanwhile and a process that is killed leaves every file readable: the next call
 it takes to read everything is noted anew when all is done.
 """
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ from pathlib import Path
 from sqlalchemy import Engine, text
 
 from core.errors import ChangedError, NotFoundError, StorageError
-from core.state.database import empty_log, reading
+from core.state.database import reading, rewrite
 from core.state.encrypted_storage import ENCRYPTED, EncryptedStorage
 from core.state.encryption import (
     DAMAGED_CODE,
@@ -53,10 +54,13 @@ class Found:
         Files and values by the key's id; "" for what is not encrypted.
     unreadable : list of str
         What cannot be read, by the codes of the errors.
+    is_rewritten : bool
+        Whether the database's file holds nothing any more of what was there before.
     """
 
     by_key: Counter[str] = field(default_factory=Counter)
     unreadable: list[str] = field(default_factory=list)
+    is_rewritten: bool = True
 
     def left(self, keys: Keyring) -> int:
         """How many are not as the keys say: another key's, or not encrypted."""
@@ -88,6 +92,7 @@ def renew(
     *,
     decrypt: bool = False,
     on_done: Callable[[int], None] = lambda done: None,
+    is_alone: Callable[[], bool] = lambda: True,
 ) -> Found:
     """Encrypt everything with the first key, or decrypt everything.
 
@@ -101,6 +106,9 @@ def renew(
         Leave nothing encrypted.
     on_done
         Called now and then with how many were changed so far.
+    is_alone
+        Asked before the keys that it took are struck off: a server that was started meanwhile may
+        go on encrypting with them.
 
     Returns
     -------
@@ -136,10 +144,10 @@ def renew(
         done += changed
         if not changed and not others:
             break
-    empty_log(engine)  # it holds what was there before
     found = look(storage, engine, key_files)
     found.unreadable = unreadable
-    if not found.left(to) and not unreadable:
+    found.is_rewritten = any(_rewritten(engine) for _ in range(_REWRITES))
+    if not found.left(to) and not unreadable and is_alone():
         EncryptedStorage(storage.inner, to, Path()).settle()
         with engine.begin() as connection:
             gone = ENCRYPTION_KEYS.c.id.not_in(to.ids[:1])
@@ -148,6 +156,16 @@ def renew(
 
 
 _UNREADABLE = (KEY_CODE, DAMAGED_CODE)
+# How often it is tried to write the database anew beside a server at work, and the pause, s.
+_REWRITES, _PAUSE_S = 10, 1.0
+
+
+def _rewritten(engine: Engine) -> bool:
+    """Write the database anew: pages that were freed earlier hold names too."""
+    if rewrite(engine):
+        return True
+    threading.Event().wait(_PAUSE_S)
+    return False
 
 
 def _is_right(head: bytes, to: Keyring) -> bool:

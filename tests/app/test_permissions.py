@@ -164,6 +164,30 @@ def test_a_page_that_stays_open_gives_no_file_that_its_visitor_may_not_see_any_m
         file()
 
 
+def test_a_download_of_a_page_ends_with_the_sign_in_that_drew_it(house, monkeypatch):
+    shared = house.shared
+    with acting_as(SERVER):
+        shared.accounts.add("Anna", "reader", ["memory"], PASSWORD)
+        shared.accounts.add("Bert", "reader", ["memory"], PASSWORD)
+    (anna, of_anna, _), (_, of_bert, _) = (
+        shared.sign_ins.sign_in(name, PASSWORD) for name in ("Anna", "Bert")
+    )
+    monkeypatch.setattr("app.views.recorded.token_of_page", lambda: of_anna)
+    with acting_as(anna):
+        file = recorded(shared, house.case_id, "mask.nii.gz", b"a mask")
+    assert file() == b"a mask"
+    shared.sign_ins.sign_out(of_anna)
+    with pytest.raises(AccessError) as refused:
+        file()
+    assert refused.value.code == "signed_out"
+    # Nor by another one's sign-in.
+    monkeypatch.setattr("app.views.recorded.token_of_page", lambda: of_bert)
+    with acting_as(anna):
+        file = recorded(shared, house.case_id, "mask.nii.gz", b"a mask")
+    with pytest.raises(AccessError):
+        file()
+
+
 def test_no_token_opens_a_scan_or_a_mask_whatever_its_scope(house):
     """Not even with a link that was made for somebody who may."""
     wrong = {}

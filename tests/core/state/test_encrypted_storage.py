@@ -45,6 +45,15 @@ def opened(inner, tmp_path):
     return lambda *words: EncryptedStorage.open(inner, Keyring(words), tmp_path / "opened")
 
 
+@pytest.mark.parametrize("length", [1, 3, 4, 40])
+def test_an_encrypted_file_that_was_cut_off_is_refused_however_short(inner, opened, length):
+    storage = opened(OLD)
+    storage.write("cases/a/scan", b"scan" * 99)
+    inner.write("cases/a/scan", inner.read("cases/a/scan")[:length])
+    with pytest.raises(DamagedError):
+        storage.read("cases/a/scan")
+
+
 def test_files_are_read_replaced_and_opened_as_if_they_were_in_clear(inner, opened, tmp_path):
     storage = opened(OLD)
     storage.write("cases/a/scan", b"scan" * 99)
