@@ -10,7 +10,7 @@ from plotly.subplots import make_subplots
 from app.again import of_one_version
 from app.views.words import DASH
 from core.anatomy import LABEL_COLOURS
-from core.cases.case import Case
+from core.cases.case import Case, confidence_of
 from core.cases.persons import day_of, measured
 from core.measures.change import (
     LARGER,
@@ -62,7 +62,8 @@ def show_change(scans: Sequence[Case]) -> tuple[Case, Case] | None:
         return None
     names = {case.id: f"{_day(case)}, {case.id}" for case in scans}
     key = "-".join(names)
-    alike = of_one_version(scans)
+    trusted = [case for case in scans if _is_trusted(case)]
+    alike = of_one_version(trusted if len(trusted) > 1 else scans)
     ends = [alike[0].id, alike[-1].id] if len(alike) > 1 else [scans[0].id, scans[-1].id]
     order = list(names)
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -229,6 +230,11 @@ def _about_time(earlier: Measured, later: Measured) -> str:
             "*Patient* of the open case."
         )
     return f"{years:.1f} years lie between the scans. From less than three months no change a year."
+
+
+def _is_trusted(case: Case) -> bool:
+    """Whether a scan may stand in the pair that is shown first."""
+    return confidence_of(case.report) != "unreliable" and case.review.state != "rejected"
 
 
 def _day(case: Case) -> str:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from core import limits
 from core.image.voxels import Voxels
+from core.measures.expected import DRAWN
 from core.measures.measure import MASK_CODES, why_too_small
 from core.wording import counted
 
@@ -146,11 +147,18 @@ def confidence_of(report: dict[str, Any]) -> str:
     return "check" if codes & MASK_CODES else word
 
 
+def is_drawn(report: dict[str, Any]) -> bool:
+    """Whether a person drew a mask, or one side's, of a version that else says what it expects."""
+    return (report.get("trust") or {}).get("reason") == DRAWN
+
+
 def high_words(report: dict[str, Any]) -> str:
     """What *high* means, in words: it is said of the masks, and a scan may have warnings beside it.
 
     Thick slices, for example, are a warning about the scan, whose masks may pass every check.
     """
+    if is_drawn(report):
+        return "the model's own masks passed every check; a person has drawn on them since"
     if of_scan := warning_count(report):
         return f"the masks passed every check, but the scan has {counted(of_scan, 'warning')}"
     return "every check was passed" if report.get("head") else "the mask passed every check"

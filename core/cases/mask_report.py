@@ -72,12 +72,22 @@ def report_of_mask(
         head |= asdict(appraisal.judgement)
     of_scan = [w for w in report["warnings"] if w["code"] not in MASK_CODES]
     warnings = of_scan + [finding.as_dict() for finding in of_mask]
-    parts = {"measures": measures.as_dict(), "warnings": warnings, "head": head}
+    parts: dict[str, Any] = {"measures": measures.as_dict(), "warnings": warnings, "head": head}
     if trust is not None:
         reason = trust["reason"].removeprefix(NOT_CALIBRATED)
         not_calibrated = "" if reason == DRAWN else reason
-        parts["trust"] = trust | trust_record(expected, not_calibrated)
+        told = trust_record(expected, not_calibrated)
+        if head is not None and expected and _has_drawn_side(parts["measures"], expected):
+            # Of both together nothing is expected where a person drew one of them.
+            told |= {"expected_dice": None, "reason": DRAWN}
+        parts["trust"] = trust | told
     return dict(json.loads(json.dumps(parts)))
+
+
+def _has_drawn_side(measures: Mapping[str, Any], expected: Expected) -> bool:
+    """Whether a side has a mask of which nothing is expected."""
+    sides = measures["sides"].items()
+    return any(of["total"]["voxels"] and name not in expected for name, of in sides)
 
 
 def _of_crop(labels: NDArray[np.uint8], trust: dict[str, Any] | None) -> Expected:

@@ -16,6 +16,7 @@ from core.cases.case import (
     clean_text,
     confidence_of,
     distinct_warnings,
+    is_drawn,
     warning_count,
 )
 from core.cases.study import Study, dicom_study_of, study_of
@@ -271,11 +272,11 @@ def _expected(pdf: Sheet, report: dict[str, Any], words: Sentences) -> None:
     trust = report.get("trust")
     if not trust:
         return
-    if not trust["expected_dice"]:
+    sides = trust.get("sides") or {}
+    if not trust["expected_dice"] and not sides:
         reason = words.quoted(why_none(trust["reason"]))
         pdf.paragraph(words("not_expected", reason=reason), 8)
         return
-    sides = trust.get("sides") or {}
     dice = [f"{words(side).lower()} {words.number(of[WHOLE], 2)}" for side, of in sides.items()]
     dice = dice or [words.number(trust["expected_dice"][WHOLE], 2)]
     pdf.paragraph(
@@ -287,7 +288,9 @@ def _expected(pdf: Sheet, report: dict[str, Any], words: Sentences) -> None:
 def _confidence(pdf: Sheet, case: Case, words: Sentences) -> None:
     word = confidence_of(case.report) or "not_judged"
     name = word
-    if word == "high" and warning_count(case.report):
+    if word == "high" and is_drawn(case.report):
+        name = "high_drawn"
+    elif word == "high" and warning_count(case.report):
         name = "high_beside"
     elif word == "high" and not case.report.get("head"):
         name = "high_crop"

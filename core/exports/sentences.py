@@ -87,6 +87,11 @@ _SENTENCES: dict[str, dict[Language, str]] = {
         "en": "high: both sides passed every check",
         "de": "hoch: beide Seiten haben jede Prüfung bestanden",
     },
+    "high_drawn": {
+        "en": "high of the model's own masks, which passed every check; a person has drawn on them",
+        "de": "hoch für die Masken des Modells, die jede Prüfung bestanden; eine Person hat darin "
+        "gezeichnet",
+    },
     "high_crop": {
         "en": "high: the mask passed every check",
         "de": "hoch: die Maske hat jede Prüfung bestanden",

@@ -148,9 +148,10 @@ def _expected(report: dict[str, Any]) -> list[tuple[Any, ...]]:
     trust = report.get("trust")
     if trust is None:
         return []
-    if trust["expected_dice"] is None:
-        return [("expected_dice", "whole", "", "", trust["reason"])]
-    rows = [("expected_dice", part, _fixed(d, 3), "") for part, d in trust["expected_dice"].items()]
+    rows: list[tuple[Any, ...]] = [("expected_dice", "whole", "", "", trust["reason"])]
+    if trust["expected_dice"] is not None:
+        parts = trust["expected_dice"].items()
+        rows = [("expected_dice", part, _fixed(d, 3), "") for part, d in parts]
     return rows + [
         ("expected_dice", f"{side}_{part}", _fixed(d, 3), "")
         for side, dice in trust["sides"].items()

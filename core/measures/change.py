@@ -238,6 +238,11 @@ def cautions(earlier: Measured, later: Measured) -> list[str]:
         for name, scan in (("earlier", earlier), ("later", later))
         if scan.confidence == "check"
     ]
+    if years_between(earlier.day, later.day) is None:
+        found.append(
+            "the day of a scan is not known, so which one is the earlier is not known either: type "
+            "both days on Cases, under Patient"
+        )
     if not (earlier.is_head or later.is_head):
         found.append(
             "which side a crop shows is not known, so look whether both show the same hippocampus"

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from nibabel.affines import apply_affine
 from scipy.spatial.transform import Rotation
 
+from core.cases.case import high_words
 from core.cases.corrections import Corrections
 from core.cases.store import Cases
 from core.errors import ConflictError
@@ -130,6 +131,10 @@ def test_what_a_person_draws_there_is_the_other_side_in_every_file(one_sided, pr
     drawn_mm3 = now["measures"]["sides"]["right"]["total"]["volume_mm3"]
     assert drawn_mm3 == pytest.approx((labels > 0).sum() - before["total"]["volume_mm3"])
     assert now["head"]["confidence"] == "high", now["head"]["reasons"]
+    # Nothing is expected of what a person drew, nor of both together.
+    assert set(now["trust"]["sides"]) == {"left"}
+    assert now["trust"]["expected_dice"] is None
+    assert "a person has drawn on them" in high_words(now)
     by_side = np.asarray(
         nib.Nifti1Image.from_bytes(gzip.decompress(cases.sides_file(case.id))).dataobj
     )
