@@ -251,6 +251,7 @@ def narrow_server(tmp_path_factory):
         yield started
 
 
+@pytest.mark.long
 def test_a_file_over_the_limit_gets_413(narrow_server):
     content = noise((80, 80, 80)).tobytes()
     with httpx.Client(base_url=f"{narrow_server.url}/api", timeout=TIMEOUT_S) as client:

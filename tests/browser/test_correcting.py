@@ -94,6 +94,7 @@ def test_undo_is_byte_identical_and_redo_brings_it_back(user, strokes):
     assert pack_of(user) == before
 
 
+@pytest.mark.long
 def test_the_tools_do_as_they_say(user):
     user.try_example()
     begin(user)

@@ -47,6 +47,7 @@ def test_files_of_a_series_and_a_zip_are_one_case_each(user, server, made, tmp_p
             assert word.encode() not in content, file.name
 
 
+@pytest.mark.long
 def test_of_several_series_the_chosen_one_is_segmented_without_a_second_upload(
     user, server, made, tmp_path
 ):

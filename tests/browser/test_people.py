@@ -37,6 +37,7 @@ def test_a_patient_is_found_and_a_scan_opened_by_the_keyboard(person, visits):
     person.read("Patient KN-4711, female, 71 years", f"{visits[0]}, scanned 2024-05-02")
 
 
+@pytest.mark.long
 def test_what_is_typed_on_a_case_stands_in_its_band(person, visits):
     person.open(f"/cases?case={visits[1]}")
     person.read("female, 73 years")

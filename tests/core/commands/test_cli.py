@@ -124,6 +124,7 @@ def test_one_scan_goes_into_a_folder_that_is_called_one(scan, tmp_path):
     assert [p.name for p in (tmp_path / "there").iterdir()] == ["scan_mask.nii.gz"]
 
 
+@pytest.mark.long
 def test_names_in_capitals_are_taken(scan, tmp_path):
     capital = scan.rename(tmp_path / "SCAN.NII.GZ")
     assert run("segment", capital, "-o", f"{tmp_path}/masks/").returncode == 0

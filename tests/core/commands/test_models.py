@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 from core import limits
 from core.__main__ import main
 from core.models.folder import load_model
@@ -53,6 +55,7 @@ def test_what_is_stopped_or_cannot_serve_is_not_put_into_service(tmp_path, monke
     assert note.objections[-1] == "not judged: Whole heads: neither synthetic nor reviewed ones"
 
 
+@pytest.mark.long
 def test_a_version_is_measured_on_heads_and_cases_against_the_one_in_service(
     tmp_path, monkeypatch, capsys
 ):

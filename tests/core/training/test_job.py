@@ -82,6 +82,7 @@ def test_a_training_that_cannot_begin_fails_in_words(jobs, tmp_path):
     assert str(tmp_path) not in failed.message
 
 
+@pytest.mark.long
 def test_a_changed_file_stops_the_training_before_it_starts(jobs, engine, storage, tmp_path):
     Registry(engine, storage, Settings().model_dir).prepare()
     dataset, _ = prepare(made(tmp_path / "source", 10), storage, "one")

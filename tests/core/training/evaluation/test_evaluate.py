@@ -40,6 +40,7 @@ def evaluated(shared_data, tmp_path_factory):
         yield dataset, files, masks, figures, model.card
 
 
+@pytest.mark.long
 def test_the_dice_is_nnunets(evaluated, tmp_path):
     _, files, masks, figures, _ = evaluated
     theirs = metrics(files / "labelsTs", masks, tmp_path)
