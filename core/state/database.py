@@ -41,7 +41,7 @@ from core.settings import Settings
 from core.state import postgresql
 from core.state.encryption import Keyring, missing_key
 from core.state.migrations import bring_up_to_date
-from core.state.private import POSTGRESQL, keys_of, register, unstorable, use_keys
+from core.state.private import POSTGRESQL, keys_of, register, use_keys
 from core.state.tables import ENCRYPTION_KEYS
 
 DATABASE_NAME = "hippoview.sqlite"
@@ -301,11 +301,9 @@ def _in_words(context: ExceptionContext) -> None:
     if context.is_pre_ping:  # another connection is made
         return
     error, cause = context.sqlalchemy_exception, context.original_exception
-    if isinstance(cause, HippoViewError):  # of a column's type: said in words already
+    if isinstance(cause, HippoViewError | UnicodeEncodeError):  # of a column's type
         raise cause
     if context.dialect.name == POSTGRESQL:
-        if type(cause).__name__ == "DataError" and "NUL" in str(cause):
-            raise unstorable() from None
         if told := postgresql.in_words(cause):
             raise told from error
         return

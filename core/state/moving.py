@@ -31,7 +31,7 @@ from core.errors import ConflictError, InputError, StorageError
 from core.state.database import DATABASE_NAME, connect, reading
 from core.state.failures import in_words
 from core.state.opened import is_shared
-from core.state.private import as_stored, content_of, stored_of
+from core.state.private import as_stored, content_of, storable, stored_of
 from core.state.processes import is_alive, is_here
 from core.state.tables import JOBS, METADATA, MIGRATIONS
 
@@ -57,7 +57,7 @@ def move(data_dir: Path, url: str) -> dict[str, int]:
     Raises
     ------
     InputError
-        There is no SQLite, or it holds a text that PostgreSQL cannot hold.
+        There is no SQLite.
     ConflictError
         A server or a training uses the SQLite, or the PostgreSQL is not empty.
     StorageError
@@ -137,19 +137,8 @@ def _copy(table: Table, source: Connection, target: Connection) -> int:
 def _converted(column: "Column[Any]", value: Any, source: Connection, target: Connection) -> Any:
     """A value as the other database stores it."""
     if _is_private(column):
-        content, is_hidden = content_of(value, column.type, source.dialect)
-        is_text = isinstance(value, str)
-        value = stored_of(content, column.type, target.dialect, encrypted=is_hidden)
-        has_nul = is_text and b"\0" in content
-    else:
-        has_nul = isinstance(value, str) and "\0" in value
-    if has_nul:
-        raise InputError(
-            f"A text of {column.table.name}.{column.name} holds the character NUL, which "
-            "PostgreSQL cannot hold; nothing was moved",
-            "Start HippoView without HIPPOVIEW_DATABASE_URL once more and change that text.",
-            code="bad_text",
-        )
+        content, is_hidden = content_of(_storable(value), column.type, source.dialect)
+        return stored_of(content, column.type, target.dialect, encrypted=is_hidden)
     return value
 
 
@@ -160,12 +149,16 @@ def _digest(table: Table, connection: Connection) -> str:
         told = []
         for column, value in zip(table.columns, row, strict=True):
             if _is_private(column):
-                content, is_hidden = content_of(value, column.type, connection.dialect)
+                content, is_hidden = content_of(_storable(value), column.type, connection.dialect)
                 told.append([content.hex(), is_hidden])
             else:
-                told.append(value)
+                told.append(_storable(value))
         digest.update(json.dumps(told).encode() + b"\n")
     return digest.hexdigest()
+
+
+def _storable(value: Any) -> Any:
+    return storable(value) if isinstance(value, str) else value
 
 
 def _rows(connection: Connection, query: "Select[Any]") -> "Iterator[Row[Any]]":

@@ -16,7 +16,7 @@ from sqlalchemy.pool import PoolProxiedConnection
 from core.errors import SettingsError, StorageError
 from core.settings import variable_of
 from core.state.encryption import Keyring
-from core.state.private import decrypting
+from core.state.private import decrypting, storable
 from core.state.processes import this_process
 
 CODE = "database_unavailable"
@@ -74,6 +74,7 @@ def engine_of(url: URL, patience_s: float, *, writes: bool) -> Engine:
         },
     )  # fmt: skip
     event.listen(engine, "connect", _check_encoding)
+    event.listen(engine, "connect", _replace_nul)
     if writes:
         idle_ms, wait_ms = _IDLE_WRITER_S * 1000, max(1, int(patience_s * 1000))
         event.listen(
@@ -171,6 +172,17 @@ def _check_encoding(connection: Any, record: Any) -> None:
             "Create one with: CREATE DATABASE hippoview ENCODING 'UTF8' TEMPLATE template0.",
             code=CODE,
         )
+
+
+def _replace_nul(connection: Any, record: Any) -> None:
+    """Have each text stored, and looked for, as PostgreSQL can hold it."""
+    from psycopg.types.string import StrDumper
+
+    class Storable(StrDumper):
+        def dump(self, obj: str) -> Any:
+            return super().dump(storable(obj))
+
+    connection.adapters.register_dumper(str, Storable)
 
 
 def _make_reader(connection: Any, record: Any) -> None:

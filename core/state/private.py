@@ -32,7 +32,7 @@ from sqlalchemy.sql import operators, visitors
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import NullType, TypeDecorator, TypeEngine
 
-from core.errors import InputError, StorageError
+from core.errors import StorageError
 from core.state.encryption import NO_KEYS, Keyring, is_encrypted
 
 _KEYRINGS: weakref.WeakKeyDictionary[Dialect, Keyring] = weakref.WeakKeyDictionary()
@@ -200,8 +200,8 @@ class PrivateText(TypeDecorator[str]):
         """What is stored."""
         if value is None:
             return None
-        if dialect.name == POSTGRESQL and "\0" in value:
-            raise unstorable()
+        if dialect.name == POSTGRESQL:
+            value = storable(value)
         keys = _KEYRINGS.get(dialect, NO_KEYS)
         is_hidden = bool(keys and value)
         content = keys.encrypt(value.encode(), self.about) if is_hidden else value.encode()
@@ -244,12 +244,9 @@ class PrivateBytes(TypeDecorator[bytes]):
         return _KEYRINGS.get(dialect, NO_KEYS).decrypt(value, self.about)
 
 
-def unstorable() -> InputError:
-    """The error for a text that PostgreSQL cannot hold."""
-    return InputError(
-        "A text holds a character that cannot be stored (NUL)", "Remove it, then try again.",
-        code="bad_text",
-    )  # fmt: skip
+def storable(text: str) -> str:
+    """A text as PostgreSQL can hold it: with a sign of replacement for each character NUL."""
+    return text.replace("\0", "\ufffd")
 
 
 @functools.lru_cache(16)

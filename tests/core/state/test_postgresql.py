@@ -9,7 +9,7 @@ import threading
 import pytest
 from sqlalchemy import create_engine, insert, inspect, select
 
-from core.errors import InputError, SettingsError, StorageError
+from core.errors import SettingsError, StorageError
 from core.people.audit import record_alone
 from core.settings import ROOT, Settings
 from core.state.database import connect, empty_log, has_others, reading
@@ -197,13 +197,18 @@ def test_private_names_are_found_whatever_they_look_like(databases, tmp_path, ke
     databases.cluster.drop(url)
 
 
-def test_a_text_that_cannot_be_stored_is_refused_in_words(engine):
-    for values in ({"name": "a\0b"}, {"name": "a", "reviewer": "a\0b"}):
-        with pytest.raises(InputError, match="cannot be stored"):
-            _write(engine, case(**values) if "reviewer" not in values else case("a", reviewer="\0"))
-    _write(engine, case("fine", warning_count=2**62))  # SQLite has 64 bits as well
+def test_a_character_that_cannot_be_stored_is_replaced(engine):
+    _write(engine, case("a\0b", reviewer="\0", warning_count=2**62))
+    name = clear(CASES.c.name)
     with reading(engine) as connection:
-        assert connection.scalar(select(CASES.c.warning_count)) == 2**62
+        row = connection.execute(select(CASES).where(name == "a\ufffdb")).one()
+        assert connection.scalars(select(CASES.c.id).where(CASES.c.id == "a\0b")).all() == []
+    assert (row.name, row.reviewer) == ("a\ufffdb", "\ufffd")
+    assert row.warning_count == 2**62  # SQLite has 64 bits as well
+    with pytest.raises(UnicodeEncodeError):  # as in SQLite
+        _write(engine, case("\ud800", 1))
+    with pytest.raises(UnicodeEncodeError):
+        _write(engine, case("a", 1, reviewer="\ud800"))
 
 
 def _write_while(engine, happens):
