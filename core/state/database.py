@@ -98,6 +98,11 @@ def folder_of(engine: Engine) -> Path:
     return _FOLDERS[engine]
 
 
+def is_shared(engine: Engine) -> bool:
+    """Whether several servers may use a database, each with a data folder of its own."""
+    return bool(engine.dialect.name == POSTGRESQL)
+
+
 def has_database(settings: Settings) -> bool:
     """Whether an installation has a database already; of a PostgreSQL it is taken for granted."""
     return bool(settings.database_url) or (settings.data_dir / DATABASE_NAME).is_file()
