@@ -84,6 +84,7 @@ if shared.predictors.serving is None:
             st.stop()
 
 if now.active:
+    hint.empty()  # else "Nothing here yet" stays, dimmed, until this run ends
     with work:
         follow(batch)
     st.rerun()
