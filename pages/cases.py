@@ -200,6 +200,7 @@ with listing:
                     for name, px in _VOLUME_PX.items()
                 },
             },
+            placeholder="",  # of a crop, which has no side
             alt="Cases with their review, volumes and warnings",
         )
         with st.container(horizontal=True, vertical_alignment="center"):

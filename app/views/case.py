@@ -11,6 +11,7 @@ from app.views.band import show_band
 from app.views.both_sides import both_sides
 from app.views.dicom_out import dicom_downloads
 from app.views.measures import show_details
+from app.views.patients import no_patient_words
 from app.views.recorded import recorded
 from app.views.references import chosen_group, group_in_use, show_comparison
 from app.views.report import report_download
@@ -73,6 +74,8 @@ def show_case(
         with st.container():
             show_trust(case.report)
             _warnings(case)
+            if words := no_patient_words(case):
+                st.info(words, icon=":material/person_off:")
             _blank()
         with st.container():
             view = _switches(case)

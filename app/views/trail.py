@@ -29,8 +29,8 @@ def account_names(shared: Services) -> dict[str, str]:
 
 def who_words(line: Line, names: Mapping[str, str]) -> str:
     """Who did it; who was refused at the door has only tried to be the account there."""
-    if line.name:
-        return line.name
+    if line.name or line.role == _SERVER:
+        return line.name or _SERVER
     if line.who:
         return f"somebody as {names.get(line.who, line.who)}"
     return "somebody, not signed in"
@@ -38,7 +38,7 @@ def who_words(line: Line, names: Mapping[str, str]) -> str:
 
 def from_words(line: Line) -> str:
     """Where it came from: what comes over no network has no address."""
-    return line.address or ("the server itself" if line.who == _SERVER else "this machine")
+    return line.address or ("the server itself" if line.role == _SERVER else "this machine")
 
 
 def show_line(line: Line, who: str, about: str) -> None:

@@ -45,7 +45,7 @@ export function volumeWords({ labels, too_small }, now, before, voxel) {
     })
     return side ? `${capital(side)}: ${parts.join(", ")}` : parts.join("   ")
   })
-  return [...words, ...(too_small ? ["too small"] : [])].join("   ")
+  return [words.join("; "), ...(too_small ? ["too small"] : [])].join("   ")
 }
 
 /** Keeps what was counted of the saved version, which does not change while a person draws. */

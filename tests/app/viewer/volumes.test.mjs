@@ -33,6 +33,6 @@ test("of a head each side has its own volumes, and a change stands on the side t
   const volumes = new Volumes()
   const about = { labels: [labelOf("anterior", 1), labelOf("posterior", 2)], too_small: "" }
   assert.equal(volumes.words(about, drawn, saved, centres),
-    "Left: anterior 2 mm³, posterior 2 mm³   Right: anterior 2 mm³, posterior 4 mm³ (+2)")
+    "Left: anterior 2 mm³, posterior 2 mm³; Right: anterior 2 mm³, posterior 4 mm³ (+2)")
   assert.equal(volumes.words(about, drawn, saved, {}), "anterior 4 mm³   posterior 6 mm³ (+2)")
 })
