@@ -26,7 +26,7 @@ from core.cases.side_labels import itksnap_labels, lookup_table
 from core.cases.study import study_of
 from core.errors import HippoViewError
 from core.exports.mesh import label_surfaces, ply
-from core.exports.strip import strip_png
+from core.exports.strip import NOTHING_FOUND, strip_png
 from core.exports.tables import InGroup, report_csv, report_json
 from core.references.comparison import compare
 from core.references.groups import References
@@ -214,10 +214,11 @@ def _strip(shared: Services, case: Case, images: CaseImages) -> None:
             f"{case.id}_slices.png", "image/png", on_click="ignore",
             icon=":material/download:", key=f"get-strip-{case.id}",
         )  # fmt: skip
-    st.image(
-        picture, width="stretch",
-        alt="Coronal, sagittal and axial slices with the outlines of both labels",
-    )  # fmt: skip
+    is_found = bool(images.labels.any())
+    outlines = "with the outlines of both labels" if is_found else "of the whole scan, no label"
+    st.image(picture, width="stretch", alt=f"Coronal, sagittal and axial slices {outlines}")
+    if not is_found:
+        st.caption(f"{NOTHING_FOUND}.")
 
 
 @st.fragment
