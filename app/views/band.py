@@ -98,7 +98,7 @@ def _of_head(measures: dict[str, Any]) -> list[str]:
             f"{_swatch(name)} {_SHORT[name]} {ml_text(parts[name]['volume_mm3'])} ml"
             for name in LABELS
         )  # fmt: skip
-        small += _if_rounded([parts[name] for name in LABELS], parts["total"])
+        small = _if_rounded([parts[name] for name in LABELS], parts["total"], "") + small
         cells.append(
             _volume(side.capitalize(), parts["total"], why_too_small(measures, side), small)
         )
@@ -115,7 +115,8 @@ def _of_head(measures: dict[str, Any]) -> list[str]:
     share = measures.get("share_of_brain_percent")
     of_brain = "" if share is None else f"{share:.2f} % of the brain"
     found = [parts["total"] for parts in measures["sides"].values() if parts["total"]["voxels"]]
-    of_brain += _if_rounded(found, measures["total"]) if len(found) > 1 else ""
+    if len(found) > 1:
+        of_brain = _if_rounded(found, measures["total"], "L + R ") + of_brain
     cells.append(_volume("Total", measures["total"], why_too_small(measures), of_brain))
     return cells
 
@@ -125,7 +126,7 @@ def _of_crop(measures: dict[str, Any]) -> list[str]:
     cells = [_volume(f"{_swatch(n)} {n.capitalize()}", measures[n], remark, "") for n in LABELS]
     share = measures["anterior_share_percent"]
     small = "" if share is None else f"anterior {share:.0f} %"
-    small += _if_rounded([measures[name] for name in LABELS], measures["total"])
+    small = _if_rounded([measures[name] for name in LABELS], measures["total"], "the sum ") + small
     cells.append(_volume("Total", measures["total"], remark, small))
     cells.append(_cell("Side", DASH, "", "unknown on a crop"))
     return cells
@@ -137,11 +138,11 @@ def _volume(title: str, of: dict[str, Any], remark: str, small: str) -> str:
     return _cell(title, ml_text(of["volume_mm3"]), "ml", _flag(remark) or small, mm3)
 
 
-def _if_rounded(parts: Sequence[dict[str, Any]], whole: dict[str, Any]) -> str:
-    """A word for a reader who adds, where rounded parts do not give the rounded whole."""
+def _if_rounded(parts: Sequence[dict[str, Any]], whole: dict[str, Any], name: str) -> str:
+    """For a reader who adds: *about*, where rounded parts do not give the rounded whole."""
     if adds_up([part["volume_mm3"] for part in parts], whole["volume_mm3"]):
         return ""
-    return f' <span title="{ROUNDED}">(sum rounded)</span>'
+    return f'<span title="{ROUNDED}">≈ {name}</span>'
 
 
 def _flag(remark: str) -> str:

@@ -29,6 +29,9 @@ if (!window.hippoviewWaiting) {
 _ROWS_REM, _HEAD_REM = 9.4, 2.3
 _PLACE = (
     "<style>.st-key-slices-place {{position: relative; min-height: calc({height} + {rows}rem)}}"
+    # It takes none of the viewer's place.
+    ".st-key-slices-place > :has(.hv-loading) {{position: absolute; inset: 0; "
+    "pointer-events: none}}"
     ".hv-loading {{position: absolute; inset: 2.2rem 0 auto; height: {height}; display: grid; "
     "place-content: center; background: #000; color: #E4E6E9; border-radius: .35rem}}"
     ".st-key-slices-place:has([data-shown]) .hv-loading {{display: none}}</style>"

@@ -53,8 +53,8 @@ def test_parts_have_their_unit_and_a_sum_that_rounding_breaks_says_so(head):
     case.report["measures"]["total"]["volume_mm3"] = 6988.0
     case.report["measures"]["asymmetry_percent"] = -3.6
     said = words(band_html(case))
-    assert "ant. 1.82 ml · post. 1.67 ml (sum rounded)" in said
-    assert "ant. 1.82 ml · post. 1.67 ml Asymmetry" in said
+    assert "3,498 mm³ ≈ ant. 1.82 ml · post. 1.67 ml" in said
+    assert "3,490 mm³ ant. 1.82 ml · post. 1.67 ml" in said
     assert f"Asymmetry {minus('-4')} %" in said
 
 
