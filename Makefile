@@ -38,13 +38,13 @@ lint: .venv/installed-dev
 # needs no PyTorch for it, the rest by MkDocs in one of its own. A link that leads nowhere fails.
 docs: $(if $(wildcard .venv/installed),.venv/installed,.venv/installed-serve) .venv-docs/installed
 	$(PY) -m scripts.site
-	.venv-docs/bin/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --quiet
 	@$(PY) -m scripts.site.links
 	@echo "The site is in site/: open site/index.html by a web server, such as: $(PY) -m http.server -d site"
 
 .venv-docs/installed: requirements-docs.txt
 	.venv/bin/python -m venv --clear .venv-docs
-	.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-docs.txt
+	.venv/bin/uv pip install --quiet --python .venv-docs/bin/python --require-hashes -r requirements-docs.txt
 	@touch $@
 
 .venv/installed-serve: requirements-serve.txt constraints.txt requirements-install.txt scripts/install scripts/with-node $(VIEWER)

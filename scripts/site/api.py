@@ -21,7 +21,7 @@ curl -F image=@scan.nii.gz http://127.0.0.1:8501/api/predict -o mask.nii.gz
 curl -F image=@scan.nii.gz -H 'Accept: application/json' http://127.0.0.1:8501/api/predict
 ```
 
-The mask is `uint8` on the scan's own grid and affine. The headers of the answer say the rest:
+The mask is `uint8`. The headers of the answer say the rest:
 `X-Anterior-Mm3`, `X-Posterior-Mm3`, `X-Model-Version`, `X-Warnings` (codes, see
 [errors by code](../errors.md#warnings-and-notes)) and `X-Kept`; of a head also `X-Confidence`,
 `X-Left-Mm3`, `X-Right-Mm3`; `X-Expected-Dice` where the version is calibrated, `X-Volume-Remark`
@@ -38,7 +38,7 @@ def schema() -> dict[str, Any]:
 def page() -> str:
     """The page in Markdown."""
     told = schema()
-    parts = [_HEAD, "| | |", "| --- | --- |"]
+    parts = [_HEAD, "| address | what |", "| --- | --- |"]
     routes = [
         (method, path, route)
         for path, methods in told["paths"].items()

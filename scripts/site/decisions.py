@@ -12,7 +12,7 @@ Why things are as they are, a page each, in the order in which they were made. A
 replace an earlier one, and then says so. A page is not rewritten when the code moves on: paths in
 it are those of its day ([where things went](../where-things-went.md)). Not every number is taken.
 
-| | |
+| number | what was decided |
 | --- | --- |
 """
 
