@@ -80,6 +80,7 @@ def rows_of(engine):
         }
 
 
+@pytest.mark.long
 def test_an_older_installation_moves_with_its_data_and_work_goes_on(tmp_path, url):
     file = older(tmp_path)
     before = hashlib.sha256(file.read_bytes()).hexdigest()
@@ -118,6 +119,7 @@ def test_every_row_arrives_and_the_trail_still_verifies(tmp_path, url, words):
         engine.dispose()
 
 
+@pytest.mark.long
 def test_a_target_with_something_in_it_or_a_source_in_use_is_refused(tmp_path, url, databases):
     with pytest.raises(InputError, match="no database"):
         move(tmp_path, url)
@@ -166,6 +168,7 @@ def test_what_breaks_off_or_arrives_otherwise_leaves_the_target_empty(tmp_path, 
     engine.dispose()
 
 
+@pytest.mark.long
 def test_the_command_says_what_to_do_next(tmp_path, url, monkeypatch, capsys):
     full(tmp_path)
     monkeypatch.setenv("HIPPOVIEW_DATA_DIR", str(tmp_path))

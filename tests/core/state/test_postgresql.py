@@ -293,6 +293,7 @@ def test_a_database_that_refuses_is_told_in_words_without_the_password(databases
     assert "ss-word" not in repr(Settings(database_url=base))
 
 
+@pytest.mark.long
 def test_too_many_connections_are_told_in_words(tmp_path):
     with cluster("max_connections=8", "superuser_reserved_connections=3") as small:
         url = small.database()
@@ -324,6 +325,7 @@ def test_servers_with_other_keys_are_refused(engine):
         agree_on_keys(engine, {"audit_key": b"a" * 32, "origins_key": b"x" * 32})
 
 
+@pytest.mark.long
 def test_whether_others_use_a_database_is_known(engine, url, tmp_path):
     settings = Settings(database_url=url)
     assert not has_others(settings)
