@@ -143,6 +143,7 @@ def test_half_a_case_is_swept_away(cases, analysis, tmp_path):
     assert cases.mask_file(case.id)
 
 
+@pytest.mark.sqlite
 def test_a_lost_database_is_rebuilt_from_the_storage(cases, analysis, tmp_path, clock):
     kept, gone = cases.add(analysis, "kept"), cases.add(analysis, "gone")
     cases.rename(kept.id, "renamed")
@@ -179,6 +180,7 @@ def test_an_unknown_case_is_not_found(call, cases):
         getattr(cases, call)("HV-NOSUCH")
 
 
+@pytest.mark.sqlite
 def test_a_case_whose_row_fails_leaves_no_file(cases, analysis, tmp_path, clock):
     with connect(tmp_path).begin() as connection:
         CASES.drop(connection)
@@ -195,6 +197,7 @@ def test_keys_cannot_leave_the_storage(tmp_path):
     assert list(tmp_path.rglob("x")) == []
 
 
+@pytest.mark.sqlite
 def test_a_database_is_brought_up_to_date_once(tmp_path):
     connect(tmp_path).dispose()
     connect(tmp_path).dispose()
@@ -287,6 +290,7 @@ def test_a_rejection_needs_its_reason(cases, analysis):
     assert cases.get(case.id).review.state == "new"
 
 
+@pytest.mark.sqlite
 def test_a_database_from_before_the_reviews_is_brought_up_to_date(
     tmp_path, analysis, clock, monkeypatch
 ):
