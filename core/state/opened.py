@@ -80,6 +80,32 @@ def clear_unless_shared(folder: Path) -> None:
         fcntl.flock(handle, fcntl.LOCK_SH)
 
 
+@contextmanager
+def held_alone(folder: Path) -> Iterator[bool]:
+    """Keep others from using a folder as `clear_unless_shared` does: they wait for the end.
+
+    Yields
+    ------
+    bool
+        False where somebody uses it already, and is not kept from it.
+
+    Raises
+    ------
+    StorageError
+    """
+    with in_words():
+        handle = os.open(folder.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_alone = True
+        except BlockingIOError:
+            is_alone = False
+        yield is_alone
+    finally:
+        os.close(handle)
+
+
 def is_shared(folder: Path) -> bool:
     """Whether a process holds a folder as `clear_unless_shared` does."""
     lock = folder.with_suffix(".lock")
