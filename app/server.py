@@ -1,7 +1,6 @@
 """One server for the pages and the API: Streamlit's app with the API mounted at /api."""
 
 import os
-import ssl
 import sys
 import tempfile
 from collections.abc import AsyncIterator
@@ -37,12 +36,13 @@ from app.rules import RulesWatch
 from app.services import build_services
 from app.views import connection, dropping
 from app.views.shared import services
-from core.errors import AccessError, ForbiddenError, SettingsError
+from core.errors import AccessError, ForbiddenError
 from core.limits import MIB
 from core.people.acting import ask_where_unsaid
 from core.people.limits import SHORT_PASSWORD_CHARS
 from core.people.refusals import refusals_of
 from core.settings import Settings, listed, variable_of
+from core.upkeep.certificates import check_pair
 from core.web_limits import PAGE_UPLOAD_PATIENCE_S, PAGE_UPLOADS_AT_ONCE, PAGE_UPLOADS_MIB
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -136,7 +136,8 @@ def run(settings: Settings) -> None:
     """
     has_tls = bool(settings.tls_certificate)
     if has_tls:
-        _check_certificate(settings)
+        pair = ("tls_certificate", "tls_key")
+        check_pair(settings.tls_certificate, settings.tls_key, pair)
     # uvicorn's own variable, which it reads by itself: whose X-Forwarded-For and -Proto count.
     os.environ["FORWARDED_ALLOW_IPS"] = settings.trusted_proxies
     give_memory_back()
@@ -179,19 +180,6 @@ def run(settings: Settings) -> None:
             "client.showErrorLinks": False,
         }
     )
-
-
-def _check_certificate(settings: Settings) -> None:
-    try:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        # Without a password the key of a server that starts by itself: nobody is there to type it.
-        context.load_cert_chain(settings.tls_certificate, settings.tls_key, lambda: "")
-    except (OSError, ValueError) as error:
-        raise SettingsError(
-            f"{variable_of('tls_certificate')} and {variable_of('tls_key')} are not a certificate "
-            "(PEM) and its key without a password",
-            "Check both files: openssl x509 -in CERTIFICATE, openssl pkey -in KEY.",
-        ) from error
 
 
 def set_up_log(level: str) -> None:

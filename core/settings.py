@@ -1,6 +1,7 @@
 """The settings: environment variables HIPPOVIEW_<NAME>, read once, checked at once."""
 
 import base64
+import difflib
 import ipaddress
 import os
 import re
@@ -350,6 +351,16 @@ def unknown_variables(environ: Mapping[str, str]) -> list[str]:
     """Variables with the prefix that no setting reads: most likely typing errors."""
     known = {variable_of(f.name) for f in fields(Settings)}
     return sorted(k for k in environ if k.startswith(PREFIX) and k not in known)
+
+
+def nearest_setting(variable: str) -> str:
+    """The variable that was most likely meant by one that no setting reads; else empty.
+
+    >>> nearest_setting("HIPPOVIEW_PROT")
+    'HIPPOVIEW_PORT'
+    """
+    known = [variable_of(setting.name) for setting in fields(Settings)]
+    return next(iter(difflib.get_close_matches(variable, known, 1, 0.85)), "")
 
 
 def _is_network(text: str) -> bool:

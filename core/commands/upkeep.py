@@ -1,8 +1,10 @@
-"""``backup`` and ``restore``: a copy of the whole installation, and back from it."""
+"""``backup`` and ``restore`` copy the whole installation; ``doctor`` says what is wrong with it."""
 
 import argparse
+import json
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +21,7 @@ _EVERY = 1000
 
 
 def add_commands(commands: "Commands") -> None:
-    """``backup DEST`` and ``restore SRC``."""
+    """``backup DEST``, ``restore SRC`` and ``doctor``."""
     command = commands.add_parser(
         "backup",
         help="copy the whole installation into a folder",
@@ -38,6 +40,15 @@ def add_commands(commands: "Commands") -> None:
     )
     command.add_argument("source", metavar="SRC", type=Path, help="the folder of a backup")
     command.set_defaults(run=_restore)
+    command = commands.add_parser(
+        "doctor",
+        help="say what is wrong with this installation, and what to do",
+        description="Check versions, device, models, storage, database, trail, disk, clock, port, "
+        "certificates, keys, accounts and settings; nothing is changed. A line for each: ok, "
+        "warning or wrong. Exits with 1 if something is wrong.",
+    )
+    command.add_argument("--json", action="store_true", help="as JSON")
+    command.set_defaults(run=_doctor, settings=Settings)  # it says itself what they lack
 
 
 def _back_up(options: argparse.Namespace, settings: Settings) -> int:
@@ -83,6 +94,22 @@ def _restore(options: argparse.Namespace, settings: Settings) -> int:
         "forget again the patients who were forgotten since.\n"
     )
     return 0
+
+
+def _doctor(options: argparse.Namespace, settings: Settings) -> int:
+    from core.upkeep.doctor import examine
+
+    findings = []
+    for found in examine():
+        findings.append(found)
+        if not options.json:
+            hint = f" {found.hint}" if found.hint else ""
+            end = "" if found.message.endswith((".", "?")) or not hint else "."
+            line = f"{found.level:8} {found.check}: {found.message}{end}{hint}"
+            sys.stdout.write(f"{line}\n")
+    if options.json:
+        sys.stdout.write(f"{json.dumps([asdict(found) for found in findings], indent=1)}\n")
+    return int(any(found.level == "wrong" for found in findings))
 
 
 def _telling() -> Callable[[int], None]:

@@ -108,6 +108,14 @@ class PartedStorage(Storage, Protocol):
         NotFoundError, StorageError
         """
 
+    def written_at_s(self, key: str) -> float:
+        """When a file was written, in seconds since 1970, by the clock of who holds it.
+
+        Raises
+        ------
+        NotFoundError, StorageError
+        """
+
     def head(self, key: str, count: int) -> bytes:
         """The first bytes of a file; fewer, or none, where there are no more, or no file.
 
@@ -236,6 +244,15 @@ class LocalStorage:
         with in_words():
             try:
                 yield from _parts_of(self._path(key))
+            except FileNotFoundError as error:
+                raise missing_file() from error
+
+    def written_at_s(self, key: str) -> float:
+        """See `PartedStorage.written_at_s`."""
+        path = self._path(key)
+        with in_words():
+            try:
+                return path.stat().st_mtime
             except FileNotFoundError as error:
                 raise missing_file() from error
 

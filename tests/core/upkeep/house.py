@@ -137,7 +137,7 @@ def follow_rows(engine: Engine) -> None:
                 columns = ",".join(f"quote(new.{c.name})" for c in table.columns)
                 kept = "''" if event == "DELETE" else f"json_array({columns})"
                 values = f"VALUES ('{table.name}', {key}, {kept})"
-                noted = f"INSERT INTO seen (name, key, row) {values}"  # noqa: S608
+                noted = f"INSERT INTO seen (name, key, row) {values}"
                 connection.exec_driver_sql(
                     f"CREATE TRIGGER {table.name}_{event} AFTER {event} ON {table.name} "
                     f"BEGIN {noted}; END"
