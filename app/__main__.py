@@ -30,8 +30,9 @@ def main(arguments: list[str]) -> int:
         return 2
     # Streamlit takes a second to import: a wrong setting is told before.
     from app import server
+    from app.logs import set_up_log
 
-    server.set_up_log(settings.log_level)
+    set_up_log(settings.log_level, settings.log)
     for variable in unknown_variables(os.environ):
         meant = nearest_setting(variable)
         logger.warning(

@@ -1,7 +1,6 @@
 """One server for the pages and the API: Streamlit's app with the API mounted at /api."""
 
 import os
-import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,7 +16,6 @@ from starlette.types import Receive, Scope, Send
 from streamlit import runtime
 from streamlit.file_util import get_static_dir
 
-from app import metrics
 from app.allocator import give_memory_back
 from app.background import start
 from app.door import Door, actor_of_page
@@ -29,11 +27,13 @@ from app.http.guard import AccountRates, Guard, Hosts
 from app.http.headers import Headers, script_hashes
 from app.http.sign_in_page import FIRST
 from app.http.visitor import VisitorCookie
+from app.logs import RequestIds, take_over_of_libraries
 from app.page_uploads import PageUploads
 from app.receiving import Receiving
 from app.returning import Returning
 from app.rules import RulesWatch
 from app.services import build_services
+from app.stopping import when_told_to_stop
 from app.views import connection, dropping
 from app.views.shared import services
 from core.errors import AccessError, ForbiddenError
@@ -51,18 +51,19 @@ ROOT = Path(__file__).resolve().parent.parent
 class _Guarded(st.App):
     """The app behind its guard, which also sets the headers of what Starlette answers itself."""
 
-    guard: Guard
+    guard: RequestIds
 
     def guard_by(self, settings: Settings) -> None:
         """Put the guard in front."""
         page = (Path(get_static_dir()) / "index.html").read_text("utf-8")
         scripts = script_hashes((page, connection.script(), dropping.script()))
-        self.guard = Guard(
+        guard = Guard(
             super().__call__,
             hosts=Hosts(listed(settings.hosts), on_loopback=settings.on_loopback),
             headers=Headers(scripts),
             per_minute=settings.requests_per_minute,
         )
+        self.guard = RequestIds(guard)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -99,6 +100,9 @@ def build(settings: Settings) -> st.App:
         downloads = runtime.get_instance().media_file_mgr
         keep_downloads(downloads)
         start(shared, *further, ("downloads", partial(forget_downloads, downloads)))
+        if settings.log == "json":
+            take_over_of_libraries()
+        when_told_to_stop(shared.predictors.end_queues)
         yield {}
         refusals_of(shared.cases.acts.engine).close()
         shared.archive.close()
@@ -175,19 +179,12 @@ def run(settings: Settings) -> None:
             "server.maxUploadSize": settings.max_upload_mib,
             "server.fileWatcherType": "none",
             "browser.gatherUsageStats": False,
+            "logger.hideWelcomeMessage": settings.log == "json",
             "client.toolbarMode": "viewer",
             "client.showErrorDetails": "none",
             "client.showErrorLinks": False,
         }
     )
-
-
-def set_up_log(level: str) -> None:
-    """Log to stderr: time, level, what happened."""
-    logger.remove()
-    logger.add(sys.stderr, level=level, format="{time:YYYY-MM-DD HH:mm:ss} {level:7} {message}",
-               backtrace=False, diagnose=False)  # fmt: skip
-    metrics.count_log_lines()
 
 
 def _log_script_error(error: Exception) -> bool:

@@ -20,6 +20,7 @@ BACKENDS = ("auto", "openvino", "torch-cpu", "cuda")
 PRECISIONS = ("auto", "float32", "bfloat16", "int8")
 MIRRORINGS = ("off", "auto", "full")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+LOG_FORMS = ("text", "json")
 WANDB_MODES = ("off", "offline", "online")
 PACS_RETURNS = ("off", "usable", "all")
 SEG_FRAMES = ("filled", "all")
@@ -32,6 +33,7 @@ _WORDS = {
     "precision": PRECISIONS,
     "mirroring": MIRRORINGS,
     "log_level": LOG_LEVELS,
+    "log": LOG_FORMS,
     "wandb": WANDB_MODES,
     "pacs_return": PACS_RETURNS,
     "seg_frames": SEG_FRAMES,
@@ -79,6 +81,7 @@ class Settings:
     max_upload_mib: int = limits.MAX_UPLOAD_MIB
     queue_size: int = limits.DEFAULT_QUEUE_SIZE
     log_level: str = "INFO"
+    log: str = "text"
     storage: str = ""
     admin_password: str = field(default="", repr=False)
     origins_key: str = field(default="", repr=False)

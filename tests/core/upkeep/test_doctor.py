@@ -197,8 +197,13 @@ BROKEN = {
     a_bucket_that_does_not_answer: ("storage", "does not answer", "network"),
     another_package: ("versions", "numpy 1.0.0", "Install again"),
 }
-# What else is wrong then: without TLS from others' sight, without a key of what cannot be read.
-ALONG = {a_missing_key: {"trail"}}
+# What else is wrong then: what cannot be read without the key, who may come by that address, and
+# lines whose times were changed.
+ALONG = {
+    a_missing_key: {"database"},
+    an_address_of_another_machine: {"accounts"},
+    a_clock_that_went_back: {"trail"},
+}
 WARNINGS = (a_wrong_name, a_certificate_about_to_end, open_folder)
 # Several at once: one hides none of the others.
 TOGETHER = (
