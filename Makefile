@@ -2,7 +2,7 @@
 PY := .venv/bin/python
 VIEWER := $(wildcard app/viewer/frontend/*)
 
-.PHONY: run serve install test coverage lint clean
+.PHONY: run serve install test coverage lint release clean
 run: .venv/installed
 	@$(PY) -m app
 
@@ -45,6 +45,10 @@ lint: .venv/installed-dev
 .venv/installed-dev: requirements-dev.txt .venv/installed
 	sh scripts/install requirements-dev.txt
 	@touch $@
+
+# The archive of a release in dist/: it starts without Node.
+release: .venv/installed
+	sh scripts/release
 
 clean:
 	rm -rf .venv node_modules
