@@ -64,7 +64,9 @@ def clear_unless_shared(folder: Path) -> None:
     StorageError
     """
     with in_words():
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # The data folder above it too: `parents` alone would make it as the umask says.
+        folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.mkdir(exist_ok=True, mode=0o700)
         handle = os.open(folder.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

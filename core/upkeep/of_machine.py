@@ -20,6 +20,8 @@ from core.upkeep.finding import Finding, or_ok, wrong
 
 _OLDEST, _NEWEST = (3, 11), (3, 14)
 _FEW = 5
+# Lie in a fresh virtual environment of some Python versions; nothing that serves needs them.
+_OF_VENV = ("pip", "setuptools", "wheel")
 _PATIENCE_S = 3
 _LOW_DISK = 10 * limits.KEEP_FREE_MIB * limits.MIB
 
@@ -82,7 +84,9 @@ def _unlike_pins(lines: list[str]) -> tuple[list[str], list[str]]:
         have = installed.get(_plain(pin.name))
         if have is None:
             missing += [pin.name] if _plain(pin.name) in needed else []
-        elif not pin.specifier.contains(have.partition("+")[0], prereleases=True):
+        elif pin.name not in _OF_VENV and not pin.specifier.contains(
+            have.partition("+")[0], prereleases=True
+        ):
             others.append(f"{pin.name} {have} ({pin.specifier})")
     return others, missing
 
