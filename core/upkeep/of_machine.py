@@ -16,7 +16,7 @@ from core.errors import HippoViewError
 from core.predictor.networks import backend_for
 from core.settings import ROOT, Settings, listed, nearest_setting, unknown_variables, variable_of
 from core.upkeep.certificates import SOON, check_pair, left
-from core.upkeep.finding import Finding, or_ok, wrong
+from core.upkeep.checked import Checked, or_ok, wrong
 
 _OLDEST, _NEWEST = (3, 11), (3, 14)
 _FEW = 5
@@ -26,36 +26,36 @@ _PATIENCE_S = 3
 _LOW_DISK = 10 * limits.KEEP_FREE_MIB * limits.MIB
 
 
-def variables() -> Iterator[Finding]:
+def variables() -> Iterator[Checked]:
     """Names of settings that nothing reads."""
     for name in unknown_variables(os.environ):
         nearest = nearest_setting(name)
         hint = f"It is ignored. Did you mean {nearest}?" if nearest else "It is ignored: unset it."
-        yield Finding("settings", "warning", f"{name} is not a setting of HippoView", hint)
+        yield Checked("settings", "warning", f"{name} is not a setting of HippoView", hint)
 
 
-def versions() -> Iterator[Finding]:
+def versions() -> Iterator[Checked]:
     """Python, and each installed package against the pins."""
     python = ".".join(map(str, sys.version_info[:3]))
     if not _OLDEST <= sys.version_info[:2] <= _NEWEST:
-        yield Finding(
+        yield Checked(
             "versions", "wrong" if sys.version_info[:2] < _OLDEST else "warning",
             f"Python {python}: HippoView is tested with 3.11 to 3.14",
             "Make .venv anew with one of them.",
         )  # fmt: skip
     pins = ROOT / "constraints.txt"
     if not pins.is_file():
-        yield Finding("versions", "warning", "constraints.txt is missing: nothing says which "
+        yield Checked("versions", "warning", "constraints.txt is missing: nothing says which "
                       "packages it was tested with", "Take it from the release.")  # fmt: skip
         return
     others, missing = _unlike_pins(pins.read_text().splitlines())
     if missing:
-        yield Finding(
+        yield Checked(
             "versions", "wrong", f"Packages are missing: {_few(missing)}",
             "Install again: rm .venv/installed*; make serve (or make run).",
         )  # fmt: skip
     if others:
-        yield Finding(
+        yield Checked(
             "versions", "wrong", f"Packages of other versions than the pins: {_few(others)}",
             "Install again: rm .venv/installed*; make serve (or make run).",
         )  # fmt: skip
@@ -91,45 +91,45 @@ def _unlike_pins(lines: list[str]) -> tuple[list[str], list[str]]:
     return others, missing
 
 
-def device(settings: Settings) -> Iterator[Finding]:
+def device(settings: Settings) -> Iterator[Checked]:
     """Whether the device and the backend of the settings are there."""
     try:
         backend = backend_for(settings.device, settings.backend)
     except HippoViewError as error:
         yield wrong("device", error)
     else:
-        yield Finding("device", "ok", f"{settings.device} is served by {backend}")
+        yield Checked("device", "ok", f"{settings.device} is served by {backend}")
 
 
-def viewer() -> Iterator[Finding]:
+def viewer() -> Iterator[Checked]:
     """Whether the viewer's script was built."""
     if not list((ROOT / "app" / "viewer" / "built").glob("viewer-*.js")):
-        yield Finding("viewer", "wrong", "The viewer's script was not built: no slices are drawn",
+        yield Checked("viewer", "wrong", "The viewer's script was not built: no slices are drawn",
                       "sh scripts/with-node -m app.viewer.build")  # fmt: skip
 
 
-def disk(settings: Settings) -> Iterator[Finding]:
+def disk(settings: Settings) -> Iterator[Checked]:
     """Room for what is written, and who may read it."""
     folder = settings.data_dir
     while not folder.exists():
         folder = folder.parent
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        yield Finding("disk", "wrong", "The data folder cannot be written or made",
+        yield Checked("disk", "wrong", "The data folder cannot be written or made",
                       "Grant the server's user access, or set HIPPOVIEW_DATA_DIR.")  # fmt: skip
         return
     if settings.data_dir.is_dir() and settings.data_dir.stat().st_mode & 0o077:
-        yield Finding("disk", "warning", "Others than the server's user may look into the data "
+        yield Checked("disk", "warning", "Others than the server's user may look into the data "
                       "folder", "chmod 700 it.")  # fmt: skip
     free = shutil.disk_usage(folder).free
     words = f"{free / limits.MIB / 1024:,.1f} GiB are free on the disk of the data folder"
     hint = "Make room: old backups, folders of trainings (jobs) and viewed are the first to go."
     if free < limits.KEEP_FREE_MIB * limits.MIB:
-        yield Finding("disk", "wrong", f"{words}: nothing is taken in any more", hint)
+        yield Checked("disk", "wrong", f"{words}: nothing is taken in any more", hint)
     elif free < _LOW_DISK:
-        yield Finding("disk", "warning", words, hint)
+        yield Checked("disk", "warning", words, hint)
 
 
-def port(settings: Settings) -> Iterator[Finding]:
+def port(settings: Settings) -> Iterator[Checked]:
     """Whether a server can listen where the settings say, or does."""
     where = f"Port {settings.port} of {settings.address}"
     family = socket.AF_INET6 if ":" in settings.address else socket.AF_INET
@@ -140,18 +140,18 @@ def port(settings: Settings) -> Iterator[Finding]:
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 if _is_ours(settings):
-                    yield Finding("port", "ok", f"{where}: a HippoView answers")
+                    yield Checked("port", "ok", f"{where}: a HippoView answers")
                 else:
-                    yield Finding("port", "wrong", f"{where} is taken by another program",
+                    yield Checked("port", "wrong", f"{where} is taken by another program",
                                   "End it, or set HIPPOVIEW_PORT to another one.")  # fmt: skip
             elif error.errno == errno.EACCES:
-                yield Finding("port", "wrong", f"{where} may not be opened by this user",
+                yield Checked("port", "wrong", f"{where} may not be opened by this user",
                               "Set HIPPOVIEW_PORT to 1024 or more, behind a proxy.")  # fmt: skip
             else:
-                yield Finding("port", "wrong", f"{where} cannot be opened: {error.strerror}",
+                yield Checked("port", "wrong", f"{where} cannot be opened: {error.strerror}",
                               "Set HIPPOVIEW_ADDRESS to an address of this machine.")  # fmt: skip
         else:
-            yield Finding("port", "ok", f"{where} is free")
+            yield Checked("port", "ok", f"{where} is free")
 
 
 def _is_ours(settings: Settings) -> bool:
@@ -175,7 +175,7 @@ def _is_ours(settings: Settings) -> bool:
         kinds.close()
 
 
-def certificates(settings: Settings) -> Iterator[Finding]:
+def certificates(settings: Settings) -> Iterator[Checked]:
     """Certificates: each with its key, and not about to end."""
     for names in (("tls_certificate", "tls_key"), ("receiver_certificate", "receiver_key")):
         files = [getattr(settings, name) for name in names]
@@ -190,35 +190,35 @@ def certificates(settings: Settings) -> Iterator[Finding]:
         try:
             remaining = left(getattr(settings, name))
         except (OSError, ValueError, IndexError):
-            yield Finding("certificates", "wrong", f"{variable_of(name)} holds no certificate",
+            yield Checked("certificates", "wrong", f"{variable_of(name)} holds no certificate",
                           "Name a file of certificates (PEM).")  # fmt: skip
             continue
         if remaining.total_seconds() < 0:
-            yield Finding("certificates", "wrong", f"{variable_of(name)} ended "
+            yield Checked("certificates", "wrong", f"{variable_of(name)} ended "
                           f"{-remaining.days:,} days ago", "Renew it.")  # fmt: skip
         elif remaining < SOON:
-            yield Finding("certificates", "warning", f"{variable_of(name)} ends in "
+            yield Checked("certificates", "warning", f"{variable_of(name)} ends in "
                           f"{remaining.days} days", "Renew it.")  # fmt: skip
 
 
-def proxies(settings: Settings) -> Iterator[Finding]:
+def proxies(settings: Settings) -> Iterator[Checked]:
     """Settings of proxies, before the server and out of it."""
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         value = os.environ.get(name.upper()) or os.environ.get(name)
         if value and urlsplit(value).scheme not in ("http", "https", "socks5", "socks5h"):
             # Not with its value: it may hold a password.
-            yield Finding("proxies", "wrong", f"{name.upper()} is no address of a proxy",
+            yield Checked("proxies", "wrong", f"{name.upper()} is no address of a proxy",
                           "Write it as http://HOST:PORT.")  # fmt: skip
     if listed(settings.trusted_proxies) and not settings.hosts:
-        yield Finding("proxies", "warning", "HIPPOVIEW_TRUSTED_PROXIES is set without "
+        yield Checked("proxies", "warning", "HIPPOVIEW_TRUSTED_PROXIES is set without "
                       "HIPPOVIEW_HOSTS: any name that leads here is answered",
                       "Set the names by which browsers open it.")  # fmt: skip
     if os.environ.get("FORWARDED_ALLOW_IPS"):
-        yield Finding("proxies", "warning", "FORWARDED_ALLOW_IPS is not read",
+        yield Checked("proxies", "warning", "FORWARDED_ALLOW_IPS is not read",
                       "Set HIPPOVIEW_TRUSTED_PROXIES.")  # fmt: skip
 
 
-def of_machine(settings: Settings) -> Iterator[Finding]:
+def of_machine(settings: Settings) -> Iterator[Checked]:
     """All of them."""
     python = f"Python {sys.version_info[0]}.{sys.version_info[1]}"
     yield from or_ok("versions", versions(), f"{python} and all packages are as pinned")

@@ -10,7 +10,7 @@ Level = Literal["ok", "warning", "wrong"]
 
 
 @dataclass(frozen=True)
-class Finding:
+class Checked:
     """One line: what was checked, how it is, and what to do.
 
     Attributes
@@ -31,16 +31,16 @@ class Finding:
     hint: str = ""
 
 
-def wrong(check: str, error: HippoViewError) -> Finding:
+def wrong(check: str, error: HippoViewError) -> Checked:
     """What an error says, as a finding."""
-    return Finding(check, "wrong", error.message, error.hint)
+    return Checked(check, "wrong", error.message, error.hint)
 
 
-def or_ok(check: str, found: Iterable[Finding], message: str) -> Iterator[Finding]:
+def or_ok(check: str, found: Iterable[Checked], message: str) -> Iterator[Checked]:
     """The findings; where there are none, that all is well."""
     none = True
     for finding in found:
         none = False
         yield finding
     if none:
-        yield Finding(check, "ok", message)
+        yield Checked(check, "ok", message)
