@@ -55,6 +55,7 @@ CASES = Table(
     Column("age_years", Integer),
     # The groups that see it, as `core.people.roles.groups_text` writes them.
     Column("owners", String, nullable=False, server_default=""),
+    *(Column(f"{side}_mm3", Float) for side in ("left", "right")),  # of a head's sides
 )
 
 # Masks that people drew, from 1 for each case; the files lie in the storage. ``content`` is JSON.
