@@ -2,7 +2,7 @@
 PY := .venv/bin/python
 VIEWER := $(wildcard app/viewer/frontend/*)
 
-.PHONY: run serve install test coverage lint docs clean
+.PHONY: run serve install test coverage lint docs release clean
 run: .venv/installed
 	@$(PY) -m app
 
@@ -58,6 +58,10 @@ docs: $(if $(wildcard .venv/installed),.venv/installed,.venv/installed-serve) .v
 .venv/installed-dev: requirements-dev.txt .venv/installed
 	sh scripts/install requirements-dev.txt
 	@touch $@
+
+# The archive of a release in dist/: it starts without Node.
+release: .venv/installed
+	sh scripts/release
 
 clean:
 	rm -rf .venv .venv-docs node_modules site

@@ -1,6 +1,7 @@
 """The settings: environment variables HIPPOVIEW_<NAME>, read once, checked at once."""
 
 import base64
+import difflib
 import ipaddress
 import os
 import re
@@ -19,6 +20,7 @@ BACKENDS = ("auto", "openvino", "torch-cpu", "cuda")
 PRECISIONS = ("auto", "float32", "bfloat16", "int8")
 MIRRORINGS = ("off", "auto", "full")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+LOG_FORMS = ("text", "json")
 WANDB_MODES = ("off", "offline", "online")
 PACS_RETURNS = ("off", "usable", "all")
 SEG_FRAMES = ("filled", "all")
@@ -31,6 +33,7 @@ _WORDS = {
     "precision": PRECISIONS,
     "mirroring": MIRRORINGS,
     "log_level": LOG_LEVELS,
+    "log": LOG_FORMS,
     "wandb": WANDB_MODES,
     "pacs_return": PACS_RETURNS,
     "seg_frames": SEG_FRAMES,
@@ -81,6 +84,7 @@ class Settings:
     max_upload_mib: int = limits.MAX_UPLOAD_MIB
     queue_size: int = limits.DEFAULT_QUEUE_SIZE
     log_level: str = "INFO"
+    log: str = "text"
     storage: str = ""
     database_url: str = field(default="", repr=False)
     admin_password: str = field(default="", repr=False)
@@ -357,6 +361,16 @@ def unknown_variables(environ: Mapping[str, str]) -> list[str]:
     """Variables with the prefix that no setting reads: most likely typing errors."""
     known = {variable_of(f.name) for f in fields(Settings)}
     return sorted(k for k in environ if k.startswith(PREFIX) and k not in known)
+
+
+def nearest_setting(variable: str) -> str:
+    """The variable that was most likely meant by one that no setting reads; else empty.
+
+    >>> nearest_setting("HIPPOVIEW_PROT")
+    'HIPPOVIEW_PORT'
+    """
+    known = [variable_of(setting.name) for setting in fields(Settings)]
+    return next(iter(difflib.get_close_matches(variable, known, 1, 0.85)), "")
 
 
 def _is_network(text: str) -> bool:

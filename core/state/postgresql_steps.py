@@ -214,7 +214,12 @@ BEGIN: tuple[str, ...] = (
         FOR EACH ROW EXECUTE FUNCTION trail_stays()""",
 )
 
-STEPS: dict[int, tuple[str, ...]] = {}
+STEPS: dict[int, tuple[str, ...]] = {
+    25: (
+        "ALTER TABLE cases ADD COLUMN left_mm3 DOUBLE PRECISION",
+        "ALTER TABLE cases ADD COLUMN right_mm3 DOUBLE PRECISION",
+    ),
+}
 
 
 def steps_after(numbers: Iterable[int]) -> dict[int, tuple[str, ...]]:

@@ -64,6 +64,7 @@ STORAGE = {
     "core/training/data/leftovers.py": "what is left of a case whose removal has its line",
     "core/training/data/prepare.py": "a data set that a training is asked for on",
     "core/training/data/reviewed.py": "a data set that a training is asked for on",
+    "core/upkeep/restore.py": "what a restore takes up, whose line comes with its end",
 }
 
 
