@@ -8,6 +8,7 @@ import sqlite3
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import event
 
 from core.cases.corrections import Corrections
 from core.cases.records import record_key
@@ -15,14 +16,19 @@ from core.cases.store import Cases
 from core.drift.baseline import KEY as BASELINE
 from core.drift.normal import FOLDER as NORMAL
 from core.errors import NotFoundError
+from core.exports.drift_reports import FOLDER as REPORTS
 from core.models.registry import Registry
 from core.pacs.ready import Returns
 from core.people.audit import lines, mark
 from core.people.audit_archive import Archive
 from core.people.audit_verify import verify
+from core.references.group import LEAST_PEOPLE as LEAST
+from core.references.group import OUR_PROTOCOL, Group, Person
+from core.references.groups import References
 from core.settings import Settings
 from core.state.bucket import BucketStorage
 from core.state.database import DATABASE_NAME, connect
+from core.state.encrypted_storage import ENCRYPTED, PLAIN
 from core.state.storage import LocalStorage
 from core.training.data.leftovers import Leftovers
 from core.training.forgetting import forget
@@ -44,6 +50,7 @@ class House:
         self.cases = Cases(self.engine, self.storage)
         self.corrections = Corrections(self.engine, self.storage, self.cases)
         self.registry = Registry(self.engine, self.storage, Settings().model_dir)
+        self.references = References(self.storage, self.cases.guard)
         self.leftovers = Leftovers(self.cases, self.storage, self.data)
 
     def filled(self):
@@ -76,8 +83,13 @@ class House:
             BASELINE: {"format": 1, "frozen_at": "2026-11-25T12:00:00+00:00",
                        "heads": [{"case": mine[0], "features": {"a": 1.5}}]},
             f"{NORMAL}/crop/000001.json": {"cases": [{"case": mine[0], "features": {"a": 1.5}}]},
+            f"{REPORTS}/2026-W48.json": {"unusual": [{"case": mine[1], "away_sd": 3.0}]},
         }.items():  # fmt: skip
             self.storage.write(key, json.dumps(content).encode())
+        self.storage.write(f"{REPORTS}/2026-W48.html", f"<td>{mine[1]}</td>".encode())
+        people = (Person(60.0 + n, "F", 2000.0 + n, 2100.0, mine[n % 2]) for n in range(LEAST))
+        group = Group("", "Ours", OUR_PROTOCOL, "Accepted cases", tuple(people))
+        self.references.add(group, "A")
         for case in (*mine, other):
             self.storage.write(f"datasets/reviewed/imagesTr/{case}_0000.nii.gz", b"scan")
             self.storage.write(f"datasets/reviewed/labelsTr/{case}.nii.gz", b"mask")
@@ -96,7 +108,7 @@ def everything(data, storage):
         for name in names:
             with open(os.path.join(root, name), "rb") as file:  # noqa: PTH118, PTH123
                 yield file.read()
-    for prefix in ("cases", "origins", "datasets", "drift", "models", "trail", "people"):
+    for prefix in (*ENCRYPTED, *PLAIN):
         for key in storage.keys(prefix):
             yield key.encode()
             yield storage.read(key)
@@ -150,6 +162,8 @@ def test_nothing_of_a_forgotten_patient_is_found_anywhere_and_the_trail_still_ve
     kept = json.loads(house.storage.read("datasets/reviewed/split.json"))["cases"]
     assert list(kept) == [other]
     assert f"datasets/reviewed/imagesTr/{other}_0000.nii.gz" in house.storage.keys("datasets")
+    group, _ = house.references.all()
+    assert (group.people[0].age_years, group.people[0].case[:5]) == (60.0, "gone-")
     baseline = json.loads(house.storage.read(BASELINE))["heads"]
     assert [head["features"] for head in baseline] == [{"a": 1.5}]
     with pytest.raises(NotFoundError):
@@ -239,7 +253,8 @@ def test_what_is_kept_of_patients_is_for_the_servers_user_alone(tmp_path):
 
 
 ACTS = ("upload", "correction", "delete", "forget")
-# A kill at any of the storage's steps of an act; each seed is one.
+# A kill at any step of storage or database in an act; each seed is one.
+STEPS = {"upload": 30, "correction": 40, "delete": 24, "forget": 70}
 SEEDS = [*range(6), *(pytest.param(seed, marks=pytest.mark.long) for seed in range(6, 100))]
 
 
@@ -253,12 +268,17 @@ def test_a_kill_leaves_no_orphan_no_row_without_its_file_and_no_act_without_its_
     case_id = before.cases.add(analysis(1), "1", WHO).id
     before.cases.import_from_storage()
     before.engine.dispose()
-    hook = Steps(chance.randrange(1, 40), die)
+    hook = Steps(chance.randrange(1, STEPS[act]), die)
 
     def work():
-        storage = FaultyStorage(LocalStorage(before.data / "storage"), hook)
+        steps = Steps(0, die)
+        storage = FaultyStorage(LocalStorage(before.data / "storage"), lambda *call: steps(*call))
         house = House(tmp_path, storage)
         house.cases.caretaker._tell(finished=True)
+        for name in ("begin", "commit"):
+            event.listen(house.engine, name, lambda _: steps("database", "", "after"))
+        event.listen(house.engine.pool, "checkin", lambda *_: steps("database", "", "after"))
+        steps = hook  # from here on
         if act == "upload":
             house.cases.add(analysis(2), "2", WHO)
         elif act == "correction":
