@@ -38,4 +38,7 @@ def is_anothers(path: str, token: str) -> bool:
         return False
     session_id = path.removeprefix(_UPLOADS).split("/")[0]
     client = runtime.get_instance().get_client(session_id)
-    return client is not None and client.client_context.cookies.get(COOKIE, "") != token
+    if client is None:  # there is no such session, which Streamlit says
+        return False
+    came = client.client_context
+    return came is None or came.cookies.get(COOKIE, "") != token
