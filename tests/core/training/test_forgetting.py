@@ -5,6 +5,7 @@ import os
 import random
 import re
 import sqlite3
+import threading
 from datetime import timedelta
 
 import pytest
@@ -252,10 +253,35 @@ def test_what_is_kept_of_patients_is_for_the_servers_user_alone(tmp_path):
     house.engine.dispose()
 
 
-ACTS = ("upload", "correction", "delete", "forget")
-# A kill at any step of storage or database in an act; each seed is one.
-STEPS = {"upload": 30, "correction": 40, "delete": 24, "forget": 70}
+# Acts, and how many steps of storage and database each has; a kill comes at any of them.
+STEPS = {"upload": 29, "correction": 37, "delete": 25, "forget": 81}
 SEEDS = [*range(6), *(pytest.param(seed, marks=pytest.mark.long) for seed in range(6, 100))]
+# Or after so many seconds at most, which an act takes: in the middle of a step as well.
+WITHIN_S = 0.15
+
+
+def act_of(folder, act, case_id, step, kill_after_s=None):
+    """In a child: one act, with a call of a hook at each of its steps, or a kill after a while."""
+    calls = Steps(0, die)
+    house = House(folder, FaultyStorage(LocalStorage(folder / "data" / "storage"),
+                                        lambda *call: calls(*call)))  # fmt: skip
+    house.cases.caretaker._tell(finished=True)
+    for name in ("begin", "commit"):
+        event.listen(house.engine, name, lambda _: calls("database", "", "before"))
+    for name in ("before_cursor_execute", "after_cursor_execute"):
+        event.listen(house.engine, name, lambda *_: calls("database", "", "statement"))
+    event.listen(house.engine.pool, "checkin", lambda *_: calls("database", "", "after"))
+    calls = step  # from here on
+    if kill_after_s is not None:
+        threading.Timer(kill_after_s, die).start()
+    if act == "upload":
+        house.cases.add(analysis(2), "2", WHO)
+    elif act == "correction":
+        house.corrections.save(case_id, packed(5), base=0, author="A", comment="")
+    elif act == "delete":
+        house.cases.delete(case_id)
+    else:
+        forget(house.cases, house.registry, house.leftovers, WHO)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -263,33 +289,38 @@ def test_a_kill_leaves_no_orphan_no_row_without_its_file_and_no_act_without_its_
     seed, tmp_path
 ):
     chance = random.Random(seed)  # noqa: S311 - no secret
-    act = ACTS[seed % len(ACTS)]
-    before = House(tmp_path)
-    case_id = before.cases.add(analysis(1), "1", WHO).id
-    before.cases.import_from_storage()
-    before.engine.dispose()
-    hook = Steps(chance.randrange(1, STEPS[act]), die)
+    act = [*STEPS][seed % len(STEPS)]
+    case_id = begun(tmp_path)
+    hook = Steps(chance.randrange(1, STEPS[act] + 1), die)
+    assert in_child(lambda: act_of(tmp_path, act, case_id, hook)) == -9
+    check_after(tmp_path)
 
-    def work():
-        steps = Steps(0, die)
-        storage = FaultyStorage(LocalStorage(before.data / "storage"), lambda *call: steps(*call))
-        house = House(tmp_path, storage)
-        house.cases.caretaker._tell(finished=True)
-        for name in ("begin", "commit"):
-            event.listen(house.engine, name, lambda _: steps("database", "", "after"))
-        event.listen(house.engine.pool, "checkin", lambda *_: steps("database", "", "after"))
-        steps = hook  # from here on
-        if act == "upload":
-            house.cases.add(analysis(2), "2", WHO)
-        elif act == "correction":
-            house.corrections.save(case_id, packed(5), base=0, author="A", comment="")
-        elif act == "delete":
-            house.cases.delete(case_id)
-        else:
-            forget(house.cases, house.registry, house.leftovers, WHO)
 
-    assert in_child(work) in (0, -9)
-    after = House(tmp_path)
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(100))
+def test_the_same_at_any_moment(seed, tmp_path):
+    chance = random.Random(seed)  # noqa: S311 - no secret
+    act = [*STEPS][seed % len(STEPS)]
+    case_id = begun(tmp_path)
+    after_s = chance.uniform(0, WITHIN_S)
+    ended = in_child(lambda: act_of(tmp_path, act, case_id, Steps(0, die), after_s))
+    assert ended in (0, -9)
+    print(f"{act}, {after_s:.3f} s: {'killed' if ended else 'done before'}")
+    check_after(tmp_path)
+
+
+def begun(folder):
+    """An installation with one case; its id."""
+    house = House(folder)
+    case_id = house.cases.add(analysis(1), "1", WHO).id
+    house.cases.import_from_storage()
+    house.engine.dispose()
+    return case_id
+
+
+def check_after(folder):
+    """A start, a day later: files, rows and lines agree."""
+    after = House(folder)
     for path in (after.data / "storage").rglob("*"):  # a day later
         if path.is_file():
             os.utime(path, (1e9, 1e9))
