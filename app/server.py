@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 from streamlit import runtime
 from streamlit.file_util import get_static_dir
 
+from app import page_sessions
 from app.allocator import give_memory_back
 from app.background import start
 from app.door import Door, actor_of_page
@@ -179,6 +180,7 @@ def run(settings: Settings) -> None:
             "server.sslKeyFile": settings.tls_key or None,
             "server.maxUploadSize": settings.max_upload_mib,
             "server.fileWatcherType": "none",
+            "server.trustedUserHeaders": page_sessions.COMPARED,
             "browser.gatherUsageStats": False,
             "logger.hideWelcomeMessage": settings.log == "json",
             "client.toolbarMode": "viewer",
