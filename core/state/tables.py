@@ -165,6 +165,7 @@ JOBS = Table(
     # Of `core.training.rules`: which rule asked for it and why; empty where a person did.
     Column("rule", String(16), nullable=False, server_default=""),
     Column("reason", Text, nullable=False, server_default=""),
+    Column("worker", String(32), nullable=False, server_default=""),  # empty: a server's own child
 )
 
 # One finished epoch of a training, and the checkpoint that it left.
