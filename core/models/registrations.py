@@ -192,8 +192,8 @@ class Registrations:
     ) -> None:
         """Write a version's record; of a training, unless another process has the training now.
 
-        Then it first says that it is about to, then looks whether the training is still its own: whoever
-        takes a training over does the same two things in the other order, so that one of them
+        Then it first says that it is about to, then looks whether the training is still its own.
+        Whoever takes a training over does the same two things in the other order: so one of them
         sees the other, and the record can be written only in the place of what was said.
 
         Raises
