@@ -131,6 +131,8 @@ class Worker:
             return
         self._next_sign_at = self._clock() + limits.HEARTBEAT_S
         training = self._training
+        if training is not None:
+            training.give_sign()
         values = {"seen_at": timestamp(), "job_id": training.row.id if training else None}
         with self._engine.begin() as connection:
             connection.execute(WORKERS.delete().where(WORKERS.c.seen_at < timestamp(-_DAY_S)))
@@ -191,6 +193,13 @@ class _Training:
                 )  # fmt: skip
         except OSError as error:  # no memory, no room on the disk
             logger.opt(exception=error).error("Job {} could not be started here", self.row.id)
+
+    def give_sign(self) -> None:
+        """Keep the lease: a child of a busy machine takes long until it gives its first sign.
+
+        One that stands still ends itself (`core.limits.STALLED_AFTER_S`).
+        """
+        self._work.still_mine()
 
     def follow(self) -> bool:
         """Show what the child has logged; True once it has ended and all is tidied up."""
