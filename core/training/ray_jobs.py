@@ -11,7 +11,7 @@ import re
 import shlex
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import requests
@@ -75,18 +75,25 @@ class Ray:
             return
         try:
             listed = self._listed()
-            self._live = any(about["status"] in _LIVE for about in listed.values())
-            for row in rows:
+        except RayError as error:
+            self._failed(error, queued)
+            return
+        self._live = bool(queued) or any(a["status"] in _LIVE for a in listed.values())
+        for row in rows:
+            try:
                 for name, about in listed.items():
                     if name.startswith(f"hippoview-{row.uid}-"):
                         self._follow(row, name, about)
-            for row in queued:
-                if name_of(row) not in listed:
+                if row.state == "queued" and name_of(row) not in listed:
                     self._submit(row)
-                    self._live = True
-        except RayError as error:
-            logger.warning("{}", error.message)
-            for row in queued:
+            except RayError as error:  # of this one: the others go on
+                self._failed(error, [row])
+
+    def _failed(self, error: RayError, rows: Sequence[Row[Any]]) -> None:
+        """Tell it where people look for their training."""
+        logger.warning("{}", error.message)
+        for row in rows:
+            if row.state == "queued":
                 self._say(row, f"{error.message}: it is tried again")
 
     def _follow(self, row: Row[Any], name: str, about: dict[str, Any]) -> None:
