@@ -88,7 +88,7 @@ def test_the_time_counts_the_heads_that_the_version_is_tested_on():
 class Who(Part):
     """What Retrain says of the workers of an installation."""
 
-    def __init__(self, engine, **settings):
+    def __init__(self, database, **settings):
         def page():
             import streamlit as st
 
@@ -97,7 +97,7 @@ class Who(Part):
             who_trains(st.session_state["shared"])
             st.markdown(where_it_trains(st.session_state["shared"]))
 
-        cases = SimpleNamespace(acts=SimpleNamespace(engine=engine))
+        cases = SimpleNamespace(acts=SimpleNamespace(engine=database))
         super().__init__(page, shared=SimpleNamespace(cases=cases, settings=Settings(**settings)))
 
     @property
