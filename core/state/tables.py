@@ -55,6 +55,7 @@ CASES = Table(
     Column("age_years", Integer),
     # The groups that see it, as `core.people.roles.groups_text` writes them.
     Column("owners", String, nullable=False, server_default=""),
+    *(Column(f"{side}_mm3", Float) for side in ("left", "right")),  # of a head's sides
 )
 
 # Masks that people drew, from 1 for each case; the files lie in the storage. ``content`` is JSON.
@@ -158,10 +159,9 @@ JOBS = Table(
     Column("message", Text, nullable=False, default=""),
     Column("version", Integer),
     Column("restarts", Integer, nullable=False, default=0),
-    # Its name for all time; ``id`` begins at 1 again when the database is lost.
+    # ``uid``: its name for all time; ``id`` begins at 1 again when the database is lost.
     Column("uid", String(32), nullable=False, server_default=""),
-    # Counts the starts: a process of an earlier one has nothing more to say.
-    Column("attempt", Integer, nullable=False, server_default="0"),
+    Column("attempt", Integer, nullable=False, server_default="0"),  # counts its starts, and fences
     # Of `core.training.rules`: which rule asked for it and why; empty where a person did.
     Column("rule", String(16), nullable=False, server_default=""),
     Column("reason", Text, nullable=False, server_default=""),
