@@ -20,10 +20,10 @@ _MODULES = {
     "evaluate": "evaluate", "compare": "evaluate", "calibrate": "calibrate",
     "models": "models", "drift": "drift", "pacs": "pacs", "receive": "receive", "people": "people",
     "audit": "audit", "encryption": "encryption", "move-database": "move_database",
-    "backup": "upkeep", "restore": "upkeep", "doctor": "upkeep",
+    "backup": "upkeep", "restore": "upkeep", "doctor": "upkeep", "worker": "worker",
 }  # fmt: skip
 # Commands that run for minutes or for ever: they log their progress.
-_LONG = ("train", "sweep", "calibrate", "receive")
+_LONG = ("train", "sweep", "calibrate", "receive", "worker")
 
 
 def parser(command: str = "") -> argparse.ArgumentParser:

@@ -29,6 +29,7 @@ from core.state.storage import Storage, read_many
 from core.state.tables import CASES, JOBS, VERSIONS
 from core.training.data.dataset import REVIEWED_NAME
 from core.training.job_folders import FOLDER as JOBS_FOLDER
+from core.training.kept import FOLDER as KEPT_FOLDER
 from core.wording import counted
 
 _DATASETS = "datasets"
@@ -215,7 +216,23 @@ class Leftovers:
             if any(is_gone(path.name) for path in folder.rglob("*")):
                 shutil.rmtree(folder, ignore_errors=True)
                 removed += 1
-        return removed
+        return removed + self._sweep_kept(busy, is_gone)
+
+    def _sweep_kept(self, busy: Collection[str], is_gone: Callable[[str], bool]) -> int:
+        """Checkpoints of trainings that have ended: nnU-Net names cases in them."""
+        with reading(self._engine) as connection:
+            rows = connection.execute(select(JOBS.c.uid, JOBS.c.spec)).all()
+        sets = {row.uid: json.loads(row.spec).get("dataset", "") for row in rows}
+        kept = [u for u in self._storage.folders(KEPT_FOLDER) if u in sets and u not in busy]
+        names = {sets[uid] for uid in kept}
+        keys = {n: self._storage.keys(f"{_DATASETS}/{n}") for n in names if n}
+        naming = {
+            name for name, of_set in keys.items()
+            if any(is_gone(self._storage.read(k).decode()) for k in of_set if k.endswith(".json"))
+        }  # fmt: skip
+        for uid in (uid for uid in kept if sets[uid] in naming):
+            self._storage.delete_folder(f"{KEPT_FOLDER}/{uid}")
+        return sum(sets[uid] in naming for uid in kept)
 
 
 def _without_in(text: str, is_gone: Callable[[str], bool]) -> str:
