@@ -33,6 +33,7 @@ lint: .venv/installed-dev
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	sh scripts/with-node -m app.viewer.check
+	sh scripts/check-deploy
 
 .venv/installed-serve: requirements-serve.txt constraints.txt requirements-install.txt scripts/install scripts/with-node $(VIEWER)
 	sh scripts/install requirements-serve.txt

@@ -1,8 +1,9 @@
-"""Check deploy/ against Google's and Kubernetes's own schemas; `scripts/check-deploy` runs it.
+"""Check deploy/ and .github/ against schemas; `scripts/check-deploy [FOLDER]` runs it.
 
-Google's are the discovery documents that google-api-python-client ships, Kubernetes's those of
-kubernetes-validate. Of KubeRay's objects the pods are checked, and the names of the fields beside
-them against `_KUBERAY`, which was read from its API (v1) by hand: no package has its schema.
+Google's schemas are the discovery documents that google-api-python-client ships, Kubernetes's those
+of kubernetes-validate, those of compose, workflows and Dependabot come with check-jsonschema. Of
+KubeRay's objects the pods are checked, and the names of the fields beside them against `_KUBERAY`,
+which was read from its API (v1) by hand: no package has its schema.
 """
 
 import json
@@ -11,20 +12,29 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import check_jsonschema
 import googleapiclient
 import kubernetes_validate
 import yaml
 from jsonschema import Draft202012Validator
+from jsonschema.validators import validator_for
 
-DEPLOY = Path(__file__).resolve().parent.parent / "deploy"
+PROJECT = Path(__file__).resolve().parent.parent
 DOCUMENTS = Path(googleapiclient.__file__).parent / "discovery_cache" / "documents"
-# By file: the document and the object that it has to be.
+BUILTIN = Path(check_jsonschema.__file__).parent / "builtin_schemas" / "vendor"
+# By file: Google's document and the object that it has to be.
 GOOGLE = {
-    "cloudbuild.yaml": ("cloudbuild.v1", "Build"),
-    "cloudrun.yaml": ("run.v1", "Service"),
-    "cloudrun-gpu.yaml": ("run.v1", "Service"),
-    "training/vertex.yaml": ("aiplatform.v1", "GoogleCloudAiplatformV1CustomJobSpec"),
+    "deploy/cloudbuild.yaml": ("cloudbuild.v1", "Build"),
+    "deploy/cloudrun.yaml": ("run.v1", "Service"),
+    "deploy/cloudrun-gpu.yaml": ("run.v1", "Service"),
+    "deploy/training/vertex.yaml": ("aiplatform.v1", "GoogleCloudAiplatformV1CustomJobSpec"),
 }
+OTHERS = {
+    "deploy/compose/compose.yaml": "compose-spec",
+    ".github/dependabot.yml": "dependabot",
+    ".github/workflows/*.yml": "github-workflows",
+}
+RAY = "deploy/training/ray.yaml"
 KUBERNETES = "1.37"
 _KUBERAY: dict[str, set[str]] = {
     "RayCluster": {"rayVersion", "enableInTreeAutoscaling", "autoscalerOptions", "headGroupSpec",
@@ -59,14 +69,23 @@ def _schema(google: dict[str, Any]) -> dict[str, Any]:
     return {"type": kind, **({"enum": google["enum"]} if "enum" in google else {})}
 
 
-def faults() -> Iterator[str]:
+def faults(root: Path) -> Iterator[str]:
     """What is wrong, a line each."""
     for file, (document, name) in GOOGLE.items():
-        content = yaml.safe_load((DEPLOY / file).read_text())
-        for error in Draft202012Validator(schema_of(document, name)).iter_errors(content):
-            yield f"{file}: {error.json_path}: {error.message}"
-    for content in yaml.safe_load_all((DEPLOY / "training" / "ray.yaml").read_text()):
+        yield from _against(root / file, Draft202012Validator(schema_of(document, name)))
+    for pattern, name in OTHERS.items():
+        schema = json.loads((BUILTIN / f"{name}.json").read_text())
+        for path in sorted(root.glob(pattern)):
+            yield from _against(path, validator_for(schema)(schema))
+    for content in yaml.safe_load_all((root / RAY).read_text()):
         yield from _of_kuberay(content)
+
+
+def _against(path: Path, validator: Any) -> Iterator[str]:
+    # PyYAML takes a workflow's `on` for a truth value.
+    content = yaml.safe_load(path.read_text().replace("\non:\n", '\n"on":\n'))
+    for error in validator.iter_errors(content):
+        yield f"{path.name}: {error.json_path}: {error.message}"
 
 
 def _of_kuberay(content: dict[str, Any]) -> Iterator[str]:
@@ -89,6 +108,6 @@ def _of_kuberay(content: dict[str, Any]) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    wrong = list(faults())
-    print("\n".join(wrong) or f"{len(GOOGLE) + 1} files of deploy/ are as Google and Ray expect")
+    wrong = list(faults(Path(sys.argv[1]) if len(sys.argv) > 1 else PROJECT))
+    print("\n".join(wrong) or "deploy/ and .github/ are as their readers expect")
     sys.exit(bool(wrong))
