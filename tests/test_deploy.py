@@ -156,13 +156,13 @@ def test_a_clinics_proxy_serves_by_tls_and_goes_on_when_one_process_ends(tmp_pat
         until(lambda: answers(site), 20)
         moved = httpx.get(f"http://127.0.0.1:{plain}/x?y=1", headers=name)
         assert moved.headers["location"] == "https://clinic.example/x?y=1"
-        page = site.get(f"{SITE}/", headers={"Accept": "text/html"})
-        assert "Secure" in page.headers["set-cookie"]
+        page = site.get(f"{SITE}/sign-in", headers={"Accept": "text/html"})
         assert "max-age=" in page.headers["strict-transport-security"]
-        assert site.get(f"{SITE}/", headers={"Host": "elsewhere.example"}).status_code == 400
+        assert site.get(f"{SITE}/", headers={"Host": "elsewhere.example"}).status_code == 421
         form, origin = {"name": "administrator", "password": password}, {"Origin": SITE}
         signed = site.post(f"{SITE}/sign-in", data=form, headers=origin)
         assert signed.status_code == 303, signed.text
+        assert "Secure" in signed.headers["set-cookie"]
         scan = {"image": ("scan.nii", example_file())}
         mask = site.post(f"{SITE}/api/predict", files=scan, headers=origin)
         assert mask.status_code == 200, mask.text
