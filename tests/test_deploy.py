@@ -147,7 +147,8 @@ def test_a_clinics_proxy_serves_by_tls_and_goes_on_when_one_process_ends(tmp_pat
     with ExitStack() as stack:
         servers = [stack.enter_context(running(tmp_path / "var", **settings))]
         leaving = stack.enter_context(ExitStack())
-        servers.append(leaving.enter_context(running(tmp_path / "var", **settings)))
+        second = running(tmp_path / "var", wait_ready=False, **settings)
+        servers.append(leaving.enter_context(second))
         ports = [int(server.url.rpartition(":")[2]) for server in servers]
         stack.enter_context(nginx(tmp_path, ports, plain, secure))
         site = stack.enter_context(
