@@ -193,9 +193,12 @@ class Named(httpx.HTTPTransport):
         self._port = port
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        request.extensions["sni_hostname"] = "clinic.example"
-        request.url = request.url.copy_with(host="127.0.0.1", port=self._port)
-        return super().handle_request(request)
+        there = httpx.Request(
+            request.method, request.url.copy_with(host="127.0.0.1", port=self._port),
+            headers=request.headers, stream=request.stream,
+            extensions={**request.extensions, "sni_hostname": "clinic.example"},
+        )  # fmt: skip
+        return super().handle_request(there)
 
 
 def answers(site: httpx.Client) -> bool:
