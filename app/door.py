@@ -28,7 +28,7 @@ from app.http.sign_in_page import (
 )
 from app.http.visits import COOKIE, address_of, is_forwarded, visitor_of
 from app.services import Services
-from core.errors import AccessError, ForbiddenError
+from core.errors import AccessError, ForbiddenError, StorageError
 from core.people.acting import NOBODY, Actor, acting_as, go_on_as
 from core.people.refusals import refusals_of
 
@@ -42,6 +42,8 @@ PUBLIC = frozenset({
 PUBLIC_BELOW = ("/static/", "/api/static-offline-docs/")
 # Asked by a page every few seconds: no use of the sign-in.
 _WATCH = "/api/me"
+# Asks for nothing that could be away; and when to ask again for what is.
+_LIVE, _RETRY_S = "/api/live", "5"
 _POLICY_VIOLATION = 1008
 # Without accounts everything is open to this machine, and a proxy on it would open it to others.
 _PROXIED = ForbiddenError(
@@ -75,6 +77,12 @@ class Door:
             refusals_of(self._shared.accounts.guard.engine).note("a token", by=stranger)
             await _refuse(scope, receive, send, JSONResponse(error.as_dict(), 401))
             return
+        except StorageError as error:  # nobody can say who it is
+            if scope["path"] != _LIVE:
+                answer = JSONResponse(error.as_dict(), 503, {"Retry-After": _RETRY_S})
+                await _refuse(scope, receive, send, answer)
+                return
+            who, is_due = NOBODY, False
         refusal = self._refusal(asked, who)
         if refusal is not None:
             await _refuse(scope, receive, send, refusal)

@@ -7,6 +7,7 @@ from app.views.admission import is_admitted, require_sign_in, show_who
 from app.views.connection import say_it_in_our_words
 from app.views.dropping import STYLE, take_drops_anywhere
 from app.views.keys import keys_help
+from app.views.waiting import hold_reviews
 from core.anatomy import NOTICE
 
 _PAGES = ROOT / "pages"
@@ -51,7 +52,8 @@ _TIGHT = (
     "@media (max-width: 1024px) {.stHorizontalBlock {flex-wrap: wrap}"
     ".stColumn {min-width: 24rem}}"
     # Streamlit writes a limit of 520 MiB as "1GB per file"; the field's own words have it right.
-    "[class*='st-key-files-'] [data-testid='stFileUploaderDropzoneInstructions'] {display: none}"
+    ":is([class*='st-key-files-'], [class*='st-key-archive-'], [class*='st-key-table-file-'])"
+    " [data-testid='stFileUploaderDropzoneInstructions'] {display: none}"
     # White on the dark theme's light green cannot be read.
     "[data-testid^='stBaseButton-primary'] {color: light-dark(#FFFFFF, #0B0E11)}"
     f"{STYLE}"
@@ -72,10 +74,11 @@ with st.sidebar:
         st.caption(section)
         for link in pages:
             st.page_link(link)
-    show_who()
+    show_who(page.title)
     keys_help()
     say_it_in_our_words()  # here it takes no room above the page
     take_drops_anywhere()
+    hold_reviews()
 st.html(_TIGHT)
 with st.container(
     horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", key="title"

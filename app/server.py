@@ -35,7 +35,7 @@ from app.receiving import Receiving
 from app.returning import Returning
 from app.rules import RulesWatch
 from app.services import build_services
-from app.views import connection, dropping
+from app.views import connection, dropping, focus, waiting
 from app.views.shared import services
 from core.errors import AccessError, ForbiddenError, SettingsError
 from core.limits import MIB
@@ -56,7 +56,8 @@ class _Guarded(st.App):
     def guard_by(self, settings: Settings) -> None:
         """Put the guard in front."""
         page = (Path(get_static_dir()) / "index.html").read_text("utf-8")
-        scripts = script_hashes((page, connection.script(), dropping.script()))
+        own = (part.script() for part in (connection, dropping, focus, waiting))
+        scripts = script_hashes((page, *own))
         self.guard = Guard(
             super().__call__,
             hosts=Hosts(listed(settings.hosts), on_loopback=settings.on_loopback),

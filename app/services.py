@@ -1,7 +1,6 @@
 """The services that all pages and API calls of the process share."""
 
 import io
-import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -49,6 +48,7 @@ from core.settings import Settings
 from core.shadow.runner import Shadow
 from core.state.database import DATABASE_NAME, connect
 from core.state.encryption import Keyring
+from core.state.keys import agree_on_keys
 from core.state.opened import clear_unless_shared
 from core.state.storage import Storage, open_storage
 from core.training.data.dataset import Datasets
@@ -320,7 +320,8 @@ def empty_incoming(data_dir: Path) -> tuple[Path, Lost]:
     """
     incoming = data_dir / "incoming"
     held = list(incoming.iterdir()) if incoming.is_dir() else []
-    if any(path.is_file() for path in held) and not (data_dir / DATABASE_NAME).is_file():
+    known = (DATABASE_NAME, incoming.with_suffix(".lock").name)
+    if any(path.is_file() for path in held) and not any((data_dir / n).is_file() for n in known):
         raise SettingsError(
             f"The folder {incoming.name} in HIPPOVIEW_DATA_DIR holds files that are not of this "
             "server, which would be removed",
@@ -340,9 +341,12 @@ def build_services(settings: Settings) -> Services:
     StorageError
     """
     incoming, lost = empty_incoming(settings.data_dir)
-    engine = connect(settings.data_dir, Keyring.of(settings))
+    engine = connect(settings.data_dir, Keyring.of(settings), url=settings.database_url)
     storage = open_storage(settings)
-    audit.set_up(engine, settings)
+    trail = audit.set_up(engine, settings)
+    if settings.database_url:
+        origins_key = installation_key(settings)
+        agree_on_keys(engine, {"audit_key": trail.derived("key"), "origins_key": origins_key})
     archive = Archive(engine, storage)
     archive.open()
     cases = Cases(engine, storage, origins=Origins(storage, partial(installation_key, settings)))
@@ -363,7 +367,7 @@ def build_services(settings: Settings) -> Services:
         settings, predictors, cases, Corrections(engine, storage, cases), storage, registry, jobs,
         Datasets(storage), accounts, SignIns(engine, on_change=kept_people.follow), kept_people,
         incoming, lost,
-        link_secret=secrets.token_bytes(32),
+        link_secret=trail.derived("links of the viewer"),
         viewer_files=viewer_files,
         job_folders=JobFolders(engine, settings.data_dir),
         shadow=shadow, rules=Rules(engine, cases), archive=archive,

@@ -19,7 +19,7 @@ _MODULES = {
     "segment": "segment", "data": "data", "train": "train", "sweep": "train",
     "evaluate": "evaluate", "compare": "evaluate", "calibrate": "calibrate",
     "models": "models", "drift": "drift", "pacs": "pacs", "receive": "receive", "people": "people",
-    "audit": "audit", "encryption": "encryption",
+    "audit": "audit", "encryption": "encryption", "move-database": "move_database",
 }  # fmt: skip
 # Commands that run for minutes or for ever: they log their progress.
 _LONG = ("train", "sweep", "calibrate", "receive")

@@ -57,6 +57,9 @@ _LARGEST_MARGIN = 0.1
 # The prefix uses the same plain characters as the keys below it.
 _BUCKET = re.compile(r"gs://[a-z0-9][a-z0-9._-]+(/[A-Za-z0-9][A-Za-z0-9._-]*)*/?")
 
+# The host may be left out, where the parameter ``host`` names the folder of a socket.
+_DATABASE = re.compile(r"postgresql\+psycopg://[^\s/]*/[^\s/?]+(\?\S*)?", re.ASCII)
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -79,6 +82,7 @@ class Settings:
     queue_size: int = limits.DEFAULT_QUEUE_SIZE
     log_level: str = "INFO"
     storage: str = ""
+    database_url: str = field(default="", repr=False)
     admin_password: str = field(default="", repr=False)
     origins_key: str = field(default="", repr=False)
     encryption_key: str = field(default="", repr=False)
@@ -147,6 +151,9 @@ class Settings:
             )
         if self.storage and not _BUCKET.fullmatch(self.storage):
             raise _refused("storage", self.storage, "gs://bucket or gs://bucket/prefix")
+        if self.database_url and not _DATABASE.fullmatch(self.database_url):
+            # Not with its value: it holds a password.
+            raise _refused("database_url", "...", "postgresql+psycopg://user:password@host/name")
         self._check_messages()
         for name in ("origins_key", "audit_key", "webhook_secret"):
             if getattr(self, name) and len(getattr(self, name)) < _SHORTEST_KEY:

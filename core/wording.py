@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections.abc import Iterable
 
 # Of a volume in ml, where a reader looks: 10 mm3, less than any two measurements agree to.
 ML_DIGITS = 2
@@ -38,6 +39,25 @@ def ml_text(volume_mm3: float, *, sign: bool = False) -> str:
     ('2.34', '+0.00')
     """
     return f"{volume_mm3 / 1000:{'+' * sign}z.{ML_DIGITS}f}"
+
+
+def adds_up(parts_mm3: Iterable[float], whole_mm3: float) -> bool:
+    """Whether volumes in ml, as `ml_text` shows them, give the whole as it is shown.
+
+    >>> adds_up([1824.0, 1676.0], 3500.0), adds_up([1824.0, 1674.0], 3498.0)
+    (True, False)
+    """
+    shown = [round(float(ml_text(mm3)) * 10.0**ML_DIGITS) for mm3 in (*parts_mm3, whole_mm3)]
+    return sum(shown) == 2 * shown[-1]
+
+
+def minus(text: str) -> str:
+    """A number's text with a minus as it is printed; files for programs keep the hyphen.
+
+    >>> minus("-0.06") == "\N{MINUS SIGN}0.06"
+    True
+    """
+    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def fine_ml_digits(voxel_mm3: float) -> int:

@@ -25,8 +25,13 @@ _REFRESH_S = 2.0
 _LIST = "case-list"
 # So that the volumes are in sight at 1280 pixels; a longer content shows when pointed at.
 _COLUMN_PX = {
-    "": 30, "Name": 140, "Case": 90, "Patient": 125, "Review": 75, "Confidence": 85, "Warnings": 75,
+    "": 30, "Name": 130, "Case": 90, "Patient": 105, "Review": 75, "Confidence": 80, "Volumes": 80,
+    "Warnings": 70,
 }  # fmt: skip
+_VOLUME_PX = {"Left (mm³)": 80, "Right (mm³)": 85, "Total (mm³)": 85}
+_ROUNDED = (
+    "Each is rounded by itself: left and right may differ from the total by 1. A crop has no side."
+)
 _NAME_PX = 480  # Streamlit writes its hint over the end of a narrower field
 
 cases: Cases = services().cases
@@ -125,6 +130,10 @@ if problem := st.session_state.pop("case-problem", ""):
         st.warning(problem, icon=":material/block:")
 
 
+def _rounded(volume_mm3: float | None) -> int | None:
+    return None if volume_mm3 is None else round(volume_mm3)
+
+
 def _open() -> None:
     """The row that was chosen."""
     picked = st.session_state[table]["selection"]["rows"] if table in st.session_state else []
@@ -163,14 +172,16 @@ with listing:
                     "Name": r.name,
                     "Case": r.id,
                     "Patient": r.patient,
-                    "Segmented (UTC)": r.created_at[:16].replace("T", " "),
                     "Review": r.review.capitalize(),
                     "Confidence": r.confidence,
-                    "Anterior (mm³)": round(r.anterior_mm3),
-                    "Posterior (mm³)": round(r.posterior_mm3),
+                    "Left (mm³)": _rounded(r.left_mm3),
+                    "Right (mm³)": _rounded(r.right_mm3),
                     "Total (mm³)": round(r.total_mm3),
                     "Volumes": r.too_small,
                     "Warnings": r.warning_count,
+                    "Segmented (UTC)": r.created_at[:16].replace("T", " "),
+                    "Anterior (mm³)": round(r.anterior_mm3),
+                    "Posterior (mm³)": round(r.posterior_mm3),
                     "Mask": f"version {r.mask_version}" if r.mask_version else "model",
                     "Model": r.model_version,
                 }
@@ -182,9 +193,14 @@ with listing:
             on_select=_open,
             selection_mode="single-row",
             column_config={
-                **dict.fromkeys(("Anterior (mm³)", "Posterior (mm³)", "Total (mm³)"), number),
+                **dict.fromkeys(("Anterior (mm³)", "Posterior (mm³)"), number),
                 **{name: st.column_config.Column(width=px) for name, px in _COLUMN_PX.items()},
+                **{
+                    name: st.column_config.NumberColumn(format="localized", width=px, help=_ROUNDED)
+                    for name, px in _VOLUME_PX.items()
+                },
             },
+            placeholder="",  # of a crop, which has no side
             alt="Cases with their review, volumes and warnings",
         )
         with st.container(horizontal=True, vertical_alignment="center"):

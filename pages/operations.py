@@ -5,8 +5,15 @@ import streamlit as st
 from app.operations import cases_words, damaged_words, status, trash_words
 from app.views.admission import admit, is_admitted
 from app.views.shared import services
+from app.views.steps import in_turn, step_words
 
 _REFRESH_S = 5.0
+_DEVICES = {"cpu": "the processor (CPU)", "cuda": "a graphics card (CUDA)"}
+_OUTCOMES = {
+    "segmented": "Segmented", "refused": "Refused: not a scan that can be segmented",
+    "busy": "Turned away: too many waited", "gone": "Given up by whoever sent it",
+    "failed": "Failed",
+}  # fmt: skip
 
 admit()
 
@@ -36,33 +43,35 @@ def _show() -> None:
         st.table(
             {
                 "Model version": state["model_version"] or "none",
-                "Device": state["device"] or "none",
-                "Cores": str(state["cores"]),
+                "Computes on": _DEVICES.get(state["device"], state["device"] or "nothing yet"),
+                "Processor cores": str(state["cores"]),
                 "Trainings waiting or running": str(state["jobs_active"]),
                 "Cases": f"{state['cases']:,}",
                 "Storage": state["storage"],
-                **{f"{name}": version for name, version in state["programs"].items()},
             },
             border="horizontal",
         )
+        with st.expander("Versions of the programs it is built on, for a report of a fault"):
+            st.table(state["programs"], border="horizontal")
     with right:
         st.subheader("Scans since the start", anchor=False)
         if not state["scans"]:
             st.caption("None yet.")
         else:
-            st.table({k.capitalize(): f"{v:,}" for k, v in state["scans"].items()},
-                     border="horizontal")  # fmt: skip
+            st.table({_OUTCOMES.get(k, k.capitalize()): f"{v:,}"
+                      for k, v in state["scans"].items()}, border="horizontal")  # fmt: skip
+            timed = state["timings_s"]
             st.table(
                 [
-                    {"Step": step.replace("_", " "), "Scans": f"{t['count']:.0f}",
-                     "Mean time": f"{t['mean_s']:.2f} s"}
-                    for step, t in state["timings_s"].items()
+                    {"Step": step_words(step), "Scans": f"{timed[step]['count']:.0f}",
+                     "Mean time": f"{timed[step]['mean_s']:.2f} s"}
+                    for step in in_turn(timed)
                 ],
                 hide_index=True, border="horizontal",
             )  # fmt: skip
     st.caption(
-        "For monitoring: /api/live (the process), /api/health (the model) and /api/metrics "
-        "(Prometheus)."
+        "For a monitoring program: /api/live says whether the server runs, /api/health whether the "
+        "model serves, /api/metrics gives all figures (Prometheus)."
     )
 
 

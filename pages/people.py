@@ -10,8 +10,7 @@ admit("people")
 shared = services()
 if shared.accounts.guard.is_open:
     st.markdown(
-        "Nobody signs in here. To have people sign in, make the first administrator, in one of two "
-        "ways:\n\n"
+        "**Make the first administrator**, in one of two ways:\n\n"
         "- The server wrote a code into its log as it started: type it on [/first](/first).\n"
         "- On the server's command line: "
         "`python -m core people add NAME --role administrator`.\n\n"

@@ -9,6 +9,7 @@ from app.dicom_uploads import scans_of
 from app.example import example_file
 from app.services import MODEL_WAIT_S, wait_for_model
 from app.views.case import show_case
+from app.views.dropping import EXAMPLE, HINT
 from app.views.example_picture import result_picture
 from app.views.folding import fold, fold_button
 from app.views.following import batch_of, follow, tell_lost
@@ -52,7 +53,7 @@ with st.container(horizontal=True, vertical_alignment="center"):
         max_upload_size=shared.settings.max_upload_mib,
         key=f"files-{batch.round}",
     )
-    example = st.button("Try an example", icon=":material/play_circle:")
+    example = st.button("Try an example", icon=":material/play_circle:", key=EXAMPLE)
     # With the files that it was chosen for it is gone: no later file gets another one's patient.
     patient_key = f"patient-{batch.round}"
     patient = chosen_patient(patient_key)
@@ -84,6 +85,7 @@ if shared.predictors.serving is None:
             st.stop()
 
 if now.active:
+    hint.empty()  # else "Nothing here yet" stays, dimmed, until this run ends
     with work:
         follow(batch)
     st.rerun()
@@ -91,7 +93,7 @@ if now.active:
 with work:
     ask_series(batch, now.questions)
 if not outcomes:
-    with hint.container():
+    with hint.container(key=HINT):
         tell_lost(shared.lost)
         if batch.cleared:
             with st.container(horizontal=True, vertical_alignment="center"):

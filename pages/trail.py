@@ -9,7 +9,7 @@ import streamlit as st
 from app.views.admission import admit
 from app.views.recorded import as_visitor
 from app.views.shared import services
-from app.views.trail import show_line
+from app.views.trail import account_names, case_marks, from_words, show_line, who_words
 from core.people.audit import ACTS, mark
 from core.people.audit_table import export, lines_for
 from core.wording import counted
@@ -32,18 +32,21 @@ filters: dict[str, Any] = {
     "since": since, "until": until, "who": who, "act": act, "what": what
 }  # fmt: skip
 found = lines_for(guard, **filters, most=_MOST_SHOWN)
+marks, names = case_marks(services()), account_names(services())
+if what:
+    marks[what] = f"case {case_id.strip()}"
 rows = hashlib.sha256(" ".join(str(line.number) for line in found).encode()).hexdigest()
 picked = st.dataframe(
     [
         {
             "Line": line.number,
             "When (UTC)": line.at[:19].replace("T", " "),
-            "Who": line.name or line.who,
+            "Who": who_words(line, names),
             "Role": line.role,
-            "From": line.address,
+            "From": from_words(line),
             "Act": line.act,
             "Note": line.note,
-            "About": case_id.strip() if what else line.what,
+            "About": marks.get(line.what, line.what),
             "Before": line.before[:12],
             "After": line.after[:12],
         }
@@ -58,7 +61,8 @@ picked = st.dataframe(
     alt="Lines of the trail, the newest first",
 )  # fmt: skip
 for number in picked["selection"]["rows"]:
-    show_line(found[number])
+    line = found[number]
+    show_line(line, who_words(line, names), marks.get(line.what, line.what))
 with st.container(horizontal=True, vertical_alignment="center"):
     st.download_button(
         "Lines (.csv)", as_visitor(services(), partial(export, guard, **filters)),
@@ -67,7 +71,8 @@ with st.container(horizontal=True, vertical_alignment="center"):
     )  # fmt: skip
     at_most = f", the newest {_MOST_SHOWN}" if len(found) == _MOST_SHOWN else ""
     st.caption(
-        f"{counted(len(found), 'line')}{at_most}. Choose a line to read it whole. No line names a "
-        "case or a patient: type a case's id to find its lines. Whether all are as they were "
-        "written says the command: python -m core audit verify."
+        f"{counted(len(found), 'line')}{at_most}. Choose a line to read it whole. The trail names "
+        "no case and no patient: cases that are still here are found by their marks, and a mark of "
+        "letters and digits is of one that was removed. Whether all lines are as they were written "
+        "says the command: python -m core audit verify."
     )

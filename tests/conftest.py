@@ -19,6 +19,7 @@ from core.pipeline import Analysis, analyse
 from core.predictor.predictor import InferenceOptions, Predictor
 from core.predictor.service import Predictors
 from core.settings import ROOT, Settings
+from tests.postgresql import Databases, cluster, programs
 from tests.server import Server, running
 
 # In memory, where there is room for all that the tests write (0.7 GiB): what is told to be on the
@@ -37,6 +38,61 @@ hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
 
 SHARED = ROOT.parent / "shared" / "data"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Which database the tests use that open one."""
+    parser.addoption(
+        "--postgresql", action="store_true", help="a PostgreSQL in the place of each SQLite"
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Those marked ``both`` run on SQLite and on PostgreSQL."""
+    if metafunc.definition.get_closest_marker("both") and not metafunc.config.getoption(
+        "--postgresql"
+    ):
+        metafunc.parametrize("database_kind", ["sqlite", "postgresql"], indirect=True)
+
+
+@pytest.fixture(scope="session")
+def databases() -> Iterator[Databases]:
+    """A PostgreSQL, started once for all tests that ask for it."""
+    if programs() is None:
+        pytest.skip("no PostgreSQL here: apt-get install postgresql")
+    with cluster() as started:
+        yield Databases(started)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def all_on_postgresql(request: pytest.FixtureRequest) -> Iterator[None]:
+    """With ``--postgresql``, no database is a file."""
+    if not request.config.getoption("--postgresql"):
+        yield
+        return
+    with request.getfixturevalue("databases").instead_of_files():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def database_kind(request: pytest.FixtureRequest) -> Iterator[str]:
+    """``sqlite`` or ``postgresql``: what this test's databases are."""
+    if request.config.getoption("--postgresql"):
+        _skip_if_about_sqlite(request.node)
+        with request.getfixturevalue("databases").dropped_after():
+            yield "postgresql"
+    elif getattr(request, "param", "") == "postgresql":
+        _skip_if_about_sqlite(request.node)
+        databases = request.getfixturevalue("databases")
+        with databases.instead_of_files(), databases.dropped_after():
+            yield "postgresql"
+    else:
+        yield "sqlite"
+
+
+def _skip_if_about_sqlite(node: pytest.Item) -> None:
+    if node.get_closest_marker("sqlite"):
+        pytest.skip("it is about SQLite")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -17,6 +17,8 @@ BY_NAME = {
     "certifi": "MPL-2.0",
     "connected-components-3d": "LGPL",
     "fpdf2": "LGPL",
+    "psycopg": "LGPL",
+    "psycopg-binary": "LGPL",
     "tqdm": "MIT AND MPL-2.0",
 }
 NVIDIA = re.compile(r"nvidia-[a-z0-9-]+|cuda-(bindings|pathfinder|toolkit)")

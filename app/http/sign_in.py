@@ -75,6 +75,9 @@ async def _answered(shared: Services, path: str, act: Any, request: Request) -> 
         return page_of(shared, path, request, "That was not understood. Try again.", 400)
     form = await request.form(max_files=0, max_fields=_MOST_FIELDS)
     fields = {name: value for name, value in form.items() if isinstance(value, str)}
+    if fields.get("again", fields.get("new")) != fields.get("new"):
+        words = "The two new passwords differ. Type the same twice."
+        return page_of(shared, path, request, words, 422, fields.get("name", ""))
     try:
         # argon2 is slow by design: not on the event loop.
         answer: Response = await run_in_threadpool(act, shared, request, fields)

@@ -44,6 +44,7 @@ View = Literal["scanned", "upright", "long-axis"]
 VIEWS: tuple[View, ...] = ("scanned", "upright", "long-axis")
 _PLANES: dict[View, Plane] = {"upright": "coronal", "long-axis": "long axis"}
 _NO_FACTORS = (1, 1, 1)
+_BY_MODEL = [str(MODEL_MASK)] * 2
 _CORRECT = "To correct the mask, show the scan as it was scanned."
 _WORDS: dict[View, str] = {
     "scanned": "To look at. To correct this mask, open the case on the Cases page.",
@@ -143,15 +144,17 @@ class Displays:
 
         def make(to: Path) -> None:
             later, earlier = (
-                _light(self._files.images(each, MODEL_MASK)) for each in (later_id, earlier_id)
+                _light(self._files.images(each, self._laid_by(each)))
+                for each in (later_id, earlier_id)
             )
             heads = self._head_if_any(later_id), self._head_if_any(earlier_id)
             found = move_of(later, heads[0], earlier, heads[1])
             kept = {"matrix": found.matrix.tolist(), "residual_mm": found.residual_mm}
             to.write_text(json.dumps(kept))
 
+        name = f"move-{self._onto(earlier_id, later_id)}.json"
         with self._files.pairs:
-            file = self._files.kept.opened(earlier_id, f"move-{later_id}.json", make)
+            file = self._files.kept.opened(earlier_id, name, make)
         with file:
             kept = json.load(file)
         return Move(np.array(kept["matrix"], np.float64), float(kept["residual_mm"]))
@@ -166,7 +169,8 @@ class Displays:
             _write_scan(images, scan_on(images, grid, move.matrix), grid.affine, to)
 
         with self._files.pairs:
-            return self._files.file(earlier_id, f"scan-onto-{later_id}.nii.gz", make)
+            name = f"scan-onto-{self._onto(earlier_id, later_id)}.nii.gz"
+            return self._files.file(earlier_id, name, make)
 
     def moved_mask(self, earlier_id: str, version: int, later_id: str) -> ViewerFile:
         """A version of the earlier mask on the later scan's grid in the viewer."""
@@ -176,7 +180,8 @@ class Displays:
             _write_labels(self._moved_labels(earlier_id, version, later_id, grid), grid.affine, to)
 
         with self._files.pairs:
-            return self._files.file(earlier_id, f"mask-onto-{later_id}-{version}.nii.gz", make)
+            name = f"mask-onto-{self._onto(earlier_id, later_id)}-{version}.nii.gz"
+            return self._files.file(earlier_id, name, make)
 
     def moved_about(self, earlier_id: str, version: int, later_id: str) -> dict[str, Any]:
         """`ViewerFiles.about` of the earlier scan, on the later one's grid."""
@@ -217,6 +222,20 @@ class Displays:
         plane = _PLANES[view] if points else "coronal"
         grid = grid_along(images.shape, images.affine, axes_of(head, points, plane))
         return (grid, False) if grid else (self._shown_grid(case_id), True)
+
+    def _laid_by(self, case_id: str) -> int:
+        """The version of the mask by which a crop is laid onto another: the model's, or where that
+        is empty the one that a person drew in its place."""
+        case = self._files.cases.get(case_id)
+        if case.mask_version == MODEL_MASK or case.report.get("head"):
+            return MODEL_MASK
+        is_empty = not self._files.images(case_id, MODEL_MASK).labels.any()
+        return case.mask_version if is_empty else MODEL_MASK
+
+    def _onto(self, earlier_id: str, later_id: str) -> str:
+        """The later scan as names of kept files have it, with the masks that lay the two."""
+        masks = [str(self._laid_by(each)) for each in (earlier_id, later_id)]
+        return f"{later_id}{'' if masks == _BY_MODEL else f'-by-{masks[0]}-{masks[1]}'}"
 
     def _head(self, case_id: str) -> dict[str, Any]:
         head = self._head_if_any(case_id)

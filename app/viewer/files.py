@@ -177,6 +177,7 @@ class ViewerFiles:
             "notice": NOTICE,
             "windows": [{"name": name, "low": a, "high": b} for name, (a, b) in windows.items()],
             "head": head,
+            "centres_mm": centres_of(head) if head else {},
             "too_small": why_scan_too_small(report["measures"]),
             "findings": findings_of(images, head, factors),
         }
@@ -225,10 +226,13 @@ def reduced_affine(affine: NDArray[np.float64], factors: Factors) -> NDArray[np.
 
 def _reduced_words(shape: tuple[int, ...], shown: list[int]) -> str:
     whole, part = (" x ".join(str(n) for n in size) for size in (shape, shown))
+    millions = math.prod(shape) / 1e6
     return (
-        f"Shown with {part} voxels: the scan has {whole}, more than a browser draws. The mask, "
-        "the volumes and the strip are of all of them. It cannot be corrected here: download the "
-        "scan's mask and correct it in 3D Slicer or ITK-SNAP."
+        f"Shown with {part} voxels: the scan has {whole}, {millions:.1f} million, and a browser "
+        f"draws up to {limits.MAX_VIEWER_VOXELS / 1e6:.0f} million. The mask, the volumes and the "
+        "strip are of all of them. It cannot be corrected here: cut the neck and the air around "
+        "the head off the scan and segment it again, or download the mask and correct it in 3D "
+        "Slicer or ITK-SNAP."
     )
 
 

@@ -11,15 +11,29 @@ from core.settings import ROOT
 _PEOPLE = str(ROOT / "pages" / "people.py")
 _OPEN = (
     "There are no accounts: whoever uses this machine may see, change and delete everything here. "
-    "Make the first administrator to have people sign in: the page *People* says how."
+    "Make the first administrator to have people sign in: "
 )
+_HOW = "the page *People* says how."
+_OURS = "People"
 
 
-def show_who() -> None:
-    """Who is signed in, in the menu; without accounts that everything is open."""
+def show_who(page: str) -> None:
+    """Who is signed in, in the menu; without accounts that everything is open.
+
+    Parameters
+    ----------
+    page
+        Title of the page that is open: on *People* itself no second link to it is lit.
+    """
     who = actor()
     if services().accounts.guard.is_open:
-        st.page_link(_PEOPLE, label="Open: set up sign-in", icon=":material/lock_open:", help=_OPEN)
+        if page == _OURS:
+            st.caption(":material/lock_open: Open: sign-in is set up on this page")
+        else:
+            st.page_link(
+                _PEOPLE, label="Open: set up sign-in", icon=":material/lock_open:",
+                help=_OPEN + _HOW,
+            )  # fmt: skip
         return
     st.caption(f":material/person: {who.name}, {who.role}")
     st.html(f'<a href="{SIGN_IN}" target="_self">Password, sign out</a>')
@@ -36,7 +50,8 @@ def require_sign_in() -> None:
 def admit(act: Act = "watch") -> None:
     """Let those pass who may do this; tell anyone else, and end the page's run."""
     if services().accounts.guard.is_open:
-        st.warning(_OPEN, icon=":material/lock_open:")
+        how = "in one of the two ways below." if act == "people" else _HOW
+        st.warning(_OPEN + how, icon=":material/lock_open:")
         return
     if not is_admitted(act):
         services().accounts.guard.refused(act)

@@ -1,6 +1,7 @@
 """The result at a glance: the numbers of a case in one band above the viewer."""
 
 import re
+from collections.abc import Sequence
 from html import escape
 from typing import Any
 
@@ -12,8 +13,9 @@ from core.anatomy import LABEL_COLOURS, LABELS, SIDES
 from core.cases.case import Case, confidence_of, high_words
 from core.cases.study import study_of
 from core.measures.measure import why_scan_too_small, why_too_small
-from core.wording import ml_text
+from core.wording import adds_up, minus, ml_text
 
+ROUNDED = "Each number is rounded by itself: parts may differ from the whole in the last digit."
 MM3 = "mm\N{SUPERSCRIPT THREE}"
 _CONFIDENCE = {
     "high": ("✓", "High", ""),  # see `high_words`
@@ -21,6 +23,7 @@ _CONFIDENCE = {
     "unreliable": ("✕", "Unreliable", "do not use these masks as they are"),
     "": ("?", "Not judged", "a crop around one hippocampus"),
 }
+_SHORT = {"anterior": "ant.", "posterior": "post."}
 _DAY = re.compile(r"\b\d{4}-\d\d-\d\d\b")
 _STYLE = """<style>
 .hv-band {display: flex; flex-wrap: wrap; align-items: stretch; gap: .3rem 1.6rem;
@@ -92,8 +95,10 @@ def _of_head(measures: dict[str, Any]) -> list[str]:
             cells.append(_cell(side.capitalize(), DASH, "", "not found"))
             continue
         small = " · ".join(
-            f"{_swatch(name)} {ml_text(parts[name]['volume_mm3'])}" for name in LABELS
+            f"{_swatch(name)} {_SHORT[name]} {ml_text(parts[name]['volume_mm3'])} ml"
+            for name in LABELS
         )  # fmt: skip
+        small = _if_rounded([parts[name] for name in LABELS], parts["total"], "") + small
         cells.append(
             _volume(side.capitalize(), parts["total"], why_too_small(measures, side), small)
         )
@@ -106,9 +111,12 @@ def _of_head(measures: dict[str, Any]) -> list[str]:
     else:
         larger = "left larger" if percent > 0 else "right larger"
         small = flag or (larger if round(percent) else "")
-        cells.append(_cell("Asymmetry", f"{percent:+z.0f}", "%", small))
+        cells.append(_cell("Asymmetry", minus(f"{percent:+z.0f}"), "%", small))
     share = measures.get("share_of_brain_percent")
     of_brain = "" if share is None else f"{share:.2f} % of the brain"
+    found = [parts["total"] for parts in measures["sides"].values() if parts["total"]["voxels"]]
+    if len(found) > 1:
+        of_brain = _if_rounded(found, measures["total"], "L + R ") + of_brain
     cells.append(_volume("Total", measures["total"], why_too_small(measures), of_brain))
     return cells
 
@@ -118,6 +126,7 @@ def _of_crop(measures: dict[str, Any]) -> list[str]:
     cells = [_volume(f"{_swatch(n)} {n.capitalize()}", measures[n], remark, "") for n in LABELS]
     share = measures["anterior_share_percent"]
     small = "" if share is None else f"anterior {share:.0f} %"
+    small = _if_rounded([measures[name] for name in LABELS], measures["total"], "the sum ") + small
     cells.append(_volume("Total", measures["total"], remark, small))
     cells.append(_cell("Side", DASH, "", "unknown on a crop"))
     return cells
@@ -127,6 +136,13 @@ def _volume(title: str, of: dict[str, Any], remark: str, small: str) -> str:
     """A volume in ml, with its mm³ small; ``title`` and ``small`` are HTML."""
     mm3 = f'<span class="small">{of["volume_mm3"]:,.0f} {MM3}</span>'
     return _cell(title, ml_text(of["volume_mm3"]), "ml", _flag(remark) or small, mm3)
+
+
+def _if_rounded(parts: Sequence[dict[str, Any]], whole: dict[str, Any], name: str) -> str:
+    """For a reader who adds: *about*, where rounded parts do not give the rounded whole."""
+    if adds_up([part["volume_mm3"] for part in parts], whole["volume_mm3"]):
+        return ""
+    return f'<span title="{ROUNDED}">≈ {name}</span>'
 
 
 def _flag(remark: str) -> str:

@@ -11,6 +11,7 @@ from app.views.band import show_band
 from app.views.both_sides import both_sides
 from app.views.dicom_out import dicom_downloads
 from app.views.measures import show_details
+from app.views.patients import no_patient_words
 from app.views.recorded import recorded
 from app.views.references import chosen_group, group_in_use, show_comparison
 from app.views.report import report_download
@@ -25,7 +26,7 @@ from core.cases.side_labels import itksnap_labels, lookup_table
 from core.cases.study import study_of
 from core.errors import HippoViewError
 from core.exports.mesh import label_surfaces, ply
-from core.exports.strip import strip_png
+from core.exports.strip import NOTHING_FOUND, strip_png
 from core.exports.tables import InGroup, report_csv, report_json
 from core.references.comparison import compare
 from core.references.groups import References
@@ -73,6 +74,8 @@ def show_case(
         with st.container():
             show_trust(case.report)
             _warnings(case)
+            if words := no_patient_words(case):
+                st.info(words, icon=":material/person_off:")
             _blank()
         with st.container():
             view = _switches(case)
@@ -211,10 +214,11 @@ def _strip(shared: Services, case: Case, images: CaseImages) -> None:
             f"{case.id}_slices.png", "image/png", on_click="ignore",
             icon=":material/download:", key=f"get-strip-{case.id}",
         )  # fmt: skip
-    st.image(
-        picture, width="stretch",
-        alt="Coronal, sagittal and axial slices with the outlines of both labels",
-    )  # fmt: skip
+    is_found = bool(images.labels.any())
+    outlines = "with the outlines of both labels" if is_found else "of the whole scan, no label"
+    st.image(picture, width="stretch", alt=f"Coronal, sagittal and axial slices {outlines}")
+    if not is_found:
+        st.caption(f"{NOTHING_FOUND}.")
 
 
 @st.fragment

@@ -13,6 +13,7 @@ from core.anatomy import LABEL_COLOURS
 from core.cases.case import Case, confidence_of
 from core.cases.persons import day_of, measured
 from core.measures.change import (
+    ALIKE,
     LARGER,
     NOT_JUDGED,
     PARTS,
@@ -28,14 +29,15 @@ from core.measures.change import (
     in_order,
     years_between,
 )
-from core.measures.repeatability import spreads_of
-from core.wording import counted, ml_text
+from core.measures.repeatability import measured_for, spreads_of
+from core.wording import counted, minus, ml_text
 
 _PLOT_PX = 340
 _INTERVAL = "95 % interval (%)"
 _BAND = "rgba(128, 136, 148, .28)"
 _GREY = "#8A93A0"
 _MARKS = {"total": "circle", "anterior": "square", "posterior": "diamond"}
+_DOUBTED = "Unreliable or rejected: not joined to the others"
 _SIGNS = {WITHIN: "≈", NOT_JUDGED: "?", SMALLER: "▼", LARGER: "▲"}
 
 
@@ -106,7 +108,10 @@ def show_change(scans: Sequence[Case]) -> tuple[Case, Case] | None:
     if not reasons:
         st.markdown(band_words(spreads, earlier))
     st.plotly_chart(
-        change_figure([measured(case) for case in scans], list(found), earlier, spreads),
+        change_figure(
+            [measured(case) for case in scans], list(found), earlier, spreads,
+            [not _is_trusted(case) for case in scans],
+        ),
         config={"displayModeBar": False}, key=f"change-{first}-{last}-{key}",
         alt="Volumes of each side and label from scan to scan",
     )  # fmt: skip
@@ -130,17 +135,17 @@ def change_rows(
             }
             if one is not None:
                 row |= {
-                    "Change (ml)": ml_text(one.mm3, sign=True),
-                    "Change (%)": f"{one.percent:+z.1f}",
+                    "Change (ml)": minus(ml_text(one.mm3, sign=True)),
+                    "Change (%)": minus(f"{one.percent:+z.1f}"),
                     "Meaning": f"{_SIGNS[one.meaning]} {one.meaning}",
                 }
                 if one.meaning == NOT_JUDGED and part in _not_measured(found):
                     row["Meaning"] += ": how much it varies was not measured"
                 if one.interval_percent is not None:
                     low, high = one.interval_percent
-                    row[_INTERVAL] = f"{low:+z.1f} to {high:+z.1f}"
+                    row[_INTERVAL] = minus(f"{low:+z.1f} to {high:+z.1f}")
                 if one.percent_a_year is not None:
-                    row["% a year"] = f"{one.percent_a_year:+z.1f}"
+                    row["% a year"] = minus(f"{one.percent_a_year:+z.1f}")
             rows.append(row)
     return rows
 
@@ -161,7 +166,7 @@ def band_words(spreads: tuple[Repeatability, Repeatability] | None, scan: Measur
         return (
             f"**Not measured**: how far the volumes of model version {scan.model_version} differ "
             f"from scan to scan with voxels of {edge_mm:.2g} mm is not known, so no change is "
-            "judged."
+            f"judged. {_what_is_measured(scan)}"
         )
     one = spreads[0]
     half = 100 * math.expm1(band((one.spread["total"], spreads[1].spread["total"])))
@@ -174,29 +179,63 @@ def band_words(spreads: tuple[Repeatability, Repeatability] | None, scan: Measur
     )
 
 
+def _what_is_measured(scan: Measured) -> str:
+    """For which scans a change is judged, and what to do where it is not."""
+    edges = [f"{one.edge_mm:.2g}" for one in measured_for(scan.model_sha256)]
+    if not scan.is_head:
+        return "It is measured on whole heads alone: segment the heads, not crops of them."
+    if not edges:
+        return (
+            "Nothing was measured of this version: an administrator can do it with `python -m "
+            "benchmarks.rescans`, or segment both scans with a version of which it is known."
+        )
+    return (
+        f"It is measured with voxels of {' and '.join(edges)} mm, and holds up to "
+        f"{100 * ALIKE - 100:.0f} % above and below. Where the scanner's own scan has such voxels, "
+        "segment that one."
+    )
+
+
 def change_figure(
     scans: Sequence[Measured],
     sides: Sequence[str],
     earlier: Measured,
     spreads: tuple[Repeatability, Repeatability] | None,
+    doubted: Sequence[bool] = (),
 ) -> go.Figure:
-    """Each side's volumes over time, with the band of the method around the earlier scan's."""
+    """Each side's volumes over time, with the band of the method around the earlier scan's.
+
+    Parameters
+    ----------
+    doubted
+        Which of the scans are unreliable or were rejected: they are shown, and joined to none.
+    """
+    doubts = list(doubted) or [False] * len(scans)
     figure = make_subplots(
         cols=len(sides), rows=1, shared_yaxes=True, horizontal_spacing=0.03,
         subplot_titles=[side.capitalize() for side in sides],
     )  # fmt: skip
     dated = all(scan.day for scan in scans)
+    doubted_first = next(
+        (
+            side for side in sides
+            if any(d and side in scan.volumes_mm3 for scan, d in zip(scans, doubts, strict=True))
+        ),
+        "",
+    )  # fmt: skip
     for column, side in enumerate(sides, start=1):
         points = [
-            (scan.day if dated else f"scan {number}", scan.volumes_mm3[side])
+            (scan.day if dated else f"scan {number}", scan.volumes_mm3[side], doubts[number - 1])
             for number, scan in enumerate(scans, start=1)
             if side in scan.volumes_mm3
         ]
+        trusted = [(day, of) for day, of, is_doubted in points if not is_doubted]
+        others = [(day, of) for day, of, is_doubted in points if is_doubted]
         for part in PARTS:
             colour = LABEL_COLOURS.get(part, _GREY)
             figure.add_trace(
                 go.Scatter(
-                    x=[day for day, _ in points], y=[of[part] / 1000 for _, of in points],
+                    x=[day for day, _ in trusted], y=[of[part] / 1000 for _, of in trusted],
                     name=part.capitalize(), mode="lines+markers", line={"color": colour},
                     marker={"symbol": _MARKS[part], "size": 9}, legendgroup=part,
                     showlegend=column == 1,
@@ -204,6 +243,19 @@ def change_figure(
                 ),
                 row=1, col=column,
             )  # fmt: skip
+            if others:
+                figure.add_trace(
+                    go.Scatter(
+                        x=[day for day, _ in others], y=[of[part] / 1000 for _, of in others],
+                        name=_DOUBTED, mode="markers", legendgroup=_DOUBTED,
+                        marker={"symbol": "x-thin", "size": 9, "line_width": 2,
+                                "line_color": colour},
+                        showlegend=part == PARTS[0] and side == doubted_first,
+                        hovertemplate="%{x}: %{y:.2f} ml<extra>" + f"{part}, {_DOUBTED[:22]}"
+                        "</extra>",
+                    ),
+                    row=1, col=column,
+                )  # fmt: skip
             # Plotly leaves a rectangle out where nothing is drawn yet.
             if spreads and all(part in of.spread for of in spreads):
                 half = band((spreads[0].spread[part], spreads[1].spread[part]))

@@ -5,8 +5,12 @@ page and open the file. The script hands such files to the Segment page's field,
 chosen there; on a page without one it keeps the browser on the page.
 """
 
+import re
+
 import streamlit as st
 
+# Keys of what the empty Segment page shows, and of the button for the example.
+HINT, EXAMPLE = "empty-hint", "try-example"
 FIELD = "[class*='st-key-files-'] input[type=file]"
 _SCRIPT = """<script>
 if (!window.hippoviewDrop) {
@@ -23,8 +27,13 @@ if (!window.hippoviewDrop) {
     mark(Boolean(takes));
   });
   document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) mark(false); });
+  // What the empty page invites to has begun: the invitation goes, before the server answers.
+  const begin = () => document.querySelector("HINT")?.style.setProperty("display", "none");
+  document.addEventListener("change", (event) => { if (event.target === field()) begin(); });
+  document.addEventListener("click", (event) => { if (event.target.closest("EXAMPLE")) begin(); });
   document.addEventListener("drop", (event) => {
     mark(false);
+    if (field() && event.target.closest?.('[data-testid="stFileUploader"]')) begin();
     if (!isOurs(event)) return;
     event.preventDefault();
     const files = new DataTransfer();
@@ -44,7 +53,8 @@ STYLE = "html[data-dropping] [class*='st-key-files-'] section {outline: 3px dash
 
 def script() -> str:
     """The script, as the page gets it."""
-    return _SCRIPT.replace("FIELD", FIELD)
+    words = {"FIELD": FIELD, "HINT": f".st-key-{HINT}", "EXAMPLE": f".st-key-{EXAMPLE} button"}
+    return re.sub("|".join(words), lambda found: words[found[0]], _SCRIPT)
 
 
 def take_drops_anywhere() -> None:

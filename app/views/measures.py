@@ -4,10 +4,12 @@ from typing import Any
 
 import streamlit as st
 
+from app.views.band import ROUNDED
+from app.views.steps import in_turn, step_words
 from core.anatomy import LABEL_COLOURS
 from core.cases.case import Case, confidence_of, high_words
 from core.measures.measure import NOT_LOOKED_AT, ONE_SIDE, why_scan_too_small, why_too_small
-from core.wording import ml_text
+from core.wording import minus, ml_text
 
 
 def show_details(case: Case) -> None:
@@ -47,14 +49,16 @@ def measures_table(case: Case) -> None:
     if not any(row["volume"] for row in rows):
         rows = [{k: v for k, v in row.items() if k != "volume"} for row in rows]
     st.table(rows, hide_index=True, border="horizontal")
+    st.caption(ROUNDED)
     if remark == NOT_LOOKED_AT:
         st.caption(f"Volume {remark}. Segment the scan again to have it checked.")
     # What is computed from a volume says what the volume says.
     of_what = ", of volumes that are **too small**" if why_scan_too_small(measures) else ""
     if measures.get("asymmetry_percent") is not None:
+        index = minus(f"{measures['asymmetry_percent']:+z.0f}")
         st.markdown(
-            f"Asymmetry index **{measures['asymmetry_percent']:+z.0f} %**{of_what}: (L - R) / "
-            "((L + R) / 2) of the totals, the patient's left and right."
+            f"Asymmetry index **{index} %**{of_what}: (L - R) / ((L + R) / 2) of the totals, the "
+            "patient's left and right."
         )
     if head and measures.get("share_of_brain_percent") is not None:
         st.markdown(
@@ -103,7 +107,9 @@ def _about_the_scan(case: Case) -> None:
             if "mirroring" in r
             else [r["device"], r["backend"]]
         ),
-        "Time": ", ".join(f"{k.replace('_', ' ')} {v:.2f} s" for k, v in r["timings_s"].items()),
+        "Time": "; ".join(
+            f"{step_words(step)} {r['timings_s'][step]:.2f} s" for step in in_turn(r["timings_s"])
+        ),
     }
     st.table([{"": k, "Value": v} for k, v in rows.items()], hide_index=True,
              border="horizontal")  # fmt: skip

@@ -14,6 +14,7 @@ from core.cases.moved import Compared
 from core.cases.persons import day_of
 from core.errors import HippoViewError
 from core.image.registration import Move
+from core.wording import minus
 
 _HEIGHT = "max(24rem, calc(100dvh - 14rem))"
 
@@ -81,8 +82,10 @@ def lost_rows(found: Compared) -> list[dict[str, Any]]:
             "": f"{side.capitalize()}, {part}",
             "Lost (mm³)": f"{one.lost_mm3:,.0f}",
             "Won (mm³)": f"{one.won_mm3:,.0f}",
-            "Won less lost (mm³)": f"{one.won_mm3 - one.lost_mm3:+z,.0f}",
-            "By the border (mm³)": DASH if part not in LABELS else f"{one.border_mm3:+z,.0f}",
+            "Won less lost (mm³)": minus(f"{one.won_mm3 - one.lost_mm3:+z,.0f}"),
+            "By the border (mm³)": DASH
+            if part not in LABELS
+            else minus(f"{one.border_mm3:+z,.0f}"),
             "In both (mm³)": f"{one.kept_mm3:,.0f}",
         }
         for side, parts in found.sides.items()
@@ -94,7 +97,10 @@ def lost_words(found: Compared) -> str:
     """What the columns of `lost_rows` mean, and what is not counted in them."""
     words = (
         "Lost and won is what only one of the two masks has. *By the border* is what both have, "
-        "under another label: there the border between anterior and posterior moved."
+        "under another label: there the border between anterior and posterior moved. *Won less "
+        "lost* is counted after the earlier mask was moved and resampled onto the later scan, so "
+        "it differs a little from *Change* in the table above, which compares each scan's own "
+        "volume: quote *Change*, and take this table for where it changed."
     )
     alone = [
         f"{mm3:,.0f} mm³ of the {name} mask"

@@ -106,6 +106,18 @@ def patient_form(cases: Cases, case: Case) -> None:
         )  # fmt: skip
 
 
+def no_patient_words(case: Case) -> str:
+    """Why a scan of a DICOM study has no patient, and what to do; empty of every other case."""
+    if case.patient or case.report.get("study") is None:
+        return ""
+    return (
+        "**This scan has no patient.** Its DICOM header has no id that tells one person from "
+        "another: none at all, or one that many exports make up, such as *1* or *ANON01*, without "
+        "a date of birth. Open the case on *Cases* and type a pseudonym under *Patient*: then it "
+        "is listed and compared with the other scans of this person."
+    )
+
+
 def person_words(study: Study) -> list[str]:
     """Sex and age in words, as far as they are known.
 

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app.services import Services
-from app.views.words import plain, show_error
+from app.views.words import DASH, plain, show_error
 from core.cases.case import Case
 from core.cases.study import Study, study_of
 from core.errors import HippoViewError
@@ -23,10 +23,13 @@ from core.references.words import (
     NOT_COMPARABLE,
     interval_words,
     ordinal,
+    people_words,
     place_words,
     protocol_words,
+    reach_words,
     value_words,
 )
+from core.wording import counted, minus
 
 CURVES = (5, 25, 50, 75, 95)
 _PLOT_PX = 340
@@ -66,7 +69,7 @@ def show_comparison(shared: Services, case: Case) -> None:
         found = _compared(case, study, group, case.id, case.mask_version, study, group.id)
         st.caption(
             f"**{plain(group.name)}**, {group.in_words}. {plain(group.source)} "
-            f"{plain(_compared_with(found, group))}"
+            f"{plain(_compared_with(found, group, study))}"
         )
         for remark in found.remarks:
             st.warning(plain(remark), icon=":material/info:")
@@ -105,11 +108,12 @@ def _chosen(groups: list[Group]) -> Group:
     return ids[chosen]
 
 
-def _compared_with(found: Comparison, group: Group) -> str:
+def _compared_with(found: Comparison, group: Group, study: Study) -> str:
     """How many people the percentiles rest on, and whether they can be compared."""
     if found.comparability is None:
         return f"{protocol_words(group).capitalize()}."
-    return f"Compared with n = {len(found.people):,}, {found.comparability.in_words}."
+    people = people_words(found.people, study.sex)
+    return f"Compared with {people}; {found.comparability.in_words}."
 
 
 @st.cache_data(show_spinner="Comparing", max_entries=40)
@@ -145,9 +149,12 @@ def place_rows(found: Comparison) -> list[dict[str, str]]:
     return [
         {
             "": standing.measure.capitalize(),
-            "Measured": value_words(standing.measure, standing.value),
+            "Measured": minus(value_words(standing.measure, standing.value)),
             "Place": f"{place_words(standing.place, len(found.people))}, "
             f"{plain(comparability.in_words)}",
+            "By the measure": reach_words(standing.reach, len(found.people))
+            if standing.reach
+            else DASH,
         }
         for standing in found.standings
     ]
@@ -217,4 +224,6 @@ def figure_of(
 def _title(found: Comparison, study: Study) -> str:
     comparable = found.comparability
     warning = "" if comparable is None or comparable.is_given else f"<br>{NOT_COMPARABLE}"
-    return f"{_WHOSE[study.sex]} of the group; this person is the diamond{warning}"
+    same = sum(person.sex == study.sex for person in found.people)
+    points = counted(same, "point")
+    return f"{_WHOSE[study.sex]} of the group, {points}; this person is the diamond{warning}"

@@ -10,7 +10,9 @@ from collections.abc import Callable
 import streamlit as st
 
 from app.services import Services
+from app.views.focus import FIRST_FIELD, focus_first_field
 from app.views.slices import Beside
+from app.views.waiting import say_that_it_waits
 from app.views.words import plain
 from core.anatomy import LABELS
 from core.cases.case import MODEL_MASK, Case, doubts_of
@@ -96,7 +98,9 @@ def review_bar(shared: Services, case: Case, on_next: Callable[[str], None] | No
         _ask_whether(shared, doubtful)
     if asked := st.session_state.pop("rejecting", None):
         _ask_why(shared, asked)
-    st.markdown(f"**{REVIEW_WORDS[review.state]}**{plain(who)}{when}")
+    with st.container(horizontal=True):
+        st.markdown(f"**{REVIEW_WORDS[review.state]}**{plain(who)}{when}", width="content")
+        say_that_it_waits(case.id)
     if is_nameless:
         st.caption(_NAMELESS)
     if review.reason:
@@ -159,8 +163,12 @@ def _ask_why_later(case: Case) -> None:
 def _ask_why(shared: Services, case: Case) -> None:
     st.markdown(f"{plain(case.name)}, {case.id}")
     with st.form(f"reject-form-{case.id}-{case.mask_version}", border=False):
-        reason = st.text_input("What is wrong with it?", max_chars=MAX_COMMENT_CHARS)
+        reason = st.text_input(
+            "What is wrong with it?", max_chars=MAX_COMMENT_CHARS,
+            key=f"{FIRST_FIELD}reason-{case.id}-{case.mask_version}",
+        )  # fmt: skip
         sent = st.form_submit_button("Reject", type="primary")
+    focus_first_field()
     if sent and not reason.strip():
         st.warning("Say in a few words what is wrong.")
     elif sent:

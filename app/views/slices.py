@@ -15,8 +15,10 @@ from app.http.viewer_files import files_url, moved_url, script_url, view_url
 from app.services import Services
 from app.viewer.bundle import bundle
 from app.viewer.displays import View, display_name
+from app.views.waiting import keep_place
 from core.anatomy import Convention
 from core.cases.case import Case
+from core.people.acting import actor
 
 # Streamlit runs this from a blob. The viewer itself comes by its own address, and stays in the
 # browser's cache.
@@ -71,6 +73,7 @@ def show_slices(
         "version": version,
         "newest": case.mask_version,
         "author": author,
+        "signedIn": actor().role != "nobody",
         "convention": convention,
         "height": height,
         "beside": None,
@@ -82,7 +85,7 @@ def show_slices(
             "version": beside.version,
             "words": beside.words,
         }
-    _show(data)
+    _show(data, is_head=bool(case.report.get("head")))
 
 
 def show_moved_slices(
@@ -118,17 +121,19 @@ def show_moved_slices(
             "words": second,
             "moved": {"first": first, "differences": ["won", "lost"]},
         },
-    })  # fmt: skip
+    }, is_head=bool(later.report.get("head")))  # fmt: skip
 
 
-def _show(data: dict[str, Any]) -> None:
+def _show(data: dict[str, Any], *, is_head: bool) -> None:
     if not bundle().is_file():
         st.error("**The viewer is not built.** Run make install in HippoView's folder.")
         return
-    # One for all cases: browsers allow few WebGL contexts. A save runs the page again.
-    _component()(
-        key="slices", data={"script": script_url(), **data}, on_saved_change=_on_saved
-    )  # fmt: skip
+    with st.container(key="slices-place"):
+        keep_place(str(data["height"]), is_head=is_head)
+        # One for all cases: browsers allow few WebGL contexts. A save runs the page again.
+        _component()(
+            key="slices", data={"script": script_url(), **data}, on_saved_change=_on_saved
+        )  # fmt: skip
 
 
 def _on_saved() -> None:

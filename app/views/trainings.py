@@ -59,7 +59,10 @@ def add_data_set(shared: Services) -> None:
     )
     turn = st.session_state.setdefault("data-set-turn", 0)
     file = st.file_uploader(
-        "Archive (.tar)", type="tar", max_upload_size=MAX_ARCHIVE_MIB, key=f"archive-{turn}"
+        f"Archive (.tar, up to {MAX_ARCHIVE_MIB:,} MiB)",
+        type="tar",
+        max_upload_size=MAX_ARCHIVE_MIB,
+        key=f"archive-{turn}",
     )
     given = st.text_input("Name", placeholder="The archive's name", key=f"name-{turn}", width=360)
     name = given or (Path(file.name).stem if file else "")

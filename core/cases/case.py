@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core import limits
+from core.anatomy import SIDES
 from core.image.voxels import Voxels
 from core.measures.expected import DRAWN
 from core.measures.measure import MASK_CODES, why_too_small
@@ -100,6 +101,8 @@ class CaseRow:
     too_small: str
     patient: str = ""
     owners: str = ""
+    left_mm3: float | None = None
+    right_mm3: float | None = None
 
     @property
     def total_mm3(self) -> float:
@@ -208,11 +211,18 @@ def report_now(report: str, content: str | None) -> dict[str, Any]:
     return current if content is None else current | json.loads(content)["report"]
 
 
-def list_words(report: dict[str, Any]) -> dict[str, str]:
-    """The words about a case's volumes in a list: confidence, and why they are too small."""
+def list_words(report: dict[str, Any]) -> dict[str, Any]:
+    """What a list says of a case besides its labels' volumes: confidence, why volumes are too
+    small, and of a head the volume of each side (mm3); None of a side that was not found."""
+    sides = (report.get("head") or {}) and report["measures"].get("sides", {})
+    found = {
+        side: float(sides[side]["total"]["volume_mm3"]) or None if side in sides else None
+        for side in SIDES
+    }
     return {
         "confidence": confidence_of(report),
         "too_small": why_too_small(report["measures"]),
+        **{f"{side}_mm3": volume_mm3 for side, volume_mm3 in found.items()},
     }
 
 

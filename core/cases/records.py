@@ -294,7 +294,7 @@ def update_row(connection: Connection, record: Record) -> Literal["new", "newer"
     return "new" if row_revision is None else "newer"
 
 
-def stale_words(connection: Connection) -> dict[str, dict[str, str]]:
+def stale_words(connection: Connection) -> dict[str, dict[str, Any]]:
     """By case, the words of lists that differ from those in its row, set by an earlier version."""
     holds = and_(
         MASK_VERSIONS.c.case_id == CASES.c.id, MASK_VERSIONS.c.number == CASES.c.mask_version

@@ -11,7 +11,7 @@ from core.errors import ConflictError, SettingsError
 from core.people.audit import KEY_FILE as TRAIL_KEY_FILE
 from core.people.audit import record, recording, set_up
 from core.settings import Settings, variable_of
-from core.state.database import connect
+from core.state.database import connect, has_others
 from core.state.encrypted_storage import EncryptedStorage
 from core.state.encryption import NO_KEYS, Keyring
 from core.state.opened import is_shared
@@ -73,7 +73,7 @@ def _renew(settings: Settings, *, decrypt: bool) -> int:
     bare, opened = bare_storage(settings), settings.data_dir / "opened"
 
     def has_server() -> bool:
-        return is_shared(settings.data_dir / "incoming")
+        return is_shared(settings.data_dir / "incoming") or has_others(settings)
 
     if not decrypt and has_server() and not EncryptedStorage(bare, keys, opened).needed()[1]:
         raise ConflictError(

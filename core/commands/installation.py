@@ -13,7 +13,7 @@ from core.models.folder import Model, load_model, opened
 from core.models.registry import Registry
 from core.predictor.service import OpenModel
 from core.settings import Settings
-from core.state.database import DATABASE_NAME, connect
+from core.state.database import connect, has_database
 from core.state.storage import open_storage, write_whole
 from core.training.data.dataset import SPLIT_BY_FILE, Dataset
 from core.wording import shown
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def in_service(settings: Settings) -> OpenModel:
     """Opens the version in service; the embedded model where there is no database yet."""
-    if not (settings.data_dir / DATABASE_NAME).is_file():
+    if not has_database(settings):
         return lambda: opened(settings.model_dir)
     return registry_of(settings).open_serving
 

@@ -12,7 +12,7 @@ from core.commands.installation import in_service, warn_of_split
 from core.models.registry import reference_of
 from core.settings import Settings
 from core.state.claim import claim
-from core.state.database import DATABASE_NAME, connect
+from core.state.database import connect, has_database
 from core.state.storage import open_storage, write_whole
 from core.training.config import PRESETS, TrainingRequest, check_installed, share_cores
 from core.training.data.dataset import Datasets
@@ -114,6 +114,6 @@ def _sweep(options: argparse.Namespace, settings: Settings) -> int:
 
 def _follow_reviews(name: str, settings: Settings) -> None:
     """Bring the data set of the reviewed cases up to date, if it is the one named."""
-    if (settings.data_dir / DATABASE_NAME).is_file():
+    if has_database(settings):
         storage = open_storage(settings)
         follow_before(name, Cases(connect(settings.data_dir), storage), storage)

@@ -126,14 +126,14 @@ def _facts_of(case: Case, identity: str | None, words: Sentences) -> list[tuple[
     )  # fmt: skip
     state = words(
         "reviewed", state=words(review.state), who=clean_text(review.reviewer) or words("unnamed"),
-        at=time_words(review.at),
+        at=time_words(review.at, words),
     )  # fmt: skip
     grid = words(
         "grid", shape=" x ".join(str(n) for n in scan["shape"]), axes=scan["orientation"],
         spacing=" x ".join(words.number(edge, 2) for edge in scan["spacing_mm"]),
     )  # fmt: skip
     facts = [
-        (words("case"), words("segmented", case=case.id, at=time_words(case.created_at))),
+        (words("case"), words("segmented", case=case.id, at=time_words(case.created_at, words))),
         (words("scan"), grid),
         (words("mask"), by),
         (words("review"), state if review.at else words("not_reviewed")),
@@ -162,7 +162,7 @@ def _study_words(study: Study, words: Sentences) -> list[str]:
     if study.age_years is not None:
         known.append(words("age", years=study.age_years))
     if study.date:
-        known.append(words("scanned", date=study.date))
+        known.append(words("scanned", date=words.day(study.date)))
     return known
 
 

@@ -51,7 +51,8 @@ def add_change(pdf: Sheet, changed: Changed, words: Sentences) -> None:
     spreads = None if reasons else spreads_of(earlier, later)
     found = changes(earlier, later, spreads)
     pdf.ln(1)
-    day = day_of(first) if earlier.day else words("segmented_on", day=day_of(first))
+    day = words.day(day_of(first))
+    day = day if earlier.day else words("segmented_on", day=day)
     pdf.line_of(words("change", day=day, case=first.id), 9, bold=True)
     top = pdf.get_y()
     wide = WIDTH_MM - _CHART_MM[0] - 2
@@ -61,8 +62,8 @@ def add_change(pdf: Sheet, changed: Changed, words: Sentences) -> None:
         if one is not None:
             volumes = earlier.volumes_mm3[side]["total"], later.volumes_mm3[side]["total"]
             lines.append(_sentence(words.quoted(side), one, volumes, words))
-    lines += [words("not_comparable", reason=reason) for reason in reasons]
-    lines += [words("caution", reason=reason) for reason in cautions(earlier, later)]
+    lines += [words("not_comparable", reason=words.reason(reason)) for reason in reasons]
+    lines += [words("caution", reason=words.reason(reason)) for reason in cautions(earlier, later)]
     if not reasons and spreads is None:
         lines.append(words("not_measured"))
     pdf.set_font("DejaVu", "", _POINTS)
@@ -70,7 +71,7 @@ def add_change(pdf: Sheet, changed: Changed, words: Sentences) -> None:
         pdf.multi_cell(wide, 3.4, line, align="L", new_x="LMARGIN", new_y="NEXT")
     bottom = pdf.get_y()
     half = band((spreads[0].spread["total"], spreads[1].spread["total"])) if spreads else None
-    if chart := _chart(changed.scans, half):
+    if chart := _chart(changed.scans, half, words):
         place = (MARGIN_MM + WIDTH_MM - _CHART_MM[0], top, *_CHART_MM)
         draw(pdf, chart, place)
         bottom = max(bottom, top + _CHART_MM[1])
@@ -92,7 +93,7 @@ def _sentence(side: str, one: Change, volumes_mm3: tuple[float, float], words: S
     return f"{', '.join(parts)}: {words.quoted(one.meaning)}."
 
 
-def _chart(scans: Sequence[Case], half: float | None) -> Chart | None:
+def _chart(scans: Sequence[Case], half: float | None, words: Sentences) -> Chart | None:
     """Both sides over time; None where there is only one point."""
     known = [measured(scan) for scan in scans]
     dated = all(scan.day for scan in known)
@@ -100,7 +101,7 @@ def _chart(scans: Sequence[Case], half: float | None) -> Chart | None:
         float(date.fromisoformat(scan.day).toordinal()) if dated else float(number)
         for number, scan in enumerate(known, 1)
     ]
-    days = [scan.day if dated else scans[number].id for number, scan in enumerate(known)]
+    days = [words.day(scan.day) if dated else scans[number].id for number, scan in enumerate(known)]
     chart = Chart("", x_words={at[0]: days[0], at[-1]: days[-1]}, is_from_zero=True)
     for side in SIDES:
         points = [

@@ -80,6 +80,9 @@ def add_compared(pdf: Sheet, compared: Compared, words: Sentences) -> None:
         draw(pdf, _chart(standing, compared, words), (left, top, *_CHART_MM))
     pdf.set_xy(MARGIN_MM, max(bottom, top + _CHART_MM[1] * bool(drawn)))
     people = words("F_curves" if compared.study.sex == FEMALE else "M_curves")
+    same = sum(person.sex == compared.study.sex for person in comparison.people)
+    if same != count:
+        people = words("of_all", people=people, same=same, count=count)
     if comparison.is_member:
         pdf.paragraph(words("is_member"), 7)
     pdf.paragraph(words("curves", percent=COVERAGE_PERCENT, people=people), 6)

@@ -6,6 +6,7 @@ means, and quote the English words, which hold the figures.
 
 from typing import Any, Literal
 
+from core.exports.german import FINDINGS, in_german
 from core.references.words import ordinal
 
 Language = Literal["en", "de"]
@@ -133,7 +134,7 @@ _SENTENCES: dict[str, dict[Language, str]] = {
     },
     "warning": {"en": "Warning", "de": "Warnung"},
     "note": {"en": "Note", "de": "Hinweis"},
-    "in_english": {"en": "{words}", "de": "{meaning} [Wortlaut: {words}]"},
+    "in_english": {"en": "{words}", "de": "{meaning} (Englisch: „{words}“)"},
     "more_findings": {
         "en": "{count} more: see the next page.", "de": "{count} weitere: siehe nächste Seite.",
     },
@@ -184,6 +185,10 @@ _SENTENCES: dict[str, dict[Language, str]] = {
     },
     "F_curves": {"en": "women", "de": "Frauen"},
     "M_curves": {"en": "men", "de": "Männer"},
+    "of_all": {
+        "en": "{same} {people} (estimated from all {count}, with the sex taken into account)",
+        "de": "{same} {people} (geschätzt aus allen {count}, das Geschlecht berücksichtigt)",
+    },
     "curves": {
         "en": "In brackets the {percent} % interval of the percentile, for the size of the group. "
         "Curves: 5th, 25th, 50th, 75th and 95th percentile of the {people} of the group by age in "
@@ -215,11 +220,11 @@ _SENTENCES: dict[str, dict[Language, str]] = {
     "not judged": {"en": "not judged", "de": "nicht beurteilt"},
     "not_comparable": {
         "en": "Not comparable without looking: {reason}.",
-        "de": "Nicht ohne Ansehen vergleichbar [Wortlaut: {reason}].",
+        "de": "Nicht ohne Ansehen vergleichbar: {reason}.",
     },
     "caution": {
         "en": "Before a change is believed: {reason}.",
-        "de": "Bevor einer Veränderung geglaubt wird [Wortlaut: {reason}].",
+        "de": "Bevor einer Veränderung geglaubt wird: {reason}.",
     },
     "not_measured": {
         "en": "How far this version's volumes differ from scan to scan with such voxels was not "
@@ -309,40 +314,6 @@ _SENTENCES: dict[str, dict[Language, str]] = {
     "scan_hash": {"en": "Scan sha256 {sha256}", "de": "sha256 des Bildes {sha256}"},
 }  # fmt: skip
 
-# What a finding's code means, for languages other than its own.
-_FINDINGS: dict[str, dict[Language, str]] = {
-    "anisotropic": {"de": "Die Schichten sind dick gegenüber ihren Bildpunkten."},
-    "anterior_fragmented": {"de": "Der vordere Anteil zerfällt in mehrere Stücke."},
-    "anterior_missing": {"de": "Ein vorderer Anteil wurde nicht gefunden."},
-    "brain_cut": {"de": "Das Bild endet im Gehirn: der Anteil am Gehirn wird nicht berechnet."},
-    "bytes_behind": {"de": "Hinter dem Bild standen fremde Daten; sie wurden weggelassen."},
-    "check": {"de": "Die Maske ist zu prüfen."},
-    "coarse": {"de": "Die Voxel sind grob: die Volumina werden zu klein gemessen."},
-    "compressed_twice": {"de": "Die Datei ist doppelt komprimiert; sie wurde gelesen."},
-    "contrast_not_t1": {"de": "Das Bild scheint nicht T1-gewichtet zu sein."},
-    "contrast_agent": {"de": "Vor der Aufnahme wurde ein Kontrastmittel gegeben."},
-    "field_of_view_narrow": {"de": "Der Ausschnitt ist enger als die des Trainings."},
-    "field_of_view_wide": {"de": "Der Ausschnitt ist weiter als die des Trainings."},
-    "length_long": {"de": "Der Hippocampus ist ungewöhnlich lang."},
-    "length_short": {"de": "Der Hippocampus ist ungewöhnlich kurz."},
-    "mask_empty": {"de": "Es wurde kein Hippocampus gefunden."},
-    "not_finite_voxels": {"de": "Ungültige Voxelwerte wurden als Hintergrund gelesen."},
-    "oblique": {"de": "Das Bild liegt schräg zu den Achsen des Patienten: Maske prüfen."},
-    "orientation_conflict": {"de": "Zwei Angaben zur Lage widersprechen sich: Seiten prüfen."},
-    "orientation_handled": {"de": "Die Achsen wurden für das Modell gedreht, die Maske zurück."},
-    "orientation_unknown": {"de": "Die Lage im Patienten ist nicht angegeben: Seiten prüfen."},
-    "posterior_fragmented": {"de": "Der hintere Anteil zerfällt in mehrere Stücke."},
-    "posterior_missing": {"de": "Ein hinterer Anteil wurde nicht gefunden."},
-    "spacing_conflict": {"de": "Die Datei nennt zwei Voxelgrößen."},
-    "spacing_far_from_1mm": {"de": "Die Voxel weichen von 1 mm ab; das Bild wurde umgerechnet."},
-    "touches_border": {"de": "Das Bild endet im Hippocampus: das Volumen ist zu klein gemessen."},
-    "unit_unusual": {"de": "Die Längeneinheit der Datei ist ungewöhnlich."},
-    "unlike_known": {"de": "Das Bild ist anders als alle, die hier bekannt sind: Maske prüfen."},
-    "unreliable": {"de": "Die Maske ist unzuverlässig."},
-    "volume_large": {"de": "Der Hippocampus ist ungewöhnlich groß."},
-    "volume_small": {"de": "Der Hippocampus ist ungewöhnlich klein."},
-}
-
 
 class Sentences:
     """The sentences and numbers of one language.
@@ -380,9 +351,21 @@ class Sentences:
         """
         return ordinal(number) if self.language == "en" else f"{number}."
 
+    def day(self, day: str) -> str:
+        """A day, ISO 8601, as this language writes it.
+
+        >>> Sentences("en").day("2026-11-30"), Sentences("de").day("2026-11-30")
+        ('2026-11-30', '30.11.2026')
+        """
+        return day if self.language == "en" else ".".join(reversed(day.split("-")))
+
+    def reason(self, words: str) -> str:
+        """Why a change is doubted (`core.measures.change`), in this language."""
+        return words if self.language == "en" else in_german(words)
+
     def finding(self, code: str, message: str) -> str:
         """A finding's words; in other languages than English what it means as well."""
-        meaning = _FINDINGS.get(code, {}).get(self.language)
+        meaning = FINDINGS.get(code) if self.language == "de" else None
         return self("in_english", words=message, meaning=meaning) if meaning else message
 
     def quoted(self, words: str) -> str:

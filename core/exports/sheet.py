@@ -99,6 +99,6 @@ class Sheet(FPDF):
         return _MM_A_POINT * points * len(lines)
 
 
-def time_words(at: str | None) -> str:
+def time_words(at: str | None, words: Sentences) -> str:
     """A time as it stands in a report, to the minute."""
-    return f"{at[:16].replace('T', ' ')} UTC" if at else ""
+    return f"{words.day(at[:10])} {at[11:16]} UTC" if at else ""

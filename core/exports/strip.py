@@ -15,6 +15,7 @@ from core.exports.slices import ENDS, as_drawn, letters_of, size_mm
 from core.image.volume import box_around, cut_affine
 from core.limits import MAX_CROP_MM
 from core.measures.measure import why_too_small
+from core.wording import minus
 
 _COLUMNS = 6
 _MARGIN_MM = 20.0
@@ -28,6 +29,7 @@ _NOTE: Rgb = (255, 224, 138)
 # Name, and axis that is cut, from above downwards.
 _VIEWS = (("Coronal", 1), ("Sagittal", 0), ("Axial", 2))
 _LABELS_PX = 690
+NOTHING_FOUND = "No hippocampus was found: the slices are spread through the whole scan"
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,12 +44,15 @@ class Part:
         Indices to mm.
     window : (float, float)
         Values that are drawn black and white.
+    is_crop : bool
+        Whether it is of a crop, whose side is not known.
     """
 
     values: NDArray[np.float32]
     labels: NDArray[np.uint8]
     affine: NDArray[np.float64]
     window: tuple[float, float]
+    is_crop: bool = False
 
 
 def strip_png(case: Case, images: CaseImages, convention: Convention) -> bytes:
@@ -57,7 +62,7 @@ def strip_png(case: Case, images: CaseImages, convention: Convention) -> bytes:
     """
     part = near_the_mask(images, _MARGIN_MM)
     sizes = [size_px(part.values.shape, part.affine, cut, _SLICE_PX) for _, cut in _VIEWS]
-    remark = _remark(case)
+    remark = _remark(case) if images.labels.any() else NOTHING_FOUND
     below_px = (1 + bool(remark)) * _LINE_PX + _GAP_PX
     height = 2 * _LINE_PX + sum(size[1] + _LINE_PX + _GAP_PX for size in sizes) + below_px
     page = Image.new("RGB", (_WIDTH_PX, height))
@@ -121,10 +126,13 @@ def _draw_row(
 
 
 def place_words(part: Part, cut: int, index: int) -> str:
-    """Where a slice of a part lies, such as ``P 8 mm``."""
+    """Where a slice of a part lies, such as ``P 8 mm``; of a crop, left and right of the file's
+    zero have no side."""
     middle = [(n - 1) / 2 for n in part.values.shape]
     middle[cut] = index
     position_mm = (part.affine[:3, :3] @ middle + part.affine[:3, 3])[cut]
+    if cut == 0 and part.is_crop:
+        return minus(f"x {position_mm:z.0f} mm")
     return f"{ENDS[cut][int(position_mm >= 0)]} {abs(position_mm):.0f} mm"
 
 
@@ -168,7 +176,8 @@ def near_the_mask(images: CaseImages, margin_mm: float) -> Part:
     """Of a head, the part around both hippocampi; a crop whole."""
     labels, affine, box = images.labels, images.affine, None
     spacing = voxel_sizes(affine)
-    if max(np.array(images.shape) * spacing) > MAX_CROP_MM:
+    is_crop = max(np.array(images.shape) * spacing) <= MAX_CROP_MM
+    if not is_crop:
         box = box_around(labels, int(margin_mm / min(spacing)))
     if box is None:
         values = images.values
@@ -176,7 +185,7 @@ def near_the_mask(images: CaseImages, margin_mm: float) -> Part:
         values, labels = images.voxels.read_float32(box), labels[box]
         affine = cut_affine(affine, box)
     low, high = np.percentile(values, (2, 98))
-    return Part(values, labels, affine, (float(low), float(high)))
+    return Part(values, labels, affine, (float(low), float(high)), is_crop)
 
 
 def slices_through(labels: NDArray[np.uint8], axis: int, count: int) -> list[int]:

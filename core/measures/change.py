@@ -25,7 +25,7 @@ _LEAST_YEARS = 0.25
 _DAYS_A_YEAR = 365.25
 # By which factor voxels may differ from those of which the repeatability was measured, and those of
 # two scans of one protocol.
-_ALIKE, _SAME = 1.25, 1.1
+ALIKE, _SAME = 1.25, 1.1
 WITHIN = "within what the method varies by"
 SMALLER, LARGER = "smaller by more than the method varies by", "larger by more than that"
 NOT_JUDGED = "not judged"
@@ -203,7 +203,7 @@ def repeatability_of(
         It was measured on heads: a crop has none.
     """
     edge_mm = max(spacing_mm)
-    alike = [r for r in measured if is_head and _factor(r.edge_mm, edge_mm) <= _ALIKE]
+    alike = [r for r in measured if is_head and _factor(r.edge_mm, edge_mm) <= ALIKE]
     return min(alike, key=lambda r: _factor(r.edge_mm, edge_mm), default=None)
 
 

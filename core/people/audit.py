@@ -30,7 +30,7 @@ from sqlalchemy import Connection, Engine, func, select
 from core.people.acting import Actor, actor
 from core.people.audit_checkpoint import CheckpointFile, DamagedCheckpointError
 from core.settings import Settings
-from core.state.database import reading, timestamp
+from core.state.database import folder_of, reading, timestamp
 from core.state.encryption import Keyring, derived
 from core.state.keys import key_in_file
 from core.state.tables import TRAIL
@@ -163,8 +163,8 @@ def trail_of(engine: Engine) -> Trail:
     """The trail of a database: as `set_up`, else as the environment's settings say."""
     trail = _TRAILS.get(engine)
     if trail is None:
-        folder = Path(engine.url.database or "").parent
-        trail = set_up(engine, replace(Settings.from_environment(), data_dir=folder))
+        settings = Settings.from_environment()
+        trail = set_up(engine, replace(settings, data_dir=folder_of(engine)))
     return trail
 
 

@@ -29,7 +29,7 @@ from core.people.audit import (
     trail_of,
 )
 from core.people.audit_checkpoint import Checkpoint, DamagedCheckpointError
-from core.state.database import reading
+from core.state.database import is_shared, reading
 from core.state.fields import check_shape, object_of
 from core.state.storage import Storage, read_many
 from core.state.tables import TRAIL
@@ -190,11 +190,11 @@ class Archive:
             told = trail_of(self._engine).checkpoint.read()
         except DamagedCheckpointError as error:
             return error.message
-        if told is None:
+        if told is None and not is_shared(self._engine):
             return "the checkpoint is gone"
-        if told.trail != head.trail:
+        if told is not None and told.trail != head.trail:
             return f"the database is another: the checkpoint is of trail {told.trail}"
-        if not self._has(told):
+        if told is not None and not self._has(told):
             return _unlike(f"the checkpoint of line {told.number}", told, head)
         folder = folder_of(connection, head)
         copied = self._last_copied(folder)

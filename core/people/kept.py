@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from loguru import logger
@@ -27,7 +26,7 @@ from core.people.audit import record, recording, trail_of
 from core.people.joining import TABLES, Row, Rows, joined, put, rows_of
 from core.people.roles import ROLES
 from core.settings import Settings, variable_of
-from core.state.database import DATABASE_NAME, reading
+from core.state.database import folder_of, has_database, reading
 from core.state.failures import in_words
 from core.state.fields import check_columns, object_of
 from core.state.storage import Storage, write_whole
@@ -57,9 +56,9 @@ class KeptPeople:
         self._due_at = 0.0
         self._lock = threading.Lock()
         self._refused: bytes | None = None
-        # The content that both the storage and this database had last. Beside the database, so
+        # The content that both the storage and this database had last. In the data folder, so
         # that a restart does not take what another server did meanwhile for something old.
-        self._base_file = Path(engine.url.database or "").parent / BASE_NAME
+        self._base_file = folder_of(engine) / BASE_NAME
 
     def take_in(self) -> int:
         """Take accounts and tokens into a database that has no account; returns how many accounts.
@@ -210,9 +209,10 @@ def _number_in(held: dict[str, Any]) -> int:
 def can_have_accounts(settings: Settings) -> bool:
     """Whether there may be accounts, or one will be made; told at a glance, before a start."""
     local = settings.data_dir / "storage" / KEY
-    database = settings.data_dir / DATABASE_NAME
     return (
-        bool(settings.admin_password or settings.storage) or database.is_file() or local.is_file()
+        bool(settings.admin_password or settings.storage)
+        or has_database(settings)
+        or local.is_file()
     )
 
 

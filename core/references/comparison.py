@@ -11,7 +11,13 @@ from core.cases.study import Study
 from core.measures.measure import why_scan_too_small
 from core.references.group import FEMALE, LEAST_PEOPLE, MALE, MEASURES, Group, Person
 from core.references.quantiles import APART_FROM, Percentiles, Place
-from core.references.words import Comparability, comparability_of, place_words, value_words
+from core.references.words import (
+    SEX_WORDS,
+    Comparability,
+    comparability_of,
+    place_words,
+    value_words,
+)
 from core.wording import counted
 
 # People of the person's own sex, and people of about the person's age, without whom a percentile
@@ -19,7 +25,6 @@ from core.wording import counted
 LEAST_OF_SEX = 10
 LEAST_NEAR, NEAR_YEARS = 10, 10
 IS_MEMBER = "This case is itself one of the group."
-_SEX_WORDS = {FEMALE: ("woman", "women"), MALE: ("man", "men")}
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +44,8 @@ class Standing:
         Of the group, for curves only.
     sentence : str
         With the group, its size, and whether it can be compared.
+    reach : (float, float) or None
+        The percentiles of the interval's ends: how far the place is unsure by the measurement.
     """
 
     measure: str
@@ -47,6 +54,7 @@ class Standing:
     place: Place
     percentiles: Percentiles
     sentence: str
+    reach: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +115,7 @@ def why_not_in(group: Group, age_years: float, sex: str) -> str:
     """Why a person has no percentile in a group; empty where there is one."""
     # In whole years, as the person's own age is given: at 20.4 one is 20.
     same = [math.floor(person.age_years) for person in group.people if person.sex == sex]
-    one, many = _SEX_WORDS[sex]
+    one, many = SEX_WORDS[sex]
     if len(group.people) < LEAST_PEOPLE:
         return (
             f"The group has {counted(len(group.people), 'person', 'people')}: no percentile with "
@@ -149,8 +157,13 @@ def compare(case: Case, study: Study, group: Group) -> Comparison:
             f"{name.capitalize()} {value_words(name, value)}, {place_words(place, len(people))} of "
             f"group {group.name}, n = {len(people):,}, {comparability.in_words}"
         )
+        ends = [
+            percentiles.place(age, is_female=sex == FEMALE, value=end).percentile
+            for end in interval or ()
+        ]
+        reach = (ends[0], ends[1]) if ends else None
         curves = percentiles.curves_only()
-        standings.append(Standing(name, value, interval, place, curves, sentence))
+        standings.append(Standing(name, value, interval, place, curves, sentence, reach))
     is_member = any(person.case == case.id for person in group.people)
     remarks = (*_remarks(case, group, comparability), *[IS_MEMBER] * is_member)
     return Comparison("", tuple(standings), tuple(people), comparability, is_member, remarks)

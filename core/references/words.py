@@ -1,13 +1,15 @@
 """A person's place in a reference group in words, always with whether the two can be compared."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from core.cases.case import Case
-from core.references.group import MEASURES, Group
+from core.references.group import FEMALE, MALE, MEASURES, Group, Person
 from core.references.quantiles import COVERAGE_PERCENT, Place
-from core.wording import ml_text
+from core.wording import counted, ml_text
 
+SEX_WORDS = {FEMALE: ("woman", "women"), MALE: ("man", "men")}
 NOT_COMPARABLE = "not comparable without conversion"
 Kind = Literal["same", "protocol", "version", "unknown version", "drawn"]
 
@@ -148,9 +150,43 @@ def value_words(measure: str, value: float) -> str:
     return f"{value:+z.0f} %" if MEASURES[measure].unit == "%" else f"{ml_text(value)} ml"
 
 
+def reach_words(reach: tuple[float, float], people: int) -> str:
+    """The percentiles between which the place lies by the measurement's own uncertainty.
+
+    >>> reach_words((1.2, 62.7), 60), reach_words((30.1, 99.9), 60)
+    ('below the 2nd to 63rd', '30th to above the 98th')
+    >>> reach_words((0.1, 0.7), 60), reach_words((12.4, 40.2), 60)
+    ('below the 2nd', '12th to 40th')
+    """
+    first = max(1, -(-100 // people))
+    last = 100 - first
+
+    def end(percentile: float) -> str:
+        if percentile < first:
+            return f"below the {ordinal(first)}"
+        return f"above the {ordinal(last)}" if percentile > last else ordinal(round(percentile))
+
+    low, high = map(end, reach)
+    return low if low == high else f"{low} to {high}"
+
+
+def people_words(people: Sequence[Person], sex: str) -> str:
+    """On how many people the percentiles rest, and of how many of them the picture's points are."""
+    one, many = SEX_WORDS[sex]
+    same = sum(person.sex == sex for person in people)
+    if same == len(people):
+        return f"n = {counted(same, one, many)}"
+    return (
+        f"n = {len(people):,}, of whom {counted(same, one, many)}: the curves are those of {many}, "
+        "estimated from all, with the difference between women and men taken out"
+    )
+
+
 def interval_words() -> str:
     """What the intervals are."""
     return (
-        f"In brackets the {COVERAGE_PERCENT} % interval of the percentile, for the size of the "
-        "group. The bar is where an expert's volume is expected, as in the measures."
+        f"In brackets the {COVERAGE_PERCENT} % interval of the percentile for the size of the "
+        "group alone, as if the volume were exact. *By the measure* are the percentiles of the "
+        "bar's ends, where an expert's volume is expected: so far the place is unsure because the "
+        "volume is."
     )

@@ -8,7 +8,9 @@ How it is used, everywhere:
   what is read inside stays true until it ends. Keep it short. Nothing is uploaded, downloaded,
   computed or waited for inside.
 
-What SQLite says of a full or locked disk comes as a `StorageError` in words.
+It is a SQLite in the data folder, or the PostgreSQL of HIPPOVIEW_DATABASE_URL (see
+`core.state.postgresql`), where these two mean the same. What either says of a full disk or a
+connection that broke comes as a `StorageError` in words.
 """
 
 import os
@@ -29,15 +31,17 @@ from sqlalchemy import (
     ExceptionContext,
     create_engine,
     event,
+    make_url,
     select,
 )
 from sqlalchemy.exc import DBAPIError
 
-from core.errors import StorageError
+from core.errors import HippoViewError, StorageError
 from core.settings import Settings
+from core.state import postgresql
 from core.state.encryption import Keyring, missing_key
 from core.state.migrations import bring_up_to_date
-from core.state.private import keys_of, register, use_keys
+from core.state.private import POSTGRESQL, keys_of, register, use_keys
 from core.state.tables import ENCRYPTION_KEYS
 
 DATABASE_NAME = "hippoview.sqlite"
@@ -45,8 +49,10 @@ DATABASE_NAME = "hippoview.sqlite"
 _WRITER_PATIENCE_S = 30
 
 
-def connect(data_dir: Path, keys: Keyring | None = None, *, agree: bool = True) -> Engine:
-    """Open the database of a data folder, made or brought up to date where needed.
+def connect(
+    data_dir: Path, keys: Keyring | None = None, *, agree: bool = True, url: str | None = None
+) -> Engine:
+    """Open the database of an installation, made or brought up to date where needed.
 
     Parameters
     ----------
@@ -55,15 +61,22 @@ def connect(data_dir: Path, keys: Keyring | None = None, *, agree: bool = True) 
         Encrypt and decrypt the private columns; by default those of the environment's settings.
     agree
         False to look at what is encrypted, with whatever keys; nothing may be written then.
+    url
+        Of a PostgreSQL; empty for the SQLite of the data folder. By default as the environment's
+        settings say.
 
     Raises
     ------
+    SettingsError
+        The URL cannot be read.
     StorageError
-        The disk is full or may not be written; or something is encrypted with a key that is not
-        among these. Nothing was changed.
+        The disk is full or may not be written, the PostgreSQL cannot be reached or refuses; or
+        something is encrypted with a key that is not among these. Nothing was changed.
     """
     if keys is None:
         keys = Keyring.of(Settings.from_environment())
+    if url is None:
+        url = Settings.from_environment().database_url
     try:
         data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
@@ -71,6 +84,53 @@ def connect(data_dir: Path, keys: Keyring | None = None, *, agree: bool = True) 
             f"The data folder cannot be made ({error.strerror})",
             "Make room or grant access, or choose another one with HIPPOVIEW_DATA_DIR.",
         ) from error
+    engine = _engine(_address(data_dir, url), keys)
+    _FOLDERS[engine] = data_dir
+    with engine.begin() as connection:
+        bring_up_to_date(connection)
+        if agree:
+            _agree(connection, keys)
+    return engine
+
+
+def folder_of(engine: Engine) -> Path:
+    """The data folder that a database was opened with: what is this server's own lies there."""
+    return _FOLDERS[engine]
+
+
+def is_shared(engine: Engine) -> bool:
+    """Whether several servers may use a database, each with a data folder of its own."""
+    return bool(engine.dialect.name == POSTGRESQL)
+
+
+def has_database(settings: Settings) -> bool:
+    """Whether an installation has a database already; of a PostgreSQL it is taken for granted."""
+    return bool(settings.database_url) or (settings.data_dir / DATABASE_NAME).is_file()
+
+
+def has_others(settings: Settings) -> bool:
+    """Whether other processes use the PostgreSQL of an installation; False without one.
+
+    Raises
+    ------
+    StorageError
+    """
+    if not settings.database_url:
+        return False
+    engine = postgresql.engine_of(postgresql.address(settings.database_url), 1.0, writes=False)
+    try:
+        return postgresql.others(engine) > 0
+    finally:
+        engine.dispose()
+
+
+_FOLDERS: weakref.WeakKeyDictionary[Engine, Path] = weakref.WeakKeyDictionary()
+
+
+def _address(data_dir: Path, url: str) -> URL:
+    """Where a database is; a file is made that only the server's user can read."""
+    if url:
+        return postgresql.address(url)
     file = data_dir / DATABASE_NAME
     try:
         # Drafts and names lie in it, and in the files beside it, which take its mode.
@@ -78,13 +138,7 @@ def connect(data_dir: Path, keys: Keyring | None = None, *, agree: bool = True) 
         file.chmod(0o600)
     except OSError as error:
         logger.warning("The database could not be made private: {}", error.strerror)
-    engine = _engine(f"sqlite:///{file}", keys)
-    event.listen(engine, "begin", _begin_writing)
-    with engine.begin() as connection:
-        bring_up_to_date(connection)
-        if agree:
-            _agree(connection, keys)
-    return engine
+    return make_url(f"sqlite:///{file}")
 
 
 def agree(engine: Engine) -> None:
@@ -109,14 +163,24 @@ def _agree(connection: Connection, keys: Keyring) -> None:
         connection.execute(ENCRYPTION_KEYS.insert().values(id=keys.ids[0]))
 
 
-def empty_log(engine: Engine) -> bool:
-    """Move all of the write-ahead log into the database, which else keeps what was deleted.
+def empty_log(engine: Engine, *, now: bool = False) -> bool:
+    """Remove what was deleted from where the database else keeps it for a while.
+
+    In SQLite the write-ahead log is moved into the file. In PostgreSQL the room of removed rows is
+    given up, to be written over; its own log and its backups keep them for their time.
+
+    Parameters
+    ----------
+    now
+        Whether nothing may be left in the tables' files of PostgreSQL: others wait meanwhile.
 
     Returns
     -------
     bool
         False while somebody reads or writes: call again.
     """
+    if engine.dialect.name == POSTGRESQL:
+        return postgresql.vacuum(engine, full=now)
     connection = engine.raw_connection()
     try:
         row = connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
@@ -126,13 +190,15 @@ def empty_log(engine: Engine) -> bool:
 
 
 def rewrite(engine: Engine) -> bool:
-    """Write the database anew, so that nothing that was deleted or changed stays in its file.
+    """Write the database anew, so that nothing that was deleted or changed stays in its files.
 
     Returns
     -------
     bool
         False while somebody reads or writes: call again.
     """
+    if engine.dialect.name == POSTGRESQL:
+        return postgresql.vacuum(engine, full=True)
     connection = engine.raw_connection()
     try:
         connection.cursor().execute("VACUUM")
@@ -171,20 +237,27 @@ _READERS_LOCK = threading.Lock()
 def _reader_of(engine: Engine) -> Engine:
     with _READERS_LOCK:
         if engine not in _READERS:
-            # As many as ask: each is held for milliseconds.
-            reader = _engine(engine.url, keys_of(engine), max_overflow=-1)
-            event.listen(reader, "connect", _forbid_writing)
-            event.listen(reader, "begin", _begin_reading)
+            reader = _engine(engine.url, keys_of(engine), writes=False)
             event.listen(engine, "engine_disposed", lambda _: reader.dispose())
             _READERS[engine] = reader
         return _READERS[engine]
 
 
-def _engine(url: str | URL, keys: Keyring, **options: Any) -> Engine:
-    engine = create_engine(url, connect_args={"timeout": _WRITER_PATIENCE_S}, **options)
+def _engine(url: URL, keys: Keyring, *, writes: bool = True) -> Engine:
+    if url.get_backend_name() == POSTGRESQL:
+        engine = postgresql.engine_of(url, _WRITER_PATIENCE_S, writes=writes)
+        postgresql.use_keys(engine, keys)
+    else:
+        # As many readers as ask: each is held for milliseconds.
+        options: dict[str, Any] = {} if writes else {"max_overflow": -1}
+        patience = {"timeout": _WRITER_PATIENCE_S}
+        engine = create_engine(url, connect_args=patience, hide_parameters=True, **options)
+        event.listen(engine, "connect", _on_connect)
+        event.listen(engine, "connect", lambda connection, _: register(connection, keys))
+        if not writes:
+            event.listen(engine, "connect", _forbid_writing)
+        event.listen(engine, "begin", _begin_writing if writes else _begin_reading)
     use_keys(engine, keys)
-    event.listen(engine, "connect", _on_connect)
-    event.listen(engine, "connect", lambda connection, _: register(connection, keys))
     event.listen(engine, "handle_error", _in_words)
     return engine
 
@@ -229,9 +302,17 @@ _FAILURES = {
 
 
 def _in_words(context: ExceptionContext) -> None:
-    """Raise a `StorageError` for what the disk is to blame for."""
-    error = context.sqlalchemy_exception
-    said = str(error.orig if isinstance(error, DBAPIError) else context.original_exception)
+    """Raise a `StorageError` for what the disk or the connection is to blame for."""
+    if context.is_pre_ping:  # another connection is made
+        return
+    error, cause = context.sqlalchemy_exception, context.original_exception
+    if isinstance(cause, HippoViewError | UnicodeEncodeError):  # of a column's type
+        raise cause
+    if context.dialect.name == POSTGRESQL:
+        if told := postgresql.in_words(cause):
+            raise told from error
+        return
+    said = str(error.orig if isinstance(error, DBAPIError) else cause)
     for part, (message, hint) in _FAILURES.items():
         if part in said:
             raise StorageError(message, hint, code="database_unavailable") from error

@@ -7,14 +7,22 @@ disk or a backup of it has no key.
 import os
 import secrets
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
+from sqlalchemy import Engine
+
 from core.errors import StorageError
-from core.state.encryption import NO_KEYS, Keyring, is_encrypted
+from core.settings import variable_of
+from core.state.choices import choose, chosen
+from core.state.database import reading
+from core.state.encryption import NO_KEYS, Keyring, derived, is_encrypted
 from core.state.failures import in_words
 from core.state.storage import sync_folder, write_whole
 
 _KEY_BYTES = 32
+# Of a key's hash, which tells whether two are the same; and its place in the database.
+_TOLD_LETTERS, _CHOICE = 16, "keys"
 
 
 def key_in_file(path: Path, what_is_lost: str, keys: Keyring = NO_KEYS) -> bytes:
@@ -59,6 +67,37 @@ def keep_key(path: Path, content: bytes, keys: Keyring) -> None:
     with in_words():
         stored = keys.encrypt(content, path.name) if keys else content
         write_whole(path, stored, 0o600)
+
+
+def agree_on_keys(engine: Engine, keys: Mapping[str, bytes]) -> None:
+    """Note which keys the servers of a shared database have, or see that these are the same.
+
+    Parameters
+    ----------
+    engine
+    keys
+        Secrets by the setting that gives them.
+
+    Raises
+    ------
+    StorageError
+        Another server has another one: what one writes down, this one would not find again.
+    """
+    told = {name: derived(key, "shared key").hex()[:_TOLD_LETTERS] for name, key in keys.items()}
+    with reading(engine) as connection:
+        known = chosen(connection, _CHOICE)
+    if known.keys() < told.keys():
+        with engine.begin() as connection:
+            known = told | chosen(connection, _CHOICE)
+            choose(connection, _CHOICE, known)
+    others = [variable_of(name) for name in told if known[name] != told[name]]
+    if others:
+        raise StorageError(
+            f"Other servers on this database have another {' and '.join(others)}",
+            "Set it to the same for all of them; a server that has none in its settings made one "
+            "in a file of its data folder. See docs/operations.md, Several servers.",
+            code="other_keys",
+        )
 
 
 def _make(path: Path) -> None:

@@ -70,4 +70,9 @@ STEPS: dict[int, tuple[str, ...]] = {
             FOREIGN KEY(chain) REFERENCES site_chains (id) ON DELETE CASCADE
         )""",
     ),
+    # The volume of each side of a head, for lists; `core.cases.records.refresh_words` fills them.
+    25: (
+        "ALTER TABLE cases ADD COLUMN left_mm3 FLOAT",
+        "ALTER TABLE cases ADD COLUMN right_mm3 FLOAT",
+    ),
 }

@@ -3,7 +3,8 @@
 Each is literal: the SQL of the day on which it was released, whatever `core.state.tables` says
 today. Never edit one that was released: add another, and the tables' new form to that module.
 Not by Alembic: installations have numbered their steps in the table ``migrations`` from the first
-day, and a step and its number must be committed together.
+day, and a step and its number must be committed together. A new step is written twice, for SQLite
+in `core.state.later_steps`, and for PostgreSQL in `core.state.postgresql_steps`.
 """
 
 from collections.abc import Callable
@@ -12,6 +13,8 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection
 
 from core.state.later_steps import STEPS
+from core.state.postgresql_steps import steps_after
+from core.state.private import POSTGRESQL
 
 # SQL, or a function where the step has to look at what is there.
 _Part = str | Callable[[Connection], None]
@@ -29,7 +32,8 @@ def bring_up_to_date(connection: Connection) -> None:
         "CREATE TABLE IF NOT EXISTS migrations (number INTEGER NOT NULL, PRIMARY KEY (number))"
     )
     taken = set(connection.exec_driver_sql("SELECT number FROM migrations").scalars())
-    for number, parts in _STEPS.items():
+    is_postgresql = connection.dialect.name == POSTGRESQL
+    for number, parts in (steps_after(_STEPS) if is_postgresql else _STEPS).items():
         if number in taken:
             continue
         for part in parts:
@@ -37,7 +41,7 @@ def bring_up_to_date(connection: Connection) -> None:
                 connection.exec_driver_sql(part)
             else:
                 part(connection)
-        connection.exec_driver_sql("INSERT INTO migrations (number) VALUES (?)", (number,))
+        connection.exec_driver_sql(f"INSERT INTO migrations (number) VALUES ({number})")  # noqa: S608
 
 
 def _restarts_of_jobs(connection: Connection) -> None:

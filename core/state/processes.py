@@ -1,5 +1,6 @@
 """Identifies processes of this machine across restarts of the server."""
 
+import functools
 import os
 import socket
 from pathlib import Path
@@ -10,6 +11,7 @@ import psutil
 # Tolerance between two measurements of a process's start; a later process with the same number
 # started later than that.
 _SAME_START_S = 1.0
+_NO_NAMES = ("", "localhost", "localhost.localdomain")
 # Earlier versions stored the start as a time of day, in seconds since 1970: larger than this.
 _TIME_OF_DAY_S = 1e9
 # Fields of /proc/PID/stat after the name in brackets: ``starttime`` is the 22nd of all (proc(5)).
@@ -38,12 +40,24 @@ def started_s(pid: int) -> float:
 
 def this_process() -> dict[str, Any]:
     """``host``, ``pid`` and ``pid_started`` of this process, as a row keeps them."""
-    return {"host": socket.gethostname(), "pid": os.getpid(), "pid_started": started_s(os.getpid())}
+    return {"host": _host(), "pid": os.getpid(), "pid_started": started_s(os.getpid())}
 
 
 def is_here(owner: Owner) -> bool:
     """Whether a row's process is, or was, on this machine."""
-    return bool(owner.host == socket.gethostname())
+    return bool(owner.host == _host())
+
+
+@functools.cache
+def _host() -> str:
+    """This machine's name; where all are called the same, as on Cloud Run, with what differs."""
+    name = socket.gethostname()
+    if name not in _NO_NAMES:
+        return name
+    try:
+        return f"{name} {Path('/proc/sys/kernel/random/boot_id').read_text().strip()}"
+    except OSError:
+        return name
 
 
 def is_alive(owner: Owner) -> bool:

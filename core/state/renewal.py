@@ -11,8 +11,10 @@ from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Column, Engine, Table, func, select, tuple_, type_coerce
+from sqlalchemy.types import NullType
 
 from core.errors import ChangedError, NotFoundError, StorageError
 from core.state.database import reading, rewrite
@@ -29,12 +31,12 @@ from core.state.encryption import (
 from core.state.failures import in_words
 from core.state.keys import keep_key
 from core.state.parts import Seen
-from core.state.private import keys_of
+from core.state.private import as_stored, content_of, keys_of, stored_of
 from core.state.tables import CASES, DRAFTS, ENCRYPTION_KEYS, MASK_VERSIONS
 
 # The private columns of the database.
 COLUMNS = tuple(
-    (table.name, column.name)
+    (table, column)
     for table in (CASES, MASK_VERSIONS, DRAFTS)
     for column in table.columns
     if hasattr(column.type, "about")
@@ -194,44 +196,49 @@ def _renew_file(storage: EncryptedStorage, key: str, to: Keyring) -> bool:
 
 
 def _values(engine: Engine) -> Iterator[bytes]:
-    """The first bytes of every private value of the database."""
+    """The first bytes of every private value of the database; empty where it is not encrypted."""
     with reading(engine) as connection:
-        for table, column in COLUMNS:
-            query = f"SELECT CAST(substr({column}, 1, {HEAD_BYTES}) AS BLOB) FROM {table} "  # noqa: S608 - our own names
-            yield from connection.scalars(text(f"{query} WHERE length({column}) > 0"))
+        for _, column in COLUMNS:
+            raw = as_stored(column)
+            # One byte more: PostgreSQL's mark.
+            start: Any = func.substr(raw, 1, HEAD_BYTES + 1, type_=NullType())
+            for value in connection.scalars(select(start).where(func.length(raw) > 0)):
+                content, is_hidden = content_of(value, column.type, engine.dialect)
+                yield content if is_hidden else b""
 
 
 def _renew_column(
-    engine: Engine, table: str, column: str, to: Keyring, unreadable: list[str]
+    engine: Engine, table: Table, column: "Column[Any]", to: Keyring, unreadable: list[str]
 ) -> int:
     """Write the values of a column anew, some rows at a time; the number of those changed."""
-    keys, about, after, changed = keys_of(engine), f"{table}.{column}", 0, 0
-    query = text(
-        f"SELECT rowid, {column} AS value FROM {table} "  # noqa: S608 - our own names
-        f"WHERE rowid > :after AND length({column}) > 0 ORDER BY rowid LIMIT {_ROWS_AT_ONCE}"
-    )
-    update = text(f"UPDATE {table} SET {column} = :value WHERE rowid = :row")  # noqa: S608
+    keys, about, changed = keys_of(engine), f"{table.name}.{column.name}", 0
+    own, dialect, kind = list(table.primary_key), engine.dialect, column.type
+    raw = as_stored(column)
+    query = select(*own, raw.label("value")).where(func.length(raw) > 0)
+    query = query.order_by(*own).limit(_ROWS_AT_ONCE)
+    after: tuple[Any, ...] = ()
     while True:
         # Read and written as one writer: nobody else's change is lost.
         with engine.begin() as connection:
-            rows = connection.execute(query, {"after": after}).all()
+            rows = connection.execute(query.where(tuple_(*own) > after) if after else query).all()
             if not rows:
                 return changed
-            after = rows[-1].rowid
+            after = tuple(rows[-1])[:-1]
             for row in rows:
-                is_text = isinstance(row.value, str)
-                stored = row.value.encode() if is_text else row.value
-                if _is_right(b"" if is_text else stored, to):
+                stored, is_hidden = content_of(row.value, kind, dialect)
+                if _is_right(stored if is_hidden else b"", to):
                     continue
                 try:
-                    value = stored if is_text else keys.clear(stored, about)
+                    value = keys.decrypt(stored, about) if is_hidden else stored
                 except StorageError as error:
                     unreadable.append(error.code)
                     continue
-                is_blob = table == DRAFTS.name
-                kept: str | bytes = value if is_blob else value.decode()
-                kept = to.encrypt(value, about) if to else kept
-                connection.execute(update, {"value": kept, "row": row.rowid})
+                kept = stored_of(
+                    to.encrypt(value, about) if to else value, kind, dialect, encrypted=bool(to)
+                )
+                this = [key == part for key, part in zip(own, row, strict=False)]
+                renewed = {column: type_coerce(kept, NullType())}
+                connection.execute(table.update().where(*this).values(renewed))
                 changed += 1
 
 

@@ -8,7 +8,6 @@ from sqlalchemy import (
     Float,
     ForeignKey,
     Index,
-    Integer,
     MetaData,
     String,
     Table,
@@ -17,6 +16,7 @@ from sqlalchemy import (
 )
 
 from core.state.private import PrivateBytes, PrivateText
+from core.state.whole_numbers import Integer
 
 METADATA = MetaData()
 
@@ -55,6 +55,7 @@ CASES = Table(
     Column("age_years", Integer),
     # The groups that see it, as `core.people.roles.groups_text` writes them.
     Column("owners", String, nullable=False, server_default=""),
+    *(Column(f"{side}_mm3", Float) for side in ("left", "right")),  # of a head's sides
 )
 
 # Masks that people drew, from 1 for each case; the files lie in the storage. ``content`` is JSON.
@@ -202,7 +203,7 @@ ACCOUNTS = Table(
 )
 Index(
     "ix_people_issuer_subject", ACCOUNTS.c.issuer, ACCOUNTS.c.subject, unique=True,
-    sqlite_where=ACCOUNTS.c.issuer != "",
+    sqlite_where=ACCOUNTS.c.issuer != "", postgresql_where=ACCOUNTS.c.issuer != "",
 )  # fmt: skip
 
 # Who is signed in. The token itself is only in the browser.

@@ -8,6 +8,7 @@ import pytest
 from app.views.band import band_html, facts
 from app.views.words import DASH
 from core.cases.case import Case
+from core.wording import minus
 from tests.scans import example, template_head
 
 
@@ -29,16 +30,32 @@ def test_a_head_has_left_right_asymmetry_total_and_its_confidence(head):
     case = case_of(head)
     said = words(band_html(case))
     measures = case.report["measures"]
+    percent = measures["asymmetry_percent"]
     for side in ("left", "right"):
         total = measures["sides"][side]["total"]
         ml = f"{side.capitalize()} {total['volume_ml']:.2f} ml {total['volume_mm3']:,.0f} mm³"
         assert ml in said
-    assert f"Asymmetry {measures['asymmetry_percent']:+z.0f} %" in said
+    assert f"Asymmetry {minus(f'{percent:+z.0f}')} %" in said
     assert f"Total {measures['total']['volume_ml']:.2f} ml" in said
     assert re.search(r"Confidence \S High every check was passed", said)
     assert said.startswith("visit 1 Patient QX-1 HV-AAAAAA, segmented 2026-11-30")
     # A narrow window breaks no date at its hyphen.
     assert '<span class="day">2026-11-30</span>' in band_html(case)
+
+
+def test_parts_have_their_unit_and_a_sum_that_rounding_breaks_says_so(head):
+    case = case_of(head)
+    sides = case.report["measures"]["sides"]
+    for part, mm3 in (("anterior", 1824.0), ("posterior", 1674.0), ("total", 3498.0)):
+        sides["left"][part]["volume_mm3"] = mm3
+    for part, mm3 in (("anterior", 1820.0), ("posterior", 1670.0), ("total", 3490.0)):
+        sides["right"][part]["volume_mm3"] = mm3
+    case.report["measures"]["total"]["volume_mm3"] = 6988.0
+    case.report["measures"]["asymmetry_percent"] = -3.6
+    said = words(band_html(case))
+    assert "3,498 mm³ ≈ ant. 1.82 ml · post. 1.67 ml" in said
+    assert "3,490 mm³ ant. 1.82 ml · post. 1.67 ml" in said
+    assert f"Asymmetry {minus('-4')} %" in said
 
 
 def test_a_warning_about_the_scan_does_not_stand_beside_every_check_was_passed(head):

@@ -12,6 +12,7 @@ from core.measures.change import WITHIN, changes
 from core.measures.repeatability import measured_for
 from core.models.folder import load_model
 from core.settings import Settings
+from core.wording import minus
 from tests.parts import Part
 
 SHA = load_model(Settings().model_dir).sha256
@@ -65,13 +66,16 @@ def test_each_side_and_label_has_its_change_with_its_unit_and_its_meaning():
     assert list(rows)[:3] == ["Left, total", "Left, anterior", "Left, posterior"]
     left, right = rows["Left, total"], rows["Right, total"]
     assert (left["Earlier (ml)"], left["Later (ml)"]) == ("2.40", "2.34")
-    assert (left["Change (ml)"], left["Change (%)"], left["% a year"]) == ("-0.06", "-2.5", "-1.3")
+    assert (left["Change (ml)"], left["Change (%)"], left["% a year"]) == tuple(
+        map(minus, ("-0.06", "-2.5", "-1.3"))
+    )
     assert left["Meaning"] == f"≈ {WITHIN}"
     assert right["Meaning"].startswith("▼ smaller")
     whole = replace(one, spread={"total": one.spread["total"]})
     rows_of_whole = change_rows(earlier, later, changes(earlier, later, (whole, whole)))
     assert "was not measured" in rows_of_whole[1]["Meaning"]
-    low, high = (float(end) for end in right["95 % interval (%)"].split(" to "))
+    ends = right["95 % interval (%)"].replace(minus("-"), "-").split(" to ")
+    low, high = map(float, ends)
     assert low < -20 < high < 0
 
 
@@ -85,6 +89,30 @@ def test_the_band_is_in_the_plot_and_says_where_it_comes_from():
     assert len(plain.layout.shapes) == 0
     assert len(banded.layout.shapes) == 2 * len(one.spread)
     assert json.loads(banded.to_json())["data"][0]["x"] == ["2024-05-01", "2026-05-01"]
+
+
+def test_an_unreliable_or_rejected_scan_is_marked_in_words_and_no_line_leads_through_it():
+    scans = [measured(FIRST), measured(case_of("HV-M", "2025-05-01", 900.0)), measured(LAST)]
+    figure = change_figure(scans, ["left", "right"], scans[0], None, [False, True, False])
+    lines = [trace for trace in figure.data if "lines" in trace.mode]
+    marks = [trace for trace in figure.data if trace.mode == "markers"]
+    assert len(lines) == len(marks) == 6
+    for trace in lines:
+        assert list(trace.x) == ["2024-05-01", "2026-05-01"]
+    for trace in marks:
+        assert list(trace.x) == ["2025-05-01"]
+        assert trace.name.startswith("Unreliable or rejected")
+    assert sum(bool(trace.showlegend) for trace in marks) == 1
+    plain = change_figure(scans, ["left", "right"], scans[0], None)
+    assert not [trace for trace in plain.data if trace.mode == "markers"]
+
+
+def test_where_nothing_was_measured_it_says_for_which_voxels_something_was():
+    thick = measured(case_of("HV-T", "2024-05-01", 2400.0, input={"spacing_mm": [1, 1, 5.0]}))
+    assert "with voxels of 0.88 and 2 mm" in band_words(None, thick)
+    unknown = {"version": "9", "sha256": "c" * 64}
+    other = measured(case_of("HV-U", "2024-05-01", 2400.0, model=unknown))
+    assert "Nothing was measured of this version" in band_words(None, other)
 
 
 def test_two_scans_are_compared_and_a_single_one_says_what_is_missing():
@@ -116,8 +144,11 @@ def test_lost_and_won_has_a_row_for_each_label_and_says_what_is_not_counted():
         "Left, total", "Left, anterior", "Left, posterior",
     ]  # fmt: skip
     assert (whole["Lost (mm³)"], whole["Won (mm³)"]) == ("120", "20")
-    assert whole["Won less lost (mm³)"] == "-100"
-    assert (anterior["By the border (mm³)"], posterior["By the border (mm³)"]) == ("-30", "+30")
+    assert whole["Won less lost (mm³)"] == minus("-100")
+    assert (anterior["By the border (mm³)"], posterior["By the border (mm³)"]) == (
+        minus("-30"),
+        "+30",
+    )
     assert "Not counted" not in lost_words(compared)
     words = lost_words(replace(compared, earlier_alone_mm3=81.0))
     assert "Not counted: 81 mm³ of the earlier mask, where the other scan shows nothing" in words

@@ -1,6 +1,7 @@
 """What the viewer fetches of a head on another grid, and of one that is moved onto another."""
 
 import gzip
+from dataclasses import replace
 from types import SimpleNamespace
 
 import nibabel as nib
@@ -11,12 +12,14 @@ from nibabel.affines import apply_affine
 from app.viewer.displays import Displays, _light, display_name
 from app.viewer.files import ViewerFiles
 from core.cases.case import CaseImages
+from core.cases.corrections import Corrections
 from core.cases.store import Cases
 from core.errors import InputError
 from core.image.voxels import Voxels
 from core.pipeline import analyse
 from core.state.database import connect
 from core.state.storage import LocalStorage
+from tests.core.cases.test_corrections import packed
 from tests.scans import as_bytes, example, image, stream, template_head
 
 
@@ -37,12 +40,16 @@ def house(predictor, tmp_path_factory):
         "crop": crop,
         "later_crop": image(np.asarray(crop.dataobj), _to_right(crop.affine)),
     }
-    ids = {
-        name: cases.add(analyse(stream(as_bytes(scan)), predictor, folder), name).id
-        for name, scan in scans.items()
+    analyses = {
+        name: analyse(stream(as_bytes(scan)), predictor, folder) for name, scan in scans.items()
     }
+    ids = {name: cases.add(analysis, name).id for name, analysis in analyses.items()}
     files = ViewerFiles(cases, folder / "viewed")
-    return SimpleNamespace(files=files, displays=Displays(files), cases=cases, **ids)
+    corrections = Corrections(cases.acts.engine, cases.acts.storage, cases)
+    return SimpleNamespace(
+        files=files, displays=Displays(files), cases=cases, corrections=corrections,
+        analysis=analyses["later_crop"], **ids,
+    )  # fmt: skip
 
 
 def _by(voxels: int) -> np.ndarray:
@@ -127,6 +134,21 @@ def test_of_a_crop_there_is_no_other_view_but_another_crop_is_laid_onto_it(house
     assert whole.kept_mm3 > 10 * (whole.lost_mm3 + whole.won_mm3)
     scan = opened(house.displays.moved_scan(house.crop, house.later_crop))
     assert scan.shape == opened(house.files.scan(house.later_crop)).shape
+
+
+def test_a_crop_in_which_the_model_found_nothing_is_laid_by_what_a_person_drew(house):
+    labels = house.files.images(house.later_crop, 0).labels
+    mask = nib.Nifti1Image.from_bytes(gzip.decompress(house.analysis.mask_file))
+    nothing = nib.Nifti1Image(np.zeros(mask.shape, np.uint8), mask.affine)
+    empty = replace(house.analysis, mask_file=gzip.compress(nothing.to_bytes()))
+    found_nothing = house.cases.add(empty, "nothing found").id
+    with pytest.raises(InputError, match="empty"):
+        house.displays.move(house.crop, found_nothing)
+    house.corrections.save(found_nothing, packed(labels), base=0, author="A", comment="")
+    move = house.displays.move(house.crop, found_nothing)
+    assert np.allclose(move.matrix[:3, 3], (9, 0, 0), atol=0.3)
+    found = house.displays.lost_and_won(house.crop, 0, found_nothing, 1).sides
+    assert found["hippocampus"]["total"].kept_mm3 > 0
 
 
 def test_a_scan_with_more_voxels_than_a_browser_draws_is_reduced_before_it_is_turned(monkeypatch):

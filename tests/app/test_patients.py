@@ -1,11 +1,12 @@
 """The field of a patient: typed, or one of those that are known."""
 
+from dataclasses import replace
 from datetime import date
 from types import SimpleNamespace
 
 import pytest
 
-from app.views.patients import alike, scan_row
+from app.views.patients import alike, no_patient_words, scan_row
 from core.cases.study import Study, study_of, type_study
 from tests.app.test_change import case_of
 from tests.house import House
@@ -20,6 +21,16 @@ def test_known_patients_that_begin_with_what_is_typed_come_first():
     assert alike(KNOWN, " 47 ") == ["QX-4711"]
     assert alike(KNOWN, "nobody") == []
     assert alike(KNOWN, "") == KNOWN[:6]
+
+
+def test_a_scan_of_a_study_without_a_telling_id_says_that_it_has_no_patient():
+    said = {"date": "", "sex": "", "age_years": None}
+    lost = replace(case_of("HV-A", "", 2400.0, study=said), patient="")
+    words = no_patient_words(lost)
+    assert "has no patient" in words
+    assert "type a pseudonym under *Patient*" in words
+    assert no_patient_words(replace(lost, patient="P-1")) == ""
+    assert no_patient_words(replace(case_of("HV-B", "", 2400.0), patient="")) == ""  # no DICOM
 
 
 @pytest.fixture

@@ -5,12 +5,14 @@ from types import SimpleNamespace
 import pytest
 
 from app.views.references import CURVES, figure_of
+from app.views.words import DASH
 from core.cases.case import Case
 from core.cases.study import Study
 from core.references.comparison import compare
 from core.references.groups import References
 from core.settings import Settings
 from core.state.storage import LocalStorage
+from core.wording import minus
 from tests.parts import Part
 from tests.references import KNOWN, group, head_report, people
 
@@ -71,13 +73,17 @@ def test_a_crop_says_in_a_word_that_it_is_not_compared(shared):
 
 def test_an_open_part_says_in_a_table_where_each_measure_stands(shared):
     References(shared.storage).add(group(name="Ours *a*"), "Ada")
-    part = Part(page, shared=shared, case=case_of())
+    part = Part(page, shared=shared, case=case_of(left=3000.0, right=3100.0))
     table = part.at.get("table")[0].value
     assert list(table.iloc[:, 0]) == ["Left", "Right", "Total", "Asymmetry"]
-    assert list(table["Measured"]) == ["2.40 ml", "2.50 ml", "4.90 ml", "-4 %"]
+    assert list(table["Measured"]) == ["3.00 ml", "3.10 ml", "6.10 ml", minus("-3 %")]
     assert all(table["Place"].str.endswith(", same protocol"))
+    # The measurement is unsure as well: the bar's ends have their percentiles.
+    by_measure = list(table["By the measure"])
+    assert (by_measure[0], by_measure[3]) == ("3rd to 40th", DASH)
     text = text_of(part)
-    for words in ("Ours *a*", "Compared with n = 60, same protocol", "Volunteers of 2026."):
+    said = "Compared with n = 60, of whom 30 women: the curves are those of women, estimated from"
+    for words in ("Ours *a*", said, "; same protocol.", "Volunteers of 2026."):
         assert words in text
 
 

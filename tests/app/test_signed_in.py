@@ -226,6 +226,9 @@ def test_the_first_administrator_is_made_on_a_page_and_closes_the_server(tmp_pat
     assert "Ask an administrator" not in guessed.text
     assert 'value="Anna"' in guessed.text
     assert client.post("/first", data=form | {"new": "short"}).status_code == 422
+    mistyped = client.post("/first", data=form | {"again": f"{PASSWORD}x"})
+    assert mistyped.status_code == 422
+    assert "The two new passwords differ" in mistyped.text
     assert client.post("/first", data=form).status_code == 303
     assert client.get("/cases").text.startswith("Anna")
     assert stranger.get("/cases").status_code == 401

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from app.views.recorded import recorded
+from app.views.trail import case_marks, from_words, who_words
 from core.errors import ForbiddenError, StorageError
 from core.people.accounts import Accounts
 from core.people.acting import SERVER, Actor, acting_as, actor
@@ -85,6 +86,24 @@ def test_only_administrators_read_the_trail_and_that_they_took_it_out_is_in_it(h
         rows = list(csv.DictReader(io.StringIO(export(guard, act="settings").decode())))
     assert [row["note"] for row in rows] == ["'=1+1"]
     assert (lines(engine)[0].act, lines(engine)[0].name) == ("export", "Ada")
+
+
+def test_the_page_names_the_case_that_a_line_is_about_and_who_was_refused(house):
+    engine = house.cases.acts.engine
+    there, gone = (house.cases.add(analysis(n), str(n)).id for n in (1, 2))
+    house.cases.delete(there)  # in the trash it is still here
+    shared = SimpleNamespace(cases=house.cases, accounts=SimpleNamespace(guard=Guard(engine)))
+    marks = case_marks(shared)
+    assert marks[mark(engine, "case", there)] == f"case {there}"
+    assert marks[mark(engine, "case", gone)] == f"case {gone}"
+    refused = Actor("u2", "", "nobody", address="10.0.0.9")
+    record_alone(engine, "refused", mark(engine, "case", there), by=refused)
+    line = lines(engine, act="refused")[0]
+    assert (who_words(line, {"u2": "Ada"}), from_words(line)) == ("somebody as Ada", "10.0.0.9")
+    record_alone(engine, "settings", by=ADMINISTRATOR)
+    assert from_words(lines(engine, act="settings")[0]) == "this machine"
+    record_alone(engine, "refused", by=Actor("", "", "nobody"))
+    assert who_words(lines(engine, act="refused")[0], {}) == "somebody, not signed in"
 
 
 @pytest.fixture

@@ -286,6 +286,7 @@ def test_people_sign_in_and_see_their_groups_cases_alone(context, other_context,
         reader.page.get_by_label("Name").fill("rita berg")
         reader.page.get_by_label("Code").fill(code)
         reader.page.get_by_label("New password").fill("a sentence of her own")
+        reader.page.get_by_label("once more").fill("a sentence of her own")
         reader.page.get_by_role("button", name="Choose the password").click()
         reader.open("/cases")
         reader.read("1 case.")

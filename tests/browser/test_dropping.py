@@ -21,7 +21,10 @@ _DROP = """(content) => {
 def test_a_file_may_be_dropped_anywhere_on_an_empty_segment_page(user):
     assert user.serious_faults() == []
     content = base64.b64encode(as_bytes(example())).decode()
+    invitation = user.page.get_by_text("Nothing here yet")
+    expect(invitation).to_be_visible()
     assert user.page.evaluate(_DROP, content) is False  # the browser does not leave the page
+    assert not invitation.is_visible()  # at once, not when the server has answered
     user.see_result("dropped")
 
 

@@ -10,6 +10,7 @@ from core.cases.store import Cases
 from core.pipeline import analyse
 from core.state.database import connect
 from core.state.storage import LocalStorage
+from tests.browser.house import Held
 from tests.browser.user import User
 from tests.scans import as_bytes, example, image, stream
 from tests.server import running
@@ -40,6 +41,7 @@ def states(cases) -> dict[str, str]:
 def see_case(person: User, name: str) -> None:
     expect(person.page.get_by_role("heading", name=name, exact=True)).to_be_visible()
     person.settle()
+    expect(person.page.locator(".hv-waits:visible")).to_have_count(0)  # the picture stands
 
 
 def test_the_keyboard_alone_reviews_three_cases(person, listed, pictures):
@@ -61,11 +63,19 @@ def test_the_keyboard_alone_reviews_three_cases(person, listed, pictures):
     person.settle()
     keys.press("y")
     person.read("Accepted by Dr Keys", "1 of 4 reviewed")
+    held = Held(person, "**/scan.nii.gz")
     keys.press("j")
+    held.wait()
+    expect(person.page.get_by_text("Loading the scan").last).to_be_visible()
+    expect(person.page.get_by_text("Waits for the picture")).to_be_visible()
+    for key in ("y", "x"):  # nothing is reviewed that nobody has seen
+        keys.press(key)
+    held.let_go()
     see_case(person, "three")
+    assert states(listed[1])["three"] == "new"
+    expect(person.page.get_by_role("dialog")).to_have_count(0)
     keys.press("x")
-    expect(person.page.get_by_label("What is wrong with it?")).to_be_visible()
-    person.tab_to("What is wrong with it?")
+    expect(person.page.get_by_label("What is wrong with it?")).to_be_focused()
     keys.type("The tail is cut off")
     keys.press("Enter")
     person.read("Rejected by Dr Keys", "Reason: The tail is cut off", "2 of 4 reviewed")

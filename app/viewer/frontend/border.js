@@ -114,7 +114,7 @@ function planeOf(labels, indices, { anterior }, first, last) {
  * @param {number[]} spacing
  * @returns {(voxel: Triple) => Side | ""}
  */
-function nearer({ left, right }, spacing) {
+export function nearer({ left, right }, spacing) {
   if (!left || !right) return () => (left ? "left" : right ? "right" : "")
   const far = (/** @type {Triple} */ voxel, /** @type {Triple} */ centre) =>
     voxel.reduce((sum, n, axis) => sum + ((n - centre[axis]) * spacing[axis]) ** 2, 0)

@@ -64,8 +64,8 @@ export class Bordering {
   /** Where the sides of a head are, in voxels. */
   get centres() {
     const { opened } = this.host
-    const sides = Object.entries(opened?.about.head?.sides ?? {})
-    return Object.fromEntries(sides.map(([side, { centre_mm }]) => [side, opened?.screen.voxelAt(centre_mm)]))
+    const sides = Object.entries(opened?.about.centres_mm ?? {})
+    return Object.fromEntries(sides.map(([side, mm]) => [side, opened?.screen.voxelAt(mm)]))
   }
 
   /** Put the lines where the borders are in the picture that was just drawn. */

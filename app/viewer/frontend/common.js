@@ -10,13 +10,17 @@ export const FAR_SLICES = 5
 export const OPACITY_PERCENT = 50
 
 /**
- * "P 14.0" for -14 along the second axis.
+ * "P 14.0" for -14 along the second axis. Of a crop, whose side is not known, "x −14.0" along the first:
+ * left and right of the file's zero say nothing of the body's middle.
  * @param {number} axis
  * @param {number} mm
+ * @param {boolean} isHead
  */
-export function place(axis, mm) {
+export function place(axis, mm, isHead = true) {
   const shown = Number(mm.toFixed(1)) // what is shown as 0.0 has no side
-  return `${ENDS[axis][shown < 0 ? 0 : 1]} ${Math.abs(shown).toFixed(1)}`
+  const size = Math.abs(shown).toFixed(1)
+  if (axis === 0 && !isHead) return `x ${shown < 0 ? "−" : ""}${size}`
+  return `${ENDS[axis][shown < 0 ? 0 : 1]} ${size}`
 }
 
 /**
@@ -30,14 +34,14 @@ export function inScan({ factors }, voxel) {
 
 /**
  * "Coronal slice 35 of 50, P 14.0 mm"
- * @param {Pick<About, "factors" | "scan_shape">} about
+ * @param {Pick<About, "factors" | "scan_shape" | "head">} about
  * @param {number} axis
  * @param {Triple} voxel
  * @param {number} mm
  */
 export function slicePlace(about, axis, voxel, mm) {
   const slice = inScan(about, voxel)[axis] + 1
-  return `${PLANES[axis]} slice ${slice} of ${about.scan_shape[axis]}, ${place(axis, mm)} mm`
+  return `${PLANES[axis]} slice ${slice} of ${about.scan_shape[axis]}, ${place(axis, mm, Boolean(about.head))} mm`
 }
 
 /**
@@ -46,6 +50,18 @@ export function slicePlace(about, axis, voxel, mm) {
  */
 export function sentences({ message, hint }) {
   return `${message}. ${hint}`
+}
+
+/**
+ * Tell the page, outside of the viewer's own root, which case's picture stands: its buttons wait for it
+ * (app/views/waiting.py).
+ * @param {HTMLElement} box the viewer's
+ * @param {string} id the case, or a view of it; empty while none is shown
+ */
+export function tellPage(box, id) {
+  const root = box.getRootNode()
+  const host = root instanceof ShadowRoot ? root.host : box.parentElement
+  host?.setAttribute("data-shown", id.split(" ")[0])
 }
 
 /** @param {string} words */

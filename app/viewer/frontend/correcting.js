@@ -8,7 +8,7 @@ import { drawingCommand } from "./keys.js"
 import { desk } from "./page.js"
 import { Pointer } from "./pointer.js"
 import { SaveForm } from "./saveform.js"
-import { counts, volumeWords } from "./volumes.js"
+import { Volumes } from "./volumes.js"
 
 /** @typedef {import("./pointer.js").At} At */
 /** @typedef {import("./sheet.js").Sheet} Sheet */
@@ -38,8 +38,7 @@ export class Correcting {
     this.labelValue = 0 // that is drawn
     /** @type {At | null} where the pen was last, while it is down */
     this.pen = null
-    /** @type {{ values: Uint8Array | null, counts: Uint32Array }} voxels of each label as saved */
-    this.before = { values: null, counts: counts(new Uint8Array(0)) }
+    this.volumes = new Volumes()
     this.noted = "" // the case that the note is about
     this.borders = new Bordering(host, () => ({ labels: this.labels, tell: () => this.tell(),
       endStep: () => this.endStep() }))
@@ -285,9 +284,7 @@ export class Correcting {
     const { host: { opened, frame: { box } }, isDrawn, bar } = this
     if (!opened) return
     const { labels, saved } = this.sheet
-    const voxel = labels.spacing.reduce((product, mm) => product * mm, 1)
-    if (this.before.values !== saved) this.before = { values: saved, counts: counts(saved) }
-    bar.volumes.textContent = volumeWords(opened.about, counts(labels.values), this.before.counts, voxel)
+    bar.volumes.textContent = this.volumes.words(opened.about, labels, saved, this.borders.centres)
     bar.volumes.title = opened.about.too_small ? `Too small: ${opened.about.too_small}` : ""
     bar.buttons.undo.disabled = !labels.done.length
     bar.buttons.redo.disabled = !labels.undone.length
@@ -309,7 +306,8 @@ export class Correcting {
 
   askToSave() {
     this.rest()
-    if (this.isDrawn) this.form.ask(this.sheet, this.host.props.author, this.bar.volumes.textContent ?? "")
+    const { author, signedIn } = this.host.props
+    if (this.isDrawn) this.form.ask(this.sheet, author, Boolean(signedIn), this.bar.volumes.textContent ?? "")
     else this.say("Nothing is drawn that is not saved")
   }
 

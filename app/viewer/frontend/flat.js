@@ -1,6 +1,6 @@
 // The same slices drawn by the server, for browsers without WebGL 2.
 
-import { FAR_SLICES, OPACITY_PERCENT, PLANES, aboutOf, choices, element, slicePlace } from "./common.js"
+import { FAR_SLICES, OPACITY_PERCENT, PLANES, aboutOf, choices, element, slicePlace, tellPage } from "./common.js"
 
 /** @typedef {import("./types.js").About} About */
 /** @typedef {import("./types.js").Props} Props */
@@ -111,13 +111,15 @@ export class FlatViewer {
     if (before?.case !== props.case || before.version !== props.version) {
       this.opened = null
       this.box.dataset.state = "loading"
+      this.where.textContent = "Loading the scan"
+      tellPage(this.box, "")
       const isStale = () => this.props?.case !== props.case || this.props.version !== props.version
       let about
       try {
         about = await aboutOf(props)
       } catch (error) {
         console.error(error)
-        if (!isStale()) this.where.textContent = "The slices could not be loaded. Reload the page."
+        if (!isStale()) this.where.textContent = "The scan could not be loaded. Reload the page."
         return
       }
       if (isStale()) return
@@ -148,7 +150,10 @@ export class FlatViewer {
     const { axis, opened } = this
     if (!opened) return
     const { props, about, at } = opened
-    this.picture.onload = () => Object.assign(this.box.dataset, { case: props.case, state: "ready" })
+    this.picture.onload = () => {
+      Object.assign(this.box.dataset, { case: props.case, state: "ready" })
+      tellPage(this.box, props.case)
+    }
     this.picture.src = pictureLink(props, axis, at, this.opacity.value)
     const words = slicePlace(about, axis, at, mmAlong(about.affine, axis, at))
     this.where.textContent = words

@@ -176,7 +176,7 @@ export class Looking {
     const { voxel } = screen
     const drawn = labels.values[labels.index(voxel)]
     const label = about.labels.find((each) => each.value === drawn)
-    const point = mm.map((v, axis) => place(axis, v))
+    const point = mm.map((v, axis) => place(axis, v, Boolean(about.head)))
     const counted = about.viewing ? "" : ` · voxel ${inScan(about, voxel).join(", ")}`
     frame.reading.textContent = `${point.join("  ")} mm${counted}`
       + ` · value ${Number(value).toPrecision(4).replace(/\.?0+$/, "")}`

@@ -44,14 +44,17 @@ export class SaveForm {
   /**
    * @param {Sheet} sheet what is drawn
    * @param {string} author whose name is offered
+   * @param {boolean} isSignedIn whether it is that of an account, and stands
    * @param {string} volumes what is said of them
    */
-  ask(sheet, author, volumes) {
+  ask(sheet, author, isSignedIn, volumes) {
     if (sheet !== this.sheet) {
       this.sheet = sheet
       this.comment.value = ""
     }
     this.author.value = author || this.author.value || this.store.get(AUTHOR_KEY) || ""
+    this.author.readOnly = isSignedIn
+    this.author.title = isSignedIn ? "The name that you are signed in with" : ""
     this.sum.textContent = `${volumes}. Nothing that was saved before is changed.`
     this.problem.hidden = true
     this.confirm.textContent = "Save"
@@ -85,7 +88,7 @@ export class SaveForm {
     if (sheet !== this.sheet) return
     this.confirm.disabled = sheet.isSaving
     if (version) {
-      this.store.set(AUTHOR_KEY, this.author.value)
+      if (!this.author.readOnly) this.store.set(AUTHOR_KEY, this.author.value)
       this.comment.value = ""
       this.close()
     } else if (error) {

@@ -6,7 +6,7 @@
 // and ask (`Host` in types.d.ts).
 
 import { Beside } from "./beside.js"
-import { OPACITY_PERCENT, aboutOf, element } from "./common.js"
+import { OPACITY_PERCENT, aboutOf, element, tellPage } from "./common.js"
 import { Correcting } from "./correcting.js"
 import { labelSwitches, legendOf, makeFrame } from "./frame.js"
 import { HeadTools } from "./head.js"
@@ -129,7 +129,7 @@ export class SliceViewer {
         console.error(error)
         this.loaded = null
         if (this.isClosed) return
-        this.say("The slices could not be loaded. Allow cookies for this address and reload the "
+        this.say("The scan could not be loaded. Allow cookies for this address and reload the "
           + "page; if it fails again, tell the administrator the time.", "failed")
       }
     })
@@ -143,7 +143,7 @@ export class SliceViewer {
     this.correcting.leave()
     this.loaded = null
     this.opened = null
-    this.say("Loading the slices", "loading")
+    this.say("Loading the scan", "loading")
     const fetched = fetchVolumes(props.files, props.version) // while the graphics are set up
     fetched.catch(() => {}) // it is waited for below
     const about = await aboutOf(props)
@@ -295,6 +295,7 @@ export class SliceViewer {
     message.textContent = words
     message.hidden = !words
     box.dataset.state = state
+    tellPage(box, state === "ready" ? this.props.case : "")
   }
 
   close() {

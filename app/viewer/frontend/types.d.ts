@@ -36,6 +36,8 @@ export interface About {
   notice: string
   windows: Range[]
   head: Head | null
+  /** Of a head, where both sides are, also one that was not found; empty of a crop. */
+  centres_mm: Partial<Record<Side, Triple>>
   too_small: string
   findings: Finding[]
 }
@@ -57,6 +59,8 @@ export interface Props {
   version: number
   newest: number
   author: string
+  /** Whether the author is an account's name, which is not typed. */
+  signedIn?: boolean
   convention: string
   height: string
   beside: Another | null

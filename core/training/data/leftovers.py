@@ -106,7 +106,7 @@ class Leftovers:
         for case_id in set(self._returns.cases()) - present:
             self._returns.remove(case_id)
         self._further()
-        empty_log(self._engine)
+        empty_log(self._engine, now=bool(forgotten))
         if removed:
             logger.info("Left of removed cases, and gone: {}", counted(removed, "trace"))
         return removed

@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from core.anatomy import LABELS
 from core.errors import InputError
@@ -58,6 +57,8 @@ def mean_of(values: Sequence[float]) -> Mean:
     mean = float(array.mean())
     if len(array) < _FEWEST or np.ptp(array) == 0:
         return Mean(mean, mean, mean)
+    from scipy import stats  # a second of a busy processor: only where it is needed
+
     interval = stats.bootstrap(
         (array,), np.mean, n_resamples=_RESAMPLES, method="percentile",
         rng=np.random.default_rng(0),
@@ -103,6 +104,8 @@ def paired(
             "Evaluate both models on the same cases of the same data set.",
             code="other_cases",
         )
+    from scipy import stats
+
     old = {case["case"]: case for case in before["cases"]}
     both = [(old[case["case"]], case) for case in after["cases"] if case["case"] in old]
     differences = {}

@@ -58,7 +58,8 @@ after(() => { for (const sheet of desk.sheets.values()) sheet.cancel() })
 
 const DIMS = [12, 10, 6]
 const about = { labels: [{ name: "anterior", value: 1, rgb: [1, 1, 1] }, { name: "posterior", value: 2, rgb: [1, 1, 1] }],
-  head: { sides: { left: { centre_mm: [2, 5, 2] }, right: { centre_mm: [9, 5, 2] } } }, findings: [], windows: [] }
+  head: { sides: { left: { centre_mm: [2, 5, 2] }, right: { centre_mm: [9, 5, 2] } } },
+  centres_mm: { left: [2, 5, 2], right: [9, 5, 2] }, findings: [], windows: [] }
 let cases = 0
 
 /** Two hippocampi at a height. */

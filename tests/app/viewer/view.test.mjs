@@ -86,10 +86,16 @@ test("a pixel shows as much of the scan as the view and the zoom say", () => {
 test("places are said in the patient's directions", () => {
   assert.deepEqual([place(0, -12.34), place(0, 12.34), place(1, -14), place(2, 0)],
     ["L 12.3", "R 12.3", "P 14.0", "S 0.0"])
-  const about = { factors: /** @type {any} */ ([2, 1, 1]), scan_shape: /** @type {any} */ ([60, 50, 40]) }
+  const about = { factors: /** @type {any} */ ([2, 1, 1]), scan_shape: /** @type {any} */ ([60, 50, 40]),
+    head: /** @type {any} */ ({}) }
   assert.deepEqual(inScan(about, [3, 4, 5]), [7, 4, 5])
   assert.equal(slicePlace(about, 0, [3, 4, 5], -14), "Sagittal slice 8 of 60, L 14.0 mm")
   assert.equal(slicePlace(about, 1, [3, 4, 5], 2), "Coronal slice 5 of 50, A 2.0 mm")
+  // Of a crop nobody knows the side: its place along left and right is the file's alone.
+  const crop = { ...about, head: null }
+  assert.equal(slicePlace(crop, 0, [3, 4, 5], -14), "Sagittal slice 8 of 60, x −14.0 mm")
+  assert.equal(slicePlace(crop, 0, [3, 4, 5], 14), "Sagittal slice 8 of 60, x 14.0 mm")
+  assert.equal(slicePlace(crop, 1, [3, 4, 5], 2), "Coronal slice 5 of 50, A 2.0 mm")
 })
 
 test("an error is what happened, then what to do", () => {

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from sqlalchemy.exc import OperationalError
 
+from core.cases.records import refresh_words
 from core.cases.store import Cases
 from core.errors import ConflictError, InputError, NotFoundError
 from core.exports.tables import Outcome, archive, report_csv, report_json, summary_csv
@@ -19,6 +20,7 @@ from core.state import migrations
 from core.state.database import DATABASE_NAME, connect
 from core.state.storage import LocalStorage
 from core.state.tables import CASES
+from tests.references import head_analysis
 from tests.scans import all_orientations, as_bytes, example, reoriented, stream
 
 
@@ -55,6 +57,23 @@ def test_a_case_is_there_after_a_restart(cases, analysis, tmp_path, clock):
     assert again.get(case.id) == case
     assert again.mask_file(case.id) == analysis.mask_file
     assert [row.id for row in again.find()] == [case.id]
+
+
+def test_a_list_has_the_sides_of_a_head_also_of_one_that_an_earlier_version_kept(cases, analysis):
+    head = cases.add(head_analysis(3, left=2400.0, right=0.0), "head").id
+    crop = cases.add(analysis, "crop").id
+
+    def sides():
+        return {row.id: (row.left_mm3, row.right_mm3) for row in cases.find()}
+
+    expected = {head: (2400.0, None), crop: (None, None)}
+    assert sides() == expected
+    with cases.acts.engine.begin() as connection:
+        connection.execute(CASES.update().values(left_mm3=None))
+    assert sides()[head] == (None, None)
+    with cases.acts.engine.begin() as connection:
+        refresh_words(connection)
+    assert sides() == expected
 
 
 def test_the_images_of_a_case_are_those_that_were_segmented(cases, analysis):
@@ -124,6 +143,7 @@ def test_half_a_case_is_swept_away(cases, analysis, tmp_path):
     assert cases.mask_file(case.id)
 
 
+@pytest.mark.sqlite
 def test_a_lost_database_is_rebuilt_from_the_storage(cases, analysis, tmp_path, clock):
     kept, gone = cases.add(analysis, "kept"), cases.add(analysis, "gone")
     cases.rename(kept.id, "renamed")
@@ -160,6 +180,7 @@ def test_an_unknown_case_is_not_found(call, cases):
         getattr(cases, call)("HV-NOSUCH")
 
 
+@pytest.mark.sqlite
 def test_a_case_whose_row_fails_leaves_no_file(cases, analysis, tmp_path, clock):
     with connect(tmp_path).begin() as connection:
         CASES.drop(connection)
@@ -176,6 +197,7 @@ def test_keys_cannot_leave_the_storage(tmp_path):
     assert list(tmp_path.rglob("x")) == []
 
 
+@pytest.mark.sqlite
 def test_a_database_is_brought_up_to_date_once(tmp_path):
     connect(tmp_path).dispose()
     connect(tmp_path).dispose()
@@ -268,6 +290,7 @@ def test_a_rejection_needs_its_reason(cases, analysis):
     assert cases.get(case.id).review.state == "new"
 
 
+@pytest.mark.sqlite
 def test_a_database_from_before_the_reviews_is_brought_up_to_date(
     tmp_path, analysis, clock, monkeypatch
 ):

@@ -209,6 +209,7 @@ Notices(connect(Path(sys.argv[1])), (Box(),)).send_due()
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.sqlite
 def test_a_process_that_is_killed_leaves_the_message_to_the_next_with_its_key(
     when, place, tmp_path, hours
 ):

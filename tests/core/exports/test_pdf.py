@@ -13,13 +13,15 @@ from PIL import Image
 
 from core.cases.case import Review
 from core.cases.study import study_of
+from core.exports.german import FINDINGS, in_german
 from core.exports.pdf import report_pdf
 from core.exports.pdf_change import changed_until
 from core.exports.pdf_compared import Compared, add_compared
 from core.exports.pdf_details import add_details
-from core.exports.sentences import _FINDINGS, _SENTENCES, LANGUAGES, Sentences
+from core.exports.sentences import _SENTENCES, LANGUAGES, Sentences
 from core.exports.sheet import BOTTOM_MM, Sheet
 from core.exports.tables import report_csv
+from core.measures.change import Measured, cautions, differences
 from core.measures.measure import MASK_CODES
 from core.references.comparison import compare
 from core.settings import ROOT
@@ -264,6 +266,21 @@ def test_a_finding_is_said_in_german_with_its_own_words(tmp_path):
     assert "12 degrees" in words
 
 
+def test_in_german_days_are_written_so_and_every_reason_of_a_change_is_german(tmp_path):
+    words = words_of(report_pdf(case_of("head"), IMAGES, language="de"), tmp_path)
+    assert "30.11.2026 07:01 UTC" in words
+    assert "2026-11-30" not in words
+    sides = {"hippocampus": {}}
+    crop = Measured("", sides, "1", "a", (1, 1, 1), is_head=False, confidence="unreliable")
+    cut = replace(crop, is_head=True, spacing_mm=(2, 2, 2), model_version="2", model_sha256="b",
+                  too_small="voxels of 3.0 mm", is_drawn=True, confidence="check")  # fmt: skip
+    both = replace(cut, confidence="unreliable")
+    pairs = [(crop, cut), (cut, crop), (both, both), (crop, crop), (cut, cut)]
+    reasons = [r for pair in pairs for r in (*differences(*pair), *cautions(*pair))]
+    assert len(set(reasons)) >= 12
+    assert [reason for reason in reasons if in_german(reason) == reason] == []
+
+
 def test_every_sentence_is_there_in_every_language_with_the_same_places():
     for name, by_language in _SENTENCES.items():
         assert set(by_language) == set(LANGUAGES), name
@@ -291,7 +308,7 @@ def test_every_code_of_a_finding_is_known_in_german():
     source = "".join(path.read_text() for path in (ROOT / "core" / "image").rglob("*.py"))
     named = re.findall(r'Finding\(\s*"(?:note|warning)",\s*"(\w+)"', source)
     assert len(named) > 10
-    assert {*named, *MASK_CODES} - set(_FINDINGS) == set()
+    assert {*named, *MASK_CODES} - set(FINDINGS) == set()
 
 
 def test_german_numbers_have_a_comma_and_no_point():

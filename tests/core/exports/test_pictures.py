@@ -1,6 +1,7 @@
 """Surfaces and slice strips."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,8 +10,9 @@ from PIL import Image
 from core.anatomy import LABEL_RGB
 from core.cases.case import Case, CaseImages
 from core.exports.mesh import label_surfaces, ply, surface
-from core.exports.strip import labels_png, strip_png
+from core.exports.strip import labels_png, near_the_mask, place_words, strip_png
 from core.image.voxels import Voxels
+from core.wording import minus
 from tests.scans import noise
 
 REPORT = {"model": {"version": "1", "name": "m"}, "measures": {}, "warnings": []}
@@ -97,6 +99,18 @@ def test_the_strip_turns_with_the_convention():
 def test_the_strip_of_an_empty_mask_shows_the_whole_volume():
     page = picture("radiological", np.zeros((35, 50, 35), np.uint8))
     assert page.std() > 10
+    # The line above the last one says that nothing was found.
+    line = slice(-78, -40)
+    assert not np.array_equal(page[line], picture("radiological")[line])
+
+
+def test_a_sagittal_slice_of_a_crop_has_a_place_and_no_side():
+    shown = CaseImages(Voxels(noise()), two_labels(), np.diag([1.0, 1, 1, 1]))
+    shown.affine[:3, 3] = (-30, -30, 0)
+    part = near_the_mask(shown, 5.0)
+    assert [place_words(part, cut, 10) for cut in (0, 1)] == [minus("x -20 mm"), "P 20 mm"]
+    head = replace(part, is_crop=False)
+    assert place_words(head, 0, 10) == "L 20 mm"
 
 
 def test_the_picture_of_the_labels_names_them_in_their_colours():

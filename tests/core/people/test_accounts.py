@@ -182,6 +182,7 @@ def test_a_file_of_before_there_were_providers_is_taken_in(people, tmp_path):
     assert second.sign_ins.check("root", PASSWORD).role == "administrator"
 
 
+@pytest.mark.sqlite
 def test_neither_passwords_nor_tokens_nor_codes_are_in_the_database(people, tmp_path):
     anna = people.add("Anna", "reader")
     service = people.add("backup", "service", password=None)

@@ -33,6 +33,7 @@ NO_ACTS = {
     "core/shadow/figures.py:add": "figures of a scan whose upload has its line",
     "core/state/database.py:agree": "the server notes the key that it encrypts with",
     "core/state/database.py:connect": "a new form of the tables",
+    "core/state/keys.py:agree_on_keys": "the first server notes which keys the others need",
     "core/state/renewal.py:renew": "the same content in another form; the command has its line",
     "core/state/renewal.py:_renew_column": "the same",
     "core/training/jobs.py:_start": "the server starts what was asked for",

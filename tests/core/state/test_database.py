@@ -11,6 +11,7 @@ from core.state.database import connect, reading
 from core.state.tables import ACCOUNTS
 
 NAMES = select(ACCOUNTS.c.name)
+pytestmark = pytest.mark.both
 
 
 def write(connection, name):
@@ -76,6 +77,7 @@ def test_who_reads_cannot_write(engine):
     open_writer(engine)
 
 
+@pytest.mark.sqlite
 def test_a_full_disk_is_told_in_words_and_nothing_is_half_written(engine):
     with engine.begin() as connection:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar()

@@ -10,6 +10,7 @@ from core.state.database import DATABASE_NAME, connect
 from core.state.tables import METADATA
 from tests.older import older_database
 
+pytestmark = pytest.mark.sqlite
 # What SQLite knows of a table.
 _ASPECTS = {
     "columns": "SELECT name, type, \"notnull\", dflt_value, pk FROM pragma_table_info('{}')",
