@@ -33,6 +33,7 @@ lint: .venv/installed-dev
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	sh scripts/with-node -m app.viewer.check
+	sh scripts/check-deploy
 
 # The documentation as a site, in site/: pages from the code by the program's own environment, which
 # needs no PyTorch for it, the rest by MkDocs in one of its own. A link that leads nowhere fails.
