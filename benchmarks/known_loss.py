@@ -1,4 +1,4 @@
-"""``python -m benchmarks.known_loss DATA``: how much of a known loss is found.
+"""``python -m benchmarks.known_loss DATA [--heads NAME ...]``: how much of a known loss is found.
 
 DATA has ``heads``, as `benchmarks.scans_again` reads them. The hippocampi of each head are made
 smaller by a known deformation, on the head's own grid and without anything else (no move, no
@@ -34,11 +34,14 @@ def main() -> int:
     """Print a line a head, and the means."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
+    parser.add_argument("--heads", nargs="+", default=[], help="only these")
     options = parser.parse_args()
     predictor = in_process()
     found = defaultdict(list)
     for voxels, of_kind in _HEADS.items():
         for kind, name in of_kind:
+            if options.heads and name not in options.heads:
+                continue
             scan = read(options.data / "heads" / kind / f"{name}.nii.gz", name)
             analysis = segmented(predictor, scan.data, scan.affine)
             if analysis is None:

@@ -30,11 +30,12 @@ def main() -> None:
     parser.add_argument("--people", type=int, nargs="+", default=[60, 200, 1000])
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--methods", action="store_true", help="other methods, and the floor")
+    parser.add_argument("--only", nargs="+", default=[], help="of the methods, besides the floor")
     options = parser.parse_args()
     print(f"intervals of {COVERAGE_PERCENT} %, {options.groups} groups, {_TESTED} people tested")
     for count in options.people:
         if options.methods:
-            _compare(options.groups, count, options.seed)
+            _compare(options.groups, count, options.seed, options.only or list(METHODS))
             continue
         for title, populations in (("all", POPULATIONS), ("all fresh", FRESH)):
             pooled = []
@@ -60,11 +61,12 @@ def _served(population, groups: int, count: int, seed: int):
     return np.array(errors), np.array(hits), float(np.median(seconds))
 
 
-def _compare(groups: int, count: int, seed: int) -> None:
+def _compare(groups: int, count: int, seed: int, names: list[str]) -> None:
     """Print the mean error of each method, by population."""
-    table: dict[str, list[float]] = {name: [] for name in (*METHODS, "floor")}
+    methods = {name: METHODS[name] for name in names}
+    table: dict[str, list[float]] = {name: [] for name in (*methods, "floor")}
     for number, (name, population) in enumerate((POPULATIONS | FRESH).items()):
-        for method, percentiles in (METHODS | {"floor": knowing(population)}).items():
+        for method, percentiles in (methods | {"floor": knowing(population)}).items():
             rng = np.random.default_rng((seed, number))
             errors = []
             for _ in range(groups):

@@ -176,11 +176,11 @@ def band_words(spreads: tuple[Repeatability, Repeatability] | None, scan: Measur
 
 def loss_words(one: Repeatability) -> str:
     """How much of a known loss is found, where it was measured and is too little."""
-    if one.found_of_10_percent is None:
+    if one.found_of_3_percent is None:
         return ""
     return (
-        " **A loss may be larger than it looks**: of hippocampi that a known deformation made 10 % "
-        f"smaller, {one.found_of_10_percent:.0f} % were found in the mean; the interval does not "
+        " **A loss may be larger than it looks**: of hippocampi that a known deformation made 3 % "
+        f"smaller, {one.found_of_3_percent:.1f} % were found in the mean; the interval does not "
         "know of it."
     )
 

@@ -228,9 +228,9 @@ _SENTENCES: dict[str, dict[Language, str]] = {
         "wurde nicht gemessen.",
     },
     "loss_found": {
-        "en": "A loss may be larger than it looks: of hippocampi that were made 10 % smaller, "
+        "en": "A loss may be larger than it looks: of hippocampi that were made 3 % smaller, "
         "{percent} % were found in the mean; the interval does not know of it.",
-        "de": "Ein Verlust kann größer sein, als er aussieht: von um 10 % verkleinerten Hippocampi "
+        "de": "Ein Verlust kann größer sein, als er aussieht: von um 3 % verkleinerten Hippocampi "
         "wurden im Mittel {percent} % gefunden; das Intervall weiß davon nichts.",
     },
     "scans_over_time": {

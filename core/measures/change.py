@@ -45,8 +45,8 @@ class Repeatability:
         On how many heads, and how many scans of each.
     source : str
         The command that measured it, or where it is published.
-    found_of_10_percent : float or None
-        What is found in the mean where hippocampi were made 10 % smaller, in per cent: a network
+    found_of_3_percent : float or None
+        What is found in the mean where hippocampi were made 3 % smaller, in per cent: a network
         that is unsure draws what is usual, and a loss comes out too small. None: not measured.
     """
 
@@ -55,7 +55,7 @@ class Repeatability:
     heads: int
     scans: int
     source: str
-    found_of_10_percent: float | None = None
+    found_of_3_percent: float | None = None
 
 
 @dataclass(frozen=True)
