@@ -2,7 +2,7 @@
 PY := .venv/bin/python
 VIEWER := $(wildcard app/viewer/frontend/*)
 
-.PHONY: run serve install test coverage lint clean
+.PHONY: run serve install test coverage lint docs clean
 run: .venv/installed
 	@$(PY) -m app
 
@@ -34,6 +34,19 @@ lint: .venv/installed-dev
 	.venv/bin/lint-imports
 	sh scripts/with-node -m app.viewer.check
 
+# The documentation as a site, in site/: pages from the code by the program's own environment, which
+# needs no PyTorch for it, the rest by MkDocs in one of its own. A link that leads nowhere fails.
+docs: $(if $(wildcard .venv/installed),.venv/installed,.venv/installed-serve) .venv-docs/installed
+	$(PY) -m scripts.site
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --quiet
+	@$(PY) -m scripts.site.links
+	@echo "The site is in site/: open site/index.html by a web server, such as: $(PY) -m http.server -d site"
+
+.venv-docs/installed: requirements-docs.txt
+	.venv/bin/python -m venv --clear .venv-docs
+	.venv/bin/uv pip install --quiet --python .venv-docs/bin/python --require-hashes -r requirements-docs.txt
+	@touch $@
+
 .venv/installed-serve: requirements-serve.txt constraints.txt requirements-install.txt scripts/install scripts/with-node $(VIEWER)
 	sh scripts/install requirements-serve.txt
 	@touch $@
@@ -47,4 +60,4 @@ lint: .venv/installed-dev
 	@touch $@
 
 clean:
-	rm -rf .venv node_modules
+	rm -rf .venv .venv-docs node_modules site

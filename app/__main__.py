@@ -12,12 +12,17 @@ from core.people.kept import can_have_accounts, no_accounts
 from core.settings import Settings, unknown_variables, variable_of
 
 
+def parser() -> argparse.ArgumentParser:
+    """The parser of the server's command line."""
+    made = argparse.ArgumentParser(prog="python -m app", description="Run HippoView.")
+    made.add_argument("--port", type=int, help="default 8501, or HIPPOVIEW_PORT")
+    made.add_argument("--address", help="default 127.0.0.1, or HIPPOVIEW_ADDRESS")
+    return made
+
+
 def main(arguments: list[str]) -> int:
     """The command line of the server."""
-    parser = argparse.ArgumentParser(prog="python -m app", description="Run HippoView.")
-    parser.add_argument("--port", type=int, help="default 8501, or HIPPOVIEW_PORT")
-    parser.add_argument("--address", help="default 127.0.0.1, or HIPPOVIEW_ADDRESS")
-    for field, value in vars(parser.parse_args(arguments)).items():
+    for field, value in vars(parser().parse_args(arguments)).items():
         if value is not None:
             os.environ[variable_of(field)] = str(value)
     limit_threads()

@@ -25,6 +25,18 @@ _MODULES = {
 _LONG = ("train", "sweep", "calibrate", "receive")
 
 
+def parser(command: str = "") -> argparse.ArgumentParser:
+    """The parser of all commands; where one is named, it knows only those of its module."""
+    made = argparse.ArgumentParser(prog="python -m core", description=f"HippoView. {NOTICE}")
+    named = _MODULES.get(command)
+    commands = made.add_subparsers(
+        dest="command", required=True, metavar="{" + ",".join(_MODULES) + "}" if named else None
+    )
+    for module in [named] if named else dict.fromkeys(_MODULES.values()):
+        import_module(f"core.commands.{module}").add_commands(commands)
+    return made
+
+
 def main(arguments: list[str]) -> int:
     """Run a command.
 
@@ -33,18 +45,11 @@ def main(arguments: list[str]) -> int:
     int
         0: all done. 1: at least one file was not segmented. 2: the call was not understood.
     """
-    parser = argparse.ArgumentParser(prog="python -m core", description=f"HippoView. {NOTICE}")
-    named = _MODULES.get(arguments[0] if arguments else "")
-    commands = parser.add_subparsers(
-        dest="command", required=True, metavar="{" + ",".join(_MODULES) + "}" if named else None
-    )
-    for module in [named] if named else dict.fromkeys(_MODULES.values()):
-        import_module(f"core.commands.{module}").add_commands(commands)
     for stream in (sys.stdout, sys.stderr):
         # What a terminal cannot show (mm\u00b3 in the C locale) must not end a batch.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    options = parser.parse_args(arguments)
+    options = parser(arguments[0] if arguments else "").parse_args(arguments)
     logger.remove()
     level = "INFO" if options.command in _LONG else "WARNING"
     logger.add(sys.stderr, level=level, format="{level}: {message}", diagnose=False)

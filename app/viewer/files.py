@@ -198,7 +198,7 @@ def factors_of(shape: tuple[int, ...], affine: NDArray[np.float64]) -> Factors:
     """By how much to reduce each axis for the viewer; axes with the smallest voxels first.
 
     >>> factors_of((512, 512, 512), np.eye(4) / 2)
-    (2, 2, 2)
+    (2, 2, 1)
     >>> factors_of((256, 256, 256), np.eye(4))
     (1, 1, 1)
     """

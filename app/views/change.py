@@ -132,9 +132,9 @@ def change_rows(
                 row |= {
                     "Change (ml)": ml_text(one.mm3, sign=True),
                     "Change (%)": f"{one.percent:+z.1f}",
-                    "Meaning": f"{_SIGNS[one.verdict]} {one.verdict}",
+                    "Meaning": f"{_SIGNS[one.meaning]} {one.meaning}",
                 }
-                if one.verdict == NOT_JUDGED and part in _not_measured(found):
+                if one.meaning == NOT_JUDGED and part in _not_measured(found):
                     row["Meaning"] += ": how much it varies was not measured"
                 if one.interval_percent is not None:
                     low, high = one.interval_percent
@@ -149,7 +149,7 @@ def _not_measured(found: dict[str, dict[str, Change | None]]) -> set[str]:
     """Parts that are not judged although others are."""
     judged = {
         part for parts in found.values() for part, one in parts.items()
-        if one is not None and one.verdict != NOT_JUDGED
+        if one is not None and one.meaning != NOT_JUDGED
     }  # fmt: skip
     return set(PARTS) - judged if judged else set()
 

@@ -91,7 +91,7 @@ def _sentence(side: str, one: Change, volumes_mm3: tuple[float, float], words: S
         parts.append(words("change_interval", low=low, high=high))
     if one.percent_a_year is not None:
         parts.append(words("a_year", percent=words.number(one.percent_a_year, 1, sign=True)))
-    return f"{', '.join(parts)}: {words.quoted(one.verdict)}."
+    return f"{', '.join(parts)}: {words.quoted(one.meaning)}."
 
 
 def _chart(scans: Sequence[Case], half: float | None) -> Chart | None:

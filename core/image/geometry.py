@@ -145,5 +145,9 @@ def geometry_findings(
 
 
 def numbers(values: Any) -> str:
-    """Such as ``1 x 0.5 x 0.5``."""
+    """Numbers of the three axes in words.
+
+    >>> numbers((1, 0.5, 0.123456))
+    '1 x 0.5 x 0.1235'
+    """
     return " x ".join(f"{float(v):.4g}" for v in values)

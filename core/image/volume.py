@@ -190,7 +190,12 @@ def box_around(inside: NDArray[Any], margin: int = 1) -> Box | None:
 
 
 def cut_affine(affine: NDArray[np.float64], box: tuple[slice, ...]) -> NDArray[np.float64]:
-    """Affine of the part of an array that a box cuts out."""
+    """Affine of the part of an array that a box cuts out: its first voxel stays where it was.
+
+    >>> affine = np.diag([1.0, 1.0, 2.0, 1.0])  # voxels of 1 x 1 x 2 mm
+    >>> cut_affine(affine, (slice(3, 9), slice(0, 9), slice(5, 9)))[:3, 3].tolist()
+    [3.0, 0.0, 10.0]
+    """
     cut = affine.copy()
     cut[:3, 3] += affine[:3, :3] @ [part.start for part in box]
     return cut

@@ -103,7 +103,7 @@ class Change:
         At a constant rate; None for scans less than three months apart or without dates.
     interval_percent, interval_mm3, interval_a_year : (float, float) or None
         In which the true change lies in 95 %; None where the repeatability does not hold.
-    verdict : str
+    meaning : str
         `WITHIN`, `SMALLER`, `LARGER` or `NOT_JUDGED`.
     """
 
@@ -113,7 +113,7 @@ class Change:
     interval_percent: tuple[float, float] | None
     interval_mm3: tuple[float, float] | None
     interval_a_year: tuple[float, float] | None
-    verdict: str
+    meaning: str
 
 
 def change(
@@ -137,9 +137,9 @@ def change(
     Change or None
         None where one of the volumes is 0: the structure was not found.
 
-    >>> change(2000, 1940, (0.02, 0.02), 1.0).verdict
+    >>> change(2000, 1940, (0.02, 0.02), 1.0).meaning
     'within what the method varies by'
-    >>> change(2000, 1800, (0.02, 0.02), 2.0).verdict
+    >>> change(2000, 1800, (0.02, 0.02), 2.0).meaning
     'smaller by more than the method varies by'
     """
     if earlier_mm3 <= 0 or later_mm3 <= 0:
@@ -164,7 +164,7 @@ def change(
         interval_percent=(low, high),
         interval_mm3=(earlier_mm3 * low / 100, earlier_mm3 * high / 100),
         interval_a_year=a_year,
-        verdict=WITHIN if abs(ratio) <= half else SMALLER if ratio < 0 else LARGER,
+        meaning=WITHIN if abs(ratio) <= half else SMALLER if ratio < 0 else LARGER,
     )
 
 

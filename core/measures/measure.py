@@ -63,7 +63,7 @@ def measure(
     parts = {name: size_of(labels == value, affine) for name, value in LABELS.items()}
     total = size_of(labels > 0, affine)
     share = 100 * parts["anterior"].voxels / total.voxels if total.voxels else None
-    flaws = _flaws(labels > 0, affine, extent or whole(labels.shape), window, is_crop)
+    remarks = _remarks(labels > 0, affine, extent or whole(labels.shape), window, is_crop)
     return Measures(
         anterior=parts["anterior"],
         posterior=parts["posterior"],
@@ -71,7 +71,7 @@ def measure(
         anterior_share_percent=share,
         voxel_mm3=float(abs(np.linalg.det(affine[:3, :3]))),
         side=SIDE_ON_A_CROP,
-        too_small={"total": flaws} if flaws else {},
+        too_small={"total": remarks} if remarks else {},
     )
 
 
@@ -198,7 +198,7 @@ def why_scan_too_small(measures: dict[str, Any]) -> str:
     return "; ".join(words[code] for code in (CUT, COARSE) if code in words)
 
 
-def _flaws(
+def _remarks(
     inside: NDArray[np.bool_],
     affine: NDArray[np.float64],
     extent: Extent,
@@ -206,13 +206,13 @@ def _flaws(
     is_crop: bool,
 ) -> Words:
     """Why the volume of a mask comes out too small."""
-    flaws = {}
+    remarks = {}
     faces = set(cut_faces(inside, affine, extent))
     if window:
         faces |= set(faces_looked_beyond(window, affine, extent))
     if faces:
         names = (name for pair in FACES for name in pair if name in faces)
-        flaws[CUT] = f"the image ends within it ({', '.join(names)})"
+        remarks[CUT] = f"the image ends within it ({', '.join(names)})"
     coarse = [
         f"voxels of {mm:.1f} mm {along}"
         for mm, most_mm, along in zip(voxel_sizes(affine), limits.COARSE_MM, _ALONG, strict=True)
@@ -221,8 +221,8 @@ def _flaws(
     if is_crop and not coarse and np.prod(voxel_sizes(affine)) > limits.COARSE_CROP_MM3:
         coarse = [f"voxels of {' x '.join(f'{mm:.1f}' for mm in voxel_sizes(affine))} mm"]
     if coarse:
-        flaws[COARSE] = ", ".join(coarse)
-    return flaws
+        remarks[COARSE] = ", ".join(coarse)
+    return remarks
 
 
 def _of_head(

@@ -81,6 +81,12 @@ def size_of(inside: NDArray[np.bool_], affine: NDArray[np.float64]) -> LabelMeas
     inside : ndarray of bool, shape (X, Y, Z)
     affine : ndarray, shape (4, 4)
         Indices to mm.
+
+    >>> inside = np.zeros((8, 8, 8), bool)
+    >>> inside[2:6, 2:4, 2:4] = True  # 4 x 2 x 2 voxels of 0.5 x 1 x 1 mm
+    >>> size = size_of(inside, np.diag([0.5, 1.0, 1.0, 1.0]))
+    >>> size.voxels, size.volume_mm3, size.volume_ml
+    (16, 8.0, 0.008)
     """
     count = int(np.count_nonzero(inside))
     volume_mm3 = count * float(abs(np.linalg.det(affine[:3, :3])))

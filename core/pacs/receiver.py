@@ -28,6 +28,8 @@ _HANDSHAKE_S = 5.0
 _ASSOCIATIONS, _CONNECTIONS = 10, 20
 # What a peer has for the rest of a message part that it began (s).
 _SILENCE_S = 60.0
+# What a peer has to ask for an association, and to close one that was ended (s).
+_CEREMONY_S = 10.0
 # One of 1.4 MB takes 2.7 GB when it is read.
 _SYNTAXES = [s for s in ALL_TRANSFER_SYNTAXES if s != DeflatedExplicitVRLittleEndian]
 
@@ -116,6 +118,7 @@ class Receiver:
         self._ae.require_called_aet = True
         self._ae.require_calling_aet = [peer.title for peer in peers]
         self._ae.maximum_associations = _ASSOCIATIONS
+        self._ae.acse_timeout = _CEREMONY_S
         self._ae.add_supported_context(Verification)
         for context in StoragePresentationContexts:
             self._ae.add_supported_context(str(context.abstract_syntax), _SYNTAXES)
@@ -159,6 +162,8 @@ class Receiver:
         self._ae.shutdown()
 
     def _opened(self, event: Any) -> None:
+        # pynetdicom's clock of a new association begins with 30 s, whatever was set.
+        event.assoc.acse_timeout = self._ae.acse_timeout
         event.assoc.inflow = Inflow(event.assoc, self._server.held)
 
     def _store(self, event: Any) -> int:

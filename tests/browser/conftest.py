@@ -55,10 +55,29 @@ def profile(browser: Browser) -> Iterator[BrowserContext]:
     opened.close()
 
 
+@pytest.fixture(scope="session")
+def second_profile(browser: Browser) -> Iterator[BrowserContext]:
+    """Somebody else's."""
+    opened = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="dark")
+    yield opened
+    opened.close()
+
+
 @pytest.fixture
 def context(profile: BrowserContext) -> Iterator[BrowserContext]:
     """That profile, without anything that a visit leaves behind but its cache."""
     yield profile
+    leave(profile)
+
+
+@pytest.fixture
+def other_context(second_profile: BrowserContext) -> Iterator[BrowserContext]:
+    yield second_profile
+    leave(second_profile)
+
+
+def leave(profile: BrowserContext) -> None:
+    """Close a profile's pages, and clear what they left."""
     profile.set_offline(False)
     profile.unroute_all()
     profile.clear_cookies()

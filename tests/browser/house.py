@@ -30,7 +30,7 @@ class House:
 
     def __init__(self, url: str, folder: Path, predictor: Predictor) -> None:
         engine, storage = connect(folder), LocalStorage(folder / "storage")
-        self.url = url
+        self.url, self.engine = url, engine
         self.cases = Cases(engine, storage)
         self.corrections = Corrections(engine, storage, self.cases)
         self._folder, self._predictor = folder, predictor

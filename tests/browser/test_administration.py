@@ -8,7 +8,7 @@ import threading
 import httpx
 import psutil
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import BrowserContext, expect
 
 from core.cases.store import Cases
 from core.image.example import example_file
@@ -69,11 +69,10 @@ def version_of(server: Server) -> str:
 # Whole: on thirty crops, with the iterations that the page asks for, tested on all synthetic heads.
 @pytest.mark.parametrize("is_whole", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_retrain_compare_promote_and_roll_back_while_scans_go_on(
-    browser: Browser, shared_data, tmp_path, pictures, is_whole
+    context: BrowserContext, shared_data, tmp_path, pictures, is_whole
 ):
     crops, tested, scans, pause_s = (30, 4, 100, 1.5) if is_whole else (12, 3, 12, 6.0)
     archive = packed(real(tmp_path / "Task04", shared_data, crops), tmp_path / "crops.tar")
-    context = browser.new_context(viewport={"width": 1280, "height": 1000}, color_scheme="dark")
     heads = {} if is_whole else {"test_heads": "1"}
     with (
         running(tmp_path / "var", **heads) as server,
@@ -158,7 +157,6 @@ def test_retrain_compare_promote_and_roll_back_while_scans_go_on(
         before = len(stream.answers)
         until(lambda: len(stream.answers) >= before + 2)
         assert user.strangers == []
-    context.close()
     assert len(stream.answers) >= scans
     assert {status for status, _ in stream.answers} == {200}
     served = [version for _, version in stream.answers]
@@ -259,9 +257,8 @@ def test_twenty_blurred_scans_ask_to_act_until_they_are_the_new_normal(
     context.close()
 
 
-def test_people_sign_in_and_see_their_groups_cases_alone(browser, tmp_path):
+def test_people_sign_in_and_see_their_groups_cases_alone(context, other_context, tmp_path):
     var = tmp_path / "var"
-    context, other = browser.new_context(), browser.new_context()
     with running(var, admin_password=PASSWORD) as server:
         cases = Cases(connect(var), LocalStorage(var / "storage"))
         with acting_as(SERVER):
@@ -284,7 +281,7 @@ def test_people_sign_in_and_see_their_groups_cases_alone(browser, tmp_path):
         user.read("Rita Berg was added")
         code = user.page.locator("code").first.inner_text()
 
-        reader = User(other.new_page(), server.url)
+        reader = User(other_context.new_page(), server.url)
         reader.page.goto(f"{server.url}/code")
         reader.page.get_by_label("Name").fill("rita berg")
         reader.page.get_by_label("Code").fill(code)
@@ -300,5 +297,3 @@ def test_people_sign_in_and_see_their_groups_cases_alone(browser, tmp_path):
         reader.read("This page is for administrators")
         reader.open(f"/cases?case={others}")
         reader.read("There is no such case")
-    context.close()
-    other.close()

@@ -197,6 +197,7 @@ def test_the_second_of_two_who_correct_a_case_is_told(user, browser, server):
     context.close()
 
 
+@pytest.mark.long
 def test_versions_are_listed_compared_and_restored(user, pictures):
     user.try_example()
     case_id = user.viewer.get_attribute("data-case")

@@ -65,6 +65,7 @@ def test_segmenting_one_side_leaves_what_was_drawn_on_the_other(person, house, h
     assert not np.array_equal(after["left"], before["left"])
 
 
+@pytest.mark.long
 def test_a_late_segmentation_lands_on_the_case_that_was_pointed_at(person, house, head):
     (second,) = house.add("second")
     first = house.cases.add(head, "head").id

@@ -1,8 +1,9 @@
 """Every page, in both themes and widths: looked at, reachable, readable."""
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import BrowserContext, expect
 
+from tests.browser.conftest import leave
 from tests.browser.user import User
 
 PAGES = [
@@ -22,16 +23,14 @@ def looks_of_pages():
 
 
 @pytest.fixture(scope="module")
-def visitors(browser: Browser, server):
+def visitors(second_profile: BrowserContext, server):
     """Somebody with an open case, for each look; made when first asked for."""
     made = {}
 
     def visitor(scheme: str, width: int) -> User:
         if (scheme, width) not in made:
-            context = browser.new_context(
-                viewport={"width": width, "height": round(width * 0.7)}, color_scheme=scheme
-            )
-            user = made[scheme, width] = User(context.new_page(), server.url)
+            user = made[scheme, width] = User(second_profile.new_page(), server.url)
+            user.look(scheme, width, round(width * 0.7))
             user.open()
             user.try_example()
         return made[scheme, width]
@@ -39,7 +38,7 @@ def visitors(browser: Browser, server):
     yield visitor
     for user in made.values():
         assert user.strangers == []
-        user.page.context.close()
+    leave(second_profile)
 
 
 @pytest.mark.parametrize(("look", "name"), list(looks_of_pages()))

@@ -1,5 +1,6 @@
 """The pages work under their Content-Security-Policy, and it holds."""
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser.user import LONG, tinted
@@ -20,6 +21,7 @@ _INLINE = """() => new Promise((done) => {
 })"""
 
 
+@pytest.mark.long
 def test_nothing_of_a_page_is_blocked_and_what_is_injected_is(user):
     user.try_example()
     user.pixels(lambda p: tinted(p, "anterior") > 300)

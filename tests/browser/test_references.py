@@ -16,6 +16,7 @@ def head(house: House) -> str:
     return house.cases.add(analysis, "head", "QX-4711").id
 
 
+@pytest.mark.long
 def test_a_head_stands_among_the_curves_of_the_demonstration_group(person, head, pictures):
     for scheme, width in LOOKS:
         person.look(scheme, width, round(0.6 * width))

@@ -196,12 +196,12 @@ def test_a_files_name_is_shown_as_it_is_and_loads_nothing(user):
     user.see_result(name)
 
 
-def test_two_visitors_at_once_never_see_each_other(browser, server):
+def test_two_visitors_at_once_never_see_each_other(context, other_context, server):
     """Different scans at the same time: uploads, results and viewers stay apart."""
     other = image(np.asarray(example().dataobj)[:, :, 6:], example().affine)
     contents = {"alpha": SCAN, "beta": gzip.compress(as_bytes(other))}
-    contexts = {name: browser.new_context() for name in contents}
-    users = {name: User(c.new_page(), server.url) for name, c in contexts.items()}
+    contexts = zip(contents, (context, other_context), strict=True)
+    users = {name: User(profile.new_page(), server.url) for name, profile in contexts}
     for person in users.values():
         person.open()
     for name, person in users.items():  # both are under way before either is awaited
@@ -217,5 +217,3 @@ def test_two_visitors_at_once_never_see_each_other(browser, server):
         assert masks[name] == api.content
     views = {name: person.pixels() for name, person in users.items()}
     assert views["alpha"].shape != views["beta"].shape or (views["alpha"] != views["beta"]).any()
-    for context in contexts.values():
-        context.close()

@@ -245,14 +245,14 @@ def test_a_picture_carries_the_case_the_sides_and_the_notice(user, pictures):
     assert picture[height:].max() == 255
 
 
-def test_without_webgl_the_server_draws_the_slices(browser, server, pictures):
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="dark")
-    context.add_init_script(
+def test_without_webgl_the_server_draws_the_slices(context, server, pictures):
+    page = context.new_page()
+    page.add_init_script(
         "const whole = HTMLCanvasElement.prototype.getContext;"
         "HTMLCanvasElement.prototype.getContext = function (kind, ...rest) {"
         "  return kind.startsWith('webgl') ? null : whole.call(this, kind, ...rest) }"
     )
-    user = User(context.new_page(), server.url)
+    user = User(page, server.url)
     user.open()
     user.try_example()
     user.read("This browser has no WebGL 2")
@@ -272,7 +272,6 @@ def test_without_webgl_the_server_draws_the_slices(browser, server, pictures):
     expect(picture).to_have_attribute("alt", re.compile("left is on the left"))
     until(lambda: picture.evaluate("image => image.complete && image.naturalWidth > 0"))
     user.page.screenshot(path=pictures / "viewer-without-webgl.png")
-    context.close()
 
 
 @pytest.mark.long

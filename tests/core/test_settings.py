@@ -1,11 +1,10 @@
-import dataclasses
 import os
 from pathlib import Path
 
 import pytest
 
 from core.errors import SettingsError
-from core.settings import ROOT, Settings, unknown_variables, variable_of
+from core.settings import ROOT, Settings, unknown_variables
 
 
 def test_settings_come_from_the_environment():
@@ -80,12 +79,3 @@ def test_keys_come_from_the_variable_or_a_file_and_are_shown_nowhere(tmp_path):
 
 def test_a_typing_error_in_a_name_is_noticed():
     assert unknown_variables({"HIPPOVIEW_PROT": "1", "HIPPOVIEW_PORT": "1"}) == ["HIPPOVIEW_PROT"]
-
-
-def test_the_readme_lists_every_setting_and_no_other():
-    readme = (ROOT / "README.md").read_text()
-    names = {variable_of(field.name) for field in dataclasses.fields(Settings)}
-    listed = {
-        line.split("`")[1] for line in readme.splitlines() if line.startswith("| `HIPPOVIEW_")
-    }
-    assert listed == names

@@ -27,6 +27,7 @@ def _data_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HIPPOVIEW_DATA_DIR", str(tmp_path / "var"))
 
 
+@pytest.mark.long
 def test_it_writes_figures_masks_and_a_page_and_prints_a_table(heads, tmp_path, capsys):
     out = tmp_path / "out"
     call = ["evaluate", "--heads", str(heads), MODEL, "--protocol", "anterior-posterior"]

@@ -83,13 +83,13 @@ def test_real_crops_pass_and_their_inversions_do_not(task04):
     assert np.mean(found) >= 0.95
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "name",
-    ["thick_slices/visit1",
-     *(pytest.param(name, marks=pytest.mark.long) for name in (
-         "whole_head_t1",
-         "elderly_2mm/t1/subject_05", "elderly_2mm/t1/subject_18", "adults/whole/sub-56",
-     ))],
+    [
+        "thick_slices/visit1", "whole_head_t1",
+        "elderly_2mm/t1/subject_05", "elderly_2mm/t1/subject_18", "adults/whole/sub-56",
+    ],
 )  # fmt: skip
 def test_real_heads_pass_and_their_inversions_do_not(name, shared_data, predictor, tmp_path):
     scan = nib.load(shared_data / "heads" / f"{name}.nii.gz")

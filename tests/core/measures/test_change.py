@@ -47,7 +47,7 @@ AT_1_MM = Repeatability(1.0, dict.fromkeys(PARTS, SPREAD), 3, 10, "a test")
 def test_the_same_pair_in_the_other_order_says_the_opposite(first, second, one, other):
     forth, back = change(first, second, (one, other)), change(second, first, (other, one))
     opposite = {WITHIN: WITHIN, SMALLER: LARGER, LARGER: SMALLER}
-    assert back.verdict == opposite[forth.verdict]
+    assert back.meaning == opposite[forth.meaning]
     assert (1 + forth.percent / 100) * (1 + back.percent / 100) == pytest.approx(1)
     low, high = forth.interval_percent
     assert (1 + low / 100) * (1 + back.interval_percent[1] / 100) == pytest.approx(1)
@@ -59,7 +59,7 @@ def test_the_same_pair_in_the_other_order_says_the_opposite(first, second, one, 
 def test_a_change_is_within_where_its_interval_holds_no_change_at_all(first, second, spread, years):
     found = change(first, second, (spread, spread), years)
     for low, high in (found.interval_percent, found.interval_mm3, found.interval_a_year):
-        assert (found.verdict == WITHIN) == (low <= 1e-9 and high >= -1e-9)
+        assert (found.meaning == WITHIN) == (low <= 1e-9 and high >= -1e-9)
     assert found.mm3 == pytest.approx(second - first)
     grown = (1 + found.percent_a_year / 100) ** years
     assert grown == pytest.approx(second / first)
@@ -81,9 +81,9 @@ def pairs(count, true_change, seed):
 
 
 def test_unchanged_pairs_are_called_unchanged():
-    verdicts = [found.verdict for found in pairs(30, 0.0, seed=1)]
+    verdicts = [found.meaning for found in pairs(30, 0.0, seed=1)]
     assert verdicts.count(WITHIN) >= 27
-    many = [found.verdict for found in pairs(5000, 0.0, seed=2)]
+    many = [found.meaning for found in pairs(5000, 0.0, seed=2)]
     assert 0.935 < many.count(WITHIN) / 5000 < 0.965
 
 
@@ -93,7 +93,7 @@ def test_the_interval_holds_a_known_change_of_three_per_cent():
 
 
 def test_a_loss_of_a_fifth_is_told():
-    assert {found.verdict for found in pairs(30, -0.2, seed=4)} == {SMALLER}
+    assert {found.meaning for found in pairs(30, -0.2, seed=4)} == {SMALLER}
 
 
 def test_a_side_that_one_scan_lacks_has_no_change():
@@ -110,15 +110,15 @@ def test_scans_of_a_few_weeks_have_no_yearly_rate():
 
 def test_without_a_measured_repeatability_nothing_is_judged():
     found = changes(SCAN, replace(SCAN, day="2026-01-01"), None)["left"]["total"]
-    assert (found.verdict, found.interval_percent) == (NOT_JUDGED, None)
+    assert (found.meaning, found.interval_percent) == (NOT_JUDGED, None)
     judged = changes(SCAN, replace(SCAN, day="2026-01-01"), (AT_1_MM, AT_1_MM))
-    assert judged["right"]["anterior"].verdict == WITHIN
+    assert judged["right"]["anterior"].meaning == WITHIN
 
 
 def test_a_part_that_was_not_measured_is_not_judged():
     total_only = replace(AT_1_MM, spread={"total": SPREAD})
     found = changes(SCAN, SCAN, (total_only, AT_1_MM))["left"]
-    assert [found[part].verdict for part in PARTS] == [WITHIN, NOT_JUDGED, NOT_JUDGED]
+    assert [found[part].meaning for part in PARTS] == [WITHIN, NOT_JUDGED, NOT_JUDGED]
 
 
 def test_the_shipped_model_is_listed_and_an_unknown_one_is_not_measured():

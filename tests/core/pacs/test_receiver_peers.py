@@ -94,7 +94,7 @@ def part_of_a_file(size: int) -> bytes:
 
 def test_a_pdu_that_claims_gigabytes_ends_its_connection_before_it_is_read(inbox, tmp_path):
     with receiving(inbox) as (receiver, port):
-        receiver._ae.acse_timeout = 2.0  # so long it waits for the other end to close, else 30 s
+        receiver._ae.acse_timeout = 1.0  # so long it waits for the other end to close, else 10 s
         with socket.create_connection(("127.0.0.1", port), timeout=LONG_S) as stranger:
             stranger.sendall(struct.pack(">BBL", REQUEST, 0, HUGE) + bytes(1000))
             with suppress(ConnectionResetError):

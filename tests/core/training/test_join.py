@@ -25,6 +25,7 @@ def joined(other, tmp_path_factory):
     return load_model(folder / "model")
 
 
+@pytest.mark.long
 def test_the_predictions_are_averaged(other, joined):
     patch = np.random.default_rng(0).normal(size=(1, 40, 56, 40)).astype(np.float32)
     options = InferenceOptions(device="cpu", precision="float32")

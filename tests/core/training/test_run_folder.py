@@ -2,37 +2,22 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import psutil
 import pytest
 import safetensors.numpy
 
-from core.settings import ROOT
 from core.state.storage import LocalStorage
 from core.training.data.dataset import Datasets
 from core.training.data.prepare import prepare
 from core.training.progress import Events
 from tests.datasets import made
+from tests.programs import Program, done
 from tests.waiting import until
 
 SMALL = ["--preset", "cpu", "--set", "epochs=3", "iterations=2", "validation_iterations=1",
          "features=4"]  # fmt: skip
-
-
-def core(*arguments, **options):
-    command = [sys.executable, "-m", "core", *map(str, arguments)]
-    return subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, **options)  # fmt: skip
-
-
-def done(*arguments):
-    process = core(*arguments)
-    out, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
-    return out
 
 
 @pytest.fixture(scope="module")
@@ -68,11 +53,11 @@ def weights(run):
 def killed(home):
     """The folder of the same training, killed after its first epoch."""
     folder = home / "killed"
-    process = core("train", "one", "--out", folder, *SMALL, start_new_session=True)
+    process = Program("train", "one", "--out", folder, *SMALL)
     until(lambda: len(curve(folder)) == 1, 240)
     children = [child.cmdline() for child in psutil.Process(process.pid).children()]
     os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
+    assert process.wait()[0] == -signal.SIGKILL
     # Forked ones may wait for ever. Python's own helper is no fork of this process.
     assert not [line for line in children if "resource_tracker" not in " ".join(line)]
     assert not (folder / "model").exists()
@@ -91,9 +76,9 @@ def test_a_training_can_end_after_the_epochs_that_are_done(home, killed):
 
 
 def test_one_without_an_epoch_cannot_end_and_its_folder_stays_free(home):
-    process = core("train", "one", "--out", home / "none", *SMALL, "--end-now")
-    assert "No epoch of this training is done" in process.communicate(timeout=300)[1]
-    assert process.returncode == 1
+    status, _, err = Program("train", "one", "--out", home / "none", *SMALL, "--end-now").wait()
+    assert "No epoch of this training is done" in err
+    assert status == 1
     assert not (home / "none").exists()
 
 
@@ -120,9 +105,9 @@ def test_a_runs_folder_says_what_it_was_made_of(home, run):
 
 
 def test_a_runs_folder_takes_no_other_training_and_none_again(home, run):
-    other = core("train", "one", "--out", run, *SMALL[:2], "--set", "epochs=5")
-    _, err = other.communicate(timeout=120)
-    assert other.returncode == 1
+    other = Program("train", "one", "--out", run, *SMALL[:2], "--set", "epochs=5")
+    status, _, err = other.wait()
+    assert status == 1
     assert "another configuration" in err
     before = curve(run)
     done("train", "one", "--out", run, *SMALL)
@@ -162,9 +147,8 @@ def test_a_model_goes_from_its_run_into_service(home, run):
 
 
 def test_a_sweep_that_could_not_compare_is_refused_before_it_trains(home):
-    process = core("sweep", "one", "--out", home / "none", *SMALL, "fold=0,-1")
-    _, err = process.communicate(timeout=120)
-    assert process.returncode == 1
+    status, _, err = Program("sweep", "one", "--out", home / "none", *SMALL, "fold=0,-1").wait()
+    assert status == 1
     assert "no case to compare on" in err
     assert not (home / "none").exists()
 

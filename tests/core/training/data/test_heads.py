@@ -220,6 +220,7 @@ def home(tmp_path_factory, predictor):
     return folder
 
 
+@pytest.mark.long
 def test_reviewed_heads_follow_their_reviews(home, tmp_path):
     """Corrected: the side that was drawn changes. Rejected or deleted: both sides leave."""
     shutil.copytree(home, tmp_path, dirs_exist_ok=True)
