@@ -98,7 +98,7 @@ class Cluster:
 
 # Nothing of a test outlives it; no disk is waited for.
 _FAST = (
-    "fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200",
+    "fsync=off", "full_page_writes=off", "max_connections=200",
     "shared_buffers=32MB", "autovacuum=off", "log_min_messages=fatal",
 )  # fmt: skip
 

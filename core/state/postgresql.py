@@ -19,7 +19,7 @@ from core.state.encryption import Keyring
 from core.state.private import decrypting, storable
 from core.state.processes import this_process
 
-CODE = "database_unavailable"
+DATABASE_CODE = "database_unavailable"
 _NAME, _MOST_NAME = "hippoview", 63
 # What writers lock; each database has its own (the letters of "hippo").
 _WRITERS_LOCK = 0x68697070_6F
@@ -155,7 +155,7 @@ class _Pool(QueuePool):
         try:
             return super().connect()
         except PoolTimeoutError as error:
-            raise StorageError("The database is busy", _LATER, code=CODE) from error
+            raise StorageError("The database is busy", _LATER, code=DATABASE_CODE) from error
 
 
 def _set(connection: Any, **values: int) -> None:
@@ -170,7 +170,7 @@ def _check_encoding(connection: Any, record: Any) -> None:
         raise StorageError(
             f"The database stores text as {encoding}, not as UTF8",
             "Create one with: CREATE DATABASE hippoview ENCODING 'UTF8' TEMPLATE template0.",
-            code=CODE,
+            code=DATABASE_CODE,
         )
 
 
@@ -247,5 +247,5 @@ def in_words(error: BaseException) -> StorageError | None:
         state = next((code for part, code in _SAID.items() if part in said), "08000")
     for length in (5, 3, 2):
         if state[:length] in _STATES:
-            return StorageError(*_STATES[state[:length]], code=CODE)
+            return StorageError(*_STATES[state[:length]], code=DATABASE_CODE)
     return None

@@ -139,7 +139,7 @@ def test_cases_that_both_take_in_at_once_are_at_both_with_one_trail(two):
             return sorted(connection.scalars(select(DRIFT_STEPS.c.case_id)))
 
     # One chain counts each scan once, though both servers watch.
-    until(lambda: counted() == sorted(kept), 60)
+    until(lambda: counted() == sorted(kept))
 
 
 def test_a_link_and_a_draft_are_good_at_both(two):
