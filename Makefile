@@ -2,7 +2,7 @@
 PY := .venv/bin/python
 VIEWER := $(wildcard app/viewer/frontend/*)
 
-.PHONY: run serve install test coverage lint docs clean
+.PHONY: run serve install test coverage lint docs release clean
 run: .venv/installed
 	@$(PY) -m app
 
@@ -33,6 +33,7 @@ lint: .venv/installed-dev
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	sh scripts/with-node -m app.viewer.check
+	sh scripts/check-deploy
 
 # The documentation as a site, in site/: pages from the code by the program's own environment, which
 # needs no PyTorch for it, the rest by MkDocs in one of its own. A link that leads nowhere fails.
@@ -58,6 +59,10 @@ docs: $(if $(wildcard .venv/installed),.venv/installed,.venv/installed-serve) .v
 .venv/installed-dev: requirements-dev.txt .venv/installed
 	sh scripts/install requirements-dev.txt
 	@touch $@
+
+# The archive of a release in dist/: it starts without Node.
+release: .venv/installed
+	sh scripts/release
 
 clean:
 	rm -rf .venv .venv-docs node_modules site

@@ -9,7 +9,7 @@ from loguru import logger
 from core.cpus import limit_threads
 from core.errors import HippoViewError, SettingsError
 from core.people.kept import can_have_accounts, no_accounts
-from core.settings import Settings, unknown_variables, variable_of
+from core.settings import Settings, nearest_setting, unknown_variables, variable_of
 
 
 def parser() -> argparse.ArgumentParser:
@@ -35,10 +35,15 @@ def main(arguments: list[str]) -> int:
         return 2
     # Streamlit takes a second to import: a wrong setting is told before.
     from app import server
+    from app.logs import set_up_log
 
-    server.set_up_log(settings.log_level)
+    set_up_log(settings.log_level, settings.log)
     for variable in unknown_variables(os.environ):
-        logger.warning("{} is not a setting of HippoView and was ignored", variable)
+        meant = nearest_setting(variable)
+        logger.warning(
+            "{} is not a setting of HippoView and was ignored{}",
+            variable, f": did you mean {meant}?" if meant else "",
+        )  # fmt: skip
     try:
         server.run(settings)
     except SettingsError as error:

@@ -17,6 +17,7 @@ from core.people.acting import SERVER, acting_as
 from core.people.refusals import refusals_of
 from core.state.database import agree
 from core.state.encrypted_storage import EncryptedStorage
+from core.training.ray_jobs import Ray
 
 _TICK_S = 1.0
 # Seconds until a version that could not be loaded is tried again.
@@ -33,7 +34,7 @@ def start(shared: Services, *further: tuple[str, Callable[[], None]]) -> None:
         Of the modules above this one: what is looked after, and what is called once a second.
     """
     threading.Thread(target=_warm_up, args=(shared,), name="warm-up", daemon=True).start()
-    care = (
+    care: tuple[tuple[str, Callable[[], None]], ...] = (
         ("jobs", shared.jobs.tick), ("cases", shared.cases.caretaker.tick),
         ("service", partial(_follow, shared)), ("folders of trainings", shared.job_folders.tick),
         ("baseline of heads", HeadBaseline(shared.cases, shared.storage).tick),
@@ -47,6 +48,8 @@ def start(shared: Services, *further: tuple[str, Callable[[], None]]) -> None:
         ("keys", partial(_note_keys, shared)),
         ("leftovers", shared.leftovers.tick), ("collection", shared.collection.tick), *further,
     )  # fmt: skip
+    if shared.settings.engine == "ray":
+        care += (("trainings on Ray", Ray(shared.cases.acts.engine, shared.settings).tick),)
     for name, tick in care:
         # A thread each: a pass over the cases of a bucket takes its time.
         threading.Thread(target=_supervise, args=(name, tick), name=name, daemon=True).start()

@@ -27,6 +27,7 @@ from app.http.sign_in_page import (
     START,
 )
 from app.http.visits import COOKIE, address_of, is_forwarded, visitor_of
+from app.page_sessions import is_anothers, named
 from app.services import Services
 from core.errors import AccessError, ForbiddenError, StorageError
 from core.people.acting import NOBODY, Actor, acting_as, go_on_as
@@ -52,6 +53,10 @@ _PROXIED = ForbiddenError(
     "NAME --role administrator), and name the proxy in HIPPOVIEW_TRUSTED_PROXIES.",
     code="open_behind_proxy",
 )
+_ANOTHERS = ForbiddenError(
+    "The page that this file is for was opened in another sign-in", "Reload the page.",
+    code="other_sign_in",
+)  # fmt: skip
 # A link of another site opens a page without our cookie, which is SameSite=Strict. Loaded once more
 # by itself, it has it.
 _ONCE_MORE = '<!doctype html><meta http-equiv="refresh" content="0"><title>HippoView</title>'
@@ -89,8 +94,10 @@ class Door:
             return
         if is_due and scope["path"] != _WATCH:
             await self._touch(asked)
-        if scope["type"] == "websocket" and who.role != "nobody":
-            receive = self._watched(asked, receive, send)
+        if scope["type"] == "websocket":
+            is_known = who.role != "nobody"
+            scope = named(scope, asked.cookies.get(COOKIE, "") if is_known else "")
+            receive = self._watched(asked, receive, send) if is_known else receive
         with acting_as(who):
             await self._app(scope, receive, send)
 
@@ -102,7 +109,8 @@ class Door:
             return JSONResponse(error.as_dict(), 401)
         is_public = path in PUBLIC or path.startswith(PUBLIC_BELOW)
         if who.role != "nobody" or is_public:
-            return None
+            is_refused = is_anothers(path, asked.cookies.get(COOKIE, ""))
+            return JSONResponse(_ANOTHERS.as_dict(), 403) if is_refused else None
         if self._shared.accounts.guard.is_open:
             return JSONResponse(_PROXIED.as_dict(), 403) if is_forwarded(asked) else None
         is_page = kind == "http" and scope["method"] in _SAFE and not path.startswith("/api/")

@@ -1,8 +1,6 @@
 """One server for the pages and the API: Streamlit's app with the API mounted at /api."""
 
 import os
-import ssl
-import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from streamlit import runtime
 from streamlit.file_util import get_static_dir
 
-from app import metrics
+from app import page_sessions
 from app.allocator import give_memory_back
 from app.background import start
 from app.door import Door, actor_of_page
@@ -30,19 +28,22 @@ from app.http.guard import AccountRates, Guard, Hosts
 from app.http.headers import Headers, script_hashes
 from app.http.sign_in_page import FIRST
 from app.http.visitor import VisitorCookie
+from app.logs import RequestIds, take_over_of_libraries
 from app.page_uploads import PageUploads
 from app.receiving import Receiving
 from app.returning import Returning
 from app.rules import RulesWatch
 from app.services import build_services
+from app.stopping import when_told_to_stop
 from app.views import connection, dropping, focus, waiting
 from app.views.shared import services
-from core.errors import AccessError, ForbiddenError, SettingsError
+from core.errors import AccessError, ForbiddenError
 from core.limits import MIB
 from core.people.acting import ask_where_unsaid
 from core.people.limits import SHORT_PASSWORD_CHARS
 from core.people.refusals import refusals_of
 from core.settings import Settings, listed, variable_of
+from core.upkeep.certificates import check_pair
 from core.web_limits import PAGE_UPLOAD_PATIENCE_S, PAGE_UPLOADS_AT_ONCE, PAGE_UPLOADS_MIB
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -51,19 +52,20 @@ ROOT = Path(__file__).resolve().parent.parent
 class _Guarded(st.App):
     """The app behind its guard, which also sets the headers of what Starlette answers itself."""
 
-    guard: Guard
+    guard: RequestIds
 
     def guard_by(self, settings: Settings) -> None:
         """Put the guard in front."""
         page = (Path(get_static_dir()) / "index.html").read_text("utf-8")
         own = (part.script() for part in (connection, dropping, focus, waiting))
         scripts = script_hashes((page, *own))
-        self.guard = Guard(
+        guard = Guard(
             super().__call__,
             hosts=Hosts(listed(settings.hosts), on_loopback=settings.on_loopback),
             headers=Headers(scripts),
             per_minute=settings.requests_per_minute,
         )
+        self.guard = RequestIds(guard)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -100,6 +102,9 @@ def build(settings: Settings) -> st.App:
         downloads = runtime.get_instance().media_file_mgr
         keep_downloads(downloads)
         start(shared, *further, ("downloads", partial(forget_downloads, downloads)))
+        if settings.log == "json":
+            take_over_of_libraries()
+        when_told_to_stop(shared.predictors.end_queues)
         yield {}
         refusals_of(shared.cases.acts.engine).close()
         shared.archive.close()
@@ -137,7 +142,8 @@ def run(settings: Settings) -> None:
     """
     has_tls = bool(settings.tls_certificate)
     if has_tls:
-        _check_certificate(settings)
+        pair = ("tls_certificate", "tls_key")
+        check_pair(settings.tls_certificate, settings.tls_key, pair)
     # uvicorn's own variable, which it reads by itself: whose X-Forwarded-For and -Proto count.
     os.environ["FORWARDED_ALLOW_IPS"] = settings.trusted_proxies
     give_memory_back()
@@ -174,33 +180,14 @@ def run(settings: Settings) -> None:
             "server.sslKeyFile": settings.tls_key or None,
             "server.maxUploadSize": settings.max_upload_mib,
             "server.fileWatcherType": "none",
+            "server.trustedUserHeaders": page_sessions.COMPARED,
             "browser.gatherUsageStats": False,
+            "logger.hideWelcomeMessage": settings.log == "json",
             "client.toolbarMode": "viewer",
             "client.showErrorDetails": "none",
             "client.showErrorLinks": False,
         }
     )
-
-
-def _check_certificate(settings: Settings) -> None:
-    try:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        # Without a password the key of a server that starts by itself: nobody is there to type it.
-        context.load_cert_chain(settings.tls_certificate, settings.tls_key, lambda: "")
-    except (OSError, ValueError) as error:
-        raise SettingsError(
-            f"{variable_of('tls_certificate')} and {variable_of('tls_key')} are not a certificate "
-            "(PEM) and its key without a password",
-            "Check both files: openssl x509 -in CERTIFICATE, openssl pkey -in KEY.",
-        ) from error
-
-
-def set_up_log(level: str) -> None:
-    """Log to stderr: time, level, what happened."""
-    logger.remove()
-    logger.add(sys.stderr, level=level, format="{time:YYYY-MM-DD HH:mm:ss} {level:7} {message}",
-               backtrace=False, diagnose=False)  # fmt: skip
-    metrics.count_log_lines()
 
 
 def _log_script_error(error: Exception) -> bool:

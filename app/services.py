@@ -360,7 +360,9 @@ def build_services(settings: Settings) -> Services:
     )
     kept_people = KeptPeople(engine, storage)
     accounts = people_at_start(settings, engine, kept_people)
-    jobs = Jobs(engine, settings.data_dir)
+    jobs = Jobs(
+        engine, settings.data_dir, lease_s=settings.lease_s, trains=settings.engine == "local"
+    )
     metrics.watch(predictors)
     viewer_files = ViewerFiles(cases, settings.data_dir / "viewed", encrypt=settings.encrypts)
     return Services(
@@ -369,7 +371,7 @@ def build_services(settings: Settings) -> Services:
         incoming, lost,
         link_secret=trail.derived("links of the viewer"),
         viewer_files=viewer_files,
-        job_folders=JobFolders(engine, settings.data_dir),
+        job_folders=JobFolders(engine, settings.data_dir, storage=storage),
         shadow=shadow, rules=Rules(engine, cases), archive=archive,
         leftovers=Leftovers(cases, storage, settings.data_dir, viewer_files.forget_gone),
         drift=DriftWatch(engine, cases, registry, storage, settings.drift_run_length),

@@ -117,11 +117,11 @@ def figures(unchanged: list[Pair], smaller: list[Pair]) -> dict[str, object]:
         "pairs": len(unchanged),
         "sides": len(of_same),
         "called_unchanged": {
-            part: sum(side[part] is not None and side[part].verdict == WITHIN for side in of_same)
+            part: sum(side[part] is not None and side[part].meaning == WITHIN for side in of_same)
             for part in PARTS
         },
         "pairs_called_unchanged": sum(
-            all(side["total"] is not None and side["total"].verdict == WITHIN
+            all(side["total"] is not None and side["total"].meaning == WITHIN
                 for side in pair.values())
             for pair in unchanged
         ),

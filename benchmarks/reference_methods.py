@@ -10,7 +10,8 @@ import numpy as np
 from scipy.optimize import linprog, minimize
 from scipy.special import ndtr, ndtri
 
-from core.references.quantiles import Floats, Percentiles
+from benchmarks.reference_joint import joint
+from core.references.quantiles import Floats, Percentiles, _share
 from tests.core.references.populations import Population
 
 People = tuple[Floats, Floats, Floats]
@@ -29,6 +30,26 @@ def served(group: People, tested: People) -> Floats:
             for age, female, value in zip(*tested, strict=True)
         ]
     )
+
+
+def repeats_averaged(group: People, tested: People) -> Floats:
+    """What serves, as the mean of the percentiles of its 200 repeats."""
+    percentiles = Percentiles(*group)
+    location, spread = percentiles._at(tested[0], tested[1])
+    at = ((tested[2] - percentiles._mean) / percentiles._sd - location) / spread
+    leans = percentiles._fits.leans
+    shares = [_share(at[1:, person], leans[1:]).mean() for person in range(at.shape[1])]
+    return 100 * np.array(shares)
+
+
+def served_and_joint(group: People, tested: People) -> Floats:
+    """The mean of what serves and of one likelihood for all."""
+    return (served(group, tested) + joint(group, tested)) / 2
+
+
+def served_and_restricted(group: People, tested: People) -> Floats:
+    """What serves, with 0.3 of He's smoothed ranks."""
+    return 0.7 * served(group, tested) + 0.3 * restricted(group, tested)
 
 
 def restricted(group: People, tested: People) -> Floats:
@@ -142,7 +163,9 @@ def knowing(population: Population) -> Method:
 
 
 METHODS: dict[str, Method] = {
-    "served": served, "He's restricted quantiles": restricted,
+    "served": served, "its repeats, averaged": repeats_averaged, "one likelihood": joint,
+    "served and one likelihood": served_and_joint,
+    "served and 0.3 of He's": served_and_restricted, "He's restricted quantiles": restricted,
     "quantile regression, sorted": quantile_regression, "LMS (Box-Cox)": lms, "kernel": kernel,
 }  # fmt: skip
 

@@ -20,9 +20,10 @@ _MODULES = {
     "evaluate": "evaluate", "compare": "evaluate", "calibrate": "calibrate",
     "models": "models", "drift": "drift", "pacs": "pacs", "receive": "receive", "people": "people",
     "audit": "audit", "encryption": "encryption", "move-database": "move_database",
+    "backup": "upkeep", "restore": "upkeep", "doctor": "upkeep", "worker": "worker",
 }  # fmt: skip
 # Commands that run for minutes or for ever: they log their progress.
-_LONG = ("train", "sweep", "calibrate", "receive")
+_LONG = ("train", "sweep", "calibrate", "receive", "worker")
 
 
 def parser(command: str = "") -> argparse.ArgumentParser:
@@ -54,7 +55,7 @@ def main(arguments: list[str]) -> int:
     level = "INFO" if options.command in _LONG else "WARNING"
     logger.add(sys.stderr, level=level, format="{level}: {message}", diagnose=False)
     try:
-        settings = Settings.from_environment()
+        settings = getattr(options, "settings", Settings.from_environment)()
         with acting_as(SERVER):  # whoever has this command line has the data folder
             return int(options.run(options, settings))
     except HippoViewError as error:

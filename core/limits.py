@@ -275,6 +275,13 @@ LOST_AFTER_S = 120.0
 # iteration on a busy CPU or one file from a bucket, takes seconds. It is restarted so many times.
 STALLED_AFTER_S = 300.0
 MAX_RESTARTS = 2
+# A worker that was killed says nothing: its training is taken from it after so many seconds without
+# a heartbeat (HIPPOVIEW_LEASE_S), and so often in a row without an epoch.
+LEASE_S = 60
+MAX_TAKEOVERS = 5
+# After writing a checkpoint into the storage a training rests for so many times as long: it takes
+# a twentieth of the time at most.
+CHECKPOINT_REST = 20
 
 # Days after its last change until the folder of a training without a job is removed: a lost
 # database may be restored from a backup meanwhile.

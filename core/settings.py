@@ -1,6 +1,7 @@
 """The settings: environment variables HIPPOVIEW_<NAME>, read once, checked at once."""
 
 import base64
+import difflib
 import ipaddress
 import os
 import re
@@ -15,28 +16,21 @@ from core.errors import SettingsError
 ROOT = Path(__file__).resolve().parent.parent
 PREFIX = "HIPPOVIEW_"
 DEVICES = ("auto", "cpu", "cuda")
-BACKENDS = ("auto", "openvino", "torch-cpu", "cuda")
-PRECISIONS = ("auto", "float32", "bfloat16", "int8")
 MIRRORINGS = ("off", "auto", "full")
-LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
-WANDB_MODES = ("off", "offline", "online")
-PACS_RETURNS = ("off", "usable", "all")
-SEG_FRAMES = ("filled", "all")
-KEEP_API = ("nothing", "features", "cases")
-DRIFT_REPORTS = ("off", "weekly", "monthly")
-SMTP_SECURITIES = ("starttls", "tls", "none")
 _WORDS = {
     "device": DEVICES,
-    "backend": BACKENDS,
-    "precision": PRECISIONS,
+    "backend": ("auto", "openvino", "torch-cpu", "cuda"),
+    "precision": ("auto", "float32", "bfloat16", "int8"),
     "mirroring": MIRRORINGS,
-    "log_level": LOG_LEVELS,
-    "wandb": WANDB_MODES,
-    "pacs_return": PACS_RETURNS,
-    "seg_frames": SEG_FRAMES,
-    "keep_api": KEEP_API,
-    "drift_report": DRIFT_REPORTS,
-    "smtp_security": SMTP_SECURITIES,
+    "log_level": ("DEBUG", "INFO", "WARNING", "ERROR"),
+    "log": ("text", "json"),
+    "wandb": ("off", "offline", "online"),
+    "pacs_return": ("off", "usable", "all"),
+    "seg_frames": ("filled", "all"),
+    "keep_api": ("nothing", "features", "cases"),
+    "drift_report": ("off", "weekly", "monthly"),
+    "smtp_security": ("starttls", "tls", "none"),
+    "engine": ("local", "workers", "ray"),
 }
 GS_PREFIX = "gs://"
 RECEIVED = "received"
@@ -50,6 +44,8 @@ _HOST = re.compile(r"(\*\.)?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f
 _TITLE = re.compile(r"[A-Za-z0-9_.-]{1,16}", re.ASCII)
 # What somebody can often type for oneself at the provider: no right may hang on it.
 _CLAIMS_OF_ONE = ("email", "name", "nickname", "preferred_username", "upn", "given_name")
+# Three heartbeats: one may be late.
+_SHORTEST_LEASE_S = 15
 # Such as 32 hexadecimal figures.
 _SHORTEST_KEY = 32
 # A gate that lets a version lose more than this is none.
@@ -81,6 +77,7 @@ class Settings:
     max_upload_mib: int = limits.MAX_UPLOAD_MIB
     queue_size: int = limits.DEFAULT_QUEUE_SIZE
     log_level: str = "INFO"
+    log: str = "text"
     storage: str = ""
     database_url: str = field(default="", repr=False)
     admin_password: str = field(default="", repr=False)
@@ -111,6 +108,13 @@ class Settings:
     receiver_key: str = ""
     receiver_ca: str = ""
     wandb: str = "off"
+    engine: str = "local"
+    lease_s: int = limits.LEASE_S
+    ray_address: str = "http://127.0.0.1:8265"
+    ray_token: str = field(default="", repr=False)
+    ray_command: str = ""
+    ray_cpus: int = 2
+    ray_gpus: int = 0
     gate_dice_margin: float = limits.GATE_DICE
     test_heads: int = limits.TEST_HEADS
     drift_run_length: int = limits.DRIFT_RUN_LENGTH
@@ -155,6 +159,7 @@ class Settings:
             # Not with its value: it holds a password.
             raise _refused("database_url", "...", "postgresql+psycopg://user:password@host/name")
         self._check_messages()
+        self._check_engine()
         for name in ("origins_key", "audit_key", "webhook_secret"):
             if getattr(self, name) and len(getattr(self, name)) < _SHORTEST_KEY:
                 # Not with its value: it is a secret.
@@ -202,6 +207,17 @@ class Settings:
             raise _refused("receiver_title", self.receiver_title, "an AE title of 1 to 16 letters")
         if not 1 <= self.receiver_quiet_s <= 3600:
             raise _refused("receiver_quiet_s", self.receiver_quiet_s, "a number from 1 to 3600")
+
+    def _check_engine(self) -> None:
+        """Who trains, and how long it may be silent."""
+        if not _SHORTEST_LEASE_S <= self.lease_s <= 3600:
+            raise _refused("lease_s", self.lease_s, f"a number from {_SHORTEST_LEASE_S} to 3600")
+        if not _WEBHOOK.fullmatch(self.ray_address):
+            # Not with its value: it may hold a password.
+            raise _refused("ray_address", "...", "http://host:8265, without user and password")
+        for name in ("ray_cpus", "ray_gpus"):
+            if not 0 <= getattr(self, name) <= 1024:
+                raise _refused(name, getattr(self, name), "a number from 0 to 1024")
 
     def _check_messages(self) -> None:
         """Mail and webhook: each is whole, or not set."""
@@ -357,6 +373,16 @@ def unknown_variables(environ: Mapping[str, str]) -> list[str]:
     """Variables with the prefix that no setting reads: most likely typing errors."""
     known = {variable_of(f.name) for f in fields(Settings)}
     return sorted(k for k in environ if k.startswith(PREFIX) and k not in known)
+
+
+def nearest_setting(variable: str) -> str:
+    """The variable that was most likely meant by one that no setting reads; else empty.
+
+    >>> nearest_setting("HIPPOVIEW_PROT")
+    'HIPPOVIEW_PORT'
+    """
+    known = [variable_of(setting.name) for setting in fields(Settings)]
+    return next(iter(difflib.get_close_matches(variable, known, 1, 0.85)), "")
 
 
 def _is_network(text: str) -> bool:

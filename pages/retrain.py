@@ -7,6 +7,7 @@ from app.views.admission import admit
 from app.views.rules import rules_section
 from app.views.shared import services
 from app.views.trainings import add_data_set, data_set_summary, duration, show_job, submit, title
+from app.views.who_trains import where_it_trains, who_trains
 from app.views.words import show_error
 from core.errors import HippoViewError
 from core.training.config import PRESETS, TrainingRequest, check_installed, estimate_s
@@ -39,14 +40,16 @@ def _new(datasets: list[Dataset]) -> None:
         request = TrainingRequest(name, preset, [f"epochs={epochs}"])
         chosen = next(d for d in datasets if d.name == name)
         serving = shared.predictors.serving
-        if default.needs_gpu and (serving is None or serving.network.device != "cuda"):
+        no_gpu = serving is None or serving.network.device != "cuda"
+        if default.needs_gpu and no_gpu and shared.settings.engine == "local":
             st.warning("This preset needs an NVIDIA GPU and this server has none.")
         else:
             seconds = estimate_s(
                 request.config(), len(chosen.test), measured_iteration_s(shared),
                 heads_to_test_on(shared, datasets),
             )  # fmt: skip
-            st.markdown(f"It will take about **{duration(seconds)}** on this machine.")
+            st.markdown(f"It will take about **{duration(seconds)}** {where_it_trains(shared)}.")
+            who_trains(shared)
             if st.button("Retrain", type="primary", icon=":material/model_training:"):
                 submit(shared, request.as_dict())
     with right:

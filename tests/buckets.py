@@ -3,7 +3,7 @@
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -30,8 +30,20 @@ def emulator() -> Iterator[str]:
 
 
 @contextmanager
-def cutting(target: str, after_bytes: int) -> Iterator[str]:
-    """A connection that breaks after so many bytes were sent to the server; its address."""
+def cutting(
+    target: str, after_bytes: int | Callable[[], int], back_bytes: Callable[[], int] | None = None
+) -> Iterator[str]:
+    """Connections that break after so many bytes; their address.
+
+    Parameters
+    ----------
+    target
+        The server's address.
+    after_bytes
+        Sent to the server; asked for each connection if it is a function.
+    back_bytes
+        Sent back by it; None: any number.
+    """
     host, port = target.removeprefix("http://").split(":")
     listener = socket.create_server(("127.0.0.1", 0))
     threads: list[threading.Thread] = []
@@ -50,13 +62,14 @@ def cutting(target: str, after_bytes: int) -> Iterator[str]:
 
     def relay(client: socket.socket) -> None:
         with client, socket.create_connection((host, int(port))) as server:
-            back = threading.Thread(target=copy_back, args=(server, client))
+            most = back_bytes() if back_bytes else None
+            back = threading.Thread(target=copy_back, args=(server, client, most))
             back.start()
-            sent = 0
+            sent, allowed = 0, after_bytes if isinstance(after_bytes, int) else after_bytes()
             try:
-                while sent < after_bytes and (chunk := client.recv(4096)):
+                while sent < allowed and (chunk := client.recv(4096)):
                     sent += len(chunk)
-                    server.sendall(chunk[: after_bytes - sent + len(chunk)])
+                    server.sendall(chunk[: allowed - sent + len(chunk)])
             except OSError:
                 pass
             for end in (server, client):
@@ -69,12 +82,17 @@ def cutting(target: str, after_bytes: int) -> Iterator[str]:
         except OSError:  # it is gone already
             return
 
-    def copy_back(server: socket.socket, client: socket.socket) -> None:
+    def copy_back(server: socket.socket, client: socket.socket, most: int | None) -> None:
+        sent = 0
         try:
-            while chunk := server.recv(4096):
-                client.sendall(chunk)
+            while (most is None or sent < most) and (chunk := server.recv(4096)):
+                sent += len(chunk)
+                client.sendall(chunk if most is None else chunk[: most - sent + len(chunk)])
         except OSError:
             return
+        if most is not None:
+            for end in (server, client):
+                hang_up(end)
 
     acceptor = threading.Thread(target=serve)
     acceptor.start()

@@ -21,9 +21,12 @@ def codes_in(root: Path = ROOT) -> frozenset[str]:
     files = sorted(file for part in parts for file in (root / part).rglob("*.py"))
     texts = [file.read_text("utf-8") for file in files]
     trees = [ast.parse(text) for text in texts if _GIVES.search(text)]
-    # A name means the same in each module that imports it.
+    # What a module imports means what it means there; its own name comes first.
     named = {name: text for tree in trees for name, text in _constants(tree)}
-    found = {code for tree in trees for node in ast.walk(tree) for code in _of(node, tree, named)}
+    found = set()
+    for tree in trees:
+        here = {**named, **dict(_constants(tree))}
+        found |= {code for node in ast.walk(tree) for code in _of(node, tree, here)}
     return frozenset(code for code in found if "[" in code or _CODE.fullmatch(code))
 
 

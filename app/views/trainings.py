@@ -12,6 +12,7 @@ import streamlit as st
 
 from app.services import Services
 from app.views.admission import is_admitted
+from app.views.who_trains import where_it_runs, who_trains
 from app.views.words import plain, show_error
 from core.anatomy import LABEL_COLOURS
 from core.errors import HippoViewError
@@ -214,8 +215,10 @@ def _job(shared: Services, job_id: int, was_active: bool) -> None:
     st.markdown(
         f"{_STATE_ICONS[job.state]} **{job.state.capitalize()}.** Data set "
         f"{plain(job.spec['dataset'])}, preset {job.spec['preset']}, "
-        f"{counted(config.epochs, 'epoch')}."
+        f"{counted(config.epochs, 'epoch')}.{plain(where_it_runs(job))}"
     )
+    if job.state == "queued":
+        who_trains(shared)
     if job.rule:
         st.caption(f"Asked by a rule: {job.reason}.")
     if job.message:

@@ -17,6 +17,7 @@ from core.state.storage import open_storage, write_whole
 from core.training.config import PRESETS, TrainingRequest, check_installed, share_cores
 from core.training.data.dataset import Datasets
 from core.training.data.reviewed import follow_before
+from core.training.jobs import Jobs
 from core.training.run_folder import dataset_of, is_run, train
 from core.training.sweep import SWEEP_NAME, check_held_out, folder_of, grid, table_of
 
@@ -52,8 +53,12 @@ def add_commands(commands: "Commands") -> None:
         "the frozen test set. Killed and called again, it goes on.",
     )
     _add_request(command)
-    command.add_argument("--out", metavar="FOLDER", type=Path, required=True,
-                         help="of all its runs")  # fmt: skip
+    where = command.add_mutually_exclusive_group(required=True)
+    where.add_argument("--out", metavar="FOLDER", type=Path, help="of all its runs")
+    where.add_argument("--queue", action="store_true",
+                       help="queue one training each instead, which workers or Ray do side by "
+                       "side: each becomes a candidate; Retrain has the pseudo-Dice of the fold "
+                       "that it held out")  # fmt: skip
     command.set_defaults(run=_sweep)
 
 
@@ -86,13 +91,19 @@ def _sweep(options: argparse.Namespace, settings: Settings) -> int:
     share_cores()
     requests = grid(TrainingRequest(options.dataset, options.preset, options.overrides))
     datasets = Datasets(open_storage(settings))
-    if not options.out.exists():
+    if options.queue or not options.out.exists():
         _follow_reviews(options.dataset, settings)
     with in_service(settings)() as model:
         seen = {case["content_sha256"] for case in reference_of(model)}
     for request in requests:
         check_held_out(request.config(), datasets.get(options.dataset), seen)
     warn_of_split(datasets.get(options.dataset))
+    if options.queue:
+        jobs = Jobs(connect(settings.data_dir), settings.data_dir)
+        for request in requests:
+            job = jobs.submit(request.as_dict())
+            sys.stdout.write(f"job {job.id}: {' '.join(request.overrides)}\n")
+        return 0
     claim(
         options.out, "sweep",
         known=lambda folder: all(is_run(p) or p.name == SWEEP_NAME for p in folder.iterdir()),

@@ -66,6 +66,8 @@ def add_change(pdf: Sheet, changed: Changed, words: Sentences) -> None:
     lines += [words("caution", reason=words.reason(reason)) for reason in cautions(earlier, later)]
     if not reasons and spreads is None:
         lines.append(words("not_measured"))
+    if spreads and (share := spreads[0].found_of_3_percent) is not None:
+        lines.append(words("loss_found", percent=words.number(share, 1)))
     pdf.set_font("DejaVu", "", _POINTS)
     for line in lines:
         pdf.multi_cell(wide, 3.4, line, align="L", new_x="LMARGIN", new_y="NEXT")

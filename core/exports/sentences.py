@@ -232,6 +232,12 @@ _SENTENCES: dict[str, dict[Language, str]] = {
         "de": "Wie weit die Volumina dieser Version bei solchen Voxeln von Bild zu Bild schwanken, "
         "wurde nicht gemessen.",
     },
+    "loss_found": {
+        "en": "A loss may be larger than it looks: of hippocampi that were made 3 % smaller, "
+        "{percent} % were found in the mean; the interval does not know of it.",
+        "de": "Ein Verlust kann größer sein, als er aussieht: von um 3 % verkleinerten Hippocampi "
+        "wurden im Mittel {percent} % gefunden; das Intervall weiß davon nichts.",
+    },
     "scans_over_time": {
         "en": "Left (circles) and right (squares) in ml; grey: what the method varies by.",
         "de": "Links (Kreise) und rechts (Quadrate) in ml; grau: worin die Methode schwankt.",

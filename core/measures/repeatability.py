@@ -26,6 +26,7 @@ def measured_for(sha256: str, file: Path = FILE) -> tuple[Repeatability, ...]:
             heads=int(entry["heads"]),
             scans=int(entry["scans"]),
             source=str(entry["source"]),
+            found_of_3_percent=entry.get("found_of_3_percent"),
         )
         for entry in json.loads(file.read_bytes())
         if entry["sha256"] == sha256

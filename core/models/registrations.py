@@ -17,7 +17,7 @@ from sqlalchemy import Engine, Row, func, select
 from sqlalchemy.exc import IntegrityError
 
 from core import limits
-from core.errors import ConflictError, HippoViewError, ModelError, NotFoundError
+from core.errors import ChangedError, ConflictError, HippoViewError, ModelError, NotFoundError
 from core.state import processes
 from core.state.database import reading, timestamp
 from core.state.fields import check_columns, object_of
@@ -27,6 +27,8 @@ from core.state.tables import REGISTRATIONS, VERSIONS
 FOLDER = "models"
 RECORD_NAME = "version.json"
 _NOTE = "taken.json"
+# In the place of a record: the training that is about to write it; empty if it may not any more.
+_ABOUT_TO = "about_to_be_of"
 # Columns of VERSIONS that a record has.
 RECORDED = [c.name for c in VERSIONS.columns if c is not VERSIONS.c.record_behind]
 # Those that hold an object as JSON.
@@ -100,17 +102,44 @@ class Registrations:
         with reading(self._engine) as connection:
             return set(connection.scalars(select(REGISTRATIONS.c.number)))
 
-    def settle(self, finish: Callable[[int, dict[str, Any]], None]) -> None:
+    def settle(
+        self, finish: Callable[[int, dict[str, Any]], None], job_uid: str | None = None
+    ) -> None:
         """Finish what was killed after its last file, and remove what was killed before.
 
         Parameters
         ----------
         finish
             Takes a number and the record of its row into the database.
+        job_uid
+            A training that this process has taken over: see `_take_over`.
         """
         if self.under_way():
             with self._removing:
                 self._settle(finish)
+        for number in self.under_way() if job_uid else ():
+            self._take_over(number, str(job_uid), finish)
+
+    def _take_over(
+        self, number: int, job_uid: str, finish: Callable[[int, dict[str, Any]], None]
+    ) -> None:
+        """Take the version that an earlier start of a training wrote, or see that it never does.
+
+        That start may be another machine's, asleep for now. See `complete`.
+        """
+        key = _key(number, RECORD_NAME)
+        try:
+            content = self._storage.read(key)
+            if json.loads(content).get(_ABOUT_TO) == job_uid:
+                self._storage.replace(key, json.dumps({_ABOUT_TO: ""}).encode(), content)
+                return
+        except (NotFoundError, ValueError):
+            return
+        except ChangedError:  # it was written in this moment
+            pass
+        record = self.record(number)
+        if record is not None and json.loads(record["lineage"]).get("job_uid") == job_uid:
+            finish(number, record)
 
     def _settle(self, finish: Callable[[int, dict[str, Any]], None]) -> None:
         with reading(self._engine) as connection:
@@ -142,6 +171,8 @@ class Registrations:
         """
         try:
             content = object_of(self._storage.read(_key(number, RECORD_NAME)))
+            if _ABOUT_TO in content:
+                return None
             check_columns(content, VERSIONS.columns)
             for name in _OBJECTS & content.keys():
                 object_of(content[name])
@@ -152,6 +183,34 @@ class Registrations:
         if content.get("number") != number or not content.keys() >= set(RECORDED):
             raise ModelError(f"The record of model version {number} is not one of it")
         return content
+
+    def complete(
+        self,
+        reserved: Reserved,
+        record: Mapping[str, Any],
+        check_still_ours: Callable[[], None] | None,
+    ) -> None:
+        """Write a version's record; of a training, unless another process has the training now.
+
+        Then it first says that it is about to, then looks whether the training is still its own.
+        Whoever takes a training over does the same two things in the other order: so one of them
+        sees the other, and the record can be written only in the place of what was said.
+
+        Raises
+        ------
+        ConflictError
+            The training is another process's. There is no such version.
+        StorageError
+        """
+        if check_still_ours is None:
+            self.write_record(record)
+            return
+        key = _key(reserved.number, RECORD_NAME)
+        job_uid = json.loads(record["lineage"])["job_uid"]
+        said = json.dumps({_ABOUT_TO: job_uid, "token": reserved.token}).encode()
+        self._storage.replace(key, said, None)
+        check_still_ours()
+        self._storage.replace(key, json.dumps(dict(record)).encode(), said)
 
     def write_record(self, record: Mapping[str, Any]) -> None:
         """Write a version's record to the storage.

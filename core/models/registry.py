@@ -130,6 +130,7 @@ class Registry:
         files: Mapping[str, bytes],
         evaluations: Mapping[str, Any],
         lineage: Mapping[str, Any],
+        check_still_ours: Callable[[], None] | None = None,
     ) -> Version:
         """Register a candidate. Its number and the hashes of its files go into its card.
 
@@ -139,6 +140,8 @@ class Registry:
             Without ``version`` and ``files``.
         files
             By name: the weights that the card names, plans, data set, reference.
+        check_still_ours
+            Of a training, whose ``lineage`` names it: raises if another process has it.
 
         Raises
         ------
@@ -164,7 +167,7 @@ class Registry:
             for name, content in (*files.items(), (CARD_NAME, card_file)):
                 self._storage.write(f"{FOLDER}/{number}/{name}", content)
             # Last: once the record is written the version exists, whatever happens now.
-            self._registrations.write_record(record)
+            self._registrations.complete(reserved, record, check_still_ours)
         except BaseException:
             self._registrations.give_up(reserved)
             raise
@@ -174,8 +177,8 @@ class Registry:
         return self.get(number)
 
     def made_by(self, job_uid: str) -> Version | None:
-        """The version that a training job registered; None if it did not get that far."""
-        self._registrations.settle(self._insert)
+        """The version that a training registered; None if it did not, and then no longer can."""
+        self._registrations.settle(self._insert, job_uid)
         for version in self.find():
             if version.lineage.get("job_uid") == job_uid:
                 return version
@@ -299,10 +302,8 @@ class Registry:
 
         Parameters
         ----------
-        number
-            What `previous` said.
-        note
-            For the history.
+        number, note
+            What `previous` said; and for the history.
 
         Raises
         ------

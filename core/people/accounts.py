@@ -193,7 +193,8 @@ class Accounts:
         Raises
         ------
         ConflictError
-            It is a service's account, a provider's, or one that is switched off.
+            It is a service's account, a provider's, or one that is switched off; or no
+            administrator would have a password until it is used.
         NotFoundError, AccessError, ForbiddenError
         """
         self.guard.require("people")
@@ -211,6 +212,8 @@ class Accounts:
                     ACCOUNTS.update().where(ACCOUNTS.c.id == account_id).values(password_hash="")
                 )
                 connection.execute(SESSIONS.delete().where(SESSIONS.c.account == account_id))
+                if actor().role != "server":  # whose command line lets somebody in again
+                    _check_administrator_left(connection)
             connection.execute(CODES.delete().where(CODES.c.account == account_id))
             _keep_code(connection, code, account_id, limits.CODE_HOURS)
             record(connection, "people", f"account {account_id}", note="a code for a password")

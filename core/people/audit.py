@@ -61,6 +61,7 @@ ACTS = {
     "training": "asked for, ended or resumed a training",
     "settings": "changed what holds for all",
     "people": "changed an account, a role, a group or a token",
+    "backup": "copied everything into a backup",
 }
 KEY_FILE, CHECKPOINT_FILE = "trail.key", "trail.checkpoint"
 _LINES, _TRAIL = "trail lines", "trail"

@@ -15,6 +15,7 @@ from dataclasses import astuple
 from loguru import logger
 from sqlalchemy import Connection, Engine, func, select
 
+from core.due import Due
 from core.errors import HippoViewError, StorageError
 from core.people.acting import SERVER, acting_as
 from core.people.audit import (
@@ -61,8 +62,7 @@ class Archive:
     ) -> None:
         self._engine = engine
         self._storage = storage
-        self._clock = clock
-        self._due_at = 0.0
+        self._due = Due(_EVERY_S, clock)
         self._copied: dict[str, Head] = {}
         self._covered: dict[str, str] = {}
 
@@ -95,13 +95,8 @@ class Archive:
 
     def tick(self) -> None:
         """Copy what is new, if it is due. Never raises."""
-        if self._clock() < self._due_at:
-            return
-        self._due_at = self._clock() + _EVERY_S
-        try:
-            self.copy()
-        except HippoViewError as error:
-            logger.warning("The trail could not be copied to the storage: {}", error.message)
+        if self._due.is_now():
+            self._copy_or_say()
 
     def copy(self) -> None:
         """Copy the lines that are new since the last time.
@@ -137,8 +132,7 @@ class Archive:
 
     def close(self) -> None:
         """Copy what is new, whether it is due or not. Never raises."""
-        self._due_at = 0.0
-        self.tick()
+        self._copy_or_say()
 
     def covered(self, trail: str) -> str:
         """When the last line that the storage has of a trail was written; empty for none."""
@@ -164,6 +158,12 @@ class Archive:
             for _, content in read_many(self._storage, keys)
             for line in self._lines_in(content or b"")
         ]
+
+    def _copy_or_say(self) -> None:
+        try:
+            self.copy()
+        except HippoViewError as error:
+            logger.warning("The trail could not be copied to the storage: {}", error.message)
 
     def _why_begun(self) -> str:
         """Why a database has no trail yet, in words."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from loguru import logger
 from sqlalchemy import Engine
 
+from core.due import Due
 from core.errors import HippoViewError
 from core.people.audit_verify import verify
 from core.state.storage import Storage
@@ -47,16 +48,14 @@ class AuditWatch:
     ) -> None:
         self._engine = engine
         self._storage = storage
-        self._clock = clock
-        self._due_at = clock() + _FIRST_AFTER_S
+        self._due = Due(_EVERY_S, clock, _FIRST_AFTER_S)
         self.began_at_s = time.time()
         self.latest: AuditCheck | None = None
 
     def tick(self) -> None:
         """Check, if it is due. Never raises for what the storage does."""
-        if self._clock() < self._due_at:
+        if not self._due.is_now():
             return
-        self._due_at = self._clock() + _EVERY_S
         try:
             self.check()
         except HippoViewError as error:

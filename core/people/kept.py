@@ -20,6 +20,7 @@ from typing import Any
 from loguru import logger
 from sqlalchemy import Engine, select
 
+from core.due import Due
 from core.errors import HippoViewError, NotFoundError, SettingsError, StorageError
 from core.people.accounts import ADMINISTRATOR, Accounts
 from core.people.audit import record, recording, trail_of
@@ -52,8 +53,7 @@ class KeptPeople:
     ) -> None:
         self._engine = engine
         self._storage = storage
-        self._clock = clock
-        self._due_at = 0.0
+        self._due = Due(_LOOK_EVERY_S, clock)
         self._lock = threading.Lock()
         self._refused: bytes | None = None
         # The content that both the storage and this database had last. In the data folder, so
@@ -102,9 +102,8 @@ class KeptPeople:
             with reading(self._engine) as connection:
                 ours = rows_of(connection)
             is_changed = bool(ours[ACCOUNTS.name]) and ours != base.rows
-            if not is_changed and self._clock() < self._due_at:
+            if not (is_changed or self._due.is_now()):
                 return
-            self._due_at = self._clock() + _LOOK_EVERY_S
             content = self._read()
             theirs = self._counting(content, base, ours)
             if theirs is None and content is not None and not is_changed:

@@ -28,6 +28,9 @@ WRONG_UNDER_ATTACK = 1
 # are being hashed, since each holds one of the 40 threads that answer requests.
 HASHES_AT_ONCE = 1
 MAX_HASHES_WAITING = 16
+# Places in that line for browsers that are known: a crowd of strangers who keep it full locks out
+# nobody who has signed in before.
+MORE_FOR_KNOWN = 8
 
 # Seconds until a further line about the same refusal of the same account, doubled each time up to
 # an hour: in a day at most some thirty lines of each kind, whatever is tried.

@@ -107,7 +107,8 @@ class Tries:
                     f"Wait {counted(wait_s, 'second')} and try again.",
                     wait_s,
                 )
-            if self._in_line >= limits.MAX_HASHES_WAITING:
+            places = limits.MAX_HASHES_WAITING + limits.MORE_FOR_KNOWN * is_known
+            if self._in_line >= places:
                 raise TooManyTriesError(
                     "Too many people sign in at once",
                     f"Wait {_BUSY_S} seconds and try again.",

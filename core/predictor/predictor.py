@@ -109,6 +109,10 @@ class Predictor:
         """Raise `BusyError` if the queue is full, before anything is spent on a scan."""
         self._queue.check()
 
+    def end_queue(self) -> None:
+        """Take no further scan; those that hold a slot go on."""
+        self._queue.end()
+
     @contextmanager
     def slot(
         self,

@@ -11,6 +11,8 @@ from core.wording import counted
 _FIRST_GUESS_S = 1.0
 # How often a waiting caller is asked whether it is still there.
 _LOOK_S = 0.5
+# What a restart takes, s.
+_RESTART_S = 15
 
 
 @dataclass(frozen=True, order=True)
@@ -48,6 +50,13 @@ class FairQueue:
         self._round = 0
         self._count = 0
         self._usual_s = _FIRST_GUESS_S
+        self._has_ended = False
+
+    def end(self) -> None:
+        """Send away who waits and who comes; who holds a slot goes on."""
+        with self._changed:
+            self._has_ended = True
+            self._changed.notify_all()
 
     @property
     def waiting(self) -> int:
@@ -103,6 +112,8 @@ class FairQueue:
         return max(0, len(self._waiting) - free)
 
     def _check(self) -> None:
+        if self._has_ended:
+            raise _stopping()
         if self._waiting_without_slot() >= self._size:
             after_s = (len(self._waiting) + len(self._running)) * self._usual_s / self._width
             raise BusyError(
@@ -127,6 +138,8 @@ class FairQueue:
         try:
             while True:
                 with self._changed:
+                    if self._has_ended:
+                        raise _stopping()
                     if self._is_next(ticket):
                         self._waiting.remove(ticket)
                         self._running.append(ticket)
@@ -139,7 +152,7 @@ class FairQueue:
                 if gone():
                     raise GoneError("Nobody waits for this scan any more")
                 with self._changed:
-                    if not self._is_next(ticket):
+                    if not (self._has_ended or self._is_next(ticket)):
                         self._changed.wait(_LOOK_S)
         except BaseException:
             with self._changed:
@@ -149,3 +162,9 @@ class FairQueue:
 
     def _is_next(self, ticket: _Ticket) -> bool:
         return len(self._running) < self._width and self._waiting[0] == ticket
+
+
+def _stopping() -> BusyError:
+    return BusyError(
+        "The server is being stopped", "Send it again in a moment.", retry_after_s=_RESTART_S
+    )

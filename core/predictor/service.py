@@ -173,6 +173,13 @@ class Predictors:
     def _make(self, open_model: OpenModel, backend: str) -> Predictor:
         return warmed(open_model, self._options, backend, self._queue_size)
 
+    def end_queues(self) -> None:
+        """Send away the scans that wait, and further ones, with a word when to come again."""
+        with self._lock:
+            predictors = list(self._loaded.values())
+        for predictor in predictors:
+            predictor.end_queue()
+
     def close(self) -> None:
         """End all threads."""
         with self._lock:

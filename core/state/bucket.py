@@ -144,6 +144,14 @@ class BucketStorage:
                 for blob in self._blobs(prefix)
             }
 
+    def written_at_s(self, key: str) -> float:
+        """See `core.state.storage.PartedStorage.written_at_s`."""
+        with _in_words():
+            blob = self._bucket.get_blob(self._name(key), **self._options)
+            if blob is None:
+                raise missing_file()
+            return float(blob.updated.timestamp())
+
     def delete(self, key: str) -> None:
         """See `core.state.storage.Storage.delete`."""
         with _in_words():

@@ -9,7 +9,7 @@ from core.errors import InputError
 from core.state.storage import write_whole
 
 MARK_NAME = ".hippoview"
-Kind = Literal["training", "sweep", "evaluation", "model", "localiser", "job"]
+Kind = Literal["training", "sweep", "evaluation", "model", "localiser", "job", "backup"]
 # DVC writes a .gitignore beside what it tracks before it runs a command; `.new-` is what a killed
 # `write_whole` leaves.
 _NOBODYS = (".gitignore", ".new-")

@@ -32,6 +32,7 @@ from core.state.storage import PartedStorage
 # tell nothing of a patient, and which are checked by their sha256.
 ENCRYPTED = (
     "cases", "origins", "datasets", "drift", "references", "reports", "people", "trail",
+    "trainings",
 )  # fmt: skip
 PLAIN = ("models",)
 _KEYS = "encryption/keys.json"

@@ -1,5 +1,7 @@
 """Steps of `core.state.migrations` from 16 on."""
 
+import core.state.worker_tables  # noqa: F401 - with it `core.state.tables.METADATA` has all tables
+
 STEPS: dict[int, tuple[str, ...]] = {
     # Features of what the API is sent, where they are kept.
     17: (
@@ -68,6 +70,24 @@ STEPS: dict[int, tuple[str, ...]] = {
             UNIQUE (chain, number),
             UNIQUE (chain, scan),
             FOREIGN KEY(chain) REFERENCES site_chains (id) ON DELETE CASCADE
+        )""",
+    ),
+    # Trainings by workers, on this machine or another.
+    21: (
+        "ALTER TABLE jobs ADD COLUMN worker VARCHAR(32) DEFAULT '' NOT NULL",
+        """CREATE TABLE workers (
+            id VARCHAR(32) NOT NULL,
+            host VARCHAR NOT NULL,
+            started_at VARCHAR(32) NOT NULL,
+            seen_at VARCHAR(32) NOT NULL,
+            job_id INTEGER,
+            PRIMARY KEY (id)
+        )""",
+        """CREATE TABLE job_logs (
+            job_id INTEGER NOT NULL,
+            content TEXT NOT NULL,
+            PRIMARY KEY (job_id),
+            FOREIGN KEY(job_id) REFERENCES jobs (id) ON DELETE CASCADE
         )""",
     ),
     # The volume of each side of a head, for lists; `core.cases.records.refresh_words` fills them.

@@ -64,7 +64,9 @@ def clear_unless_shared(folder: Path) -> None:
     StorageError
     """
     with in_words():
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # The data folder above it too: `parents` alone would make it as the umask says.
+        folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.mkdir(exist_ok=True, mode=0o700)
         handle = os.open(folder.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -78,6 +80,32 @@ def clear_unless_shared(folder: Path) -> None:
                     shutil.rmtree(leftover)
         # Held until the process ends.
         fcntl.flock(handle, fcntl.LOCK_SH)
+
+
+@contextmanager
+def held_alone(folder: Path) -> Iterator[bool]:
+    """Keep others from using a folder as `clear_unless_shared` does: they wait for the end.
+
+    Yields
+    ------
+    bool
+        False where somebody uses it already, and is not kept from it.
+
+    Raises
+    ------
+    StorageError
+    """
+    with in_words():
+        handle = os.open(folder.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_alone = True
+        except BlockingIOError:
+            is_alone = False
+        yield is_alone
+    finally:
+        os.close(handle)
 
 
 def is_shared(folder: Path) -> bool:

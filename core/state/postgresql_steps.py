@@ -215,6 +215,18 @@ BEGIN: tuple[str, ...] = (
 )
 
 STEPS: dict[int, tuple[str, ...]] = {
+    21: (
+        """ALTER TABLE jobs ADD COLUMN worker TEXT COLLATE "C" DEFAULT '' NOT NULL""",
+        """CREATE TABLE workers (
+            id TEXT COLLATE "C" NOT NULL, host TEXT COLLATE "C" NOT NULL,
+            started_at TEXT COLLATE "C" NOT NULL, seen_at TEXT COLLATE "C" NOT NULL,
+            job_id BIGINT, PRIMARY KEY (id)
+        )""",
+        """CREATE TABLE job_logs (
+            job_id BIGINT NOT NULL, content TEXT COLLATE "C" NOT NULL, PRIMARY KEY (job_id),
+            FOREIGN KEY(job_id) REFERENCES jobs (id) ON DELETE CASCADE
+        )""",
+    ),
     25: (
         "ALTER TABLE cases ADD COLUMN left_mm3 DOUBLE PRECISION",
         "ALTER TABLE cases ADD COLUMN right_mm3 DOUBLE PRECISION",

@@ -22,6 +22,9 @@ from core.state.encryption import DAMAGED_CODE, KEY_CODE, Keyring
 from core.state.failures import changed_file, checked_key, in_words, missing_file
 from core.state.parts import PART_BYTES, Content, Seen
 
+# Lies in the storage from the beginning of a restore to its end.
+UNFINISHED = "restore/unfinished.json"
+
 
 class Storage(Protocol):
     """A store of files: a folder of this machine or a bucket."""
@@ -105,6 +108,14 @@ class PartedStorage(Storage, Protocol):
         NotFoundError, StorageError
         """
 
+    def written_at_s(self, key: str) -> float:
+        """When a file was written, in seconds since 1970, by the clock of who holds it.
+
+        Raises
+        ------
+        NotFoundError, StorageError
+        """
+
     def head(self, key: str, count: int) -> bytes:
         """The first bytes of a file; fewer, or none, where there are no more, or no file.
 
@@ -120,14 +131,19 @@ def open_storage(settings: Settings) -> Storage:
     Raises
     ------
     StorageError
-        The bucket cannot be reached, or what is there is encrypted with a key that the settings do
-        not have; the hint says what to do.
+        The bucket cannot be reached, what is there is encrypted with a key that the settings do not
+        have, or a restore has not ended; the hint says what to do.
     """
     from core.state.encrypted_storage import EncryptedStorage  # which stands on this module
 
-    return EncryptedStorage.open(
-        bare_storage(settings), Keyring.of(settings), settings.data_dir / "opened"
-    )
+    bare = bare_storage(settings)
+    if bare.head(UNFINISHED, 1):
+        raise StorageError(
+            "A restore into this storage has not ended",
+            "Call python -m core restore again with the same backup.",
+            code="restore_unfinished",
+        )
+    return EncryptedStorage.open(bare, Keyring.of(settings), settings.data_dir / "opened")
 
 
 def bare_storage(settings: Settings) -> PartedStorage:
@@ -228,6 +244,15 @@ class LocalStorage:
         with in_words():
             try:
                 yield from _parts_of(self._path(key))
+            except FileNotFoundError as error:
+                raise missing_file() from error
+
+    def written_at_s(self, key: str) -> float:
+        """See `PartedStorage.written_at_s`."""
+        path = self._path(key)
+        with in_words():
+            try:
+                return path.stat().st_mtime
             except FileNotFoundError as error:
                 raise missing_file() from error
 

@@ -159,13 +159,13 @@ JOBS = Table(
     Column("message", Text, nullable=False, default=""),
     Column("version", Integer),
     Column("restarts", Integer, nullable=False, default=0),
-    # Its name for all time; ``id`` begins at 1 again when the database is lost.
+    # ``uid``: its name for all time; ``id`` begins at 1 again when the database is lost.
     Column("uid", String(32), nullable=False, server_default=""),
-    # Counts the starts: a process of an earlier one has nothing more to say.
-    Column("attempt", Integer, nullable=False, server_default="0"),
+    Column("attempt", Integer, nullable=False, server_default="0"),  # counts its starts, and fences
     # Of `core.training.rules`: which rule asked for it and why; empty where a person did.
     Column("rule", String(16), nullable=False, server_default=""),
     Column("reason", Text, nullable=False, server_default=""),
+    Column("worker", String(32), nullable=False, server_default=""),  # empty: a server's own child
 )
 
 # One finished epoch of a training, and the checkpoint that it left.

@@ -1,7 +1,10 @@
-"""``python -m core.training JOB [START]``: the child process of a training job."""
+"""``python -m core.training JOB [START [FOLDER]]``: the child process of a training job.
+
+With a folder it is a worker's child (`core.training.worker`), and hands the job back when the
+worker's end of its standard input is closed.
+"""
 
 import faulthandler
-import json
 import os
 import signal
 import sys
@@ -19,11 +22,14 @@ from core.models.registry import Registry
 from core.people.acting import SERVER, acting_as
 from core.settings import Settings
 from core.state.database import connect
-from core.state.storage import open_storage, write_whole
+from core.state.storage import open_storage
 from core.training.config import TrainingRequest, share_cores
-from core.training.data.dataset import Dataset, Datasets
+from core.training.data.dataset import Datasets
 from core.training.job_folders import occupy
-from core.training.jobs import Jobs, Work
+from core.training.job_logs import LOG_NAME
+from core.training.jobs import Jobs
+from core.training.kept import Kept
+from core.training.work import Work
 
 # Scans that people wait for have priority; but with niceness 10 a training got 7 % of one core
 # beside three busy threads on two cores, and made no progress.
@@ -32,14 +38,17 @@ _FAILED = 2  # 1 is `core.training.jobs.STALLED_EXIT`
 _NOT_OURS = 3
 
 
-def main(job_id: int, attempt: int | None = None) -> int:
+def main(job_id: int, attempt: int | None = None, folder: Path | None = None) -> int:
     """Run a job and store its outcome in the database.
 
     Parameters
     ----------
     attempt
         The number of this start of the job; None starts a queued job.
+    folder
+        Of a worker's child: where to work. Left out, the job's own folder of this installation.
     """
+    of_worker = folder is not None
     settings = Settings.from_environment()
     logger.remove()
     logger.add(sys.stderr, level=settings.log_level, diagnose=False,
@@ -50,11 +59,13 @@ def main(job_id: int, attempt: int | None = None) -> int:
     if not work.begin():
         logger.warning("The job was cancelled or given to another process before this one began")
         return _NOT_OURS
-    threading.Thread(target=_beat, args=(work,), daemon=True).start()
+    folder = folder or jobs.folder(job_id)
+    threading.Thread(target=_beat, args=(work, folder / LOG_NAME), daemon=True).start()
+    if of_worker:
+        threading.Thread(target=_end_with_worker, args=(work, folder), daemon=True).start()
     give_way(_NICE)
     share_cores()
     _environment(settings, work.uid)
-    folder = jobs.folder(job_id)
     try:
         occupy(folder)  # until this process ends
         version = _version(work, folder, TrainingRequest(**jobs.get(job_id).spec), settings, engine)
@@ -66,9 +77,13 @@ def main(job_id: int, attempt: int | None = None) -> int:
         logger.exception("The training failed")
         work.fail(f"{type(error).__name__}: {str(error)[:300]}. The log says more.")
         return _FAILED
+    finally:
+        _tell_log(work, folder / LOG_NAME)
     if not work.succeed(version):
         logger.warning("The job was cancelled as it came to its end: model version {}", version)
         return _NOT_OURS
+    if work.kept is not None:
+        work.kept.drop()
     logger.info("Done: model version {}", version)
     return 0
 
@@ -78,27 +93,19 @@ def _version(
 ) -> int:
     """The number of the version that the job gives."""
     storage = open_storage(settings)
+    work.kept = kept = Kept(storage, work.uid)
     registry = Registry(engine, storage, settings.model_dir)
     before = registry.made_by(work.uid)
     if before is not None:  # an earlier start was killed after it registered
         return before.number
     datasets = Datasets(storage)
-    dataset = _dataset(folder, datasets, request.dataset)
+    begun_with = kept.fact("data", folder, lambda: datasets.get(request.dataset).sha256)
+    dataset = datasets.get(request.dataset, begun_with)
     # Importing PyTorch and nnU-Net takes seconds: heartbeats and mistakes come before.
     from core.training.job import run
 
     cases = Cases(engine, storage)
     return run(work, folder, request, dataset, settings, datasets, registry, cases)
-
-
-def _dataset(folder: Path, datasets: Datasets, name: str) -> Dataset:
-    """The data set as it was when the job began."""
-    note = folder / "data.json"
-    if note.is_file():
-        return datasets.get(name, json.loads(note.read_bytes()))
-    dataset = datasets.get(name)
-    write_whole(note, json.dumps(dataset.sha256).encode())
-    return dataset
 
 
 def watch() -> None:
@@ -118,8 +125,8 @@ def _environment(settings: Settings, uid: str) -> None:
         os.environ["WANDB_NAME"] = f"hippoview-{uid}"
 
 
-def _beat(work: Work) -> None:
-    """Send heartbeats; end the process group if the job is no longer this process's."""
+def _beat(work: Work, log: Path) -> None:
+    """Send heartbeats and the log; end the process group if the job is another process's now."""
     pause = threading.Event()
     while not pause.wait(limits.HEARTBEAT_S):
         try:
@@ -129,11 +136,37 @@ def _beat(work: Work) -> None:
             continue
         if not mine:
             logger.warning("The job was cancelled or given to another process")
-            if os.getpgrp() == os.getpid():
-                os.killpg(os.getpid(), signal.SIGKILL)
-            os._exit(_NOT_OURS)
+            _end()
+        _tell_log(work, log)
+
+
+def _tell_log(work: Work, log: Path) -> None:
+    try:
+        work.log(log)
+    except Exception as error:  # noqa: BLE001 - a log that is not shown must not end a training
+        logger.warning("The log could not be shown: {}", type(error).__name__)
+
+
+def _end_with_worker(work: Work, folder: Path) -> None:
+    """Wait for the end of the worker, then hand the job back: its lease need not run out."""
+    while os.read(sys.stdin.fileno(), 1):
+        pass
+    logger.warning("The worker of this training has ended")
+    try:
+        work.hand_back(folder)
+    finally:
+        _end()
+
+
+def _end() -> None:
+    """End this process and its children at once: all that they write is whole or not there."""
+    if os.getpgrp() == os.getpid():
+        os.killpg(os.getpid(), signal.SIGKILL)
+    os._exit(_NOT_OURS)
 
 
 if __name__ == "__main__":
     with acting_as(SERVER):
-        sys.exit(main(*(int(argument) for argument in sys.argv[1:3])))
+        job, *more = sys.argv[1:]
+        start = int(more[0]) if more else None
+        sys.exit(main(int(job), start, Path(more[1]) if more[1:] else None))

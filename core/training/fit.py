@@ -13,6 +13,7 @@ from core.models.folder import Model
 from core.training import plan as planning
 from core.training.config import TrainingConfig
 from core.training.data.dataset import Dataset, Datasets
+from core.training.kept import FINAL
 from core.training.progress import Progress, no_epoch_done
 from core.training.trainer import Trainer
 
@@ -126,6 +127,8 @@ def fit(
         progress.phase(f"Training: {done} of {config.epochs} epochs done")
 
     trainer.configure(config, tell, progress.on_step)
+    trainer.keep = lambda file, sha256: progress.keep(file, sha256, needed=file.name == FINAL)
+    progress.restore(Path(trainer.output_folder))
     trainer.initialize()
     if trainer.resume(checkpoints):
         logger.info("Resumed after epoch {}", trainer.current_epoch)

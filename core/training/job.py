@@ -1,6 +1,5 @@
 """One training job, from its request to a registered candidate. Imports nnU-Net, so late."""
 
-import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +12,6 @@ from core.cases.store import Cases
 from core.models.registry import Registry, Version
 from core.predictor.predictor import InferenceOptions
 from core.settings import Settings
-from core.state.storage import write_whole
 from core.training.calibrating import with_calibration
 from core.training.config import TrainingRequest
 from core.training.data.dataset import Dataset, Datasets
@@ -21,9 +19,9 @@ from core.training.evaluation.evaluate import evaluate
 from core.training.evaluation.statistics import card_metrics
 from core.training.evaluation.version_tests import bench, crops_of_serving
 from core.training.fit import ParentVersion, device_for, fit, prepare_run
-from core.training.jobs import Work
 from core.training.origin import lineage
 from core.training.package import export
+from core.training.work import Work
 from core.wording import counted
 
 
@@ -56,7 +54,7 @@ def run(
     """
     config, options = request.config(), InferenceOptions.from_settings(settings)
     device = device_for(config, settings.device)
-    base_version = _base(folder, registry) if config.start == "serving" else None
+    base_version = _base(work, folder, registry) if config.start == "serving" else None
     learned = counted(len(dataset.training), "case")
     logger.info("Training on {} of {}: {}", learned, dataset.name, config)
     local = datasets.storage.local(f"datasets/{dataset.name}", work.on_step)
@@ -92,20 +90,18 @@ def run(
         package.parts,
         {dataset.test_key: figures, **others},
         origin | lineage(config, request, dataset),
+        work.check,
     )
     for part in ("raw", "preprocessed", "results"):  # the version has all that is needed
         shutil.rmtree(folder / part, ignore_errors=True)
     return version.number
 
 
-def _base(folder: Path, registry: Registry) -> Version:
+def _base(work: Work, folder: Path, registry: Registry) -> Version:
     """The version that is fine-tuned: the one in service when the job began."""
-    note = folder / "base.json"
-    if note.is_file():
-        return registry.get(int(json.loads(note.read_bytes())))
-    version = registry.serving()
-    write_whole(note, json.dumps(version.number).encode())
-    return version
+    if work.kept is None:
+        return registry.serving()
+    return registry.get(int(work.kept.fact("base", folder, lambda: registry.serving().number)))
 
 
 @contextmanager

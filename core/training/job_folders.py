@@ -20,7 +20,9 @@ from core import limits
 from core.errors import InputError
 from core.state.claim import MARK_NAME, claim, is_marked
 from core.state.database import reading
+from core.state.storage import Storage
 from core.state.tables import JOBS
+from core.training.kept import purge
 
 FOLDER = "jobs"
 _KIND: Final = "job"
@@ -43,6 +45,18 @@ def occupy(folder: Path) -> int:
     return handle
 
 
+def is_free(folder: Path) -> bool:
+    """Whether a folder is a job's, and no process works in it."""
+    if folder.is_symlink() or not is_marked(folder, _KIND):
+        return False
+    with (folder / MARK_NAME).open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
 class JobFolders:
     """Looks after the folders below ``jobs``.
 
@@ -51,6 +65,8 @@ class JobFolders:
     engine, data_dir
     now, clock
         Seconds since 1970, as in files' times; and a monotonic clock.
+    storage
+        Where what is kept of trainings is looked after as well.
     """
 
     def __init__(
@@ -59,8 +75,10 @@ class JobFolders:
         data_dir: Path,
         now: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
+        storage: Storage | None = None,
     ) -> None:
         self._engine = engine
+        self._storage = storage
         self._folder = data_dir / FOLDER
         self._now = now
         self._clock = clock
@@ -71,6 +89,8 @@ class JobFolders:
         if self._clock() >= self._due_at:
             self._due_at = self._clock() + limits.CARE_EVERY_S
             self.purge_expired()
+            if self._storage is not None:
+                purge(self._engine, self._storage)
 
     def purge_expired(self) -> int:
         """Remove folders that no job has, `limits.JOB_FOLDER_DAYS` days old; returns how many."""

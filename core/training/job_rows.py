@@ -39,6 +39,9 @@ class Job:
     rule, reason : str
         Which rule asked for it and why, in words (`core.training.rules`); empty where a person
         did.
+    host, worker : str
+        The machine that it runs on, or ran on last; and the worker (`core.training.worker`), empty
+        for a child of a server.
     """
 
     id: int
@@ -54,6 +57,8 @@ class Job:
     version: int | None
     rule: str
     reason: str
+    host: str | None = None
+    worker: str = ""
 
     @property
     def active(self) -> bool:
@@ -132,8 +137,16 @@ def end(connection: Connection, row: Row[Any], state: JobState, message: str) ->
     return change(connection, row, state=state, message=message, ended_at=timestamp(), phase="")
 
 
-def run(connection: Connection, row: Row[Any]) -> bool:
-    """Mark a queued job as started by this machine, with the next attempt number."""
+def run(connection: Connection, row: Row[Any], worker: str = "") -> bool:
+    """Mark a queued job as started by this machine, with the next attempt number.
+
+    Parameters
+    ----------
+    worker
+        Which worker takes it (`core.training.worker`); empty for a child of a server.
+    """
     process = {"host": this_process()["host"], "pid": None, "pid_started": None}
-    return change(connection, row, state="running", attempt=row.attempt + 1, phase="Starting",
-                   started_at=timestamp(), heartbeat_at=timestamp(), **process)  # fmt: skip
+    return change(
+        connection, row, state="running", attempt=row.attempt + 1, phase="Starting", worker=worker,
+        started_at=timestamp(), heartbeat_at=timestamp(), **process,
+    )  # fmt: skip

@@ -2,19 +2,18 @@
 
 The page inserts a row; the server's supervisor calls `Jobs.tick`, which starts the oldest queued
 job when none is running and detects jobs whose process died. The child process reports through
-`Work`. It depends on no browser and no server: both may end while it goes on.
+`core.training.work.Work`. It depends on no browser and no server: both may end while it goes on.
 
 Each change of a state requires the state and the attempt that it started from, and changes nothing
 if someone else was faster. So a cancelled job stays cancelled until a person resumes it.
 """
 
-import math
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,24 +21,27 @@ from loguru import logger
 from sqlalchemy import Connection, Engine, Row, func, select
 
 from core import limits
-from core.errors import ConflictError, StorageError
+from core.errors import ConflictError
 from core.people.audit import record, recording
 from core.people.permission import Guard
 from core.settings import ROOT, variable_of
 from core.state.database import reading, timestamp
 from core.state.processes import is_alive, is_here, started_s, this_process
 from core.state.tables import EPOCHS, JOBS
-from core.training import job_folders, job_rows
+from core.training import job_folders, job_logs, job_rows
 from core.training.job_rows import Epoch, Job, JobState
+from core.training.leases import Leases, Signs
+from core.training.work import Work
 
 __all__ = ["Epoch", "Job", "JobState", "Jobs", "Work"]
 
-_LOG_TAIL_BYTES = 64 * 1024
 _LOST = "Its process ended without a word: it was killed, or the machine was restarted."
 _NOT_STARTED = "Its process could not be started. The server's log says why."
 _STALLED = "It stood still, or broke off at once, again and again. Its log says where."
 # Exit status of a process that stood still; see `core.training.__main__`.
 STALLED_EXIT = 1
+# Those that run as a child of a server, and not of a worker.
+_OWN = (JOBS.c.state == "running") & (JOBS.c.worker == "")
 
 
 class Jobs:
@@ -52,20 +54,28 @@ class Jobs:
         Each job has a folder ``jobs/<uid>`` there, with its log and its checkpoints.
     clock
         A monotonic clock, in seconds.
+    lease_s
+        Seconds of silence after which a job is taken from its worker.
+    trains
+        Whether `tick` starts jobs here. Else workers take them (`core.training.worker`).
     """
 
     def __init__(
-        self, engine: Engine, data_dir: Path, clock: Callable[[], float] = time.monotonic
+        self,
+        engine: Engine,
+        data_dir: Path,
+        clock: Callable[[], float] = time.monotonic,
+        lease_s: float = limits.LOST_AFTER_S,
+        *,
+        trains: bool = True,
     ) -> None:
         self._engine = engine
         self._guard = Guard(engine)
         self._data_dir = data_dir
-        self._clock = clock
         self._children: dict[tuple[int, int], subprocess.Popen[bytes]] = {}
-        self._looked_at = clock()
-        self._halted_at = -math.inf
-        # By start: the last heartbeat, and for how many seconds it has been the last.
-        self._signs: dict[tuple[int, int], tuple[str, float]] = {}
+        self._signs = Signs(clock, limits.LOST_AFTER_S)
+        self._leases = Leases(engine, lease_s, clock)
+        self._trains = trains
 
     def folder(self, job_id: int) -> Path:
         """The folder of a job's log and checkpoints, which no other job ever had.
@@ -108,13 +118,12 @@ class Jobs:
             return [Epoch(*row) for row in rows]
 
     def log(self, job_id: int) -> str:
-        """The end of a job's log."""
-        path = self.folder(job_id) / "log.txt"
-        if not path.exists():
-            return ""
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - _LOG_TAIL_BYTES))
-            return file.read().decode(errors="replace")
+        """The end of a job's log, whichever machine it runs on."""
+        job = self.get(job_id)
+        is_own = not job.worker and job.host in (None, this_process()["host"])
+        file = self.folder(job_id) / job_logs.LOG_NAME
+        now = job_logs.tail(file) if is_own else ""
+        return now or job_logs.read(self._engine, job_id)
 
     def cancel(self, job_id: int) -> None:
         """End a job now: its process is killed, since all of its writes are atomic.
@@ -161,23 +170,26 @@ class Jobs:
 
     def tick(self) -> None:
         """Detect jobs whose process died, and start the next one if none is running."""
+        self._leases.tick()
         stalled = self._stalled()
         with reading(self._engine) as connection:
-            running = connection.execute(select(JOBS).where(JOBS.c.state == "running")).all()
-            waiting = connection.scalar(select(JOBS.c.id).where(JOBS.c.state == "queued").limit(1))
-        silent = self._silent(running)
+            running = connection.execute(select(JOBS).where(_OWN)).all()
+            waiting = self._trains and connection.scalar(
+                select(JOBS.c.id).where(JOBS.c.state == "queued").limit(1)
+            )
+        silent = self._signs.silent(running)
         dead = [row for row in running if row.id in silent or _is_dead(row)]
-        if not dead and (running or waiting is None):
+        if not dead and (running or not waiting):
             return  # nothing to write: do not block other writers
         # If the whole machine was suspended, a training's watchdog takes that for standing still.
         # Then it is restarted from its last epoch without counting against its restarts.
-        halted = self._clock() - self._halted_at < limits.LOST_AFTER_S
+        halted = self._signs.halted
         with self._engine.begin() as connection:
             lost = [
                 row for row in dead
                 if _lose(connection, row, (row.id, row.attempt) in stalled, halted)
             ]  # fmt: skip
-            following = _next(connection)
+            following = _next(connection) if self._trains else None
         for row in lost:
             _kill(row)  # silent for long, but perhaps not dead
         if following is not None:
@@ -192,27 +204,6 @@ class Jobs:
                 if child.returncode == STALLED_EXIT:
                     stalled.add(start)
         return stalled
-
-    def _silent(self, running: Sequence[Row[Any]]) -> set[int]:
-        """Jobs that sent no heartbeat for too long, as this process observed it.
-
-        Heartbeats are compared with each other, never with the time of day. A long gap between two
-        ticks counts as a short one: a machine that slept did so for the job as well.
-        """
-        now = self._clock()
-        if now - self._looked_at > limits.STALLED_AFTER_S / 2:
-            self._halted_at = now
-        gap_s = min(max(0.0, now - self._looked_at), limits.HEARTBEAT_S)
-        self._looked_at = now
-        before, self._signs = self._signs, {}
-        for row in running:
-            sign, silent_s = before.get((row.id, row.attempt), (None, 0.0))
-            silent_s = silent_s + gap_s if sign == row.heartbeat_at else 0.0
-            self._signs[row.id, row.attempt] = row.heartbeat_at, silent_s
-        return {
-            job_id for (job_id, _), (_, silent_s) in self._signs.items()
-            if silent_s > limits.LOST_AFTER_S
-        }  # fmt: skip
 
     def _start(self, job_id: int, attempt: int) -> None:
         try:
@@ -242,7 +233,7 @@ class Jobs:
         folder.mkdir(parents=True, exist_ok=True)
         environment = {**os.environ, variable_of("data_dir"): str(self._data_dir)}
         environment.pop(variable_of("admin_password"), None)
-        with (folder / "log.txt").open("ab") as log:
+        with (folder / job_logs.LOG_NAME).open("ab") as log:
             return subprocess.Popen(  # noqa: S603 - nothing of it comes from outside
                 [sys.executable, "-m", "core.training", str(job_id), str(attempt)],
                 cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
@@ -250,112 +241,9 @@ class Jobs:
             )  # fmt: skip
 
 
-class Work:
-    """Through which a job's child process reports, as long as the job is its own.
-
-    Parameters
-    ----------
-    engine
-    job_id
-    on_step
-        Called at each step of progress, however small; heartbeats do not count.
-    attempt
-        The number of this start of the job. None: `begin` starts the job, if it is queued.
-    """
-
-    def __init__(
-        self,
-        engine: Engine,
-        job_id: int,
-        on_step: Callable[[], None] = lambda: None,
-        attempt: int | None = None,
-    ) -> None:
-        self._engine = engine
-        self.job_id = job_id
-        self.on_step = on_step
-        self.attempt = attempt
-
-    @property
-    def uid(self) -> str:
-        """The job's unique name."""
-        with reading(self._engine) as connection:
-            return job_rows.get(connection, self.job_id).uid
-
-    def begin(self) -> bool:
-        """Take over the job for this process; returns False if the process must end instead.
-
-        Then the job was cancelled, declared lost or started again in the meantime.
-        """
-        if self.attempt is None:
-            with self._engine.begin() as connection:
-                row = connection.execute(select(JOBS).where(JOBS.c.id == self.job_id)).one()
-                if row.state != "queued" or not job_rows.run(connection, row):
-                    return False
-                self.attempt = row.attempt + 1
-        return self._update(heartbeat_at=timestamp(), **this_process())
-
-    def still_mine(self) -> bool:
-        """Send a heartbeat; False if the job was cancelled or belongs to another process."""
-        return self._update(heartbeat_at=timestamp())
-
-    def phase(self, words: str) -> None:
-        """Report what is being done; a database that fails does not end the training."""
-        self.on_step()
-        try:
-            self._update(phase=words, heartbeat_at=timestamp())
-        except StorageError as error:
-            logger.warning("{}: not told that it is at: {}", error.message, words)
-
-    def epoch(self, checkpoint_sha256: str, **values: Any) -> None:
-        """Record a finished epoch and its checkpoint, replacing an earlier attempt at it.
-
-        Raises
-        ------
-        ConflictError
-            The job does not belong to this process any more: do not use the checkpoint.
-        """
-        row = {"job_id": self.job_id, "at": timestamp(), "checkpoint_sha256": checkpoint_sha256}
-        with self._engine.begin() as connection:
-            if not connection.execute(self._own().values(heartbeat_at=timestamp())).rowcount:
-                raise ConflictError("The job was cancelled or given to another process")
-            connection.execute(
-                EPOCHS.delete().where(
-                    EPOCHS.c.job_id == self.job_id, EPOCHS.c.epoch >= values["epoch"]
-                )
-            )
-            connection.execute(EPOCHS.insert().values(**row, **values))
-
-    def checkpoints(self) -> set[str]:
-        """The sha256 of every checkpoint that this job wrote."""
-        with reading(self._engine) as connection:
-            return set(
-                connection.scalars(
-                    select(EPOCHS.c.checkpoint_sha256).where(EPOCHS.c.job_id == self.job_id)
-                )
-            )
-
-    def succeed(self, version: int) -> bool:
-        """Mark the job as succeeded with a model version; False if it was cancelled before."""
-        return self._finish("succeeded", "", version=version)
-
-    def fail(self, message: str) -> bool:
-        """Mark the job as failed, with the reason; False if it was cancelled before."""
-        return self._finish("failed", message)
-
-    def _finish(self, state: JobState, message: str, **values: Any) -> bool:
-        return self._update(state=state, message=message, ended_at=timestamp(), phase="", **values)
-
-    def _update(self, **values: Any) -> bool:
-        with self._engine.begin() as connection:
-            return bool(connection.execute(self._own().values(**values)).rowcount)
-
-    def _own(self) -> Any:
-        return job_rows.running_at(self.job_id, -1 if self.attempt is None else self.attempt)
-
-
 def _next(connection: Connection) -> Row[Any] | None:
-    """Mark the oldest queued job as running, if none is; returns its row."""
-    if connection.scalar(select(func.count()).where(JOBS.c.state == "running")):
+    """Mark the oldest queued job as running, if none of a server is; returns its row."""
+    if connection.scalar(select(func.count()).where(_OWN)):
         return None
     queued = select(JOBS).where(JOBS.c.state == "queued").order_by(JOBS.c.id).limit(1)
     row = connection.execute(queued).one_or_none()

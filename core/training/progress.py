@@ -35,6 +35,12 @@ class Progress(Protocol):
     def checkpoints(self) -> set[str]:
         """The sha256 of every checkpoint that this training wrote."""
 
+    def restore(self, folder: Path) -> None:
+        """Put the checkpoint to go on from into a folder, if it is elsewhere."""
+
+    def keep(self, checkpoint: Path, sha256: str, *, needed: bool) -> None:
+        """Keep a checkpoint for another machine; not each, unless it is ``needed``."""
+
 
 class Events:
     """A file of events, one JSON object a line, which a killed training leaves readable.
@@ -65,6 +71,12 @@ class Events:
     def checkpoints(self) -> set[str]:
         """The sha256 of every checkpoint in the file."""
         return {event["checkpoint_sha256"] for event in self.read() if event["event"] == "epoch"}
+
+    def restore(self, folder: Path) -> None:
+        """The folder of the command line has what there is."""
+
+    def keep(self, checkpoint: Path, sha256: str, *, needed: bool) -> None:
+        """A run of the command line goes on in its folder alone."""
 
     def read(self) -> list[dict[str, Any]]:
         """All events, without a last line that was cut off."""

@@ -21,8 +21,8 @@ from core.predictor.checkpoint import weights_file
 from core.training import augment
 from core.training.batches import Batches, seed_all
 from core.training.config import AUGMENTATIONS, TrainingConfig
+from core.training.kept import FINAL, LATEST
 
-_LATEST, _FINAL = "checkpoint_latest.pth", "checkpoint_final.pth"
 _WORKERS = "nnUNet_n_proc_DA"
 _AVERAGE = "hippoview_average"
 _LARGEST_GRADIENT = 12  # nnU-Net's
@@ -35,7 +35,8 @@ class Trainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net has no types
     """One training.
 
     After each epoch the checkpoint is written to a temporary file; ``on_epoch`` is called with its
-    sha256 before it replaces the previous one, so that only recorded files are ever loaded.
+    sha256 before it replaces the previous one, so that only recorded files are ever loaded, and
+    ``keep`` with file and sha256 afterwards.
 
     On a CPU it computes in bfloat16 if the CPU supports it, in the memory layout that is fast
     there, and takes its batches from a thread. The result is a running average of the weights.
@@ -54,6 +55,7 @@ class Trainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net has no types
         self.save_every = 1
         self.on_epoch: OnEpoch = lambda sha256, values: None
         self.on_step: Callable[[], None] = lambda: None
+        self.keep: Callable[[Path, str], None] = lambda file, sha256: None
         self._average: dict[str, torch.Tensor] = {}
         self._steps = 0
         self._batches: Batches | None = None
@@ -152,7 +154,7 @@ class Trainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net has no types
     def save_checkpoint(self, filename: str) -> None:
         """Write the latest or the final checkpoint atomically; nnU-Net's "best" is not used."""
         path = Path(filename)
-        if path.name not in (_LATEST, _FINAL):
+        if path.name not in (LATEST, FINAL):
             return
         temporary = path.with_suffix(".new")
         super().save_checkpoint(str(temporary))
@@ -164,6 +166,7 @@ class Trainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net has no types
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         self.on_epoch(sha256, self._values())
         temporary.replace(path)
+        self.keep(path, sha256)
 
     def load_checkpoint(self, filename_or_checkpoint: Any) -> None:
         """Load a file that this class wrote."""
@@ -191,7 +194,7 @@ class Trainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net has no types
         """Finish; a training resumed after its last epoch has nothing to write."""
         if self._batches is not None:
             self._batches.close()
-        if not (Path(self.output_folder) / _FINAL).is_file():
+        if not (Path(self.output_folder) / FINAL).is_file():
             self._draw_curves(self.output_folder)
             super().on_train_end()
 
@@ -210,7 +213,7 @@ class Trainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net has no types
             The checkpoint is not one of them.
         """
         folder = Path(self.output_folder)
-        path = next((p for p in (folder / _FINAL, folder / _LATEST) if p.is_file()), None)
+        path = next((p for p in (folder / FINAL, folder / LATEST) if p.is_file()), None)
         if path is None:
             return False
         with path.open("rb") as file:

@@ -1,16 +1,21 @@
 import os
 import subprocess
 import sys
+from contextlib import ExitStack
 
 import httpx
 import pytest
+from websockets.exceptions import InvalidStatus
 
+from app.http.visits import COOKIE
 from core.models.registry import Registry
 from core.people import limits
+from core.people.accounts import Accounts
 from core.people.acting import SERVER, acting_as
 from core.settings import ROOT, Settings
 from core.state.database import connect
 from core.state.storage import LocalStorage
+from tests.app.page_lines import session_of
 from tests.scans import as_bytes, example
 from tests.server import running
 from tests.shadows import add_swapped
@@ -111,8 +116,13 @@ def test_who_guesses_is_told_to_wait_and_a_known_browser_still_gets_in(client):
     known = dict(client.cookies)
     client.cookies.clear()
     behind = {"X-Forwarded-For": "198.51.100.7"}  # what a proxy on this machine says
-    for _ in range(limits.MAX_WRONG_PASSWORDS):
-        assert sign_in(client, "wrong", headers=behind).status_code == 403
+    for n in range(limits.MAX_WRONG_PASSWORDS):
+        # Whatever the client says itself stands before it, or in a line of its own.
+        forged = [("X-Forwarded-For", f"203.0.113.{n}"), ("X-Real-IP", f"203.0.113.{n}")]
+        forged = [*forged, *behind.items()] if n % 2 else {
+            "X-Forwarded-For": f"203.0.113.{n}, 127.0.0.1, 198.51.100.7"
+        }  # fmt: skip
+        assert sign_in(client, "wrong", headers=forged).status_code == 403
     for password in ("wrong", PASSWORD):
         told = sign_in(client, password, headers=behind)
         assert told.status_code == 429
@@ -298,6 +308,46 @@ def test_rules_are_set_and_say_what_they_wait_for(signed):
     assert client.get("/api/admin/rules").json()["preset"] == "quick"
     client.put("/api/admin/rules", json={})
     assert client.get("/api/admin/rules").json()["words"] == ""
+
+
+def test_a_page_s_session_goes_on_in_the_sign_in_that_began_it_and_in_no_other(guarded):
+    """Not even for the same person after a sign-out, nor for uploads into it."""
+    with acting_as(SERVER):
+        Accounts(connect(guarded.data_dir)).add("Rita", "reader", ["memory"], PASSWORD)
+
+    def signed_in(name):
+        made = stack.enter_context(httpx.Client(base_url=guarded.url, timeout=60))
+        assert sign_in(made, name=name).status_code == 303
+        return made, f"{COOKIE}={made.cookies[COOKIE]}"
+
+    def asks_for(cookie, session_id):
+        with session_of(guarded.url, cookie, session_id) as got:
+            return got
+
+    with ExitStack() as stack:
+        (root, of_root), (rita, of_rita) = signed_in("administrator"), signed_in("Rita")
+        with session_of(guarded.url, of_root) as began:
+            # While the line is open, and after it broke.
+            assert asks_for(of_rita, began) != began
+            # Nor does anybody else upload into it; the token is what Streamlit asks uploads for.
+            for client, status in ((rita, 403), (root, 204)):
+                client.get("/_stcore/health")
+                sent = client.put(
+                    f"/_stcore/upload_file/{began}/1", files={"file": ("a.nii", b"x")},
+                    headers={"X-Xsrftoken": client.cookies["_streamlit_xsrf"]},
+                )  # fmt: skip
+                assert sent.status_code == status, sent.text
+                assert status == 204 or sent.json()["error"]["code"] == "other_sign_in"
+        assert asks_for(of_rita, began) != began
+        assert asks_for(of_root, began) == began
+        for cookie in ("", f"{COOKIE}=made-up"):
+            with pytest.raises(InvalidStatus):
+                asks_for(cookie, began)
+        assert root.post("/sign-out").status_code == 303
+        with pytest.raises(InvalidStatus):
+            asks_for(of_root, began)
+        _, of_again = signed_in("administrator")
+        assert asks_for(of_again, began) != began
 
 
 def test_the_password_is_in_no_log(guarded):

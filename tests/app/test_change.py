@@ -3,7 +3,7 @@
 import json
 from dataclasses import replace
 
-from app.views.change import band_words, change_figure, change_rows
+from app.views.change import band_words, change_figure, change_rows, loss_words
 from app.views.moved import lost_rows, lost_words
 from core.cases.case import Case
 from core.cases.moved import Compared, LostAndWon
@@ -84,6 +84,8 @@ def test_the_band_is_in_the_plot_and_says_where_it_comes_from():
     one = at_2_mm()
     assert one.source in band_words((one, one), earlier)
     assert "Not measured" in band_words(None, earlier)
+    assert loss_words(replace(one, found_of_3_percent=None)) == ""
+    assert "2.1 % were found" in band_words((replace(one, found_of_3_percent=2.1), one), earlier)
     plain = change_figure([earlier, later], ["left", "right"], earlier, None)
     banded = change_figure([earlier, later], ["left", "right"], earlier, (one, one))
     assert len(plain.layout.shapes) == 0

@@ -6,10 +6,17 @@ import pytest
 
 from app.operations import heads_to_test_on
 from app.views import trainings
+from app.views.who_trains import where_it_runs
+from core.settings import Settings
+from core.state.database import connect
+from core.state.tables import JOBS
 from core.training.config import TrainingRequest, estimate_s
 from core.training.data.dataset import Dataset, Entry
 from core.training.data.names import case_name
 from core.training.data.preparation import Report
+from core.training.jobs import Jobs
+from core.training.leases import claim
+from core.training.worker import Worker
 from tests.parts import Part
 
 
@@ -76,3 +83,51 @@ def test_the_time_counts_the_heads_that_the_version_is_tested_on():
     assert heads_to_test_on(shared, [reviewed]) == 10
     config = TrainingRequest("x", "quick", ["epochs=1"]).config()
     assert estimate_s(config, 5, test_heads=10) - estimate_s(config, 5) >= 50
+
+
+class Who(Part):
+    """What Retrain says of the workers of an installation."""
+
+    def __init__(self, database, **settings):
+        def page():
+            import streamlit as st
+
+            from app.views.who_trains import where_it_trains, who_trains
+
+            who_trains(st.session_state["shared"])
+            st.markdown(where_it_trains(st.session_state["shared"]))
+
+        cases = SimpleNamespace(acts=SimpleNamespace(engine=database))
+        super().__init__(page, shared=SimpleNamespace(cases=cases, settings=Settings(**settings)))
+
+    @property
+    def words(self):
+        at = self.at
+        return " ".join(each.value for each in (*at.warning, *at.caption, *at.markdown))
+
+
+def test_where_no_worker_is_alive_the_page_says_how_to_start_one(tmp_path):
+    engine = connect(tmp_path)
+    assert Who(engine).words == "on this machine"
+    waiting = Who(engine, engine="workers")
+    assert "python -m core worker" in waiting.words
+    worker = Worker(engine, None, tmp_path / "w", 60)
+    worker._give_sign()
+    waiting.run()
+    assert "1 worker on" in waiting.words
+    assert "0 at work" in waiting.words
+    worker._leave()
+    waiting.run()
+    assert "No worker is alive" in waiting.words
+
+
+def test_a_training_says_which_machine_runs_it(tmp_path):
+    engine = connect(tmp_path)
+    jobs = Jobs(engine, tmp_path, trains=False)
+    job = jobs.submit({})
+    assert where_it_runs(job) == ""
+    claim(engine, "a worker")
+    assert "by a worker" in where_it_runs(jobs.get(job.id))
+    with engine.begin() as connection:
+        connection.execute(JOBS.update().values(host="gpu-3"))
+    assert "gpu-3" in where_it_runs(jobs.get(job.id))

@@ -56,6 +56,8 @@ def test_nothing_set_means_the_defaults():
         ("HIPPOVIEW_ENCRYPTION_KEY_FILE", "/there/is/no/such.key"),
         ("HIPPOVIEW_ENCRYPTION_KEY_FILE", os.devnull),
         ("HIPPOVIEW_ENCRYPTION_KEY_FILE", str(ROOT / "README.md")),
+        ("HIPPOVIEW_ENGINE", "celery"), ("HIPPOVIEW_LEASE_S", "14"),
+        ("HIPPOVIEW_RAY_ADDRESS", "ray://head:10001"), ("HIPPOVIEW_RAY_CPUS", "2000"),
     ],
 )  # fmt: skip
 def test_a_value_that_means_nothing_is_refused_by_name(variable, value):

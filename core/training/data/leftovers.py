@@ -1,8 +1,8 @@
 """What was made of cases that are gone: copies in data sets and trainings, links of drift features.
 
 It looks at what is there, and not at what was just removed: so whatever was left by a process that
-was killed goes at the next look. Figures stay, of versions and of the drift's baselines; the names
-of the cases that they were measured on do not.
+was killed goes at the next look. Figures of versions, reference groups and drift stay; the names of
+the cases that they were measured on do not.
 """
 
 import json
@@ -10,7 +10,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from sqlalchemy import Engine, select
 from core.cases.records import FOLDER as CASES_FOLDER
 from core.cases.store import Cases
 from core.drift.baseline import KEY as BASELINE
-from core.errors import HippoViewError
+from core.errors import HippoViewError, NotFoundError
 from core.pacs.ready import Returns
 from core.people.audit import record, recording
 from core.settings import RECEIVED
@@ -29,9 +29,14 @@ from core.state.storage import Storage, read_many
 from core.state.tables import CASES, JOBS, VERSIONS
 from core.training.data.dataset import REVIEWED_NAME
 from core.training.job_folders import FOLDER as JOBS_FOLDER
+from core.training.kept import FOLDER as KEPT_FOLDER
 from core.wording import counted
 
-_DATASETS, _DRIFT = "datasets", BASELINE.partition("/")[0]
+_DATASETS = "datasets"
+# What names this installation's cases beside its data sets: the drift's baselines and reference
+# groups of cases; and reports, which are many and which nobody changes but this.
+_NAMING, _REPORTS = (BASELINE.partition("/")[0], "references"), "reports"
+_TEXTS = (".json", ".html")
 _ID = re.compile("HV-[0-9A-Z]{6}(?![0-9A-Za-z])")
 # Those that end on their day go within an hour; who forgets a patient does not wait for this.
 _EVERY_S = 3600.0
@@ -65,6 +70,7 @@ class Leftovers:
         self._further = further
         self._clock = clock
         self._due_at = 0.0
+        self._in_report: dict[str, frozenset[str]] = {}
 
     def tick(self) -> None:
         """Sweep if it is due. Never raises."""
@@ -80,9 +86,9 @@ class Leftovers:
         """Remove what names a case that is gone; returns how many files and names.
 
         Which cases were of this installation and are gone is told by the data set of reviewed
-        cases, by the drift's baselines, and by what was removed since the start: a data set that
-        somebody else made may have names that look alike. Nothing is removed before all cases of
-        the storage are known.
+        cases, by the drift's baselines and reports, by reference groups, and by what was removed
+        since the start: a data set that somebody else made may have names that look alike. Nothing
+        is removed before all cases of the storage are known.
 
         Parameters
         ----------
@@ -116,9 +122,18 @@ class Leftovers:
         prefix = f"{_DATASETS}/{REVIEWED_NAME}"
         keys = self._storage.keys(prefix)
         told = [key for key in keys if key.endswith(".json")]
-        told += self._of_drift()
+        told += self._naming(_NAMING)
         texts = (content.decode() for _, content in read_many(self._storage, told) if content)
-        return {case_id for text in (*keys, *texts) for case_id in _ID.findall(text)}
+        named = {case_id for text in (*keys, *texts) for case_id in _ID.findall(text)}
+        return named.union(*self._reported())
+
+    def _reported(self) -> list[frozenset[str]]:
+        """Ids in each report; one that was read is not read again."""
+        keys = self._naming([_REPORTS])
+        new = [key for key in keys if key not in self._in_report]
+        for key, content in read_many(self._storage, new):
+            self._in_report[key] = frozenset(_ID.findall((content or b"").decode()))
+        return [self._in_report[key] for key in keys]
 
     def _sweep_all(self, gone: set[str]) -> int:
         # One name for a case wherever it has figures: versions are compared case by case.
@@ -133,8 +148,9 @@ class Leftovers:
         # The data sets last: they say which cases were of this installation.
         removed = self._sweep_versions(renamed) + self._sweep_jobs(is_gone)
         removed += self._sweep_names(is_gone, renamed)
-        for key in self._of_drift():
+        for key in self._naming([*_NAMING, _REPORTS]):
             removed += self._rewrite(key, renamed)
+        self._in_report = {k: ids for k, ids in self._in_report.items() if gone.isdisjoint(ids)}
         for name in self._storage.folders(_DATASETS):
             keys = self._storage.keys(f"{_DATASETS}/{name}")
             # The files that name cases first: none names a scan that is not there.
@@ -146,12 +162,16 @@ class Leftovers:
                     removed += 1
         return removed
 
-    def _of_drift(self) -> list[str]:
-        """The files that have drift features of cases by their ids."""
-        return [key for key in self._storage.keys(_DRIFT) if key.endswith(".json")]
+    def _naming(self, folders: Sequence[str]) -> list[str]:
+        """The files of these folders that may name cases by their ids."""
+        keys = (key for folder in folders for key in self._storage.keys(folder))
+        return [key for key in keys if key.endswith(_TEXTS)]
 
     def _rewrite(self, key: str, changed: Callable[[str], str]) -> int:
-        before = self._storage.read(key)
+        try:
+            before = self._storage.read(key)
+        except NotFoundError:  # a group that somebody has just deleted
+            return 0
         after = changed(before.decode()).encode()
         if after == before:
             return 0
@@ -196,7 +216,23 @@ class Leftovers:
             if any(is_gone(path.name) for path in folder.rglob("*")):
                 shutil.rmtree(folder, ignore_errors=True)
                 removed += 1
-        return removed
+        return removed + self._sweep_kept(busy, is_gone)
+
+    def _sweep_kept(self, busy: Collection[str], is_gone: Callable[[str], bool]) -> int:
+        """Checkpoints of trainings that have ended: nnU-Net names cases in them."""
+        with reading(self._engine) as connection:
+            rows = connection.execute(select(JOBS.c.uid, JOBS.c.spec)).all()
+        sets = {row.uid: json.loads(row.spec).get("dataset", "") for row in rows}
+        kept = [u for u in self._storage.folders(KEPT_FOLDER) if u in sets and u not in busy]
+        names = {sets[uid] for uid in kept}
+        keys = {n: self._storage.keys(f"{_DATASETS}/{n}") for n in names if n}
+        naming = {
+            name for name, of_set in keys.items()
+            if any(is_gone(self._storage.read(k).decode()) for k in of_set if k.endswith(".json"))
+        }  # fmt: skip
+        for uid in (uid for uid in kept if sets[uid] in naming):
+            self._storage.delete_folder(f"{KEPT_FOLDER}/{uid}")
+        return sum(sets[uid] in naming for uid in kept)
 
 
 def _without_in(text: str, is_gone: Callable[[str], bool]) -> str:

@@ -23,8 +23,9 @@ from core.exports.sheet import BOTTOM_MM, Sheet
 from core.exports.tables import report_csv
 from core.measures.change import Measured, cautions, differences
 from core.measures.measure import MASK_CODES
+from core.models.folder import load_model
 from core.references.comparison import compare
-from core.settings import ROOT
+from core.settings import ROOT, Settings
 from core.wording import fine_ml_digits
 from tests import dicom_sources as sources
 from tests.references import group, people
@@ -240,6 +241,20 @@ def test_group_and_change_stand_on_the_first_page_where_the_patient_does(tmp_pat
     without = words_of(report_pdf(case, IMAGES, **more), tmp_path)
     for of_person in ("Controls", "FreeSurfer", "HV-BEFORE", "2024", "percentile"):
         assert of_person not in without, of_person
+
+
+def test_a_judged_change_says_that_a_loss_may_be_larger(tmp_path):
+    case = replace(case_of("head"), scan_date="2026-05-01")
+    case.report["measures"]["too_small"] = {}
+    case.report["head"]["confidence"] = "high"
+    changed = changed_until(case, [replace(case, id="HV-BEFORE", scan_date="2024-05-01"), case])
+    said = "A loss may be larger than it looks"
+    not_judged = words_of(report_pdf(case, IMAGES, identity="", changed=changed), tmp_path)
+    assert said not in " ".join(not_judged.split())
+    case.report["model"]["sha256"] = load_model(Settings().model_dir).sha256
+    case.report["input"]["spacing_mm"] = [2.0, 2.0, 2.0]
+    judged = words_of(report_pdf(case, IMAGES, identity="", changed=changed), tmp_path)
+    assert said in " ".join(judged.split())
 
 
 def test_long_texts_of_a_group_leave_the_picture_a_page_of_its_own():

@@ -5,7 +5,7 @@ import json
 import pytest
 from sqlalchemy import select
 
-from core.errors import StorageError
+from core.errors import ChangedError, ConflictError, StorageError
 from core.state.database import reading
 from core.state.storage import LocalStorage
 from core.state.tables import REGISTRATIONS
@@ -134,3 +134,50 @@ def test_a_damaged_record_is_left_out_and_left_alone(place):
     assert [v.number for v in place.registry.find()] == [2, 1]
     assert place.storage.read("models/3/weights.safetensors") == b"third"
     assert add(place.registry, "next").number == 4
+
+
+def begun(place, job_uid="a" * 32, check=lambda: None):
+    """A training's registration by another process, which `check` may interrupt."""
+    other = tiny_registry(place.folder, place.storage.inner)
+    return lambda: add(other, "late", {}, check, job=1, job_uid=job_uid)
+
+
+def test_a_version_that_another_start_was_about_to_write_is_taken_or_never_comes(place):
+    seen = []
+
+    def taken_over():  # between what it says and what it writes
+        seen.append(place.registry.made_by("a" * 32))
+
+    with pytest.raises(ChangedError):
+        begun(place, check=taken_over)()
+    assert seen == [None]
+    assert [v.number for v in place.registry.find()] == [3, 2, 1]
+    assert place.registry.made_by("a" * 32) is None
+    version = begun(place)()
+    assert place.registry.made_by("a" * 32).number == version.number
+
+
+def test_a_start_that_lost_its_training_writes_no_version(place):
+    def lost():
+        raise ConflictError("The job was given to another process")
+
+    with pytest.raises(ConflictError):
+        begun(place, check=lost)()
+    place.start_again()
+    assert [v.number for v in place.registry.find()] == [3, 2, 1]
+    with reading(place.registry._engine) as connection:
+        assert connection.execute(select(REGISTRATIONS)).all() == []
+
+
+def test_a_version_whose_row_another_machine_did_not_write_is_taken_over(place):
+    """Killed after its record, on a machine whose processes nobody here can see."""
+
+    def work():
+        registry = tiny_registry(place.folder)
+        registry._insert = lambda number, record: die()
+        add(registry, "far", {}, lambda: None, job_uid="b" * 32)
+
+    assert in_child(work) == -9
+    with place.registry._engine.begin() as connection:
+        connection.execute(REGISTRATIONS.update().values(host="elsewhere"))
+    assert place.registry.made_by("b" * 32).lineage["tag"] == "far"

@@ -6,7 +6,7 @@ import pytest
 
 from core.errors import AccessError, ConflictError, ForbiddenError, InputError, NotFoundError
 from core.people import account, accounts, kept, passwords
-from core.people.accounts import ADMINISTRATOR
+from core.people.accounts import ADMINISTRATOR, set_hash
 from core.people.acting import NOBODY, SERVER, acting_as
 from core.people.kept import KEY, KeptPeople
 from core.settings import Settings
@@ -132,6 +132,20 @@ def test_the_last_administrator_cannot_go(people):
         for account_id, role in ((service.id, "reader"), (root.id, "service")):
             with pytest.raises(ConflictError, match="service"):
                 people.accounts.change(account_id, role=role)
+
+
+def test_the_last_password_of_an_administrator_goes_by_no_code_of_another_one(people):
+    """Who signs in with a provider could else lock everybody out until it is used."""
+    ida = people.actor("Ida", "administrator")
+    with acting_as(SERVER):
+        root = people.accounts.named("Root")
+    with people.engine.begin() as connection:
+        set_hash(connection, ida.id, "")  # as one who has no password here
+    with acting_as(ida), pytest.raises(ConflictError, match="No administrator"):
+        people.accounts.new_code(root.id)
+    assert people.sign_ins.check("Root", PASSWORD).id == root.id
+    with acting_as(SERVER):  # the command line
+        people.accounts.choose_password("Root", people.accounts.new_code(root.id), "another one 23")
 
 
 def test_who_is_switched_off_is_out_at_once(people):

@@ -149,3 +149,16 @@ def test_a_free_turn_is_as_good_as_taken_by_who_waited_for_it():
         pytest.fail("there was no room")
     go_on.set()
     assert line.end() == ["slow", "next"]
+
+
+def test_a_queue_that_ends_sends_away_who_waits_and_lets_who_runs_go_on():
+    line = Line(turns())
+    with line.turns.slot():
+        line.join("waiting")
+        line.turns.end()
+        assert line.end() == []
+        assert isinstance(line.errors["waiting"], BusyError)
+        assert line.errors["waiting"].retry_after_s > 0
+        with pytest.raises(BusyError, match="being stopped"):
+            line.turns.check()
+    assert line.turns.waiting == 0

@@ -5,9 +5,11 @@ import os
 import random
 import re
 import sqlite3
+import threading
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import event
 
 from core.cases.corrections import Corrections
 from core.cases.records import record_key
@@ -15,14 +17,19 @@ from core.cases.store import Cases
 from core.drift.baseline import KEY as BASELINE
 from core.drift.normal import FOLDER as NORMAL
 from core.errors import NotFoundError
+from core.exports.drift_reports import FOLDER as REPORTS
 from core.models.registry import Registry
 from core.pacs.ready import Returns
 from core.people.audit import lines, mark
 from core.people.audit_archive import Archive
 from core.people.audit_verify import verify
+from core.references.group import LEAST_PEOPLE as LEAST
+from core.references.group import OUR_PROTOCOL, Group, Person
+from core.references.groups import References
 from core.settings import Settings
 from core.state.bucket import BucketStorage
 from core.state.database import DATABASE_NAME, connect
+from core.state.encrypted_storage import ENCRYPTED, PLAIN
 from core.state.storage import LocalStorage
 from core.training.data.leftovers import Leftovers
 from core.training.forgetting import forget
@@ -44,6 +51,7 @@ class House:
         self.cases = Cases(self.engine, self.storage)
         self.corrections = Corrections(self.engine, self.storage, self.cases)
         self.registry = Registry(self.engine, self.storage, Settings().model_dir)
+        self.references = References(self.storage, self.cases.guard)
         self.leftovers = Leftovers(self.cases, self.storage, self.data)
 
     def filled(self):
@@ -76,8 +84,13 @@ class House:
             BASELINE: {"format": 1, "frozen_at": "2026-11-25T12:00:00+00:00",
                        "heads": [{"case": mine[0], "features": {"a": 1.5}}]},
             f"{NORMAL}/crop/000001.json": {"cases": [{"case": mine[0], "features": {"a": 1.5}}]},
+            f"{REPORTS}/2026-W48.json": {"unusual": [{"case": mine[1], "away_sd": 3.0}]},
         }.items():  # fmt: skip
             self.storage.write(key, json.dumps(content).encode())
+        self.storage.write(f"{REPORTS}/2026-W48.html", f"<td>{mine[1]}</td>".encode())
+        people = (Person(60.0 + n, "F", 2000.0 + n, 2100.0, mine[n % 2]) for n in range(LEAST))
+        group = Group("", "Ours", OUR_PROTOCOL, "Accepted cases", tuple(people))
+        self.references.add(group, "A")
         for case in (*mine, other):
             self.storage.write(f"datasets/reviewed/imagesTr/{case}_0000.nii.gz", b"scan")
             self.storage.write(f"datasets/reviewed/labelsTr/{case}.nii.gz", b"mask")
@@ -96,7 +109,7 @@ def everything(data, storage):
         for name in names:
             with open(os.path.join(root, name), "rb") as file:  # noqa: PTH118, PTH123
                 yield file.read()
-    for prefix in ("cases", "origins", "datasets", "drift", "models", "trail", "people"):
+    for prefix in (*ENCRYPTED, *PLAIN):
         for key in storage.keys(prefix):
             yield key.encode()
             yield storage.read(key)
@@ -150,6 +163,8 @@ def test_nothing_of_a_forgotten_patient_is_found_anywhere_and_the_trail_still_ve
     kept = json.loads(house.storage.read("datasets/reviewed/split.json"))["cases"]
     assert list(kept) == [other]
     assert f"datasets/reviewed/imagesTr/{other}_0000.nii.gz" in house.storage.keys("datasets")
+    group, _ = house.references.all()
+    assert (group.people[0].age_years, group.people[0].case[:5]) == (60.0, "gone-")
     baseline = json.loads(house.storage.read(BASELINE))["heads"]
     assert [head["features"] for head in baseline] == [{"a": 1.5}]
     with pytest.raises(NotFoundError):
@@ -238,9 +253,35 @@ def test_what_is_kept_of_patients_is_for_the_servers_user_alone(tmp_path):
     house.engine.dispose()
 
 
-ACTS = ("upload", "correction", "delete", "forget")
-# A kill at any of the storage's steps of an act; each seed is one.
+# Acts, and how many steps of storage and database each has; a kill comes at any of them.
+STEPS = {"upload": 29, "correction": 37, "delete": 25, "forget": 81}
 SEEDS = [*range(6), *(pytest.param(seed, marks=pytest.mark.long) for seed in range(6, 100))]
+# Or after so many seconds at most, which an act takes: in the middle of a step as well.
+WITHIN_S = 0.15
+
+
+def act_of(folder, act, case_id, step, kill_after_s=None):
+    """In a child: one act, with a call of a hook at each of its steps, or a kill after a while."""
+    calls = Steps(0, die)
+    house = House(folder, FaultyStorage(LocalStorage(folder / "data" / "storage"),
+                                        lambda *call: calls(*call)))  # fmt: skip
+    house.cases.caretaker._tell(finished=True)
+    for name in ("begin", "commit"):
+        event.listen(house.engine, name, lambda _: calls("database", "", "before"))
+    for name in ("before_cursor_execute", "after_cursor_execute"):
+        event.listen(house.engine, name, lambda *_: calls("database", "", "statement"))
+    event.listen(house.engine.pool, "checkin", lambda *_: calls("database", "", "after"))
+    calls = step  # from here on
+    if kill_after_s is not None:
+        threading.Timer(kill_after_s, die).start()
+    if act == "upload":
+        house.cases.add(analysis(2), "2", WHO)
+    elif act == "correction":
+        house.corrections.save(case_id, packed(5), base=0, author="A", comment="")
+    elif act == "delete":
+        house.cases.delete(case_id)
+    else:
+        forget(house.cases, house.registry, house.leftovers, WHO)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -248,28 +289,38 @@ def test_a_kill_leaves_no_orphan_no_row_without_its_file_and_no_act_without_its_
     seed, tmp_path
 ):
     chance = random.Random(seed)  # noqa: S311 - no secret
-    act = ACTS[seed % len(ACTS)]
-    before = House(tmp_path)
-    case_id = before.cases.add(analysis(1), "1", WHO).id
-    before.cases.import_from_storage()
-    before.engine.dispose()
-    hook = Steps(chance.randrange(1, 40), die)
+    act = [*STEPS][seed % len(STEPS)]
+    case_id = begun(tmp_path)
+    hook = Steps(chance.randrange(1, STEPS[act] + 1), die)
+    assert in_child(lambda: act_of(tmp_path, act, case_id, hook)) == -9
+    check_after(tmp_path)
 
-    def work():
-        storage = FaultyStorage(LocalStorage(before.data / "storage"), hook)
-        house = House(tmp_path, storage)
-        house.cases.caretaker._tell(finished=True)
-        if act == "upload":
-            house.cases.add(analysis(2), "2", WHO)
-        elif act == "correction":
-            house.corrections.save(case_id, packed(5), base=0, author="A", comment="")
-        elif act == "delete":
-            house.cases.delete(case_id)
-        else:
-            forget(house.cases, house.registry, house.leftovers, WHO)
 
-    assert in_child(work) in (0, -9)
-    after = House(tmp_path)
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(100))
+def test_the_same_at_any_moment(seed, tmp_path):
+    chance = random.Random(seed)  # noqa: S311 - no secret
+    act = [*STEPS][seed % len(STEPS)]
+    case_id = begun(tmp_path)
+    after_s = chance.uniform(0, WITHIN_S)
+    ended = in_child(lambda: act_of(tmp_path, act, case_id, Steps(0, die), after_s))
+    assert ended in (0, -9)
+    print(f"{act}, {after_s:.3f} s: {'killed' if ended else 'done before'}")
+    check_after(tmp_path)
+
+
+def begun(folder):
+    """An installation with one case; its id."""
+    house = House(folder)
+    case_id = house.cases.add(analysis(1), "1", WHO).id
+    house.cases.import_from_storage()
+    house.engine.dispose()
+    return case_id
+
+
+def check_after(folder):
+    """A start, a day later: files, rows and lines agree."""
+    after = House(folder)
     for path in (after.data / "storage").rglob("*"):  # a day later
         if path.is_file():
             os.utime(path, (1e9, 1e9))

@@ -14,6 +14,7 @@ from core.state import processes
 from core.state.database import DATABASE_NAME, connect
 from core.state.tables import JOBS
 from core.training import jobs as module
+from core.training import work as work_module
 from core.training.config import TrainingRequest
 from core.training.jobs import Jobs, Work
 from tests.older import older_database
@@ -310,7 +311,8 @@ def test_a_clock_that_is_set_loses_no_training(hours, jobs, engine, clock, child
     work = work_on(engine, jobs, job.id)
     assert work.begin()
     now = module.timestamp
-    monkeypatch.setattr(module, "timestamp", lambda offset=0.0: now(offset + 3600 * hours))
+    for each in (module, work_module):
+        monkeypatch.setattr(each, "timestamp", lambda offset=0.0: now(offset + 3600 * hours))
     monkeypatch.setattr(psutil, "boot_time", lambda: 3600.0 * hours)
     look_for(jobs, clock, 10)
     assert work.still_mine()

@@ -1,0 +1,1 @@
+"""The installation as a whole: backed up, restored, and looked over for what is wrong."""
