@@ -116,7 +116,8 @@ def test_two_train_side_by_side_and_the_cancelled_one_is_stopped(cluster, jobs, 
     job = jobs.get(short.id)
     assert job.state == "succeeded", (job, jobs.log(short.id))
     assert registry.get(job.version).lineage["job_uid"] == job.uid
-    assert "Done: model version" in jobs.log(short.id)
+    # Its last words come a moment after its state.
+    until(lambda: "Done: model version" in jobs.log(short.id), 60)
     assert "Epoch 0" in jobs.log(long.id)
     jobs.cancel(long.id)
 
