@@ -105,7 +105,13 @@ class _HandOn(logging.Handler):
 def take_over_of_libraries() -> None:
     """Have the lines of Streamlit and uvicorn come through ours; again once these have begun."""
     logging.basicConfig(handlers=[_HandOn()], level=logging.WARNING, force=True)
-    for name in ("streamlit", "uvicorn"):
+    for name in _library_loggers():
         library = logging.getLogger(name)
         library.handlers.clear()
         library.propagate = True
+
+
+def _library_loggers() -> list[str]:
+    """Those that exist: Streamlit gives each of its own, and uvicorn's two, a handler."""
+    known = {"streamlit", "uvicorn", *logging.root.manager.loggerDict}
+    return [name for name in known if name.partition(".")[0] in ("streamlit", "uvicorn")]

@@ -36,15 +36,16 @@ def written(capsys):
     """What is written to stderr as JSON, line by line."""
     root = logging.getLogger()
     before = root.handlers[:], root.level
-    libraries = {n: logging.getLogger(n).handlers[:] for n in ("streamlit", "uvicorn")}
+    names = [*logging.root.manager.loggerDict, "streamlit", "uvicorn"]
+    libraries = [(each, each.handlers[:], each.propagate) for each in map(logging.getLogger, names)]
     logs.set_up_log("INFO", "json")
     yield lambda: [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     logger.remove()
     logger.add(sys.stderr)
     root.handlers[:], level = before
     root.setLevel(level)
-    for name, handlers in libraries.items():
-        logging.getLogger(name).handlers[:] = handlers
+    for library, handlers, propagates in libraries:
+        library.handlers[:], library.propagate = handlers, propagates
 
 
 async def work(request):
@@ -79,7 +80,10 @@ def test_an_id_that_may_say_something_is_not_taken(sent):
 
 
 def test_lines_of_libraries_and_failures_are_objects_too(written):
-    logging.getLogger("uvicorn.error").warning("a %s", "word")
+    uvicorn = logging.getLogger("uvicorn.error")
+    uvicorn.propagate = False  # as Streamlit leaves it
+    logs.take_over_of_libraries()
+    uvicorn.warning("a %s", "word")
     try:
         raise ValueError("odd")
     except ValueError as error:
