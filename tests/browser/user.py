@@ -180,6 +180,7 @@ class User:
         self.settle()
 
     def search(self, words: str) -> None:
+        self.settle()  # what is typed while the list is being drawn is now and then not taken
         self.page.get_by_label("Search by name, patient or case id").fill(words)
         self.page.keyboard.press("Enter")
 
