@@ -145,6 +145,7 @@ def test_retrain_compare_promote_and_roll_back_while_scans_go_on(
         user.go("Model")
         user.read("seen in training", f"without the frozen test set of {tested} and fold 0 of 5")
 
+        until(lambda: "2" in [version for _, version in stream.answers])
         user.go("Models")
         user.page.get_by_role("button", name="Roll back to version 1").click()
         expect(user.page.get_by_text("Version 1 is in service again.")).to_be_visible(timeout=LONG)
