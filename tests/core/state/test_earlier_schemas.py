@@ -12,6 +12,8 @@ from core.state.moving import move
 from core.state.tables import METADATA
 from tests.postgresql import programs
 
+pytestmark = pytest.mark.sqlite  # whose schemas they are; where to is PostgreSQL in some
+
 STEPS = sorted(migrations._STEPS)
 SAMPLED = [n if n in (0, 13, 19) else pytest.param(n, marks=pytest.mark.long) for n in STEPS]
 # What is meant, where not any value is one.

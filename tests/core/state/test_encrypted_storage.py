@@ -190,6 +190,7 @@ def test_a_damaged_file_is_told_and_keeps_its_key_needed(inner, opened, tmp_path
     assert both.needed()[1] == [*Keyring([OLD, NEW]).ids]
 
 
+@pytest.mark.sqlite  # a child cannot make a database in the cluster of its parent
 @pytest.mark.parametrize("decrypt", [False, True])
 def test_killed_at_any_step_every_file_is_readable_and_the_next_call_ends_it(decrypt, tmp_path):
     words = (NEW, OLD)

@@ -26,7 +26,10 @@ from core.state.tables import API_SCANS, CASES, DRAFTS, JOBS, METADATA, TRAIL
 from tests.postgresql import programs
 
 OLDER = Path(__file__).parents[2] / "older_installation"
-pytestmark = pytest.mark.skipif(programs() is None, reason="apt-get install postgresql")
+pytestmark = [
+    pytest.mark.skipif(programs() is None, reason="apt-get install postgresql"),
+    pytest.mark.sqlite,  # from where it moves; where to is PostgreSQL in each
+]
 
 
 @pytest.fixture
