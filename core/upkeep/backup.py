@@ -29,10 +29,11 @@ from core.people import audit
 from core.people.kept import BASE_NAME
 from core.settings import RECEIVED, Settings
 from core.state.claim import MARK_NAME, claim, is_marked
-from core.state.database import timestamp
+from core.state.database import is_shared, timestamp
 from core.state.encrypted_storage import ENCRYPTED, PLAIN, EncryptedStorage
 from core.state.encryption import NO_KEYS
 from core.state.failures import disk_error
+from core.state.keys import agree_on_keys
 from core.state.storage import PartedStorage, bare_storage, sync_folder
 from core.training.job_folders import FOLDER as JOBS
 from core.upkeep import databases
@@ -137,7 +138,7 @@ def back_up(
     Raises
     ------
     InputError
-        The folder holds something else, or is of no use.
+        The folder holds something else, or is of no use; or the data folder is that of no server.
     ConflictError
         Another backup is being written there.
     StorageError
@@ -155,7 +156,7 @@ def back_up(
             "This folder holds a backup already", "Name a folder that does not exist yet.",
             code="backup_exists",
         )  # fmt: skip
-    audit.set_up(engine, settings)
+    _check_keys(settings, engine)
     was_there = target.exists()
     with _on_disk():
         target.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -169,6 +170,21 @@ def back_up(
         except BaseException:
             _remove(target, also_folder=not was_there)
             raise
+
+
+def _check_keys(settings: Settings, engine: Engine) -> None:
+    """Refuse a data folder that is not of the database, which may be on another machine."""
+    has_file = (settings.data_dir / audit.KEY_FILE).is_file()
+    if is_shared(engine) and not (has_file or settings.audit_key or settings.origins_key):
+        raise InputError(
+            "The data folder is that of no server: it lacks the key of the trail",
+            "Set HIPPOVIEW_DATA_DIR to that of a server on this database, or "
+            "HIPPOVIEW_AUDIT_KEY to theirs.",
+            code="no_installation",
+        )
+    trail = audit.set_up(engine, settings)
+    if is_shared(engine):
+        agree_on_keys(engine, {"audit_key": trail.derived("key")})
 
 
 def _copy_all(
@@ -201,8 +217,9 @@ def _copy_all(
         for place, *_ in os.walk(target):
             sync_folder(Path(place))
     check(target, copied.files)
-    # Cases that were removed for good meanwhile are to stay so.
-    removed = sorted(known - whole - databases.cases_of(engine))
+    # Cases that were removed for good meanwhile are to stay so; the row of one whose files are
+    # gone may be about to follow, and says so.
+    removed = sorted(known - whole - databases.cases_of(engine, deleted=False))
     manifest = Manifest(
         identifier, began_at, ended_at, kind, schema, sorted(keys), copied.files, removed,
         copied.vanished,

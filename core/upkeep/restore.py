@@ -21,7 +21,7 @@ from core.people import audit
 from core.people.audit_verify import verify
 from core.people.kept import BASE_NAME
 from core.settings import RECEIVED, Settings
-from core.state.database import DATABASE_NAME, connect
+from core.state.database import DATABASE_NAME, connect, is_shared
 from core.state.encryption import Keyring, missing_key
 from core.state.failures import in_words
 from core.state.opened import held_alone
@@ -84,12 +84,13 @@ def restore(
     InputError
         The folder is no backup, or a damaged one, or of a newer version.
     ConflictError
-        A server runs on the data folder, or the installation holds something. Nothing was changed.
+        A server runs on the data folder or the PostgreSQL, or the installation holds something.
+        Nothing was changed.
     StorageError
         A key is missing; or the disk or the storage fails: call again.
     """
     manifest = Manifest.read(source)
-    databases.check_known(manifest.engine, manifest.schema)
+    databases.check_known(manifest.schema)
     keys = Keyring.of(settings)
     missing = [key for key in manifest.keys if key not in keys.ids]
     if missing:
@@ -105,10 +106,18 @@ def restore(
         storage = bare_storage(settings)
         if not storage.head(UNFINISHED, 1):
             _check_empty(settings, storage)
+            if settings.database_url:
+                databases.check_can_be_filled(settings)
         storage.write(UNFINISHED, json.dumps({"backup": manifest.id}).encode())
         _take_up(settings, storage, manifest, source, on_file)
-        engine = connect(settings.data_dir, keys)
-        cases = _settle(settings, engine, manifest)
+        if not settings.database_url:
+            with in_words():
+                databases.put_back(source / DATABASE, settings.data_dir)
+        # Of an empty PostgreSQL the keys are noted with the rows that need them.
+        is_here = not settings.database_url
+        engine = connect(settings.data_dir, keys, agree=is_here, url=settings.database_url)
+        _settle(settings, engine, manifest, source)
+        cases = len(databases.cases_of(engine))
         with in_words():
             for place, *_ in os.walk(settings.data_dir):
                 sync_folder(Path(place))
@@ -167,21 +176,27 @@ def _take_up(
             target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             write_whole(target, _as_told(parts_of(source / DATA / name), told), 0o600)
         on_file(count)
-    with in_words():
-        databases.put_back(source / DATABASE, settings.data_dir)
 
 
-def _settle(settings: Settings, engine: Engine, manifest: Manifest) -> int:
-    """Bring the database to what a restore makes of it; returns the number of cases."""
+def _settle(settings: Settings, engine: Engine, manifest: Manifest, source: Path) -> None:
+    """Bring the database to what a restore makes of it.
+
+    In a PostgreSQL the rows come with it, all in one transaction: one that was killed has left
+    nothing there, or has done all.
+    """
     audit.set_up(engine, settings)
     note = f"the installation, from backup {manifest.id} of {manifest.ended_at[:19]}"
-    with audit.recording(engine) as connection:
+    with audit.recording(engine, needed=False) as connection:
+        if is_shared(engine):
+            if databases.holds_restored(connection, note):
+                return
+            databases.check_unused(settings)
+            databases.fill_postgresql(source / DATABASE, settings.data_dir, connection)
         for table in (SESSIONS, CODES):
             connection.execute(table.delete())
         for case_id in manifest.removed_cases:
             connection.execute(CASES.delete().where(CASES.c.id == case_id))
         audit.record(connection, "restore", note=note)
-    return len(databases.cases_of(engine))
 
 
 def _as_told(parts: Iterable[bytes], told: str) -> Iterator[bytes]:
