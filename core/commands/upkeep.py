@@ -53,7 +53,9 @@ def add_commands(commands: "Commands") -> None:
 
 def _back_up(options: argparse.Namespace, settings: Settings) -> int:
     from core.upkeep.backup import back_up
+    from core.upkeep.databases import check_file
 
+    check_file(settings)
     if not (settings.data_dir / DATABASE_NAME).is_file():
         raise InputError(
             "There is no installation in the data folder",

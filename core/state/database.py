@@ -31,6 +31,7 @@ from sqlalchemy import (
     ExceptionContext,
     create_engine,
     event,
+    inspect,
     make_url,
     select,
 )
@@ -39,10 +40,10 @@ from sqlalchemy.exc import DBAPIError
 from core.errors import HippoViewError, StorageError
 from core.settings import Settings
 from core.state import postgresql
-from core.state.encryption import Keyring, missing_key
+from core.state.encryption import NO_KEYS, Keyring, missing_key
 from core.state.migrations import bring_up_to_date
 from core.state.private import POSTGRESQL, keys_of, register, use_keys
-from core.state.tables import ENCRYPTION_KEYS
+from core.state.tables import ENCRYPTION_KEYS, MIGRATIONS
 
 DATABASE_NAME = "hippoview.sqlite"
 # Seconds that a writer waits for the one before it; each takes milliseconds.
@@ -117,9 +118,29 @@ def has_others(settings: Settings) -> bool:
     """
     if not settings.database_url:
         return False
-    engine = postgresql.engine_of(postgresql.address(settings.database_url), 1.0, writes=False)
-    try:
+    with _looked_at(settings.database_url) as engine:
         return postgresql.others(engine) > 0
+
+
+def steps_taken(url: str) -> set[int]:
+    """Numbers of the steps that a PostgreSQL has taken, which is only looked at; none if it is new.
+
+    Raises
+    ------
+    StorageError
+    """
+    with _looked_at(url) as engine, engine.begin() as connection:
+        if not inspect(connection).has_table(MIGRATIONS.name):
+            return set()
+        return set(connection.scalars(select(MIGRATIONS.c.number)))
+
+
+@contextmanager
+def _looked_at(url: str) -> Iterator[Engine]:
+    """A PostgreSQL as it is, without any step."""
+    engine = _engine(postgresql.address(url), NO_KEYS, writes=False)
+    try:
+        yield engine
     finally:
         engine.dispose()
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from loguru import logger
 from sqlalchemy import Engine
 
 from core.cases import records
@@ -32,11 +33,12 @@ from core.state.claim import MARK_NAME, claim, is_marked
 from core.state.database import timestamp
 from core.state.encrypted_storage import ENCRYPTED, PLAIN, EncryptedStorage
 from core.state.encryption import NO_KEYS
-from core.state.failures import disk_error
+from core.state.failures import disk_error, is_key
 from core.state.storage import PartedStorage, bare_storage, sync_folder
 from core.training.job_folders import FOLDER as JOBS
 from core.upkeep import databases
 from core.upkeep.manifest import DATA, DATABASE, NAME, STORAGE, Manifest, check, parts_of, sha256_of
+from core.wording import counted
 
 TRAIL = "trail"
 # Every folder of the storage; the ids of its keys lie in one of their own.
@@ -180,7 +182,7 @@ def _copy_all(
     storage = bare_storage(settings)
     for path, name in _small_files(settings):
         copied.put(f"{DATA}/{name}", parts_of(path))
-    _copy_keys(storage, storage.keys(TRAIL), copied)
+    _copy_keys(storage, _ours(storage.keys(TRAIL)), copied)
     known = databases.cases_of(engine)
     with _on_disk():
         (target / DATABASE).mkdir(mode=0o700)
@@ -193,9 +195,10 @@ def _copy_all(
     whole = _copy_cases(storage, copied, known)
     for folder in FOLDERS:
         if folder not in (TRAIL, records.FOLDER):
-            _copy_keys(storage, storage.keys(folder), copied)
+            _copy_keys(storage, _ours(storage.keys(folder)), copied)
     for path, name in _further_files(settings, databases.succeeded_jobs(engine)):
         copied.put(f"{DATA}/{name}", parts_of(path))
+    keys |= set(EncryptedStorage(storage, NO_KEYS, Path()).needed()[1])  # one may be new by now
     ended_at = timestamp()
     with _on_disk():
         for place, *_ in os.walk(target):
@@ -230,7 +233,7 @@ def _copy_cases(storage: PartedStorage, copied: _Copied, known: set[str]) -> set
         key, before = records.record_key(case_id), set[str]()
         for _ in range(_TRIES):
             has_record = copied.put(f"{STORAGE}/{key}", storage.read_parts(key))
-            beside = set(storage.keys(records.folder_of(case_id))) - {key}
+            beside = {*_ours(storage.keys(records.folder_of(case_id)))} - {key}
             copied.drop(f"{STORAGE}/{k}" for k in before - beside)
             are_whole = [copied.put(f"{STORAGE}/{k}", storage.read_parts(k)) for k in beside]
             if (
@@ -246,13 +249,22 @@ def _copy_cases(storage: PartedStorage, copied: _Copied, known: set[str]) -> set
         return case_id  # damaged before, or its removal has begun, which the record says
 
     with _pool() as pool:
-        return {done for done in pool.map(copy, storage.folders(records.FOLDER)) if done}
+        return {done for done in pool.map(copy, _ours(storage.folders(records.FOLDER))) if done}
 
 
 def _copy_keys(storage: PartedStorage, keys: Iterable[str], copied: _Copied) -> None:
     with _pool() as pool:
         for _ in pool.map(lambda k: copied.put(f"{STORAGE}/{k}", storage.read_parts(k)), keys):
             pass
+
+
+def _ours(names: list[str]) -> list[str]:
+    """Those that HippoView may have written: somebody's copy beside them stops no backup."""
+    ours = [name for name in names if is_key(name)]
+    if len(ours) < len(names):
+        odd = counted(len(names) - len(ours), "file or folder", "files or folders")
+        logger.warning("Left out of the backup: {} with a name that HippoView never gives", odd)
+    return ours
 
 
 @contextmanager
@@ -285,7 +297,7 @@ def _further_files(settings: Settings, succeeded: set[str]) -> Iterator[tuple[Pa
         for place, _, names in os.walk(root / folder):
             for name in sorted(names):
                 path = Path(place, name)
-                if path.is_symlink() or name.startswith(".new-"):
+                if path.is_symlink() or not path.is_file() or name.startswith(".new-"):
                     continue
                 way = path.relative_to(root)
                 if folder == JOBS and way.parts[1] in succeeded and name not in _OF_SUCCEEDED:

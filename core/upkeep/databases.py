@@ -3,18 +3,21 @@
 import errno
 import os
 import sqlite3
+from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
 from sqlalchemy import Engine, func, select
 
 from core.errors import InputError
+from core.settings import Settings, variable_of
 from core.state.database import DATABASE_NAME, reading
 from core.state.later_steps import STEPS
+from core.state.storage import write_whole
 from core.state.tables import CASES, ENCRYPTION_KEYS, JOBS, MIGRATIONS
 
 SQLITE = "sqlite"
-_COPY = "hippoview.sqlite"
+COPY = "hippoview.sqlite"
 
 
 def copy(engine: Engine, folder: Path) -> str:
@@ -28,7 +31,7 @@ def copy(engine: Engine, folder: Path) -> str:
     InputError
         What is in the copy is damaged.
     """
-    target = folder / _COPY
+    target = folder / COPY
     os.close(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     source = engine.raw_connection()
     try:
@@ -50,25 +53,41 @@ def copy(engine: Engine, folder: Path) -> str:
     return SQLITE
 
 
-def put_back(folder: Path, data_dir: Path) -> None:
+def put_back(parts: Iterable[bytes], data_dir: Path) -> None:
     """Put the copy in a backup into a data folder, in the place of what may be there.
+
+    Parameters
+    ----------
+    parts
+        Of the copy's file.
+    data_dir
 
     Raises
     ------
     OSError
     """
     target = data_dir / DATABASE_NAME
-    new = target.with_name(f".new-{DATABASE_NAME}")
-    with (folder / _COPY).open("rb") as source:
-        handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            while part := source.read(1024 * 1024):
-                file.write(part)
-            file.flush()
-            os.fsync(file.fileno())
     for beside in ("-wal", "-shm"):
         target.with_name(f"{DATABASE_NAME}{beside}").unlink(missing_ok=True)
-    new.replace(target)
+    write_whole(target, parts, 0o600)
+
+
+def check_file(settings: Settings) -> None:
+    """Refuse settings that name a PostgreSQL: it would be left out, or be taken for the copy.
+
+    Raises
+    ------
+    InputError
+    """
+    if settings.database_url:
+        raise InputError(
+            f"{variable_of('database_url')} names a PostgreSQL, and this command knows the SQLite "
+            "of a data folder alone. Nothing was changed",
+            "To back up: pg_dump first, then copy the storage and the data folder. To restore: "
+            f"unset {variable_of('database_url')}, restore, set it to an empty database and call "
+            "python -m core move-database.",
+            code="backup_other_database",
+        )
 
 
 def check_known(engine: str, schema: int) -> None:

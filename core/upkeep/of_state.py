@@ -22,7 +22,7 @@ from core.people import audit
 from core.people.audit_verify import verify
 from core.people.kept import can_have_accounts, no_accounts
 from core.settings import GS_PREFIX, Settings, variable_of
-from core.state.database import DATABASE_NAME, connect, reading
+from core.state.database import DATABASE_NAME, connect, reading, steps_taken
 from core.state.encrypted_storage import EncryptedStorage
 from core.state.encryption import Keyring, missing_key
 from core.state.later_steps import STEPS
@@ -31,6 +31,8 @@ from core.state.tables import ACCOUNTS, TRAIL
 from core.upkeep.checked import Checked, or_ok, wrong
 
 _PROBE = "doctor/probe-"
+# What is said first where there is no database.
+_NONE = "there is none"
 # Clocks that differ by more break sign-ins, tokens and the order of what happened.
 _MOST_OFF_S = 60.0
 
@@ -39,7 +41,7 @@ def of_state(settings: Settings) -> Iterator[Checked]:
     """All of them; without an installation only what a first start needs."""
     if not settings.data_dir.is_dir():
         yield from _model(settings)
-        yield from _accounts(settings)
+        yield from _postgresql(settings) if settings.database_url else _accounts(settings)
         yield Checked("installation", "ok", "there is none yet: the first start makes it")
         return
     try:
@@ -50,13 +52,13 @@ def of_state(settings: Settings) -> Iterator[Checked]:
     except HippoViewError as error:
         yield wrong("storage", error)
         storage = None
-    faults = list(_database_file(settings))
-    yield from faults
-    if not (settings.data_dir / DATABASE_NAME).is_file():
+    found = list(_postgresql(settings) if settings.database_url else _database_file(settings))
+    yield from found
+    if any(each.message.startswith(_NONE) for each in found):
         yield from _model(settings)
         yield from _accounts(settings)
         return
-    if any(each.level != "ok" for each in faults):
+    if any(each.level != "ok" for each in found):
         yield from _model(settings)
         return
     try:
@@ -129,7 +131,7 @@ def _database_file(settings: Settings) -> Iterator[Checked]:
     """Whether SQLite can read the file, all of it, and which steps it has taken."""
     file = settings.data_dir / DATABASE_NAME
     if not file.is_file():
-        yield Checked("database", "ok", "there is none: cases and models are taken in again from "
+        yield Checked("database", "ok", f"{_NONE}: cases and models are taken in again from "
                       "the storage at the next start")  # fmt: skip
         return
     hint = "Restore a backup; or move it away: cases and models are taken in from the storage."
@@ -141,21 +143,38 @@ def _database_file(settings: Settings) -> Iterator[Checked]:
     except (sqlite3.Error, OSError) as error:
         yield Checked("database", "wrong", f"It cannot be read: {error}", hint)
         return
-    newest, taken = max(STEPS), max(steps, default=0)
     if told != "ok" or homeless:
         yield Checked("database", "wrong", "It is damaged", hint)
-    elif taken > newest:
-        yield Checked(
+    else:
+        yield _of_step(max(steps, default=0))
+
+
+def _postgresql(settings: Settings) -> Iterator[Checked]:
+    """Whether it answers, and which steps it has taken."""
+    try:
+        steps = steps_taken(settings.database_url)
+    except HippoViewError as error:
+        yield wrong("database", error)
+        return
+    if not steps:
+        yield Checked("database", "ok", f"{_NONE} in the PostgreSQL: the next start makes it")
+    else:
+        yield _of_step(max(steps))
+
+
+def _of_step(taken: int) -> Checked:
+    newest = max(STEPS)
+    if taken > newest:
+        return Checked(
             "database", "wrong", f"A newer version has used it: step {taken}, this one knows "
             f"{newest}", "Start the newer version again.",
         )  # fmt: skip
-    elif taken < newest:
-        yield Checked(
+    if taken < newest:
+        return Checked(
             "database", "warning", f"It is of an older version: step {taken} of {newest}",
             "The next start brings it up to date: take a backup before.",
         )  # fmt: skip
-    else:
-        yield Checked("database", "ok", f"whole, step {taken}")
+    return Checked("database", "ok", f"whole, step {taken}")
 
 
 def _model(settings: Settings) -> Iterator[Checked]:

@@ -23,7 +23,7 @@ from core.people.kept import BASE_NAME
 from core.settings import RECEIVED, Settings
 from core.state.database import DATABASE_NAME, connect
 from core.state.encryption import Keyring, missing_key
-from core.state.failures import in_words
+from core.state.failures import in_words, is_key
 from core.state.opened import held_alone
 from core.state.storage import (
     UNFINISHED,
@@ -82,14 +82,17 @@ def restore(
     Raises
     ------
     InputError
-        The folder is no backup, or a damaged one, or of a newer version.
+        The folder is no backup, or a damaged one, or of a newer version; or the settings name a
+        PostgreSQL.
     ConflictError
         A server runs on the data folder, or the installation holds something. Nothing was changed.
     StorageError
         A key is missing; or the disk or the storage fails: call again.
     """
+    databases.check_file(settings)
     manifest = Manifest.read(source)
     databases.check_known(manifest.engine, manifest.schema)
+    _check_places(manifest)
     keys = Keyring.of(settings)
     missing = [key for key in manifest.keys if key not in keys.ids]
     if missing:
@@ -118,6 +121,23 @@ def restore(
     return Restored(manifest, cases, faults)
 
 
+def _check_places(manifest: Manifest) -> None:
+    """Refuse a backup without a database, or with a file that no backup puts where it is."""
+    odd = [key for key in manifest.below(STORAGE)
+           if not is_key(key) or key.partition("/")[0] not in FOLDERS]  # fmt: skip
+    odd += [
+        name for name in manifest.below(DATA)
+        if name not in _SMALL_FILES[1:] and name.partition("/")[0] not in (RECEIVED, JOBS)
+        and not (name.startswith(audit.CHECKPOINT_FILE) and "/" not in name)
+    ]  # fmt: skip
+    if odd or {*manifest.below(DATABASE)} != {databases.COPY}:
+        raise InputError(
+            "The backup lacks its database, or holds a file that no backup has",
+            "Take another backup: somebody may have changed this one.",
+            code="backup_damaged",
+        )
+
+
 def _check_empty(settings: Settings, storage: PartedStorage) -> None:
     folder = settings.data_dir
     held = [name for name in _SMALL_FILES if (folder / name).exists()]
@@ -138,6 +158,7 @@ def _take_up(
 ) -> None:  # fmt: skip
     """Write all files; and remove what an earlier call took up of another backup."""
     stored, data = manifest.below(STORAGE), manifest.below(DATA)
+    told_of_copy = manifest.below(DATABASE)[databases.COPY]
     for folder in FOLDERS:
         for key in storage.keys(folder):
             if key not in stored:
@@ -168,7 +189,8 @@ def _take_up(
             write_whole(target, _as_told(parts_of(source / DATA / name), told), 0o600)
         on_file(count)
     with in_words():
-        databases.put_back(source / DATABASE, settings.data_dir)
+        copy = _as_told(parts_of(source / DATABASE / databases.COPY), told_of_copy)
+        databases.put_back(copy, settings.data_dir)
 
 
 def _settle(settings: Settings, engine: Engine, manifest: Manifest) -> int:

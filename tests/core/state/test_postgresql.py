@@ -12,7 +12,7 @@ from sqlalchemy import create_engine, insert, inspect, select
 from core.errors import SettingsError, StorageError
 from core.people.audit import record_alone
 from core.settings import ROOT, Settings
-from core.state.database import connect, empty_log, has_others, reading
+from core.state.database import connect, empty_log, has_others, reading, steps_taken
 from core.state.encryption import Keyring
 from core.state.keys import agree_on_keys
 from core.state.later_steps import STEPS
@@ -21,6 +21,7 @@ from core.state.postgresql_steps import BEGINS_WITH
 from core.state.postgresql_steps import STEPS as POSTGRESQL_STEPS
 from core.state.private import clear
 from core.state.tables import API_SCANS, CASES, DRAFTS, METADATA, TRAIL
+from core.upkeep.of_state import of_state
 from tests.postgresql import PASSWORD, cluster, programs
 
 KEYS = Keyring(["first-key-" * 4])
@@ -316,6 +317,25 @@ def test_too_many_connections_are_told_in_words(tmp_path):
         with reading(engine) as one:
             assert len(one.execute(select(TRAIL)).all()) == 2
         engine.dispose()
+
+
+def test_a_database_is_looked_at_without_a_step(databases, tmp_path):
+    url = databases.cluster.database()
+    assert steps_taken(url) == set()
+    name = url.rpartition("/")[2]
+    tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"
+    settings = Settings(database_url=url, data_dir=tmp_path)
+    assert "none in the PostgreSQL" in str([*of_state(settings)])
+    assert databases.cluster.run(tables, name=name) == [(0,)]
+    connect(tmp_path, url=url).dispose()
+    databases.cluster.run("DELETE FROM migrations WHERE number = 25", name=name)
+    assert "step 21 of 25" in str([*of_state(settings)])
+    assert max(steps_taken(url)) == 21
+    databases.cluster.drop(url)
+    with pytest.raises(StorageError, match="no such database"):
+        steps_taken(url)
+    with pytest.raises(StorageError, match="no such database"):
+        has_others(Settings(database_url=url))
 
 
 def test_servers_with_other_keys_are_refused(engine):

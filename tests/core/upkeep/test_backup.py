@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import sqlite3
 import stat
 import time
@@ -172,6 +173,83 @@ def test_what_is_damaged_is_not_restored(small, tmp_path):
     (backup / NAME).unlink()
     with pytest.raises(InputError, match="no whole backup"):
         restore(there, backup)
+    assert not there.data_dir.exists()
+
+
+def changed(backup, change):
+    """The manifest, as somebody might write it who wants more than a restore."""
+    told = json.loads((backup / NAME).read_text())
+    change(told)
+    sums = json.dumps(sorted(told["files"].items())).encode()
+    (backup / NAME).write_text(json.dumps(told | {"sha256": sha256(sums)}))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "data/../../out", "data/hippoview.sqlite", "data/incoming.lock", "data/opened/x",
+        "data/trail.checkpoint.d/x", "storage/restore/unfinished.json", "storage/cases/.lock",
+        "storage/cases/HV-1/\ud800", "database/other",
+    ],
+)  # fmt: skip
+def test_a_manifest_names_nothing_that_no_backup_has(small, tmp_path, path):
+    back_up(small.settings, small.engine, tmp_path / "backup")
+    if "\ud800" not in path:
+        file = tmp_path / "backup" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if not file.is_dir():
+            file.write_bytes(b"x")
+    changed(tmp_path / "backup", lambda told: told["files"].update({path: sha256(b"x")}))
+    there = elsewhere(small, tmp_path)
+    with pytest.raises(InputError) as error:
+        restore(there, tmp_path / "backup")
+    assert error.value.code == "backup_damaged"
+    assert not there.data_dir.exists()
+
+
+def test_a_backup_without_its_database_is_not_restored(small, tmp_path):
+    back_up(small.settings, small.engine, tmp_path / "backup")
+    changed(tmp_path / "backup", lambda told: told["files"].pop("database/hippoview.sqlite"))
+    there = elsewhere(small, tmp_path)
+    with pytest.raises(InputError, match="lacks its database"):
+        restore(there, tmp_path / "backup")
+    assert not there.data_dir.exists()
+
+
+def test_what_somebody_put_beside_the_files_of_the_storage_stops_no_backup(small, tmp_path):
+    cases = small.settings.data_dir / "storage" / "cases"
+    (next(cases.iterdir()) / "Copy of mask.nii.gz").write_bytes(b"x")
+    (cases / "lost+found").mkdir()
+    (small.settings.data_dir / "jobs" / "1").mkdir(parents=True)
+    os.mkfifo(small.settings.data_dir / "jobs" / "1" / "pipe")
+    manifest = back_up(small.settings, small.engine, tmp_path / "backup")
+    assert not [path for path in manifest.files if "Copy of" in path or "pipe" in path]
+    assert restore(elsewhere(small, tmp_path), tmp_path / "backup").cases == 2
+
+
+def test_a_key_that_comes_while_a_backup_is_made_stands_in_it(tmp_path):
+    here = House(tmp_path / "here", encryption_key=KEY)
+    for _ in range(4):
+        here.add()
+    newer = replace(here.settings, encryption_key=f"{'n' * 32},{KEY}")
+
+    def change_keys(count):
+        if count == 10:  # in the middle of the cases
+            open_storage(newer)
+
+    manifest = back_up(here.settings, here.engine, tmp_path / "backup", change_keys)
+    here.close()
+    assert set(manifest.keys) == {*Keyring.of(newer).ids}
+
+
+def test_a_restore_leaves_a_postgresql_alone(small, tmp_path):
+    back_up(small.settings, small.engine, tmp_path / "backup")
+    there = replace(
+        elsewhere(small, tmp_path), database_url="postgresql+psycopg://u:p@127.0.0.1:1/nowhere"
+    )
+    with pytest.raises(InputError, match="PostgreSQL") as error:
+        restore(there, tmp_path / "backup")
+    assert "move-database" in error.value.hint
     assert not there.data_dir.exists()
 
 
