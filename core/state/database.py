@@ -31,7 +31,6 @@ from sqlalchemy import (
     ExceptionContext,
     create_engine,
     event,
-    inspect,
     make_url,
     select,
 )
@@ -43,7 +42,7 @@ from core.state import postgresql
 from core.state.encryption import NO_KEYS, Keyring, missing_key
 from core.state.migrations import bring_up_to_date
 from core.state.private import POSTGRESQL, keys_of, register, use_keys
-from core.state.tables import ENCRYPTION_KEYS, MIGRATIONS
+from core.state.tables import ENCRYPTION_KEYS
 
 DATABASE_NAME = "hippoview.sqlite"
 # Seconds that a writer waits for the one before it; each takes milliseconds.
@@ -118,31 +117,21 @@ def has_others(settings: Settings) -> bool:
     """
     if not settings.database_url:
         return False
-    with _looked_at(settings.database_url) as engine:
+    engine = looker(settings.database_url)
+    try:
         return postgresql.others(engine) > 0
+    finally:
+        engine.dispose()
 
 
-def steps_taken(url: str) -> set[int]:
-    """Numbers of the steps that a PostgreSQL has taken, which is only looked at; none if it is new.
+def looker(url: str) -> Engine:
+    """Connections to a PostgreSQL as it is: nothing is made there, nor brought up to date.
 
     Raises
     ------
-    StorageError
+    SettingsError
     """
-    with _looked_at(url) as engine, engine.begin() as connection:
-        if not inspect(connection).has_table(MIGRATIONS.name):
-            return set()
-        return set(connection.scalars(select(MIGRATIONS.c.number)))
-
-
-@contextmanager
-def _looked_at(url: str) -> Iterator[Engine]:
-    """A PostgreSQL as it is, without any step."""
-    engine = _engine(postgresql.address(url), NO_KEYS, writes=False)
-    try:
-        yield engine
-    finally:
-        engine.dispose()
+    return _engine(postgresql.address(url), NO_KEYS, writes=False)
 
 
 _FOLDERS: weakref.WeakKeyDictionary[Engine, Path] = weakref.WeakKeyDictionary()

@@ -12,10 +12,11 @@ from sqlalchemy import create_engine, insert, inspect, select
 from core.errors import SettingsError, StorageError
 from core.people.audit import record_alone
 from core.settings import ROOT, Settings
-from core.state.database import connect, empty_log, has_others, reading, steps_taken
+from core.state.database import connect, empty_log, has_others, reading
 from core.state.encryption import Keyring
 from core.state.keys import agree_on_keys
 from core.state.later_steps import STEPS
+from core.state.looking import look
 from core.state.migrations import bring_up_to_date
 from core.state.postgresql_steps import BEGINS_WITH
 from core.state.postgresql_steps import STEPS as POSTGRESQL_STEPS
@@ -321,19 +322,19 @@ def test_too_many_connections_are_told_in_words(tmp_path):
 
 def test_a_database_is_looked_at_without_a_step(databases, tmp_path):
     url = databases.cluster.database()
-    assert steps_taken(url) == set()
+    assert look(url).step is None
     name = url.rpartition("/")[2]
     tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"
     settings = Settings(database_url=url, data_dir=tmp_path)
-    assert "none in the PostgreSQL" in str([*of_state(settings)])
+    assert "is empty: the first start makes its tables" in str([*of_state(settings)])
     assert databases.cluster.run(tables, name=name) == [(0,)]
     connect(tmp_path, url=url).dispose()
     databases.cluster.run("DELETE FROM migrations WHERE number = 25", name=name)
     assert "step 21 of 25" in str([*of_state(settings)])
-    assert max(steps_taken(url)) == 21
+    assert look(url).step == 21
     databases.cluster.drop(url)
     with pytest.raises(StorageError, match="no such database"):
-        steps_taken(url)
+        look(url)
     with pytest.raises(StorageError, match="no such database"):
         has_others(Settings(database_url=url))
 
