@@ -10,6 +10,8 @@ import sys
 import tempfile
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from types import ModuleType
+from unittest import mock
 
 _SERVER = multiprocessing.get_context("forkserver")
 # Nothing of these starts a thread when it is imported.
@@ -25,7 +27,9 @@ class Program:
         self._process: ForkServerProcess = _SERVER.Process(
             target=_run, args=(texts, dict(os.environ), self._folder.name)
         )
-        self._process.start()
+        # A process of this kind runs its parent's main module first: Streamlit puts a page there.
+        with mock.patch.dict(sys.modules, {"__main__": ModuleType("__main__")}):
+            self._process.start()
 
     @property
     def pid(self) -> int:

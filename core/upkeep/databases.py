@@ -8,7 +8,7 @@ import errno
 import os
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from core.state.copying import check_empty, fill
 from core.state.database import DATABASE_NAME, connect, has_others, is_shared, looker, reading
 from core.state.encryption import NO_KEYS
 from core.state.later_steps import STEPS
-from core.state.moving import copy_of
+from core.state.storage import write_whole
 from core.state.tables import CASES, ENCRYPTION_KEYS, JOBS, MIGRATIONS, TRAIL
 
 
@@ -123,13 +123,13 @@ def holds_restored(connection: Connection, note: str) -> bool:
     return row is not None and tuple(row) == ("restore", note)
 
 
-def fill_postgresql(folder: Path, data_dir: Path, target: Connection) -> None:
+def fill_postgresql(parts: Iterable[bytes], data_dir: Path, target: Connection) -> None:
     """Copy the rows of a backup into an empty PostgreSQL, within a transaction.
 
     Parameters
     ----------
-    folder
-        Of the database in the backup, of this or any earlier version; it is not changed.
+    parts
+        Of the copy's file, of this or any earlier version.
     data_dir
         Has room for a copy.
     target
@@ -139,10 +139,11 @@ def fill_postgresql(folder: Path, data_dir: Path, target: Connection) -> None:
     ------
     ConflictError
         It is not empty.
-    StorageError
+    OSError, StorageError
     """
     with tempfile.TemporaryDirectory(prefix=".restoring-", dir=data_dir) as place:
-        copied = copy_of(folder / DATABASE_NAME, Path(place))
+        put_back(parts, Path(place))
+        copied = connect(Path(place), agree=False, url="")
         try:
             with reading(copied) as source:
                 fill(source, target)
@@ -150,25 +151,23 @@ def fill_postgresql(folder: Path, data_dir: Path, target: Connection) -> None:
             copied.dispose()
 
 
-def put_back(folder: Path, data_dir: Path) -> None:
+def put_back(parts: Iterable[bytes], data_dir: Path) -> None:
     """Put the copy in a backup into a data folder, in the place of what may be there.
+
+    Parameters
+    ----------
+    parts
+        Of the copy's file.
+    data_dir
 
     Raises
     ------
     OSError
     """
     target = data_dir / DATABASE_NAME
-    new = target.with_name(f".new-{DATABASE_NAME}")
-    with (folder / DATABASE_NAME).open("rb") as source:
-        handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            while part := source.read(1024 * 1024):
-                file.write(part)
-            file.flush()
-            os.fsync(file.fileno())
     for beside in ("-wal", "-shm"):
         target.with_name(f"{DATABASE_NAME}{beside}").unlink(missing_ok=True)
-    new.replace(target)
+    write_whole(target, parts, 0o600)
 
 
 def check_known(schema: int) -> None:
@@ -208,6 +207,12 @@ def cases_of(engine: Engine, *, deleted: bool = True) -> set[str]:
         return set(
             connection.scalars(query if deleted else query.where(CASES.c.deleted_at.is_(None)))
         )
+
+
+def cases_in(folder: Path) -> set[str]:
+    """Ids of all cases in the copy that lies in a folder, deleted ones included."""
+    with closing(sqlite3.connect(folder / DATABASE_NAME)) as copied:
+        return {row[0] for row in copied.execute("SELECT id FROM cases")}
 
 
 def _check(database: sqlite3.Connection) -> None:

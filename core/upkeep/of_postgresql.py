@@ -23,8 +23,25 @@ def of_postgresql(url: str) -> tuple[list[Checked], bool]:
     return found, seen.step == max(STEPS) and is_sound
 
 
+def of_step(taken: int, name: str) -> Iterator[Checked]:
+    """Whether a database has taken this version's steps; ``name``: what is said of a sound one."""
+    newest = max(STEPS)
+    if taken > newest:
+        yield Checked(
+            "database", "wrong", f"A newer version has used it: step {taken}, this one knows "
+            f"{newest}", "Start the newer version again.",
+        )  # fmt: skip
+    elif taken < newest:
+        yield Checked(
+            "database", "warning", f"It is of an older version: step {taken} of {newest}",
+            "The next start brings it up to date: take a backup before.",
+        )  # fmt: skip
+    else:
+        yield Checked("database", "ok", f"{name}, step {taken}")
+
+
 def _contents(seen: Seen) -> Iterator[Checked]:
-    newest, name = max(STEPS), f"PostgreSQL {seen.version}"
+    name = f"PostgreSQL {seen.version}"
     few = ", ".join(seen.strangers[:3])
     if seen.is_standby:
         yield Checked(
@@ -40,18 +57,8 @@ def _contents(seen: Seen) -> Iterator[Checked]:
     elif seen.step is None:
         yield Checked("database", "ok", f"{name} is empty: the first start makes its tables, and "
                       "takes in cases and models from the storage")  # fmt: skip
-    elif seen.step > newest:
-        yield Checked(
-            "database", "wrong", f"A newer version has used it: step {seen.step}, this one knows "
-            f"{newest}", "Start the newer version again.",
-        )  # fmt: skip
-    elif seen.step < newest:
-        yield Checked(
-            "database", "warning", f"It is of an older version: step {seen.step} of {newest}",
-            "The next start brings it up to date: take a backup before.",
-        )  # fmt: skip
     else:
-        yield Checked("database", "ok", f"{name}, step {seen.step}")
+        yield from of_step(seen.step, name)
     if seen.step is not None and seen.strangers:
         yield Checked(
             "database", "warning", f"Another program has tables beside HippoView's ({few})",

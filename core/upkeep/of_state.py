@@ -26,11 +26,10 @@ from core.state.database import DATABASE_NAME, connect, is_shared, reading
 from core.state.encrypted_storage import EncryptedStorage
 from core.state.encryption import Keyring, missing_key
 from core.state.keys import agree_on_keys
-from core.state.later_steps import STEPS
 from core.state.storage import UNFINISHED, PartedStorage, Storage, bare_storage
 from core.state.tables import ACCOUNTS, TRAIL
 from core.upkeep.checked import Checked, or_ok, wrong
-from core.upkeep.of_postgresql import MOST_OFF_S, of_postgresql
+from core.upkeep.of_postgresql import MOST_OFF_S, of_postgresql, of_step
 
 _PROBE = "doctor/probe-"
 
@@ -148,21 +147,10 @@ def _database_file(settings: Settings) -> Iterator[Checked]:
     except (sqlite3.Error, OSError) as error:
         yield Checked("database", "wrong", f"It cannot be read: {error}", hint)
         return
-    newest, taken = max(STEPS), max(steps, default=0)
     if told != "ok" or homeless:
         yield Checked("database", "wrong", "It is damaged", hint)
-    elif taken > newest:
-        yield Checked(
-            "database", "wrong", f"A newer version has used it: step {taken}, this one knows "
-            f"{newest}", "Start the newer version again.",
-        )  # fmt: skip
-    elif taken < newest:
-        yield Checked(
-            "database", "warning", f"It is of an older version: step {taken} of {newest}",
-            "The next start brings it up to date: take a backup before.",
-        )  # fmt: skip
     else:
-        yield Checked("database", "ok", f"whole, step {taken}")
+        yield from of_step(max(steps, default=0), "whole")
 
 
 def _model(settings: Settings) -> Iterator[Checked]:
