@@ -87,11 +87,15 @@ def connect(
         ) from error
     engine = _engine(_address(data_dir, url), keys)
     _FOLDERS[engine] = data_dir
-    with engine.begin() as connection:
-        with unhurried(connection):  # a step may write a large table anew
-            bring_up_to_date(connection)
-        if agree:
-            _agree(connection, keys)
+    try:
+        with engine.begin() as connection:
+            with unhurried(connection):  # a step may write a large table anew
+                bring_up_to_date(connection)
+            if agree:
+                _agree(connection, keys)
+    except BaseException:
+        engine.dispose()
+        raise
     return engine
 
 
