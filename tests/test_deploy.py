@@ -86,6 +86,7 @@ def test_a_typing_error_in_a_deployment_is_found(tmp_path):
         "deploy/cloudbuild.yaml": ("machineType: E2_HIGHCPU_8", "machineType: E2_HIGH"),
         "deploy/cloudrun.yaml": ("containerConcurrency", "containerConcurency"),
         "deploy/cloudrun-gpu.yaml": ("failureThreshold: 48", "failureThreshold: often"),
+        "deploy/cloudrun-sql.yaml": ("secretKeyRef", "secretRef"),
         "deploy/training/vertex.yaml": ("imageUri", "image"),
         "deploy/training/ray.yaml": ("containerPort: 8265", "containerPorts: 8265"),
         "deploy/compose/compose.yaml": ("depends_on:", "depend_on:"),
