@@ -33,7 +33,11 @@ def test_every_package_stands_in_the_document_with_its_sentence():
         ("app/stray.py", ""),
         ("core/image/stray.py", "import core.cases.store\n"),
         ("core/people/stray.py", "import torch\n"),
+        ("core/upkeep/stray.py", "import torch\n"),
+        ("core/predictor/stray.py", "import nnunetv2\n"),
+        ("core/training/stray.py", "import openvino\n"),
         ("app/http/stray.py", "import streamlit\n"),
+        ("app/stopping.py", "import streamlit\n"),
     ],
 )
 def test_a_module_that_stands_in_no_layer_or_reaches_up_is_refused(stray, content, tmp_path):
