@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,16 @@ def test_every_package_stands_in_the_document_with_its_sentence():
     text = (ROOT / "docs" / "architecture.md").read_text()
     listed = dict(re.findall(r"^\| `([a-z/]+)` \| (.+) \|$", text, flags=re.M))
     assert listed == {package: sentence_of(package) for package in PACKAGES}
+
+
+def test_the_picture_has_the_layers_of_core_in_their_order():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    contracts = settings["tool"]["importlinter"]["contracts"]
+    (layers,) = [each["layers"] for each in contracts if each.get("containers") == ["core"]]
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    chain, ground = re.findall(r'^ +(commands --> .+) --> ground\["(.+)"\]$', text, flags=re.M)[0]
+    assert chain.split(" --> ") == layers[1:-2]  # without what starts the command line
+    assert set(ground.split(", ")) == {layers[-2], *layers[-1].split(" | ")}
 
 
 @pytest.mark.parametrize(
