@@ -215,14 +215,14 @@ def list_words(report: dict[str, Any]) -> dict[str, Any]:
     """What a list says of a case besides its labels' volumes: confidence, why volumes are too
     small, and of a head the volume of each side (mm3); None of a side that was not found."""
     sides = (report.get("head") or {}) and report["measures"].get("sides", {})
-    found = {
+    volumes_mm3 = {
         side: float(sides[side]["total"]["volume_mm3"]) or None if side in sides else None
         for side in SIDES
     }
     return {
         "confidence": confidence_of(report),
         "too_small": why_too_small(report["measures"]),
-        **{f"{side}_mm3": volume_mm3 for side, volume_mm3 in found.items()},
+        **{f"{side}_mm3": volume_mm3 for side, volume_mm3 in volumes_mm3.items()},
     }
 
 

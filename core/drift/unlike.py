@@ -83,12 +83,12 @@ class Span:
     def beyond(self, values: Values) -> list[Beyond]:
         """The features that lie further beyond the span than any scan may; the furthest first."""
         away = (_beyond(self._table([values]), self._low, self._high) / self._sd)[0]
-        found = [
+        beyond = [
             Beyond(feature, float(by))
             for feature, by in zip(self._features, away, strict=True)
             if abs(by) > self.limit_sd
         ]
-        return sorted(found, key=lambda each: -abs(each.by_sd))
+        return sorted(beyond, key=lambda each: -abs(each.by_sd))
 
     def are_same(self, values: Values, others: Values) -> bool:
         """Whether two scans hardly differ."""

@@ -160,14 +160,14 @@ def doubt(dice: float, whose: str) -> tuple[str, str] | None:
 
 def findings_of_crop(expected: Expected) -> list[Finding]:
     """What the expected overlap asks of the mask of a crop."""
-    found = []
+    findings = []
     for of_mask in expected.values():
         doubted = doubt(of_mask["dice"][WHOLE], "it")
         if doubted is not None:
             level, reason = doubted
             words = {"check": "Check the mask", "unreliable": "The mask is unreliable"}
-            found.append(Finding("warning", level, f"{words[level]}: {reason}."))
-    return found
+            findings.append(Finding("warning", level, f"{words[level]}: {reason}."))
+    return findings
 
 
 def interval_words(sizes: Mapping[str, Any]) -> str:

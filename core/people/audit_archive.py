@@ -226,13 +226,13 @@ class Archive:
             raise DamagedArchiveError(
                 "A copy of the trail in the storage is damaged", "Restore it from a backup."
             ) from error
-        found = [Line(*values) for values in held["lines"]]
-        if not found or not hmac.compare_digest(held["signature"], self._signature(found)):
+        copied = [Line(*values) for values in held["lines"]]
+        if not copied or not hmac.compare_digest(held["signature"], self._signature(copied)):
             raise DamagedArchiveError(
                 "A copy of the trail in the storage is not signed with this installation's key",
                 "Set HIPPOVIEW_AUDIT_KEY to the key of before; else somebody else wrote it.",
             )
-        return found
+        return copied
 
     def _file_of(self, part: Sequence[Line]) -> bytes:
         content = {"lines": [astuple(line) for line in part], "signature": self._signature(part)}

@@ -28,9 +28,9 @@ def export(guard: Guard, **filters: Any) -> bytes:
     ------
     AccessError, ForbiddenError, StorageError
     """
-    found = lines_for(guard, **filters)
-    record_alone(guard.engine, "export", "trail", note=f"csv, {len(found)} lines")
-    return table_of(found)
+    rows = lines_for(guard, **filters)
+    record_alone(guard.engine, "export", "trail", note=f"csv, {len(rows)} lines")
+    return table_of(rows)
 
 
 def table_of(lines: Iterable[Line]) -> bytes:

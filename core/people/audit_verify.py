@@ -115,10 +115,10 @@ def _against_checkpoint(
         return ["There is no checkpoint"] if head else []
     if head is None or told.trail != head.trail:
         return [f"The checkpoint is of another trail ({told.trail}, {told.number:,} lines)"]
-    found = chain_at(connection, told.number)
-    if found is None:
+    chain = chain_at(connection, told.number)
+    if chain is None:
         return [f"The trail was cut: its checkpoint names line {told.number:,}"]
-    return [] if found == told.chain else [f"The trail was written anew up to line {told.number:,}"]
+    return [] if chain == told.chain else [f"The trail was written anew up to line {told.number:,}"]
 
 
 def _ended(

@@ -91,10 +91,10 @@ def _trained_on(case_ids: Sequence[str], registry: Registry, datasets: Datasets)
         with suppress(HippoViewError):
             entries |= datasets.former(dataset.name)
         hashes |= {e.content_sha256 for name, e in entries.items() if source_of(name) in case_ids}
-    found = []
+    numbers = []
     for version in registry.find() if hashes else ():
         with suppress(HippoViewError):  # one whose files are damaged
             used = {case["content_sha256"] for case in registry.reference(version.number)}
             if hashes & used:
-                found.append(version.number)
-    return tuple(found)
+                numbers.append(version.number)
+    return tuple(numbers)
