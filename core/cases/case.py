@@ -151,7 +151,7 @@ def confidence_of(report: dict[str, Any]) -> str:
 
 
 def is_drawn(report: dict[str, Any]) -> bool:
-    """Whether a person drew a mask, or one side's, of a version that else says what it expects."""
+    """Whether no overlap is expected only because a person drew the mask, or one side of it."""
     return (report.get("trust") or {}).get("reason") == DRAWN
 
 

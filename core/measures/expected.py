@@ -1,7 +1,7 @@
 """What is expected of masks, beside their measures: overlap with an expert's, and intervals.
 
-Expected is only of the model's own masks, by `core.predictor.expectation`. A mask that a person
-drew has no such numbers: they are of another mask.
+Only the model's own masks have such numbers (`core.predictor.expectation`). A mask that a person
+drew has none: those at hand describe the model's mask.
 """
 
 from collections.abc import Mapping

@@ -203,9 +203,9 @@ class Archive:
         return _AGREES
 
     def _has(self, told: Checkpoint | Head) -> bool:
-        """Whether the database has a line that was told of; as it is after that was read.
+        """Whether the database has the line that a checkpoint or a copy ends with.
 
-        Another server may write while this one starts.
+        The database is read after these: another server may write while this one starts.
         """
         with reading(self._engine) as connection:
             return chain_at(connection, told.number) == told.chain

@@ -150,7 +150,7 @@ def _box(inside: NDArray[np.bool_]) -> tuple[slice, slice, slice] | None:
 
 
 def _missing(overlap: float) -> float:
-    """What is missing to an overlap of 1 (log): it varies by factors, not by differences."""
+    """Logarithm of ``1 - overlap``: what overlaps lack varies by factors, not by differences."""
     return math.log(1 - overlap + _LEAST_MISSING)
 
 

@@ -278,13 +278,13 @@ def _spread(residuals: Floats, weights: Floats, ages: Floats, taken: int) -> Flo
 
 
 def _spread_at(spread: Floats, ages: Floats) -> Floats:
-    """Of each person, shape (B, N)."""
+    """Standard deviation at each person's age, shape (B, N)."""
     spread_at: Floats = spread[:, :1] * np.exp(spread[:, 1:] * ages)
     return spread_at
 
 
 def _leans(scaled: Floats, weights: Floats) -> Floats:
-    """How far each of `_LEANS` is believed, shape (B, len(_LEANS))."""
+    """Posterior probability of each skewness in `_LEANS`, shape (B, len(_LEANS))."""
     log_likelihoods = []
     for lean in _LEANS:
         z, slope = _to_normal(scaled, lean)
