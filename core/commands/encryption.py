@@ -15,7 +15,7 @@ from core.state.database import connect, has_others
 from core.state.encrypted_storage import EncryptedStorage
 from core.state.encryption import NO_KEYS, Keyring
 from core.state.opened import is_shared
-from core.state.renewal import Found, look, renew
+from core.state.renewal import KeyCounts, look, renew
 from core.state.storage import bare_storage
 from core.wording import counted
 
@@ -124,7 +124,7 @@ def _renew(settings: Settings, *, decrypt: bool) -> int:
     return 0
 
 
-def _tell(found: Found, keys: Keyring) -> None:
+def _tell(found: KeyCounts, keys: Keyring) -> None:
     """Print how much each key encrypted."""
     for key in [*keys.ids, *sorted(found.by_key.keys() - set(keys.ids) - {""}), ""]:
         count = found.by_key[key]

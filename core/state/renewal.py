@@ -47,7 +47,7 @@ _ROUNDS = 3
 
 
 @dataclass
-class Found:
+class KeyCounts:
     """How much is encrypted with which key.
 
     Attributes
@@ -70,14 +70,14 @@ class Found:
         return sum(self.by_key.values()) - self.by_key[wanted]
 
 
-def look(storage: EncryptedStorage, engine: Engine, key_files: Collection[Path]) -> Found:
+def look(storage: EncryptedStorage, engine: Engine, key_files: Collection[Path]) -> KeyCounts:
     """What is encrypted, and with which key; nothing is changed.
 
     Raises
     ------
     StorageError
     """
-    counts = Found()
+    counts = KeyCounts()
     for _, head in _heads(storage):
         counts.by_key[key_id(head)] += 1
     for head in _values(engine):
@@ -95,7 +95,7 @@ def renew(
     decrypt: bool = False,
     on_done: Callable[[int], None] = lambda done: None,
     is_alone: Callable[[], bool] = lambda: True,
-) -> Found:
+) -> KeyCounts:
     """Encrypt everything with the first key, or decrypt everything.
 
     Parameters
@@ -114,7 +114,7 @@ def renew(
 
     Returns
     -------
-    Found
+    KeyCounts
         How it is afterwards.
 
     Raises

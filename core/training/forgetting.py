@@ -78,7 +78,7 @@ def forget(cases: Cases, registry: Registry, leftovers: Leftovers, patient: str)
     at = datetime.now(UTC).isoformat(timespec="milliseconds")
     for case_id in case_ids:
         cases.acts.remove(case_id, at, lambda record: True, note="its patient was forgotten")
-    leftovers.sweep(case_ids)
+    leftovers.purge(case_ids)
     marks = (who, *(mark(engine, "case", case_id) for case_id in case_ids))
     return Receipt(patient, tuple(case_ids), actor().name, timestamp(), marks, versions)
 
