@@ -106,7 +106,7 @@ class CaseRow:
 
     @property
     def total_mm3(self) -> float:
-        """Of both labels."""
+        """Volume of both labels together."""
         return self.anterior_mm3 + self.posterior_mm3
 
 

@@ -138,7 +138,7 @@ class CaseDrift:
         return next((s for s in _URGENT if s in states), self.crops.state)
 
     def of(self, kind: Kind) -> KindDrift:
-        """That of a kind."""
+        """The drift of one kind of cases."""
         return self.crops if kind == "crop" else self.heads
 
 

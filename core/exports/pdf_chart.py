@@ -104,7 +104,7 @@ def _mark(pdf: Sheet, at: tuple[float, float], mark: Mark, size: float, colour: 
 
 
 def _ranges(chart: Chart) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Of both axes, with some room around what is shown."""
+    """Lowest and highest value of both axes, with some room around what is shown."""
     points = [p for lower, upper in chart.bands for p in (*lower, *upper)]
     points += [p for line, *_ in chart.lines for p in line]
     points += [p for marks, *_ in chart.marks for p in marks]

@@ -110,7 +110,7 @@ def panes(
 
 
 def _letter(way: NDArray[np.float64]) -> str:
-    """Of the patient's direction (RAS+) that is closest to a vector."""
+    """The letter of the patient's direction (RAS+) that is closest to a vector."""
     axis = int(np.abs(way).argmax())
     return ENDS[axis][int(way[axis] > 0)]
 

@@ -173,7 +173,7 @@ def size_px(
 
 
 def near_the_mask(images: CaseImages, margin_mm: float) -> Part:
-    """Of a head, the part around both hippocampi; a crop whole."""
+    """The part of a head around both hippocampi; all of a crop."""
     labels, affine, box = images.labels, images.affine, None
     spacing = voxel_sizes(affine)
     is_crop = max(np.array(images.shape) * spacing) <= MAX_CROP_MM

@@ -62,11 +62,11 @@ class Votes:
         self.runs[position] += 1
 
     def within(self, box: tuple[slice, ...]) -> "Votes":
-        """Of a part of the image."""
+        """The votes within a part of the image."""
         return Votes(self.of_label[:, *box], self.runs[box])
 
     def along(self, axes: tuple[int, ...]) -> "Votes":
-        """With the axes of the image in another order."""
+        """The votes with the image's axes in another order."""
         return Votes(
             self.of_label.transpose(0, *(1 + axis for axis in axes)), self.runs.transpose(axes)
         )
@@ -128,7 +128,7 @@ def signals_of(logits: NDArray[np.float32], votes: Votes) -> Signals:
 
 
 def mean_of(crops: Sequence[Signals]) -> Signals:
-    """Of a mask that was made of several crops; empty where there is none."""
+    """Mean signals of a mask that was made of several crops; empty where there is none."""
     return {key: sum(s[key] for s in crops) / len(crops) for key in crops[0]} if crops else {}
 
 

@@ -144,7 +144,7 @@ class Percentiles:
         return curve
 
     def curves_only(self) -> "Percentiles":
-        """The same without the repeats."""
+        """A copy with the curves alone, without the bootstrap's repeats."""
         lean = copy(self)
         fits = self._fits
         lean._fits = _Fits(fits.location[:1].copy(), fits.spread[:1].copy(), fits.leans[:1].copy())
