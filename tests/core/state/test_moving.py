@@ -17,7 +17,7 @@ from core.errors import ConflictError, InputError
 from core.people.audit import record_alone, set_up
 from core.people.audit_verify import verify
 from core.settings import Settings
-from core.state import moving
+from core.state import copying
 from core.state.database import DATABASE_NAME, connect, reading
 from core.state.encryption import Keyring
 from core.state.moving import move
@@ -144,7 +144,7 @@ def test_a_target_with_something_in_it_or_a_source_in_use_is_refused(tmp_path, u
 
 def test_what_breaks_off_or_arrives_otherwise_leaves_the_target_empty(tmp_path, url, monkeypatch):
     full(tmp_path)
-    copy = moving._copy
+    copy = copying._copy
 
     def lose_a_row(table, source, target):
         count = copy(table, source, target)
@@ -153,7 +153,7 @@ def test_what_breaks_off_or_arrives_otherwise_leaves_the_target_empty(tmp_path, 
         return count
 
     with monkeypatch.context() as patch:
-        patch.setattr(moving, "_copy", lose_a_row)
+        patch.setattr(copying, "_copy", lose_a_row)
         with pytest.raises(Exception, match="did not arrive"):
             move(tmp_path, url)
     engine = connect(tmp_path, agree=False, url=url)

@@ -16,11 +16,13 @@ from core.state.database import connect, empty_log, has_others, reading
 from core.state.encryption import Keyring
 from core.state.keys import agree_on_keys
 from core.state.later_steps import STEPS
+from core.state.looking import look
 from core.state.migrations import bring_up_to_date
 from core.state.postgresql_steps import BEGINS_WITH
 from core.state.postgresql_steps import STEPS as POSTGRESQL_STEPS
 from core.state.private import clear
 from core.state.tables import API_SCANS, CASES, DRAFTS, METADATA, TRAIL
+from core.upkeep.of_state import of_state
 from tests.postgresql import PASSWORD, cluster, programs
 
 KEYS = Keyring(["first-key-" * 4])
@@ -316,6 +318,25 @@ def test_too_many_connections_are_told_in_words(tmp_path):
         with reading(engine) as one:
             assert len(one.execute(select(TRAIL)).all()) == 2
         engine.dispose()
+
+
+def test_a_database_is_looked_at_without_a_step(databases, tmp_path):
+    url = databases.cluster.database()
+    assert look(url).step is None
+    name = url.rpartition("/")[2]
+    tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"
+    settings = Settings(database_url=url, data_dir=tmp_path)
+    assert "is empty: the first start makes its tables" in str([*of_state(settings)])
+    assert databases.cluster.run(tables, name=name) == [(0,)]
+    connect(tmp_path, url=url).dispose()
+    databases.cluster.run("DELETE FROM migrations WHERE number = 25", name=name)
+    assert "step 21 of 25" in str([*of_state(settings)])
+    assert look(url).step == 21
+    databases.cluster.drop(url)
+    with pytest.raises(StorageError, match="no such database"):
+        look(url)
+    with pytest.raises(StorageError, match="no such database"):
+        has_others(Settings(database_url=url))
 
 
 def test_servers_with_other_keys_are_refused(engine):
