@@ -3,10 +3,13 @@
 import math
 import os
 from collections.abc import Iterable
+from typing import Any
 
 # Of a volume in ml, where a reader looks: 10 mm3, less than any two measurements agree to.
 ML_DIGITS = 2
 _MOST_ML_DIGITS = 4  # as in CSV
+# Narrow and wide.
+_FORMULA_SIGNS = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
 
 
 def counted(count: int, one: str, many: str = "") -> str:
@@ -68,3 +71,22 @@ def fine_ml_digits(voxel_mm3: float) -> int:
     """
     needed = math.ceil(-math.log10(voxel_mm3 / 1000) - 0.05)  # an edge of 0.999 mm is 1 mm
     return max(ML_DIGITS, min(_MOST_ML_DIGITS, needed))
+
+
+def harmless(cell: Any) -> Any:
+    """A cell of CSV: a text that a spreadsheet takes for a formula gets an apostrophe in front.
+
+    Some leave out what stands before it, and take the wide signs for the narrow ones (OWASP, *CSV
+    Injection*).
+
+    >>> harmless("=1+1"), harmless(" =1+1"), harmless("-12.5"), harmless(3)
+    ("'=1+1", "' =1+1", '-12.5', 3)
+    """
+    if isinstance(cell, str) and (
+        cell[:1] in ("\t", "\r", "\n") or cell.lstrip()[:1] in _FORMULA_SIGNS
+    ):
+        try:
+            float(cell)
+        except ValueError:
+            return "'" + cell
+    return cell

@@ -14,6 +14,7 @@ from core.measures.measure import why_too_small
 from core.references.comparison import Comparison
 from core.references.group import Group
 from core.references.record import record_of, rows_of
+from core.wording import harmless
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,6 @@ class Outcome:
     error: str = ""
 
 
-# Narrow and wide.
-_FORMULA_SIGNS = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
 _ENDS = ("low", "high")
 # What the DICOM header said, which is in no export.
 _OF_STUDY = ("study", "scanner")
@@ -267,21 +266,5 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow(columns)
-    writer.writerows([_harmless(cell) for cell in row] for row in rows)
+    writer.writerows([harmless(cell) for cell in row] for row in rows)
     return out.getvalue().encode()
-
-
-def _harmless(cell: Any) -> Any:
-    """A text that a spreadsheet would take for a formula gets an apostrophe in front.
-
-    Some leave out what stands before it, and take the wide signs for the narrow ones (OWASP, *CSV
-    Injection*).
-    """
-    if isinstance(cell, str) and (
-        cell[:1] in ("\t", "\r", "\n") or cell.lstrip()[:1] in _FORMULA_SIGNS
-    ):
-        try:
-            float(cell)
-        except ValueError:
-            return "'" + cell
-    return cell

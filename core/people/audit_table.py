@@ -8,9 +8,7 @@ from typing import Any
 
 from core.people.audit import COLUMNS, Line, lines, record_alone
 from core.people.permission import Guard
-
-# A spreadsheet takes what begins so for a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+from core.wording import harmless
 
 
 def lines_for(guard: Guard, **filters: Any) -> list[Line]:
@@ -43,9 +41,5 @@ def table_of(lines: Iterable[Line]) -> bytes:
     writer = csv.writer(out)
     writer.writerow(COLUMNS)
     for line in lines:
-        writer.writerow([_harmless(value) for value in astuple(line)])
+        writer.writerow([harmless(value) for value in astuple(line)])
     return out.getvalue().encode()
-
-
-def _harmless(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
