@@ -1,6 +1,7 @@
 """Cases: everything that was segmented here."""
 
 import hashlib
+from functools import partial
 
 import streamlit as st
 
@@ -9,6 +10,7 @@ from app.views.case import show_case
 from app.views.folding import fold, fold_button
 from app.views.owners import owners_form, unseen_words
 from app.views.patients import patient_form
+from app.views.recorded import as_visitor
 from app.views.reviewing import typed
 from app.views.shared import services
 from app.views.words import plain, show_error
@@ -17,6 +19,7 @@ from core.cases.case import Case
 from core.cases.store import Cases
 from core.cases.worklist import ANY, KINDS, ORDERS, Filter, ids_in, next_new, reviewed
 from core.errors import HippoViewError
+from core.exports.case_list import export_list
 from core.settings import ROOT
 from core.wording import counted
 
@@ -214,6 +217,12 @@ with listing:
                     "Start reviewing", icon=":material/play_arrow:", shortcut="J",
                     on_click=_open_next, args=("",), key="start",
                 )  # fmt: skip
+            st.download_button(
+                "List (.csv)",
+                as_visitor(services(), partial(export_list, cases, {row.id for row in rows})),
+                "hippoview-cases.csv", "text/csv", on_click="ignore", icon=":material/download:",
+                help="These cases with their names, patients, volumes and reviews.",
+            )  # fmt: skip
 
 
 def _tools(case: Case) -> None:

@@ -35,6 +35,9 @@ def test_a_case_is_found_renamed_deleted_and_brought_back(user):
     tools = user.page.get_by_test_id("stElementToolbar").first
     expect(tools.get_by_role("button", name="Search")).to_be_visible()
     expect(tools.get_by_role("button", name="CSV")).to_have_count(0)
+    name, table = user.download("List (.csv)")
+    assert (name, table.count(b"\r\n")) == ("hippoview-cases.csv", 2)
+    assert b"visit-kappa" in table
     user.pick_row(0, then=user.page.get_by_role("heading", name="visit-kappa"))
     user.see_result("visit-kappa")
     assert re.search(rf"case={kept}", user.page.url)
