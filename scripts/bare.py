@@ -149,9 +149,10 @@ def free_port() -> int:
 def remove(folder: Path) -> None:
     """Remove a root; nothing that is mounted in it is touched."""
     if folder.exists():
-        for place in MOUNTS.values():
-            command = ["umount", "--lazy", str(folder / place)]
-            subprocess.run(command, check=False, capture_output=True)
+        inside = f"{folder.resolve()}/"
+        points = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+        for point in reversed([point for point in points if f"{point}/".startswith(inside)]):
+            subprocess.run(["umount", "--lazy", point], check=False, capture_output=True)
         subprocess.run(["rm", "-rf", "--one-file-system", str(folder)], check=True)
 
 

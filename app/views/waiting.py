@@ -1,27 +1,31 @@
 """While a scan loads: its place is kept and says so, and its review waits for the picture.
 
-The viewer tells the page which case's picture stands by ``data-shown`` on its element
-(app/viewer/frontend/common.js). Style and script go by that, so that nothing waits for the server.
+The viewer tells the page which case's picture stands by ``data-shown`` on its element, and which
+cannot be shown by ``data-failed`` (app/viewer/frontend/common.js): such a case can be rejected, not
+accepted. Style and script go by that, so that nothing waits for the server.
 """
 
 import streamlit as st
 
 # What waits: the class that Streamlit makes of the button's key, with the case's id.
-_KEY = r"st-key-(?:accept|reject)-(HV-[0-9A-Z]+)-"
+_KEY = r"st-key-(accept|reject)-(HV-[0-9A-Z]+)-"
 _SCRIPT = """<script>
 if (!window.hippoviewWaiting) {
   window.hippoviewWaiting = true;
-  const caseOf = (element) => element?.className.match?.(/KEY/)?.[1];
-  const waits = (id) => Boolean(id) && !document.querySelector(`[data-shown="${id}"]`);
-  const buttons = "[class*='st-key-accept-HV-'], [class*='st-key-reject-HV-']";
+  const buttons = { y: "[class*='st-key-accept-HV-']", x: "[class*='st-key-reject-HV-']" };
+  const waits = (element) => {
+    const [, act, id] = element?.className.match?.(/KEY/) ?? [];
+    const stands = `[data-shown="${id}"]` + (act === "reject" ? `, [data-failed="${id}"]` : "");
+    return Boolean(id) && !document.querySelector(stands);
+  };
   const stop = (event) => { event.stopImmediatePropagation(); event.preventDefault(); };
   window.addEventListener("click", (event) => {
-    if (waits(caseOf(event.target.closest?.(buttons)))) stop(event);
+    if (waits(event.target.closest?.(`${buttons.y}, ${buttons.x}`))) stop(event);
   }, true);
   window.addEventListener("keydown", (event) => {
     const isTyped = event.composedPath()[0].matches?.("input, textarea, [contenteditable]");
-    if (isTyped || !["y", "x"].includes(event.key.toLowerCase())) return;
-    if (waits(caseOf(document.querySelector(buttons)))) stop(event);
+    const button = buttons[event.key.toLowerCase()];
+    if (!isTyped && button && waits(document.querySelector(button))) stop(event);
   }, true);
 }
 </script>"""
@@ -38,10 +42,15 @@ _PLACE = (
     '<div class="hv-loading" role="status">Loading the scan</div>'
 )
 _WAITS = (
-    '<style>.stApp:has([data-shown="{id}"]) .hv-waits {{display: none}}'
-    '.stApp:not(:has([data-shown="{id}"])) :is([class*="st-key-accept-{id}-"], '
-    '[class*="st-key-reject-{id}-"]) button {{opacity: .45; pointer-events: none}}</style>'
+    "<style>:is(.hv-waits, .hv-fails) {{display: none}}"
+    '.stApp:not(:has([data-shown="{id}"], [data-failed="{id}"])) .hv-waits, '
+    '.stApp:has([data-failed="{id}"]) .hv-fails {{display: inline}}'
+    '.stApp:not(:has([data-shown="{id}"])) [class*="st-key-accept-{id}-"] button, '
+    '.stApp:not(:has([data-shown="{id}"], [data-failed="{id}"])) '
+    '[class*="st-key-reject-{id}-"] button {{opacity: .45; pointer-events: none}}</style>'
     '<span class="hv-waits" role="status">Waits for the picture</span>'
+    '<span class="hv-fails" role="status">The picture cannot be shown: it can be rejected, not '
+    "accepted</span>"
 )
 
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from core.anatomy import NOTICE
 from core.errors import InputError
-from core.settings import Settings
+from core.settings import Settings, variable_of
 from core.state.database import DATABASE_NAME, connect
+from core.state.looking import look
 from core.wording import counted
 
 if TYPE_CHECKING:
@@ -54,10 +55,18 @@ def add_commands(commands: "Commands") -> None:
 def _back_up(options: argparse.Namespace, settings: Settings) -> int:
     from core.upkeep.backup import back_up
 
-    if not (settings.data_dir / DATABASE_NAME).is_file():
+    if settings.database_url:
+        if look(settings.database_url).step is None:
+            raise InputError(
+                "There is no installation in the PostgreSQL",
+                f"Correct {variable_of('database_url')}.",
+                code="no_installation",
+            )
+    elif not (settings.data_dir / DATABASE_NAME).is_file():
         raise InputError(
             "There is no installation in the data folder",
-            "Set HIPPOVIEW_DATA_DIR to that of the server.",
+            "Set HIPPOVIEW_DATA_DIR to that of the server; and HIPPOVIEW_DATABASE_URL, if it has a "
+            "PostgreSQL.",
             code="no_installation",
         )
     manifest = back_up(settings, connect(settings.data_dir), options.target, _telling())

@@ -81,7 +81,7 @@ def _kind_of(folder: Path) -> str | None:
     try:
         mark = json.loads((folder / MARK_NAME).read_bytes())
         return str(mark["kind"]) if mark["made_by"] == "HippoView" else None
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
         return None
 
 

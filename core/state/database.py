@@ -39,8 +39,9 @@ from sqlalchemy.exc import DBAPIError
 from core.errors import HippoViewError, StorageError
 from core.settings import Settings
 from core.state import postgresql
-from core.state.encryption import Keyring, missing_key
+from core.state.encryption import NO_KEYS, Keyring, missing_key
 from core.state.migrations import bring_up_to_date
+from core.state.patience import unhurried
 from core.state.private import POSTGRESQL, keys_of, register, use_keys
 from core.state.tables import ENCRYPTION_KEYS
 
@@ -86,10 +87,15 @@ def connect(
         ) from error
     engine = _engine(_address(data_dir, url), keys)
     _FOLDERS[engine] = data_dir
-    with engine.begin() as connection:
-        bring_up_to_date(connection)
-        if agree:
-            _agree(connection, keys)
+    try:
+        with engine.begin() as connection:
+            with unhurried(connection):  # a step may write a large table anew
+                bring_up_to_date(connection)
+            if agree:
+                _agree(connection, keys)
+    except BaseException:
+        engine.dispose()
+        raise
     return engine
 
 
@@ -117,11 +123,21 @@ def has_others(settings: Settings) -> bool:
     """
     if not settings.database_url:
         return False
-    engine = postgresql.engine_of(postgresql.address(settings.database_url), 1.0, writes=False)
+    engine = looker(settings.database_url)
     try:
         return postgresql.others(engine) > 0
     finally:
         engine.dispose()
+
+
+def looker(url: str) -> Engine:
+    """Connections to a PostgreSQL as it is: nothing is made there, nor brought up to date.
+
+    Raises
+    ------
+    SettingsError
+    """
+    return _engine(postgresql.address(url), NO_KEYS, writes=False)
 
 
 _FOLDERS: weakref.WeakKeyDictionary[Engine, Path] = weakref.WeakKeyDictionary()

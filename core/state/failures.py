@@ -51,9 +51,14 @@ def disk_error(error: OSError) -> StorageError:
     return StorageError(message, hint, code=code)
 
 
+def is_key(text: str) -> bool:
+    """Whether a text can be a key of a storage."""
+    return _KEY.fullmatch(text) is not None
+
+
 def checked_key(key: str) -> str:
     """The key itself; raises ``ValueError`` if it could lead outside of the storage."""
-    if not _KEY.fullmatch(key):
+    if not is_key(key):
         raise ValueError(f"not a storage key: {key!r}")
     return key
 

@@ -69,7 +69,7 @@ def keep_key(path: Path, content: bytes, keys: Keyring) -> None:
         write_whole(path, stored, 0o600)
 
 
-def agree_on_keys(engine: Engine, keys: Mapping[str, bytes]) -> None:
+def agree_on_keys(engine: Engine, keys: Mapping[str, bytes], *, only_look: bool = False) -> None:
     """Note which keys the servers of a shared database have, or see that these are the same.
 
     Parameters
@@ -77,6 +77,8 @@ def agree_on_keys(engine: Engine, keys: Mapping[str, bytes]) -> None:
     engine
     keys
         Secrets by the setting that gives them.
+    only_look
+        Note nothing.
 
     Raises
     ------
@@ -86,11 +88,11 @@ def agree_on_keys(engine: Engine, keys: Mapping[str, bytes]) -> None:
     told = {name: derived(key, "shared key").hex()[:_TOLD_LETTERS] for name, key in keys.items()}
     with reading(engine) as connection:
         known = chosen(connection, _CHOICE)
-    if known.keys() < told.keys():
+    if known.keys() < told.keys() and not only_look:
         with engine.begin() as connection:
             known = told | chosen(connection, _CHOICE)
             choose(connection, _CHOICE, known)
-    others = [variable_of(name) for name in told if known[name] != told[name]]
+    others = [variable_of(name) for name in told if known.get(name, told[name]) != told[name]]
     if others:
         raise StorageError(
             f"Other servers on this database have another {' and '.join(others)}",

@@ -20,23 +20,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from loguru import logger
 from sqlalchemy import Engine
 
 from core.cases import records
 from core.cases.origins import KEY_FILE as ORIGINS_KEY_FILE
-from core.errors import ConflictError, InputError, NotFoundError, StorageError
+from core.errors import ConflictError, HippoViewError, InputError, NotFoundError, StorageError
 from core.people import audit
 from core.people.kept import BASE_NAME
 from core.settings import RECEIVED, Settings
 from core.state.claim import MARK_NAME, claim, is_marked
-from core.state.database import timestamp
+from core.state.database import is_shared, timestamp
 from core.state.encrypted_storage import ENCRYPTED, PLAIN, EncryptedStorage
 from core.state.encryption import NO_KEYS
-from core.state.failures import disk_error
+from core.state.failures import disk_error, is_key
+from core.state.keys import agree_on_keys
 from core.state.storage import PartedStorage, bare_storage, sync_folder
 from core.training.job_folders import FOLDER as JOBS
 from core.upkeep import databases
 from core.upkeep.manifest import DATA, DATABASE, NAME, STORAGE, Manifest, check, parts_of, sha256_of
+from core.wording import counted
 
 TRAIL = "trail"
 # Every folder of the storage; the ids of its keys lie in one of their own.
@@ -137,7 +140,7 @@ def back_up(
     Raises
     ------
     InputError
-        The folder holds something else, or is of no use.
+        The folder holds something else, or is of no use; or the data folder is that of no server.
     ConflictError
         Another backup is being written there.
     StorageError
@@ -150,17 +153,17 @@ def back_up(
             "Name a folder elsewhere, best on another disk.",
             code="backup_inside",
         )
-    if (target / NAME).exists() and is_marked(target, _KIND):
-        raise InputError(
-            "This folder holds a backup already", "Name a folder that does not exist yet.",
-            code="backup_exists",
-        )  # fmt: skip
-    audit.set_up(engine, settings)
+    _check_keys(settings, engine)
     was_there = target.exists()
     with _on_disk():
         target.mkdir(parents=True, exist_ok=True, mode=0o700)
     claim(target, _KIND)
     with _alone(target):
+        if (target / NAME).exists() and is_marked(target, _KIND):
+            raise InputError(
+                "This folder holds a backup already", "Name a folder that does not exist yet.",
+                code="backup_exists",
+            )  # fmt: skip
         try:
             with _on_disk():
                 target.chmod(0o700)
@@ -169,6 +172,21 @@ def back_up(
         except BaseException:
             _remove(target, also_folder=not was_there)
             raise
+
+
+def _check_keys(settings: Settings, engine: Engine) -> None:
+    """Refuse a data folder that is not of the database, which may be on another machine."""
+    has_file = (settings.data_dir / audit.KEY_FILE).is_file()
+    if is_shared(engine) and not (has_file or settings.audit_key or settings.origins_key):
+        raise InputError(
+            "The data folder is that of no server: it lacks the key of the trail",
+            "Set HIPPOVIEW_DATA_DIR to that of a server on this database, or "
+            "HIPPOVIEW_AUDIT_KEY to theirs.",
+            code="no_installation",
+        )
+    trail = audit.set_up(engine, settings)
+    if is_shared(engine):
+        agree_on_keys(engine, {"audit_key": trail.derived("key")})
 
 
 def _copy_all(
@@ -180,8 +198,7 @@ def _copy_all(
     storage = bare_storage(settings)
     for path, name in _small_files(settings):
         copied.put(f"{DATA}/{name}", parts_of(path))
-    _copy_keys(storage, storage.keys(TRAIL), copied)
-    known = databases.cases_of(engine)
+    _copy_keys(storage, _ours(storage.keys(TRAIL)), copied)
     with _on_disk():
         (target / DATABASE).mkdir(mode=0o700)
         kind = databases.copy(engine, target / DATABASE)
@@ -189,27 +206,33 @@ def _copy_all(
             copied.files[f"{DATABASE}/{path.name}"] = sha256_of(parts_of(path))
     schema, keys = databases.told_of(engine)
     keys |= set(EncryptedStorage(storage, NO_KEYS, Path()).needed()[1])
-    known |= databases.cases_of(engine)
+    known = databases.cases_in(target / DATABASE)
     whole = _copy_cases(storage, copied, known)
     for folder in FOLDERS:
         if folder not in (TRAIL, records.FOLDER):
-            _copy_keys(storage, storage.keys(folder), copied)
+            _copy_keys(storage, _ours(storage.keys(folder)), copied)
     for path, name in _further_files(settings, databases.succeeded_jobs(engine)):
         copied.put(f"{DATA}/{name}", parts_of(path))
+    keys |= set(EncryptedStorage(storage, NO_KEYS, Path()).needed()[1])  # one may be new by now
     ended_at = timestamp()
     with _on_disk():
         for place, *_ in os.walk(target):
             sync_folder(Path(place))
     check(target, copied.files)
-    # Cases that were removed for good meanwhile are to stay so.
-    removed = sorted(known - whole - databases.cases_of(engine))
+    # Cases that were removed for good meanwhile are to stay so; the row of one whose files are
+    # gone may be about to follow, and says so.
+    removed = sorted(known - whole - databases.cases_of(engine, deleted=False))
     manifest = Manifest(
         identifier, began_at, ended_at, kind, schema, sorted(keys), copied.files, removed,
         copied.vanished,
     )  # fmt: skip
     with _on_disk():
         manifest.write(target)
-    audit.record_alone(engine, "backup", note=f"{identifier} ended: {len(copied.files):,} files")
+    try:
+        note = f"{identifier} ended: {len(copied.files):,} files"
+        audit.record_alone(engine, "backup", note=note)
+    except HippoViewError as error:  # it is whole: the trail's database is what fails
+        logger.warning("The backup is whole, but the trail has no line of its end: {}", error)
     return manifest
 
 
@@ -223,14 +246,14 @@ def _copy_cases(storage: PartedStorage, copied: _Copied, known: set[str]) -> set
     ----------
     storage, copied
     known
-        Cases that have a row.
+        Cases that have a row in the copy of the database.
     """
 
     def copy(case_id: str) -> str | None:
         key, before = records.record_key(case_id), set[str]()
         for _ in range(_TRIES):
             has_record = copied.put(f"{STORAGE}/{key}", storage.read_parts(key))
-            beside = set(storage.keys(records.folder_of(case_id))) - {key}
+            beside = {*_ours(storage.keys(records.folder_of(case_id)))} - {key}
             copied.drop(f"{STORAGE}/{k}" for k in before - beside)
             are_whole = [copied.put(f"{STORAGE}/{k}", storage.read_parts(k)) for k in beside]
             if (
@@ -246,13 +269,22 @@ def _copy_cases(storage: PartedStorage, copied: _Copied, known: set[str]) -> set
         return case_id  # damaged before, or its removal has begun, which the record says
 
     with _pool() as pool:
-        return {done for done in pool.map(copy, storage.folders(records.FOLDER)) if done}
+        return {done for done in pool.map(copy, _ours(storage.folders(records.FOLDER))) if done}
 
 
 def _copy_keys(storage: PartedStorage, keys: Iterable[str], copied: _Copied) -> None:
     with _pool() as pool:
         for _ in pool.map(lambda k: copied.put(f"{STORAGE}/{k}", storage.read_parts(k)), keys):
             pass
+
+
+def _ours(names: list[str]) -> list[str]:
+    """Those that HippoView may have written: somebody's copy beside them stops no backup."""
+    ours = [name for name in names if is_key(name)]
+    if len(ours) < len(names):
+        odd = counted(len(names) - len(ours), "file or folder", "files or folders")
+        logger.warning("Left out of the backup: {} with a name that HippoView never gives", odd)
+    return ours
 
 
 @contextmanager
@@ -285,7 +317,7 @@ def _further_files(settings: Settings, succeeded: set[str]) -> Iterator[tuple[Pa
         for place, _, names in os.walk(root / folder):
             for name in sorted(names):
                 path = Path(place, name)
-                if path.is_symlink() or name.startswith(".new-"):
+                if path.is_symlink() or not path.is_file() or name.startswith(".new-"):
                     continue
                 way = path.relative_to(root)
                 if folder == JOBS and way.parts[1] in succeeded and name not in _OF_SUCCEEDED:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -80,6 +81,8 @@ class Manifest:
                 if part not in (DATABASE, STORAGE, DATA):
                     raise ValueError("a file that belongs nowhere")
                 _check_way(key)
+            for case_id in told["removed_cases"]:
+                os.fsencode(case_id)  # a ValueError, if it can be none
         except FileNotFoundError as error:
             raise InputError(
                 "This folder holds no whole backup: it has no manifest",
@@ -127,6 +130,8 @@ def check(folder: Path, files: Mapping[str, str]) -> None:
     missing = changed = 0
     for path, told in files.items():
         try:
+            if not (folder / path).is_file():  # nor a pipe, which would be waited for
+                raise FileNotFoundError
             changed += sha256_of(parts_of(folder / path)) != told
         except OSError:
             missing += 1
@@ -159,6 +164,7 @@ def _sum_of(files: dict[str, str]) -> str:
 
 
 def _check_way(path: str) -> None:
-    """Refuse what leads out of the folder."""
+    """Refuse what leads out of the folder, or cannot be a file's name."""
+    os.fsencode(path)
     if "\0" in path or any(part in ("", ".", "..") for part in path.split("/")):
         raise ValueError("a file that lies elsewhere")

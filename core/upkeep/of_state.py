@@ -15,24 +15,23 @@ from pathlib import Path
 from sqlalchemy import Engine, func, select
 
 from core.cases.origins import KEY_FILE as ORIGINS_KEY_FILE
-from core.errors import HippoViewError
+from core.errors import HippoViewError, StorageError
 from core.models.folder import load_model
 from core.models.registry import Registry
 from core.people import audit
 from core.people.audit_verify import verify
 from core.people.kept import can_have_accounts, no_accounts
 from core.settings import GS_PREFIX, Settings, variable_of
-from core.state.database import DATABASE_NAME, connect, reading
+from core.state.database import DATABASE_NAME, connect, is_shared, reading
 from core.state.encrypted_storage import EncryptedStorage
 from core.state.encryption import Keyring, missing_key
-from core.state.later_steps import STEPS
+from core.state.keys import agree_on_keys
 from core.state.storage import UNFINISHED, PartedStorage, Storage, bare_storage
 from core.state.tables import ACCOUNTS, TRAIL
 from core.upkeep.checked import Checked, or_ok, wrong
+from core.upkeep.of_postgresql import MOST_OFF_S, of_postgresql, of_step
 
 _PROBE = "doctor/probe-"
-# Clocks that differ by more break sign-ins, tokens and the order of what happened.
-_MOST_OFF_S = 60.0
 
 
 def of_state(settings: Settings) -> Iterator[Checked]:
@@ -40,6 +39,9 @@ def of_state(settings: Settings) -> Iterator[Checked]:
     if not settings.data_dir.is_dir():
         yield from _model(settings)
         yield from _accounts(settings)
+        if settings.database_url:
+            yield from of_postgresql(settings.database_url)[0]
+            return
         yield Checked("installation", "ok", "there is none yet: the first start makes it")
         return
     try:
@@ -50,17 +52,21 @@ def of_state(settings: Settings) -> Iterator[Checked]:
     except HippoViewError as error:
         yield wrong("storage", error)
         storage = None
-    faults = list(_database_file(settings))
+    if settings.database_url:
+        faults, can_look = of_postgresql(settings.database_url)
+    else:
+        faults = list(_database_file(settings))
+        is_there = (settings.data_dir / DATABASE_NAME).is_file()
+        can_look = is_there and all(each.level == "ok" for each in faults)
     yield from faults
-    if not (settings.data_dir / DATABASE_NAME).is_file():
+    if not can_look:
         yield from _model(settings)
-        yield from _accounts(settings)
-        return
-    if any(each.level != "ok" for each in faults):
-        yield from _model(settings)
+        if all(each.level == "ok" for each in faults):
+            yield from _accounts(settings)
         return
     try:
-        engine = connect(settings.data_dir, Keyring.of(settings), agree=False)
+        keys = Keyring.of(settings)
+        engine = connect(settings.data_dir, keys, agree=False, url=settings.database_url)
     except HippoViewError as error:
         yield wrong("database", error)
         return
@@ -101,7 +107,7 @@ def _storage(bare: PartedStorage, settings: Settings) -> Iterator[Checked]:
         return
     yield Checked("storage", "ok", f"a probe was written to the {kind}, read and deleted")
     off_s = max(before_s - written_s, written_s - after_s, 0.0)
-    if off_s > _MOST_OFF_S:
+    if off_s > MOST_OFF_S:
         yield Checked("clock", "wrong", f"This machine's clock and the storage's differ by "
                       f"{off_s:,.0f} s", "Have both follow a time server (NTP).")  # fmt: skip
 
@@ -141,21 +147,10 @@ def _database_file(settings: Settings) -> Iterator[Checked]:
     except (sqlite3.Error, OSError) as error:
         yield Checked("database", "wrong", f"It cannot be read: {error}", hint)
         return
-    newest, taken = max(STEPS), max(steps, default=0)
     if told != "ok" or homeless:
         yield Checked("database", "wrong", "It is damaged", hint)
-    elif taken > newest:
-        yield Checked(
-            "database", "wrong", f"A newer version has used it: step {taken}, this one knows "
-            f"{newest}", "Start the newer version again.",
-        )  # fmt: skip
-    elif taken < newest:
-        yield Checked(
-            "database", "warning", f"It is of an older version: step {taken} of {newest}",
-            "The next start brings it up to date: take a backup before.",
-        )  # fmt: skip
     else:
-        yield Checked("database", "ok", f"whole, step {taken}")
+        yield from of_step(max(steps, default=0), "whole")
 
 
 def _model(settings: Settings) -> Iterator[Checked]:
@@ -192,7 +187,7 @@ def _models(engine: Engine, storage: Storage, settings: Settings) -> Iterator[Ch
 def _trail(engine: Engine, storage: Storage, settings: Settings) -> Iterator[Checked]:
     secret = settings.audit_key or settings.origins_key
     with reading(engine) as connection:
-        has_lines = audit.head_of(connection) is not None
+        has_lines = audit.trail_end(connection) is not None
     if has_lines and not secret and not (settings.data_dir / audit.KEY_FILE).is_file():
         yield Checked(
             "trail", "wrong", f"Its key is missing ({audit.KEY_FILE}): nobody can tell whether "
@@ -202,7 +197,14 @@ def _trail(engine: Engine, storage: Storage, settings: Settings) -> Iterator[Che
         return
     if not has_lines:
         return
-    audit.set_up(engine, settings)
+    trail = audit.set_up(engine, settings)
+    if is_shared(engine):
+        keys = {"audit_key": trail.derived("key")}
+        try:
+            agree_on_keys(engine, keys, only_look=True)
+        except StorageError as error:
+            yield wrong("keys", error)
+            return
     for fault in verify(engine, storage).faults:
         yield Checked("trail", "wrong", fault, "Run: python -m core audit verify")
 
@@ -224,7 +226,7 @@ def _newest(engine: Engine) -> Iterator[Checked]:
     with reading(engine) as connection:
         newest = connection.scalar(select(func.max(TRAIL.c.at)))
     ahead = datetime.fromisoformat(newest) - datetime.now(UTC) if newest else timedelta()
-    if ahead.total_seconds() > _MOST_OFF_S:
+    if ahead.total_seconds() > MOST_OFF_S:
         yield Checked("clock", "wrong", "The newest line of the trail is "
                       f"{ahead.total_seconds() / 60:,.0f} minutes in the future",
                       "Set this machine's clock by a time server (NTP).")  # fmt: skip

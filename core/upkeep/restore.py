@@ -7,6 +7,7 @@ one that is killed serves nothing, and the next call begins anew.
 import hashlib
 import json
 import os
+import secrets
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -21,9 +22,9 @@ from core.people import audit
 from core.people.audit_verify import verify
 from core.people.kept import BASE_NAME
 from core.settings import RECEIVED, Settings
-from core.state.database import DATABASE_NAME, connect
+from core.state.database import DATABASE_NAME, connect, is_shared
 from core.state.encryption import Keyring, missing_key
-from core.state.failures import in_words
+from core.state.failures import in_words, is_key
 from core.state.opened import held_alone
 from core.state.storage import (
     UNFINISHED,
@@ -40,6 +41,8 @@ from core.upkeep.backup import FOLDERS
 from core.upkeep.manifest import DATA, DATABASE, STORAGE, Manifest, check, parts_of
 
 _AT_ONCE = 8
+# In the data folder from the beginning of a restore to its end.
+_MARK = "restore.unfinished"
 _SMALL_FILES = (DATABASE_NAME, ORIGINS_KEY_FILE, audit.KEY_FILE, audit.CHECKPOINT_FILE, BASE_NAME)
 
 
@@ -84,12 +87,14 @@ def restore(
     InputError
         The folder is no backup, or a damaged one, or of a newer version.
     ConflictError
-        A server runs on the data folder, or the installation holds something. Nothing was changed.
+        A server runs on the data folder or the PostgreSQL, or the installation holds something.
+        Nothing was changed.
     StorageError
         A key is missing; or the disk or the storage fails: call again.
     """
     manifest = Manifest.read(source)
-    databases.check_known(manifest.engine, manifest.schema)
+    databases.check_known(manifest.schema)
+    _check_places(manifest)
     keys = Keyring.of(settings)
     missing = [key for key in manifest.keys if key not in keys.ids]
     if missing:
@@ -103,33 +108,81 @@ def restore(
                 "A server runs on this data folder", "Stop it first.", code="server_runs"
             )
         storage = bare_storage(settings)
-        if not storage.head(UNFINISHED, 1):
-            _check_empty(settings, storage)
-        storage.write(UNFINISHED, json.dumps({"backup": manifest.id}).encode())
+        _begin(settings, storage, manifest)
         _take_up(settings, storage, manifest, source, on_file)
-        engine = connect(settings.data_dir, keys)
-        cases = _settle(settings, engine, manifest)
-        with in_words():
-            for place, *_ in os.walk(settings.data_dir):
-                sync_folder(Path(place))
-        storage.delete(UNFINISHED)
-        faults = verify(engine, open_storage(settings)).faults
-        engine.dispose()
+        if not settings.database_url:
+            with in_words():
+                databases.put_back(_copy(manifest, source), settings.data_dir)
+        # Of an empty PostgreSQL the keys are noted with the rows that need them.
+        is_here = not settings.database_url
+        engine = connect(settings.data_dir, keys, agree=is_here, url=settings.database_url)
+        try:
+            _settle(settings, engine, manifest, source)
+            cases = len(databases.cases_of(engine))
+            with in_words():
+                for place, *_ in os.walk(settings.data_dir):
+                    sync_folder(Path(place))
+            storage.delete(UNFINISHED)
+            with in_words():
+                (settings.data_dir / _MARK).unlink(missing_ok=True)
+            faults = verify(engine, open_storage(settings)).faults
+        finally:
+            engine.dispose()
     return Restored(manifest, cases, faults)
 
 
-def _check_empty(settings: Settings, storage: PartedStorage) -> None:
-    folder = settings.data_dir
-    held = [name for name in _SMALL_FILES if (folder / name).exists()]
-    held += [n for n in (RECEIVED, JOBS) if (folder / n).is_dir() and any((folder / n).iterdir())]
-    held += [f"{name} (storage)" for name in FOLDERS if storage.keys(name)]
+def _check_places(manifest: Manifest) -> None:
+    """Refuse a backup without a database, or with a file that no backup puts where it is."""
+    odd = [key for key in manifest.below(STORAGE)
+           if not is_key(key) or "/" not in key or key.split("/")[0] not in FOLDERS]  # fmt: skip
+    odd += [
+        name for name in manifest.below(DATA)
+        if name not in _SMALL_FILES[1:]
+        and not (name.startswith((f"{RECEIVED}/", f"{JOBS}/")))
+        and not (name.startswith(audit.CHECKPOINT_FILE) and "/" not in name)
+    ]  # fmt: skip
+    if odd or {*manifest.below(DATABASE)} != {DATABASE_NAME}:
+        raise InputError(
+            "The backup lacks its database, or holds a file that no backup has",
+            "Take another backup: somebody may have changed this one.",
+            code="backup_damaged",
+        )
+
+
+def _begin(settings: Settings, storage: PartedStorage, manifest: Manifest) -> None:
+    """Refuse what is not empty, unless by an earlier call that did not end; mark both places.
+
+    The storage may be a bucket that others name too: that a restore into it has begun says nothing
+    of this data folder, unless both have the same token.
+    """
+    mark, told = settings.data_dir / _MARK, storage.head(UNFINISHED, 1000)
+    with in_words():
+        token = mark.read_text() if mark.is_file() else ""
+    is_ours = bool(token) and f'"{token}"'.encode() in told
+    held = [] if told else [f"{name} (storage)" for name in FOLDERS if storage.keys(name)]
+    if not is_ours:
+        folder, token = settings.data_dir, secrets.token_hex(16)
+        held += [name for name in _SMALL_FILES if (folder / name).exists()]
+        held += [
+            n for n in (RECEIVED, JOBS) if (folder / n).is_dir() and any((folder / n).iterdir())
+        ]
     if held:
         raise ConflictError(
             f"This installation is not empty: it has {', '.join(held)}. Nothing was changed",
-            "Restore into an empty data folder (HIPPOVIEW_DATA_DIR) and storage; move away what is "
-            "there, and keep it until the restored server has been looked at.",
+            "Name an empty data folder (HIPPOVIEW_DATA_DIR) and an empty storage.",
             code="not_empty",
         )
+    if settings.database_url and not is_ours:
+        databases.check_can_be_filled(settings)
+    with in_words():
+        write_whole(mark, token.encode(), 0o600)
+    storage.write(UNFINISHED, json.dumps({"backup": manifest.id, "by": token}).encode())
+
+
+def _copy(manifest: Manifest, source: Path) -> Iterator[bytes]:
+    """The database of a backup, compared with its hash while it is read."""
+    told = manifest.below(DATABASE)[DATABASE_NAME]
+    return _as_told(parts_of(source / DATABASE / DATABASE_NAME), told)
 
 
 def _take_up(
@@ -167,21 +220,27 @@ def _take_up(
             target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             write_whole(target, _as_told(parts_of(source / DATA / name), told), 0o600)
         on_file(count)
-    with in_words():
-        databases.put_back(source / DATABASE, settings.data_dir)
 
 
-def _settle(settings: Settings, engine: Engine, manifest: Manifest) -> int:
-    """Bring the database to what a restore makes of it; returns the number of cases."""
+def _settle(settings: Settings, engine: Engine, manifest: Manifest, source: Path) -> None:
+    """Bring the database to what a restore makes of it.
+
+    In a PostgreSQL the rows come with it, all in one transaction: one that was killed has left
+    nothing there, or has done all.
+    """
     audit.set_up(engine, settings)
     note = f"the installation, from backup {manifest.id} of {manifest.ended_at[:19]}"
-    with audit.recording(engine) as connection:
+    with audit.recording(engine, needed=False) as connection:
+        if is_shared(engine):
+            if databases.holds_restored(connection, note):
+                return
+            databases.check_unused(settings)
+            databases.fill_postgresql(_copy(manifest, source), settings.data_dir, connection)
         for table in (SESSIONS, CODES):
             connection.execute(table.delete())
         for case_id in manifest.removed_cases:
             connection.execute(CASES.delete().where(CASES.c.id == case_id))
         audit.record(connection, "restore", note=note)
-    return len(databases.cases_of(engine))
 
 
 def _as_told(parts: Iterable[bytes], told: str) -> Iterator[bytes]:

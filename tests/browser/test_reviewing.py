@@ -89,6 +89,19 @@ def test_the_keyboard_alone_reviews_three_cases(person, listed, pictures):
     }  # fmt: skip
     person.page.get_by_role("button", name="Undo the review").click()
     person.read("Not reviewed", "2 of 4 reviewed")
+    # What cannot be seen can be rejected, and tried again; not accepted.
+    person.page.route("**/scan.nii.gz", lambda route: route.abort())
+    keys.press("j")
+    person.read("The scan could not be loaded", "it can be rejected, not accepted")
+    expect(accept).to_have_css("pointer-events", "none")
+    keys.press("y")
+    keys.press("x")
+    expect(person.page.get_by_label("What is wrong with it?")).to_be_focused()
+    keys.press("Escape")
+    person.page.unroute("**/scan.nii.gz")
+    person.page.get_by_role("button", name="Try again").click()
+    see_case(person, "one")
+    assert states(listed[1])["one"] == "new"
 
 
 def test_a_filter_shows_only_its_cases(person, listed):

@@ -57,11 +57,13 @@ export function sentences({ message, hint }) {
  * (app/views/waiting.py).
  * @param {HTMLElement} box the viewer's
  * @param {string} id the case, or a view of it; empty while none is shown
+ * @param {string} failed the case, or a view of it, whose picture cannot be shown
  */
-export function tellPage(box, id) {
+export function tellPage(box, id, failed = "") {
   const root = box.getRootNode()
   const host = root instanceof ShadowRoot ? root.host : box.parentElement
   host?.setAttribute("data-shown", id.split(" ")[0])
+  host?.setAttribute("data-failed", failed.split(" ")[0])
 }
 
 /** @param {string} words */

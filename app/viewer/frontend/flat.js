@@ -119,7 +119,7 @@ export class FlatViewer {
         about = await aboutOf(props)
       } catch (error) {
         console.error(error)
-        if (!isStale()) this.where.textContent = "The scan could not be loaded. Reload the page."
+        if (!isStale()) this.fail()
         return
       }
       if (isStale()) return
@@ -127,6 +127,11 @@ export class FlatViewer {
       this.opened = { props: this.props, about, at: firstVoxel(about) }
     } else if (this.opened) this.opened = { ...this.opened, props }
     this.draw()
+  }
+
+  fail() {
+    this.where.textContent = "The scan could not be loaded. Reload the page."
+    tellPage(this.box, "", this.props?.case)
   }
 
   close() {
@@ -150,6 +155,7 @@ export class FlatViewer {
     const { axis, opened } = this
     if (!opened) return
     const { props, about, at } = opened
+    this.picture.onerror = () => this.fail()
     this.picture.onload = () => {
       Object.assign(this.box.dataset, { case: props.case, state: "ready" })
       tellPage(this.box, props.case)

@@ -129,8 +129,10 @@ export class SliceViewer {
         console.error(error)
         this.loaded = null
         if (this.isClosed) return
-        this.say("The scan could not be loaded. Allow cookies for this address and reload the "
-          + "page; if it fails again, tell the administrator the time.", "failed")
+        this.say("The scan could not be loaded. If it fails again, allow cookies for this address "
+          + "and reload the page, or tell the administrator the time. ", "failed")
+        this.frame.message.append(element("button", {
+          textContent: "Try again", onclick: () => this.ask({ ...props }) }))
       }
     })
   }
@@ -295,7 +297,8 @@ export class SliceViewer {
     message.textContent = words
     message.hidden = !words
     box.dataset.state = state
-    tellPage(box, state === "ready" ? this.props.case : "")
+    const { case: id } = this.props
+    tellPage(box, state === "ready" ? id : "", state === "failed" ? id : "")
   }
 
   close() {

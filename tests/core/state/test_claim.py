@@ -59,6 +59,11 @@ def test_a_mark_of_somebody_else_is_none(diary):
             claim(diary, "training")
 
 
+def test_a_file_has_no_mark(tmp_path):
+    (tmp_path / "log").write_text("of somebody who looked on")
+    assert not is_marked(tmp_path / "log", "job")
+
+
 def test_our_folder_of_another_kind_is_refused_unless_it_may_be_used(tmp_path):
     claim(tmp_path / "run", "training")
     with pytest.raises(InputError, match="another kind"):

@@ -7,20 +7,24 @@ import sys
 import threading
 
 import pytest
-from sqlalchemy import create_engine, insert, inspect, select
+from sqlalchemy import Engine, create_engine, func, insert, inspect, select
 
 from core.errors import SettingsError, StorageError
-from core.people.audit import record_alone
+from core.people.audit import record_alone, recording
 from core.settings import ROOT, Settings
+from core.state import postgresql
 from core.state.database import connect, empty_log, has_others, reading
 from core.state.encryption import Keyring
 from core.state.keys import agree_on_keys
 from core.state.later_steps import STEPS
+from core.state.looking import look
 from core.state.migrations import bring_up_to_date
+from core.state.patience import unhurried
 from core.state.postgresql_steps import BEGINS_WITH
 from core.state.postgresql_steps import STEPS as POSTGRESQL_STEPS
 from core.state.private import clear
 from core.state.tables import API_SCANS, CASES, DRAFTS, METADATA, TRAIL
+from core.upkeep.of_state import of_state
 from tests.postgresql import PASSWORD, cluster, programs
 
 KEYS = Keyring(["first-key-" * 4])
@@ -217,6 +221,12 @@ def _write_while(engine, happens):
         connection.execute(CASES.insert().values(case("a")))
 
 
+def _record_while(engine, happens):
+    with recording(engine) as connection:
+        happens()
+        connection.execute(CASES.insert().values(case("a")))
+
+
 def _write(engine, row):
     with engine.begin() as connection:
         connection.execute(CASES.insert().values(row))
@@ -293,6 +303,30 @@ def test_a_database_that_refuses_is_told_in_words_without_the_password(databases
     assert "ss-word" not in repr(Settings(database_url=base))
 
 
+def test_a_database_that_hangs_is_given_up(databases, tmp_path, url, monkeypatch):
+    monkeypatch.setattr(postgresql, "_READER_PATIENCE_S", 0.3)
+    monkeypatch.setattr(postgresql, "_WRITER_PATIENCE_S", 0.4)
+    monkeypatch.setattr(postgresql, "_CONNECT_TIMEOUT_S", 2)  # libpq takes no less
+    engine = connect(tmp_path, url=url)
+    pause = select(func.pg_sleep(0.6))
+    for opened in (reading, Engine.begin):
+        with (
+            pytest.raises(StorageError, match="cannot be reached"),
+            opened(engine) as connection,
+            databases.cluster.hanging(),
+        ):
+            connection.execute(select(CASES.c.id))
+    engine.dispose()
+    with databases.cluster.hanging(), pytest.raises(StorageError, match="cannot be reached"):
+        connect(tmp_path, url=url)  # whoever comes new waits for no answer either
+    with reading(engine) as connection, unhurried(connection):
+        connection.execute(pause)  # no restart was needed, and this one may take its time
+    with pytest.raises(StorageError, match="cannot be reached"), reading(engine) as connection:
+        connection.execute(pause)
+    _write(engine, case("a"))
+    engine.dispose()
+
+
 @pytest.mark.long
 def test_too_many_connections_are_told_in_words(tmp_path):
     with cluster("max_connections=8", "superuser_reserved_connections=3") as small:
@@ -309,6 +343,9 @@ def test_too_many_connections_are_told_in_words(tmp_path):
         # The server goes, in the middle of a transaction, and comes back.
         with pytest.raises(StorageError, match="cannot be reached"):
             _write_while(engine, small.stop)
+        small.start()
+        with pytest.raises(StorageError, match="cannot be reached"):
+            _record_while(engine, small.stop)
         with pytest.raises(StorageError, match="cannot be reached"):
             _write(engine, case("a"))
         small.start()
@@ -316,6 +353,25 @@ def test_too_many_connections_are_told_in_words(tmp_path):
         with reading(engine) as one:
             assert len(one.execute(select(TRAIL)).all()) == 2
         engine.dispose()
+
+
+def test_a_database_is_looked_at_without_a_step(databases, tmp_path):
+    url = databases.cluster.database()
+    assert look(url).step is None
+    name = url.rpartition("/")[2]
+    tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"
+    settings = Settings(database_url=url, data_dir=tmp_path)
+    assert "is empty: the first start makes its tables" in str([*of_state(settings)])
+    assert databases.cluster.run(tables, name=name) == [(0,)]
+    connect(tmp_path, url=url).dispose()
+    databases.cluster.run("DELETE FROM migrations WHERE number = 25", name=name)
+    assert "step 21 of 25" in str([*of_state(settings)])
+    assert look(url).step == 21
+    databases.cluster.drop(url)
+    with pytest.raises(StorageError, match="no such database"):
+        look(url)
+    with pytest.raises(StorageError, match="no such database"):
+        has_others(Settings(database_url=url))
 
 
 def test_servers_with_other_keys_are_refused(engine):
@@ -331,7 +387,7 @@ def test_whether_others_use_a_database_is_known(engine, url, tmp_path):
     assert not has_others(settings)
     program = (
         "import sys; from pathlib import Path; from core.state.database import connect\n"
-        "from core.people.audit import record_alone\n"
+        "from core.people.audit import record_alone, recording\n"
         "engine = connect(Path(sys.argv[1]))\n"
         "for number in range(30): record_alone(engine, 'settings', note=str(number))\n"
         "print('ready', flush=True); sys.stdin.read()"

@@ -16,7 +16,7 @@ from core.errors import HippoViewError
 from core.people import audit
 from core.people.audit_archive import Archive
 from core.settings import Settings
-from core.state.database import connect, reading
+from core.state.database import connect, is_shared, reading
 from core.state.encryption import Keyring
 from core.state.storage import open_storage
 from core.state.tables import CASES, FEATURES, MASK_VERSIONS
@@ -34,7 +34,7 @@ class House:
     def __init__(self, folder: Path, **settings: str) -> None:
         self.settings = replace(Settings(), data_dir=folder, **settings)
         self.keys = Keyring.of(self.settings)
-        self.engine = connect(folder, self.keys)
+        self.engine = connect(folder, self.keys, url=self.settings.database_url)
         audit.set_up(self.engine, self.settings)
         # By key: when it came to be, and the SHA-256 of what is stored; "" where it was deleted.
         self.files: dict[str, list[tuple[float, str]]] = {}
@@ -127,17 +127,40 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+_NOTE_ROW = """CREATE FUNCTION note_row() RETURNS trigger LANGUAGE plpgsql AS $$
+    DECLARE content jsonb := to_jsonb(CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END);
+    BEGIN
+        INSERT INTO seen (name, key, content) SELECT
+            TG_TABLE_NAME, string_agg(content->>part, '/' ORDER BY place),
+            CASE TG_OP WHEN 'DELETE' THEN '' ELSE content::text END
+        FROM unnest(TG_ARGV) WITH ORDINALITY AS parts (part, place);
+        RETURN NULL;
+    END $$"""
+
+
 def follow_rows(engine: Engine) -> None:
     """From now on keep every state of every row, in the order in which they came."""
     with engine.begin() as connection:
-        connection.execute(text("CREATE TABLE seen (n INTEGER PRIMARY KEY, name, key, row)"))
+        if is_shared(engine):
+            connection.execute(text(
+                "CREATE TABLE seen (n BIGSERIAL PRIMARY KEY, name TEXT, key TEXT, content TEXT)"
+            ))  # fmt: skip
+            connection.exec_driver_sql(_NOTE_ROW)
+            for table in TABLES:
+                keys = ", ".join(f"'{c.name}'" for c in table.primary_key)
+                connection.exec_driver_sql(
+                    f"CREATE TRIGGER {table.name}_seen AFTER INSERT OR UPDATE OR DELETE ON "
+                    f"{table.name} FOR EACH ROW EXECUTE FUNCTION note_row({keys})"
+                )
+            return
+        connection.execute(text("CREATE TABLE seen (n INTEGER PRIMARY KEY, name, key, content)"))
         for table in TABLES:
             for event, row in (("INSERT", "new"), ("UPDATE", "new"), ("DELETE", "old")):
                 key = "||'/'||".join(f"{row}.{c.name}" for c in table.primary_key)
                 columns = ",".join(f"quote(new.{c.name})" for c in table.columns)
                 kept = "''" if event == "DELETE" else f"json_array({columns})"
                 values = f"VALUES ('{table.name}', {key}, {kept})"
-                noted = f"INSERT INTO seen (name, key, row) {values}"
+                noted = f"INSERT INTO seen (name, key, content) {values}"
                 connection.exec_driver_sql(
                     f"CREATE TRIGGER {table.name}_{event} AFTER {event} ON {table.name} "
                     f"BEGIN {noted}; END"
@@ -151,7 +174,8 @@ def rows_of(engine: Engine) -> dict[tuple[str, str], str]:
         for table in TABLES:
             key = "||'/'||".join(c.name for c in table.primary_key)
             columns = ",".join(f"quote({c.name})" for c in table.columns)
-            query = f"SELECT {key}, json_array({columns}) FROM {table.name}"  # noqa: S608
+            row = f"to_jsonb({table.name})::text" if is_shared(engine) else f"json_array({columns})"
+            query = f"SELECT {key}, {row} FROM {table.name}"  # noqa: S608
             for row in connection.exec_driver_sql(query):
                 found[table.name, row[0]] = row[1]
     return found
@@ -159,7 +183,7 @@ def rows_of(engine: Engine) -> dict[tuple[str, str], str]:
 
 def rows_at(engine: Engine, moment: int) -> dict[tuple[str, str], str]:
     """The rows as they were after so many changes."""
-    query = f"SELECT name, key, row FROM seen WHERE n <= {moment} ORDER BY n"  # noqa: S608
+    query = f"SELECT name, key, content FROM seen WHERE n <= {moment} ORDER BY n"  # noqa: S608
     with reading(engine) as connection:
         last: dict[Any, str] = {(r[0], r[1]): r[2] for r in connection.exec_driver_sql(query)}
     return {key: row for key, row in last.items() if row}

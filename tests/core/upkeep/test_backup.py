@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import sqlite3
 import stat
 import time
@@ -24,12 +25,18 @@ from core.upkeep.manifest import NAME, Manifest, check
 from core.upkeep.restore import restore
 from tests.core.upkeep.house import House, changes, follow_rows, rows_at, rows_of, sha256
 
+pytestmark = pytest.mark.sqlite  # those with a PostgreSQL name it themselves
 KEY = "k" * 32
 
 
-@pytest.fixture(params=["in clear", pytest.param("encrypted", marks=pytest.mark.long)])
+@pytest.fixture(
+    params=["in clear", pytest.param("encrypted", marks=pytest.mark.long), "postgresql",
+            pytest.param("postgresql, encrypted", marks=pytest.mark.long)]
+)  # fmt: skip
 def house(request, tmp_path):
-    made = House(tmp_path / "here", encryption_key=KEY if request.param == "encrypted" else "")
+    url = new_database(request) if "postgresql" in request.param else ""
+    key = KEY if "encrypted" in request.param else ""
+    made = House(tmp_path / "here", encryption_key=key, database_url=url)
     yield made
     made.close()
 
@@ -44,17 +51,36 @@ def small(tmp_path):
     made.close()
 
 
+def new_database(request):
+    """A PostgreSQL of its own, empty."""
+    cluster = request.getfixturevalue("databases").cluster
+    url = cluster.database()
+    request.addfinalizer(lambda: cluster.drop(url))
+    return url
+
+
 def elsewhere(house, tmp_path, name="there"):
     return replace(house.settings, data_dir=tmp_path / name)
 
 
 def opened(settings):
-    engine = connect(settings.data_dir, Keyring.of(settings))
+    engine = connect(settings.data_dir, Keyring.of(settings), url=settings.database_url)
     audit.set_up(engine, settings)
     return engine
 
 
-def test_rows_and_files_are_those_of_a_moment_of_the_backup(house, tmp_path):
+def moments(backup, first, last):
+    """After how many changes the database of a backup may have been copied."""
+    if Manifest.read(backup).engine == "postgresql":
+        return range(first, last + 1)
+    with sqlite3.connect(backup / "database" / DATABASE_NAME) as copied:
+        (moment,) = copied.execute("SELECT max(n) FROM seen").fetchone()
+    copied.close()
+    assert first <= moment <= last
+    return [moment]
+
+
+def test_rows_and_files_are_those_of_a_moment_of_the_backup(house, tmp_path, request):
     follow_rows(house.engine)
     ids = [house.add() for _ in range(12)]
     with house.busy(4, ids) as busy:
@@ -63,18 +89,20 @@ def test_rows_and_files_are_those_of_a_moment_of_the_backup(house, tmp_path):
         after, ended_s = changes(house.engine), time.monotonic()
     assert not busy.failures
     there = elsewhere(house, tmp_path)
+    if there.database_url:
+        there = replace(there, database_url=new_database(request))
     restored = restore(there, tmp_path / "backup")
     assert restored.faults == []
     engine = opened(there)
-    with sqlite3.connect(tmp_path / "backup" / "database" / DATABASE_NAME) as copied:
-        (moment,) = copied.execute("SELECT max(n) FROM seen").fetchone()
-    copied.close()
-    assert before <= moment <= after
+    rows = rows_of(engine)
     # What was removed for good while it was copied is gone, and nothing else.
-    assert rows_of(engine) == {
-        key: row for key, row in rows_at(house.engine, moment).items()
-        if key[1].split("/")[0] not in manifest.removed_cases
-    }  # fmt: skip
+    assert any(
+        rows == {
+            key: row for key, row in rows_at(house.engine, moment).items()
+            if key[1].split("/")[0] not in manifest.removed_cases
+        }
+        for moment in moments(tmp_path / "backup", before, after)
+    )  # fmt: skip
     stored = there.data_dir / "storage"
     for path in stored.rglob("[!.]*.*"):
         key = path.relative_to(stored).as_posix()
@@ -85,7 +113,9 @@ def test_rows_and_files_are_those_of_a_moment_of_the_backup(house, tmp_path):
         ]  # fmt: skip
         assert sha256(path.read_bytes()) in during or key.startswith("encryption/"), key
     # Each case is whole: started as a server does, every mask and scan can be read.
-    found = House(there.data_dir, encryption_key=there.encryption_key)
+    found = House(
+        there.data_dir, encryption_key=there.encryption_key, database_url=there.database_url
+    )
     found.cases.import_from_storage()
     rows = found.cases.find() + found.cases.find(deleted=True)
     assert {row.id for row in rows} >= set(ids[:12]) - gone(house)
@@ -173,6 +203,123 @@ def test_what_is_damaged_is_not_restored(small, tmp_path):
     with pytest.raises(InputError, match="no whole backup"):
         restore(there, backup)
     assert not there.data_dir.exists()
+
+
+def changed(backup, change):
+    """The manifest, as somebody might write it who wants more than a restore."""
+    told = json.loads((backup / NAME).read_text())
+    change(told)
+    sums = json.dumps(sorted(told["files"].items())).encode()
+    (backup / NAME).write_text(json.dumps(told | {"sha256": sha256(sums)}))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "data/../../out", "data/hippoview.sqlite", "data/incoming.lock", "data/opened/x",
+        "data/trail.checkpoint.d/x", "storage/restore/unfinished.json", "storage/cases/.lock",
+        "storage/cases/HV-1/\ud800", "database/other", "data/received", "data/jobs",
+        "storage/cases",
+    ],
+)  # fmt: skip
+def test_a_manifest_names_nothing_that_no_backup_has(small, tmp_path, path):
+    back_up(small.settings, small.engine, tmp_path / "backup")
+    if "\ud800" not in path:
+        file = tmp_path / "backup" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if not file.is_dir():
+            file.write_bytes(b"x")
+    changed(tmp_path / "backup", lambda told: told["files"].update({path: sha256(b"x")}))
+    there = elsewhere(small, tmp_path)
+    with pytest.raises(InputError) as error:
+        restore(there, tmp_path / "backup")
+    assert error.value.code == "backup_damaged"
+    assert not there.data_dir.exists()
+
+
+def test_a_restore_that_began_elsewhere_opens_no_living_data_folder(small, tmp_path):
+    back_up(small.settings, small.engine, tmp_path / "backup")
+    small.add()
+    before = rows_of(small.engine)
+    # The storage may be a bucket, and a restore of another data folder into it has begun.
+    LocalStorage(small.settings.data_dir / "storage").write(
+        UNFINISHED, b'{"backup": "1", "by": "another"}'
+    )
+    for mark in ("", "of-before"):  # nor is one meant that an earlier restore of this folder left
+        (small.settings.data_dir / "restore.unfinished").write_text(mark)
+        with pytest.raises(ConflictError, match="it has hippoview"):
+            restore(small.settings, tmp_path / "backup")
+        assert rows_of(small.engine) == before
+
+
+@pytest.mark.parametrize("into", ["sqlite", "postgresql"])
+def test_a_backup_of_one_database_is_restored_into_the_other(tmp_path, request, into):
+    urls = {"sqlite": "", "postgresql": new_database(request)}
+    (other,) = {*urls} - {into}
+    here = House(tmp_path / "here", database_url=urls[other])
+    ids = {here.add(), here.add()}
+    assert back_up(here.settings, here.engine, tmp_path / "backup").engine == other
+    there = replace(elsewhere(here, tmp_path), database_url=urls[into])
+    restored = restore(there, tmp_path / "backup")
+    assert (restored.cases, restored.faults) == (2, [])
+    engine = opened(there)
+    found = House(there.data_dir, database_url=urls[into])
+    assert {row.id for row in found.cases.find()} == ids
+    found.close()
+    audit.record_alone(engine, "settings", note="it goes on")  # after the ids that were given
+    engine.dispose()
+    here.close()
+    if into == "postgresql":
+        with pytest.raises(ConflictError, match="not empty"):
+            restore(replace(there, data_dir=tmp_path / "third"), tmp_path / "backup")
+
+
+def test_a_finished_backup_is_not_begun_anew_nor_lost_with_the_line_of_its_end(small, tmp_path):
+    with small.engine.begin() as connection:
+        connection.exec_driver_sql(
+            "CREATE TRIGGER no_end BEFORE INSERT ON trail WHEN new.note LIKE '%ended%' "
+            "BEGIN SELECT RAISE(ABORT, 'disk I/O error'); END"
+        )
+    manifest = back_up(small.settings, small.engine, tmp_path / "backup")
+    with pytest.raises(InputError, match="holds a backup already"):
+        back_up(small.settings, small.engine, tmp_path / "backup")
+    assert Manifest.read(tmp_path / "backup") == manifest
+    check(tmp_path / "backup", manifest.files)
+
+
+def test_a_backup_without_its_database_is_not_restored(small, tmp_path):
+    back_up(small.settings, small.engine, tmp_path / "backup")
+    changed(tmp_path / "backup", lambda told: told["files"].pop("database/hippoview.sqlite"))
+    there = elsewhere(small, tmp_path)
+    with pytest.raises(InputError, match="lacks its database"):
+        restore(there, tmp_path / "backup")
+    assert not there.data_dir.exists()
+
+
+def test_what_somebody_put_beside_the_files_of_the_storage_stops_no_backup(small, tmp_path):
+    cases = small.settings.data_dir / "storage" / "cases"
+    (next(cases.iterdir()) / "Copy of mask.nii.gz").write_bytes(b"x")
+    (cases / "lost+found").mkdir()
+    (small.settings.data_dir / "jobs" / "1").mkdir(parents=True)
+    os.mkfifo(small.settings.data_dir / "jobs" / "1" / "pipe")
+    manifest = back_up(small.settings, small.engine, tmp_path / "backup")
+    assert not [path for path in manifest.files if "Copy of" in path or "pipe" in path]
+    assert restore(elsewhere(small, tmp_path), tmp_path / "backup").cases == 2
+
+
+def test_a_key_that_comes_while_a_backup_is_made_stands_in_it(tmp_path):
+    here = House(tmp_path / "here", encryption_key=KEY)
+    for _ in range(4):
+        here.add()
+    newer = replace(here.settings, encryption_key=f"{'n' * 32},{KEY}")
+
+    def change_keys(count):
+        if count == 10:  # in the middle of the cases
+            open_storage(newer)
+
+    manifest = back_up(here.settings, here.engine, tmp_path / "backup", change_keys)
+    here.close()
+    assert set(manifest.keys) == {*Keyring.of(newer).ids}
 
 
 def test_a_restore_refuses_what_is_in_use_or_not_empty(small, tmp_path):

@@ -4,6 +4,7 @@ import os
 import random
 import signal
 import subprocess
+import time
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ import pytest
 from core.__main__ import main
 from core.errors import HippoViewError, InputError, StorageError
 from core.people.audit_verify import verify
+from core.state.database import connect
 from core.state.storage import open_storage
 from core.upkeep.backup import back_up
 from core.upkeep.manifest import NAME, Manifest, check
@@ -19,15 +21,42 @@ from core.upkeep.restore import restore
 from tests.core.upkeep.house import House, rows_of, sha256
 from tests.ends import in_child
 
+pytestmark = pytest.mark.sqlite  # those with a PostgreSQL name it themselves
 CASES = 6
 FEW, MANY = 3, 60
-# So long one takes here; a kill comes at any time within, or after it.
-_LONGEST_S = 0.4
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.long)])
+def database(request):
+    """The URL of a new database each time."""
+
+    def new():
+        if request.param == "sqlite":
+            return ""
+        cluster = request.getfixturevalue("databases").cluster
+        url = cluster.database()
+        request.addfinalizer(lambda: cluster.drop(url))
+        return url
+
+    return new
 
 
 @pytest.fixture
 def house(tmp_path):
-    made = House(tmp_path / "here")
+    with filled(tmp_path / "here", "") as made:
+        yield made
+
+
+@pytest.fixture
+def either(tmp_path, database):
+    """With one of the two databases."""
+    with filled(tmp_path / "here", database()) as made:
+        yield made
+
+
+@contextmanager
+def filled(folder, url):
+    made = House(folder, database_url=url)
     for _ in range(CASES):
         made.add()
     yield made
@@ -43,6 +72,13 @@ def killed_at(delay_s, work):
         work()
 
     return in_child(die_or_end)
+
+
+def took_s(work):
+    """How long it takes where nobody kills it (s)."""
+    began_s = time.monotonic()
+    assert killed_at(60, work) == 0
+    return time.monotonic() - began_s
 
 
 def files_of(folder):
@@ -61,18 +97,19 @@ def suppress_only(code):
             raise
 
 
-def kill_again_and_again(house, tmp_path, count, seed):
+def kill_again_and_again(house, new_database, tmp_path, count, seed):
     rng = random.Random(seed)  # noqa: S311
     settings, backup = house.settings, tmp_path / "backup"
-    there = replace(settings, data_dir=tmp_path / "there")
+    there = replace(settings, data_dir=tmp_path / "there", database_url=new_database())
     ends = []
 
-    def make():
-        inner = House(settings.data_dir)
-        back_up(settings, inner.engine, backup)
+    def make(target=backup):
+        inner = House(settings.data_dir, database_url=settings.database_url)
+        back_up(settings, inner.engine, target)
 
+    whole_s = took_s(lambda: make(tmp_path / "undisturbed"))
     for _ in range(count):
-        ends.append(killed_at(rng.uniform(0.01, _LONGEST_S), make))
+        ends.append(killed_at(rng.uniform(0.01, whole_s), make))
         if (backup / NAME).exists():  # whole, or none
             check(backup, Manifest.read(backup).files)
             backup.rename(tmp_path / f"backup-{len(ends)}")
@@ -80,17 +117,21 @@ def kill_again_and_again(house, tmp_path, count, seed):
             with pytest.raises(InputError, match="no whole backup"):
                 restore(there, backup)
     back_up(settings, house.engine, backup)
+    undisturbed = replace(there, data_dir=tmp_path / "first", database_url=new_database())
+    whole_s = took_s(lambda: restore(undisturbed, backup))
     for _ in range(count):
-        ends.append(killed_at(rng.uniform(0.01, _LONGEST_S), lambda: restore(there, backup)))
+        ends.append(killed_at(rng.uniform(0.01, whole_s), lambda: restore(there, backup)))
         if ends[-1] == 0:
             break
+        if there.database_url:  # all rows at once
+            assert rows_in(there) in ({}, rows_of(house.engine))
         with suppress_only("restore_unfinished"):  # or it was killed as it ended
             open_storage(there)
-            assert rows_of(House(there.data_dir).engine) in ({}, rows_of(house.engine))
+            assert rows_in(there) in ({}, rows_of(house.engine))
     with suppress_only("not_empty"):
         restore(there, backup)
-    found = House(there.data_dir)
-    assert rows_of(found.engine) == rows_of(house.engine)
+    assert rows_in(there) == rows_of(house.engine)
+    found = House(there.data_dir, database_url=there.database_url)
     assert verify(found.engine, found.storage).faults == []
     assert files_of(there.data_dir / "storage" / "cases") == files_of(
         settings.data_dir / "storage" / "cases"
@@ -99,14 +140,22 @@ def kill_again_and_again(house, tmp_path, count, seed):
     return ends
 
 
-def test_a_kill_leaves_nothing_that_looks_whole_and_is_not(house, tmp_path):
-    kill_again_and_again(house, tmp_path, FEW, seed=0)
+def rows_in(settings):
+    engine = connect(settings.data_dir, agree=False, url=settings.database_url)
+    try:
+        return rows_of(engine)
+    finally:
+        engine.dispose()
+
+
+def test_a_kill_leaves_nothing_that_looks_whole_and_is_not(either, database, tmp_path):
+    kill_again_and_again(either, database, tmp_path, FEW, seed=0)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(1, 4))
-def test_many_kills(seed, house, tmp_path):
-    ends = kill_again_and_again(house, tmp_path, MANY, seed)
+def test_many_kills(seed, either, database, tmp_path):
+    ends = kill_again_and_again(either, database, tmp_path, MANY, seed)
     assert ends.count(-signal.SIGALRM) > MANY / 4, ends
 
 
