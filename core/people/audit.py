@@ -194,11 +194,12 @@ def recording(engine: Engine, *, needed: bool = True) -> Iterator[Connection]:
     """
     lines: list[Line] = []
     with engine.begin() as connection:
-        connection.info[_LINES] = lines
+        info = connection.info  # one that has broken meanwhile gives it no more
+        info[_LINES] = lines
         try:
             yield connection
         finally:
-            del connection.info[_LINES]
+            info.pop(_LINES, None)
         if needed and not lines:
             raise RuntimeError("an act without a line in the trail")
         head = trail_end(connection) if lines else None

@@ -199,8 +199,9 @@ def _trail(engine: Engine, storage: Storage, settings: Settings) -> Iterator[Che
         return
     trail = audit.set_up(engine, settings)
     if is_shared(engine):
+        keys = {"audit_key": trail.derived("key")}
         try:
-            agree_on_keys(engine, {"audit_key": trail.derived("key")}, only_look=True)
+            agree_on_keys(engine, keys, only_look=True)
         except StorageError as error:
             yield wrong("keys", error)
             return

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine, create_engine, func, insert, inspect, select
 
 from core.errors import SettingsError, StorageError
-from core.people.audit import record_alone
+from core.people.audit import record_alone, recording
 from core.settings import ROOT, Settings
 from core.state import postgresql
 from core.state.database import connect, empty_log, has_others, reading
@@ -221,6 +221,12 @@ def _write_while(engine, happens):
         connection.execute(CASES.insert().values(case("a")))
 
 
+def _record_while(engine, happens):
+    with recording(engine) as connection:
+        happens()
+        connection.execute(CASES.insert().values(case("a")))
+
+
 def _write(engine, row):
     with engine.begin() as connection:
         connection.execute(CASES.insert().values(row))
@@ -337,6 +343,9 @@ def test_too_many_connections_are_told_in_words(tmp_path):
         # The server goes, in the middle of a transaction, and comes back.
         with pytest.raises(StorageError, match="cannot be reached"):
             _write_while(engine, small.stop)
+        small.start()
+        with pytest.raises(StorageError, match="cannot be reached"):
+            _record_while(engine, small.stop)
         with pytest.raises(StorageError, match="cannot be reached"):
             _write(engine, case("a"))
         small.start()
@@ -378,7 +387,7 @@ def test_whether_others_use_a_database_is_known(engine, url, tmp_path):
     assert not has_others(settings)
     program = (
         "import sys; from pathlib import Path; from core.state.database import connect\n"
-        "from core.people.audit import record_alone\n"
+        "from core.people.audit import record_alone, recording\n"
         "engine = connect(Path(sys.argv[1]))\n"
         "for number in range(30): record_alone(engine, 'settings', note=str(number))\n"
         "print('ready', flush=True); sys.stdin.read()"

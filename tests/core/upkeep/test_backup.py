@@ -25,6 +25,7 @@ from core.upkeep.manifest import NAME, Manifest, check
 from core.upkeep.restore import restore
 from tests.core.upkeep.house import House, changes, follow_rows, rows_at, rows_of, sha256
 
+pytestmark = pytest.mark.sqlite  # those with a PostgreSQL name it themselves
 KEY = "k" * 32
 
 
