@@ -25,6 +25,8 @@ from core.cases.records import (
     damaged_record,
     file_of,
     folder_of,
+    is_behind,
+    is_removed,
     origin_key,
     record_key,
     record_of,
@@ -250,9 +252,11 @@ class Acts:
                 return False
             record = record_of(self.storage, case_id, content)
             try:
-                self.update_rows([record])
+                is_new = self.update_rows([record])
             except SQLAlchemyError as error:
                 raise damaged_record() from error
+            if is_new:
+                self._check_kept(case_id)
             self._settled(case_id)
         return REMOVED not in record
 
@@ -345,9 +349,18 @@ class Acts:
         """Update the row from a record that was just written."""
         self._doubt(record["id"])
         with recording(self.engine, needed=False) as connection:
-            self.lines.put_row(connection, record, is_own=True)
+            is_new = self.lines.put_row(connection, record, is_own=True)
             also(connection)
+        if is_new and record["revision"] > 1:
+            self._check_kept(record["id"])
         self._settled(record["id"])
+
+    def _check_kept(self, case_id: str) -> None:
+        """Take a row that was inserted back if another process has removed its case for good."""
+        if is_removed(self.storage, case_id):  # its own row went before this one came
+            self._remove_row(case_id, note="it was removed while it was changed")
+            self._settled(case_id)
+            raise unknown_case()
 
     def _remove_row(self, case_id: str, *, before: str = "", note: str = "") -> None:
         """Remove a case's row, and all that goes with it."""
@@ -385,16 +398,3 @@ class _CaseLock:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-
-
-def is_behind(record: Record, row: Record) -> bool:
-    """Whether a record is older than its row.
-
-    Older programs counted no revisions and wrote the row first; only of a database from a backup,
-    or of a second one, a row has fewer masks.
-    """
-    if record["revision"] == row["revision"] == 0:
-        if record["mask_version"] > row["mask_version"]:
-            return False
-        return any(record.get(name, value) != value for name, value in row.items())
-    return bool(row["revision"] > record["revision"])

@@ -17,7 +17,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from core import limits
-from core.cases.acts import Acts, is_behind
+from core.cases.acts import Acts
 from core.cases.ending import retire
 from core.cases.records import (
     DAMAGED,
@@ -28,6 +28,7 @@ from core.cases.records import (
     REMOVED,
     Record,
     folder_of,
+    is_behind,
     is_whole,
     mask_keys,
     record_key,

@@ -147,6 +147,32 @@ def is_whole(case_id: str, keys: Collection[str]) -> bool:
     return all(f"{folder_of(case_id)}/{name}" in keys for name in (IMAGE, MASK, RECORD))
 
 
+def is_removed(storage: Storage, case_id: str) -> bool:
+    """Whether a case was removed for good, or is being removed.
+
+    Raises
+    ------
+    StorageError
+    """
+    try:
+        return REMOVED in object_of(storage.read(record_key(case_id)))
+    except NotFoundError:
+        return True
+
+
+def is_behind(record: Record, row: Record) -> bool:
+    """Whether a record is older than its row.
+
+    Older programs counted no revisions and wrote the row first; only of a database from a backup,
+    or of a second one, a row has fewer masks.
+    """
+    if record["revision"] == row["revision"] == 0:
+        if record["mask_version"] > row["mask_version"]:
+            return False
+        return any(record.get(name, value) != value for name, value in row.items())
+    return bool(row["revision"] > record["revision"])
+
+
 def new_record(name: str, report: dict[str, Any]) -> Record:
     """The record of a case that was just segmented, from its name and its report."""
     measures = report["measures"]

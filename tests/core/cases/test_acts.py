@@ -13,6 +13,7 @@ from core.cases import store as cases_module
 from core.cases.records import record_key
 from core.errors import ConflictError, HippoViewError, InputError, NotFoundError, StorageError
 from core.state.database import reading
+from core.state.tables import CASES, FEATURES, MASK_VERSIONS
 from tests.house import House
 from tests.tiny import analysis, number_of, packed
 
@@ -306,3 +307,31 @@ def test_refusals_change_nothing_and_cost_no_write(house):
     with reading(house.cases.acts.engine) as connection:
         assert connection.exec_driver_sql("SELECT revision FROM cases").scalar() == 1
     assert gzip.decompress(house.cases.image_file(case_id))
+
+
+@pytest.mark.parametrize("change", ["review", "correction"])
+def test_a_case_that_another_server_forgets_while_it_is_changed_does_not_come_back(change, house):
+    case_id = house.cases.add(analysis(1), "A").id
+    other, _ = house.opened()  # a second process on the same database and storage
+
+    def forgotten_meanwhile(call, key, when):
+        if (call, when) == ("replace", "after") and key == record_key(case_id):
+            house.failing = lambda *_: False
+            other.acts.remove(case_id, "2026-11-25T12:00:00.000+00:00", lambda record: True)
+        return False
+
+    changes = {
+        "review": lambda: house.cases.review(case_id, "accepted", "Dr A"),
+        "correction": lambda: house.corrections.save(
+            case_id, packed(5), base=0, author="Dr A", comment=""
+        ),
+    }
+    house.failing = forgotten_meanwhile
+    with pytest.raises(NotFoundError):
+        changes[change]()
+    assert house.cases.find() == []
+    assert house.files(case_id) == {}
+    with reading(house.cases.acts.engine) as connection:
+        for table in (CASES, MASK_VERSIONS, FEATURES):
+            assert connection.execute(table.select()).all() == []
+    assert house.cases.acts.doubtful() == set()
