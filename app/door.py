@@ -4,12 +4,13 @@ What somebody may do is asked in `core`, at the object. Here it is only asked wh
 signed in, where there are accounts.
 """
 
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from urllib.parse import quote
 
 import streamlit as st
 from google.protobuf.message import DecodeError
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -26,7 +27,8 @@ from app.http.sign_in_page import (
     SIGN_OUT,
     START,
 )
-from app.http.visits import COOKIE, address_of, is_forwarded, visitor_of
+from app.http.visits import COOKIE, address_of, is_forwarded, is_stranger, visitor_of
+from app.lookups import Lookups
 from app.page_sessions import is_anothers, named
 from app.services import Services
 from core.errors import AccessError, ForbiddenError, StorageError
@@ -40,12 +42,13 @@ PUBLIC = frozenset({
     SIGN_IN, SIGN_OUT, PASSWORD, CODE, FIRST, START, CALLBACK, "/api/live", "/api/health",
     "/api/docs", "/api/openapi.json", "/_stcore/health", "/favicon.png",
 })  # fmt: skip
-PUBLIC_BELOW = ("/static/", "/api/static-offline-docs/")
+_STATIC = "/static/"
+PUBLIC_BELOW = (_STATIC, "/api/static-offline-docs/")
 # Asked by a page every few seconds: no use of the sign-in.
 _WATCH = "/api/me"
 # Asks for nothing that could be away; and when to ask again for what is.
 _LIVE, _RETRY_S = "/api/live", "5"
-_POLICY_VIOLATION = 1008
+_POLICY_VIOLATION, _TRY_AGAIN_LATER = 1008, 1013
 # Without accounts everything is open to this machine, and a proxy on it would open it to others.
 _PROXIED = ForbiddenError(
     "This server has no accounts, and the request came through a proxy, which others may use",
@@ -68,6 +71,7 @@ class Door:
     def __init__(self, app: ASGIApp, shared: Services) -> None:
         self._app = app
         self._shared = shared
+        self._lookups = Lookups(shared.accounts.guard.engine)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -75,20 +79,20 @@ class Door:
             await self._app(scope, receive, send)
             return
         asked = HTTPConnection(scope)
+        who, is_due, is_open = replace(NOBODY, address=address_of(asked)), False, False
         try:
-            who, is_due = visitor_of(asked, self._shared.sign_ins)
+            if _needs_look(asked):
+                who, is_due, is_open = await self._lookups.find(partial(self._visitor, asked))
         except AccessError as error:
             stranger = replace(NOBODY, id="", address=address_of(asked))
             refusals_of(self._shared.accounts.guard.engine).note("a token", by=stranger)
             await _refuse(scope, receive, send, JSONResponse(error.as_dict(), 401))
             return
         except StorageError as error:  # nobody can say who it is
-            if scope["path"] != _LIVE:
-                answer = JSONResponse(error.as_dict(), 503, {"Retry-After": _RETRY_S})
-                await _refuse(scope, receive, send, answer)
-                return
-            who, is_due = NOBODY, False
-        refusal = self._refusal(asked, who)
+            answer = JSONResponse(error.as_dict(), 503, {"Retry-After": _RETRY_S})
+            await _refuse(scope, receive, send, answer)
+            return
+        refusal = self._refusal(asked, who, is_open)
         if refusal is not None:
             await _refuse(scope, receive, send, refusal)
             return
@@ -101,17 +105,22 @@ class Door:
         with acting_as(who):
             await self._app(scope, receive, send)
 
-    def _refusal(self, asked: HTTPConnection, who: Actor) -> Response | None:
+    def _visitor(self, asked: HTTPConnection) -> tuple[Actor, bool, bool]:
+        """Who asks, whether their use is to be written down, and whether there are no accounts."""
+        who, is_due = visitor_of(asked, self._shared.sign_ins)
+        is_open = who.role == "nobody" and self._shared.accounts.guard.is_open
+        return who, is_due, is_open
+
+    def _refusal(self, asked: HTTPConnection, who: Actor, is_open: bool) -> Response | None:
         scope = asked.scope
         path, kind = scope["path"], scope["type"]
         if who.role == "service" and not path.startswith("/api/"):
             error = AccessError("A token opens the API alone", "See /api/docs.")
             return JSONResponse(error.as_dict(), 401)
-        is_public = path in PUBLIC or path.startswith(PUBLIC_BELOW)
-        if who.role != "nobody" or is_public:
+        if who.role != "nobody" or _is_public(path):
             is_refused = is_anothers(path, asked.cookies.get(COOKIE, ""))
             return JSONResponse(_ANOTHERS.as_dict(), 403) if is_refused else None
-        if self._shared.accounts.guard.is_open:
+        if is_open:
             return JSONResponse(_PROXIED.as_dict(), 403) if is_forwarded(asked) else None
         is_page = kind == "http" and scope["method"] in _SAFE and not path.startswith("/api/")
         if is_page and "text/html" in asked.headers.get("accept", ""):
@@ -125,8 +134,9 @@ class Door:
         return JSONResponse(error.as_dict(), 401, {"Cache-Control": "no-store"})
 
     async def _touch(self, asked: HTTPConnection) -> None:
-        # It waits for other writers: not on the event loop.
-        await run_in_threadpool(self._shared.sign_ins.touch, asked.cookies.get(COOKIE, ""))
+        token = asked.cookies.get(COOKIE, "")
+        with suppress(StorageError):  # the next request writes it down
+            await self._lookups.note(partial(self._shared.sign_ins.touch, token))
 
     def _watched(self, asked: HTTPConnection, receive: Receive, send: Send) -> Receive:
         """What a page sends, for as long as its sign-in goes on; then the line is cut."""
@@ -136,10 +146,15 @@ class Door:
             message = await receive()
             if message["type"] != "websocket.receive":
                 return message
-            who, is_due = self._shared.sign_ins.who_has(token, address_of(asked))
+            look = partial(self._shared.sign_ins.who_has, token, address_of(asked))
+            code = _POLICY_VIOLATION
+            try:
+                who, is_due = await self._lookups.find(look)
+            except StorageError:  # the page connects again by itself
+                who, is_due, code = None, False, _TRY_AGAIN_LATER
             if who is None:
-                await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
-                return {"type": "websocket.disconnect", "code": _POLICY_VIOLATION}
+                await send({"type": "websocket.close", "code": code})
+                return {"type": "websocket.disconnect", "code": code}
             go_on_as(who)  # with the role and the groups of now
             if is_due and not _is_by_itself(message.get("bytes") or b""):
                 await self._touch(asked)
@@ -154,6 +169,18 @@ def actor_of_page(shared: Services) -> Actor | None:
         return None
     address = st.context.ip_address or ""
     return shared.sign_ins.who_has(st.context.cookies.get(COOKIE, ""), address)[0]
+
+
+def _is_public(path: str) -> bool:
+    return path in PUBLIC or path.startswith(PUBLIC_BELOW)
+
+
+def _needs_look(asked: HTTPConnection) -> bool:
+    """Whether the database has to be asked who comes: what is open to all is there without it."""
+    path = asked.scope["path"]
+    if path == _LIVE or path.startswith(_STATIC):
+        return False
+    return not (_is_public(path) and is_stranger(asked))
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send, refusal: Response) -> None:

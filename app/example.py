@@ -14,5 +14,5 @@ def example_file() -> bytes:
 
 @functools.cache
 def example_features() -> Values:
-    """As they are computed when it is segmented."""
+    """Drift features of the example, as segmenting it computes them."""
     return features_of(*example.values_of(example_file()))

@@ -13,7 +13,7 @@ from core.cases.case import Case
 from core.errors import BusyError, ComputeError, GoneError, HippoViewError, ModelError, StorageError
 from core.image.dicom.unpack import zipped
 from core.image.room import check_room
-from core.pacs.ready import SUFFIX, Ready
+from core.pacs.ready import SUFFIX, ReadyStudies
 from core.pipeline import Caller
 from core.wording import counted
 
@@ -43,7 +43,7 @@ class Receiving:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._shared, self._on_case, self._clock = shared, on_case, clock
-        self._ready = Ready(shared.settings.received_dir)
+        self._ready = ReadyStudies(shared.settings.received_dir)
         self._not_before_s = 0.0
 
     def tick(self) -> None:

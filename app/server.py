@@ -184,6 +184,8 @@ def run(settings: Settings) -> None:
             "browser.gatherUsageStats": False,
             "logger.hideWelcomeMessage": settings.log == "json",
             "client.toolbarMode": "viewer",
+            # A table's own CSV has names as formulas and leaves no line in the trail; ours do not.
+            "client.disableDataExport": True,
             "client.showErrorDetails": "none",
             "client.showErrorLinks": False,
         }

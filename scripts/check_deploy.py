@@ -27,6 +27,7 @@ GOOGLE = {
     "deploy/cloudbuild.yaml": ("cloudbuild.v1", "Build"),
     "deploy/cloudrun.yaml": ("run.v1", "Service"),
     "deploy/cloudrun-gpu.yaml": ("run.v1", "Service"),
+    "deploy/cloudrun-sql.yaml": ("run.v1", "Service"),
     "deploy/training/vertex.yaml": ("aiplatform.v1", "GoogleCloudAiplatformV1CustomJobSpec"),
 }
 OTHERS = {

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 
@@ -87,6 +88,22 @@ class Cluster:
                 time.sleep(0.05)  # between two looks at a process that starts
             else:
                 return
+
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """Have it answer nothing meanwhile, and break no connection."""
+        assert self.process is not None
+        leader = psutil.Process(self.process.pid)
+        halted = [leader]
+        leader.suspend()  # first: so that it starts no further process
+        halted += leader.children(recursive=True)
+        for process in halted[1:]:
+            process.suspend()
+        try:
+            yield
+        finally:
+            for process in reversed(halted):
+                process.resume()
 
     def stop(self) -> None:
         """End it at once, as a power failure would end its connections."""

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,16 @@ def test_every_package_stands_in_the_document_with_its_sentence():
     assert listed == {package: sentence_of(package) for package in PACKAGES}
 
 
+def test_the_picture_has_the_layers_of_core_in_their_order():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    contracts = settings["tool"]["importlinter"]["contracts"]
+    (layers,) = [each["layers"] for each in contracts if each.get("containers") == ["core"]]
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    chain, ground = re.findall(r'^ +(commands --> .+) --> ground\["(.+)"\]$', text, flags=re.M)[0]
+    assert chain.split(" --> ") == layers[1:-2]  # without what starts the command line
+    assert set(ground.split(", ")) == {layers[-2], *layers[-1].split(" | ")}
+
+
 @pytest.mark.parametrize(
     ("stray", "content"),
     [
@@ -33,7 +44,11 @@ def test_every_package_stands_in_the_document_with_its_sentence():
         ("app/stray.py", ""),
         ("core/image/stray.py", "import core.cases.store\n"),
         ("core/people/stray.py", "import torch\n"),
+        ("core/upkeep/stray.py", "import torch\n"),
+        ("core/predictor/stray.py", "import nnunetv2\n"),
+        ("core/training/stray.py", "import openvino\n"),
         ("app/http/stray.py", "import streamlit\n"),
+        ("app/stopping.py", "import streamlit\n"),
     ],
 )
 def test_a_module_that_stands_in_no_layer_or_reaches_up_is_refused(stray, content, tmp_path):

@@ -4,8 +4,7 @@ import shutil
 import socket
 import ssl
 import subprocess
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -16,6 +15,7 @@ from websockets.sync.client import connect
 from core.image.example import example_file
 from core.settings import ROOT, Settings, variable_of
 from tests.server import free_port, running
+from tests.set_ups import nginx
 from tests.waiting import until
 
 FOLDER = ROOT / "deploy" / "compose"
@@ -86,6 +86,7 @@ def test_a_typing_error_in_a_deployment_is_found(tmp_path):
         "deploy/cloudbuild.yaml": ("machineType: E2_HIGHCPU_8", "machineType: E2_HIGH"),
         "deploy/cloudrun.yaml": ("containerConcurrency", "containerConcurency"),
         "deploy/cloudrun-gpu.yaml": ("failureThreshold: 48", "failureThreshold: often"),
+        "deploy/cloudrun-sql.yaml": ("secretKeyRef", "secretRef"),
         "deploy/training/vertex.yaml": ("imageUri", "image"),
         "deploy/training/ray.yaml": ("containerPort: 8265", "containerPorts: 8265"),
         "deploy/compose/compose.yaml": ("depends_on:", "depend_on:"),
@@ -102,34 +103,6 @@ def test_a_typing_error_in_a_deployment_is_found(tmp_path):
     assert done.returncode == 1
     for file in errors:
         assert Path(file).name in done.stdout + done.stderr, file
-
-
-@contextmanager
-def nginx(folder: Path, ports: list[int], plain: int, secure: int) -> Iterator[None]:
-    """The clinic's proxy in front of two servers, with its files in a folder."""
-    program = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin")
-    if program is None:
-        pytest.skip("nginx is missing: apt-get install nginx-light")
-    text = (FOLDER / "nginx.conf").read_text()
-    for old, new in [
-        ("app-1:8501", f"127.0.0.1:{ports[0]}"), ("app-2:8501", f"127.0.0.1:{ports[1]}"),
-        ("listen 8080", f"listen 127.0.0.1:{plain}"),
-        ("listen 8443", f"listen 127.0.0.1:{secure}"),
-        ("/run/secrets/certificate_key", f"{folder}/secrets/certificate.key"),
-        ("/run/secrets/certificate;", f"{folder}/secrets/certificate.pem;"),
-        (" /tmp/", f" {folder}/"), ("/dev/stdout", f"{folder}/access.log"),
-        ("/dev/stderr", f"{folder}/error.log"),
-    ]:  # fmt: skip
-        assert old in text, old
-        text = text.replace(old, new)
-    (folder / "nginx.conf").write_text(text)
-    started = ["-e", f"{folder}/error.log", "-c", f"{folder}/nginx.conf", "-g", "daemon off;"]
-    process = subprocess.Popen([program, *started])
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 @pytest.mark.long

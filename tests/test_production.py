@@ -125,7 +125,10 @@ def test_the_start_command_serves_and_the_health_check_sees_it(tmp_path):
         process.wait(60)
 
 
-@pytest.mark.parametrize("file", ["cloudrun.yaml", "cloudrun-gpu.yaml"])
+CLOUD_RUN = ("cloudrun.yaml", "cloudrun-gpu.yaml", "cloudrun-sql.yaml")
+
+
+@pytest.mark.parametrize("file", CLOUD_RUN)
 def test_the_deployment_names_real_settings_and_the_probe(file):
     service = yaml.safe_load((ROOT / "deploy" / file).read_text())
     template = service["spec"]["template"]
@@ -139,7 +142,10 @@ def test_the_deployment_names_real_settings_and_the_probe(file):
     assert "/api/live" in of("HEALTHCHECK")[0]
     assert str(container["ports"][0]["containerPort"]) == of("EXPOSE")[0]
     limits = template["metadata"]["annotations"]
-    assert limits["autoscaling.knative.dev/maxScale"] == "1"  # its database is its own
+    # Several may have one PostgreSQL, whose password is a secret; a SQLite is an instance's own.
+    is_shared = limits.get("run.googleapis.com/cloudsql-instances") == "INSTANCE"
+    assert is_shared == ("HIPPOVIEW_DATABASE_URL" in secrets) == (file == "cloudrun-sql.yaml")
+    assert is_shared == (int(limits["autoscaling.knative.dev/maxScale"]) > 1)
     assert limits["run.googleapis.com/sessionAffinity"] == "true"
     values = {v["name"]: v["value"] for v in container["env"] if "value" in v}
     values["HIPPOVIEW_STORAGE"] = values["HIPPOVIEW_STORAGE"].replace("BUCKET", "bucket")
@@ -162,9 +168,13 @@ def test_the_build_deploys_by_digest_what_the_tests_passed():
     assert (ROOT / "deploy" / build["substitutions"]["_SERVICE"]).is_file()
     assert f"AS {build['substitutions']['_TARGET']}" in " ".join(of("FROM"))
     replaced = set(re.findall(r"s\|([A-Z]+)\|", steps["deploy"]["args"][-1]))
-    for file in ("cloudrun.yaml", "cloudrun-gpu.yaml"):
+    found = set()
+    for file in CLOUD_RUN:
         text = re.sub(r"#.*", "", (ROOT / "deploy" / file).read_text())
-        assert set(re.findall(r"(?:: |//)([A-Z]{4,})\b", text)) == replaced
+        held = set(re.findall(r"(?:: |//)([A-Z]{4,})\b", text))
+        assert {"IMAGE", "BUCKET", "HOSTS"} <= held
+        found |= held
+    assert found == replaced
 
 
 def test_the_workflows_call_what_is_there():

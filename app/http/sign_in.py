@@ -70,28 +70,29 @@ def _show(shared: Services, path: str, request: Request) -> Response:
 
 async def _answered(shared: Services, path: str, act: Any, request: Request) -> Response:
     """Do what a form asks for; what is wrong is said above the form."""
+
+    async def again(error: str, status: int, name: str = "") -> Response:
+        # It asks the database: not on the event loop.
+        return await run_in_threadpool(page_of, shared, path, request, error, status, name)
+
     declared = request.headers.get("content-length", "")
     if not declared.isdigit() or int(declared) > _LARGEST_FORM_BYTES:
-        return page_of(shared, path, request, "That was not understood. Try again.", 400)
+        return await again("That was not understood. Try again.", 400)
     form = await request.form(max_files=0, max_fields=_MOST_FIELDS)
     fields = {name: value for name, value in form.items() if isinstance(value, str)}
+    name = fields.get("name", "")
     if fields.get("again", fields.get("new")) != fields.get("new"):
-        words = "The two new passwords differ. Type the same twice."
-        return page_of(shared, path, request, words, 422, fields.get("name", ""))
+        return await again("The two new passwords differ. Type the same twice.", 422, name)
     try:
-        # argon2 is slow by design: not on the event loop.
+        # argon2 is slow by design.
         answer: Response = await run_in_threadpool(act, shared, request, fields)
     except TooManyTriesError as error:
-        refused = page_of(
-            shared, path, request, f"{error.message}. {error.hint}", 429, fields.get("name", "")
-        )
+        refused = await again(f"{error.message}. {error.hint}", 429, name)
         refused.headers["Retry-After"] = str(error.retry_after_s)
         return refused
     except HippoViewError as error:
         status = 403 if isinstance(error, AccessError) else 422
-        return page_of(
-            shared, path, request, f"{error.message}. {error.hint}", status, fields.get("name", "")
-        )
+        return await again(f"{error.message}. {error.hint}", status, name)
     return answer
 
 

@@ -45,6 +45,11 @@ def visitor_of(connection: HTTPConnection, sign_ins: SignIns) -> tuple[Actor, bo
     return person or replace(NOBODY, address=address), is_due
 
 
+def is_stranger(connection: HTTPConnection) -> bool:
+    """Whether a request says nothing of who makes it, neither by a cookie nor by a token."""
+    return not connection.cookies.get(COOKIE) and not _bearer(connection)
+
+
 def is_forwarded(connection: HTTPConnection) -> bool:
     """Whether a proxy says that it hands the request on for somebody else."""
     return any(name in _FORWARDED or name.startswith("x-forwarded-") for name in connection.headers)

@@ -148,8 +148,8 @@ class Displays:
                 for each in (later_id, earlier_id)
             )
             heads = self._head_if_any(later_id), self._head_if_any(earlier_id)
-            found = move_of(later, heads[0], earlier, heads[1])
-            kept = {"matrix": found.matrix.tolist(), "residual_mm": found.residual_mm}
+            move = move_of(later, heads[0], earlier, heads[1])
+            kept = {"matrix": move.matrix.tolist(), "residual_mm": move.residual_mm}
             to.write_text(json.dumps(kept))
 
         name = f"move-{self._onto(earlier_id, later_id)}.json"

@@ -114,9 +114,9 @@ def _of_head(measures: dict[str, Any]) -> list[str]:
         cells.append(_cell("Asymmetry", minus(f"{percent:+z.0f}"), "%", small))
     share = measures.get("share_of_brain_percent")
     of_brain = "" if share is None else f"{share:.2f} % of the brain"
-    found = [parts["total"] for parts in measures["sides"].values() if parts["total"]["voxels"]]
-    if len(found) > 1:
-        of_brain = _if_rounded(found, measures["total"], "L + R ") + of_brain
+    totals = [parts["total"] for parts in measures["sides"].values() if parts["total"]["voxels"]]
+    if len(totals) > 1:
+        of_brain = _if_rounded(totals, measures["total"], "L + R ") + of_brain
     cells.append(_volume("Total", measures["total"], why_too_small(measures), of_brain))
     return cells
 

@@ -1,4 +1,4 @@
-"""Parts that two pages share."""
+"""An open case on the Segment and Cases pages: numbers, slices, review, downloads, strip."""
 
 from collections.abc import Callable, Mapping
 from functools import partial

@@ -96,20 +96,20 @@ def show_change(scans: Sequence[Case]) -> tuple[Case, Case] | None:
         )
     for caution in cautions(earlier, later):
         st.warning(f"Before you believe a change: {caution}.", icon=":material/visibility:")
-    found = changes(earlier, later, spreads)
-    if not found:
+    by_side = changes(earlier, later, spreads)
+    if not by_side:
         st.warning(
             "The two scans have no side in common: nothing can be compared.",
             icon=":material/compare_arrows:",
         )
         return None
-    st.table(change_rows(earlier, later, found), hide_index=True, border="horizontal")
+    st.table(change_rows(earlier, later, by_side), hide_index=True, border="horizontal")
     st.caption(_about_time(earlier, later))
     if not reasons:
         st.markdown(band_words(spreads, earlier))
     st.plotly_chart(
         change_figure(
-            [measured(case) for case in scans], list(found), earlier, spreads,
+            [measured(case) for case in scans], list(by_side), earlier, spreads,
             [not _is_trusted(case) for case in scans],
         ),
         config={"displayModeBar": False}, key=f"change-{first}-{last}-{key}",

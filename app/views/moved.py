@@ -35,7 +35,7 @@ def show_moved(shared: Services, earlier: Case, later: Case) -> None:
         try:
             with st.spinner("Laying the two scans onto each other"):
                 move = displays.move(earlier.id, later.id)
-                found = displays.lost_and_won(
+                compared = displays.lost_and_won(
                     earlier.id, earlier.mask_version, later.id, later.mask_version
                 )
         except HippoViewError as error:
@@ -55,8 +55,8 @@ def show_moved(shared: Services, earlier: Case, later: Case) -> None:
             "and goes by itself: the numbers above judge a change, the colours show where to look. "
             "**N**: the largest places. **D**: colours on and off. Nothing is corrected here."
         )
-        st.table(lost_rows(found), hide_index=True, border="horizontal")
-        st.caption(lost_words(found))
+        st.table(lost_rows(compared), hide_index=True, border="horizontal")
+        st.caption(lost_words(compared))
 
 
 def residual_words(move: Move, voxel_mm: float) -> str:

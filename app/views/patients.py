@@ -57,8 +57,8 @@ def patient_field(cases: Cases, key: str, current: str = "") -> None:
 def alike(known: Sequence[str], text: str) -> list[str]:
     """Known patients that hold what is typed, those that begin with it first."""
     part = patient_text(text).casefold()
-    found = [patient for patient in known if part in patient.casefold()]
-    return sorted(found, key=lambda p: not p.casefold().startswith(part))[:_MOST_OFFERED]
+    matches = [patient for patient in known if part in patient.casefold()]
+    return sorted(matches, key=lambda p: not p.casefold().startswith(part))[:_MOST_OFFERED]
 
 
 def _take(key: str, patient: str) -> None:

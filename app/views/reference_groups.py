@@ -86,30 +86,30 @@ def from_table(shared: Services) -> None:
         return
     try:
         protocol = OUR_PROTOCOL if ours == OUR_PROTOCOL else other
-        made = References(shared.storage, shared.accounts.guard).add(
+        group = References(shared.storage, shared.accounts.guard).add(
             Group("", name, protocol, source, read_table(file.getvalue())), administrator()
         )
     except HippoViewError as error:
         show_error(error)
         return
-    _made_it(made)
+    _made_it(group)
 
 
 def from_cases(shared: Services) -> None:
     """Choose accepted cases, and make a group of them."""
-    found = candidates(shared.cases)
+    people = candidates(shared.cases)
     st.markdown(
-        f"{counted(len(found), 'accepted head')} with age, sex, both sides and the model's own "
+        f"{counted(len(people), 'accepted head')} with age, sex, both sides and the model's own "
         "masks; of a patient the newest. Cut, coarse and unreliable ones are left out."
     )
-    if len(found) < LEAST_PEOPLE:
+    if len(people) < LEAST_PEOPLE:
         st.info(f"A group has {LEAST_PEOPLE} people at least.", icon=":material/info:")
         return
     event = st.dataframe(
-        [_row(candidate) for candidate in found], hide_index=True, height=_TABLE_PX,
+        [_row(candidate) for candidate in people], hide_index=True, height=_TABLE_PX,
         on_select="rerun", selection_mode="multi-row", alt="Cases that can stand in a group",
         # Of other cases the rows that were chosen would be others.
-        key=f"group-cases-{hash(tuple(candidate.case.id for candidate in found))}",
+        key=f"group-cases-{hash(tuple(candidate.case.id for candidate in people))}",
     )  # fmt: skip
     chosen = event["selection"]["rows"]
     turn = st.session_state.setdefault("group-round", 0)
@@ -122,12 +122,12 @@ def from_cases(shared: Services) -> None:
     if not is_sent:
         return
     try:
-        group = group_of([found[row] for row in chosen], name, source)
-        made = References(shared.storage, shared.accounts.guard).add(group, administrator())
+        group = group_of([people[row] for row in chosen], name, source)
+        kept = References(shared.storage, shared.accounts.guard).add(group, administrator())
     except HippoViewError as error:
         show_error(error)
         return
-    _made_it(made)
+    _made_it(kept)
 
 
 def _made_it(made: Group) -> None:

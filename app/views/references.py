@@ -66,17 +66,17 @@ def show_comparison(shared: Services, case: Case) -> None:
             return
         group = _chosen(groups)
         chosen_group()["case"] = case.id
-        found = _compared(case, study, group, case.id, case.mask_version, study, group.id)
+        comparison = _compared(case, study, group, case.id, case.mask_version, study, group.id)
         st.caption(
             f"**{plain(group.name)}**, {group.in_words}. {plain(group.source)} "
-            f"{plain(_compared_with(found, group, study))}"
+            f"{plain(_compared_with(comparison, group, study))}"
         )
-        for remark in found.remarks:
+        for remark in comparison.remarks:
             st.warning(plain(remark), icon=":material/info:")
-        if found.why_not:
-            st.info(found.why_not, icon=":material/info:")
+        if comparison.why_not:
+            st.info(comparison.why_not, icon=":material/info:")
         else:
-            _show(case, study, found)
+            _show(case, study, comparison)
 
 
 def chosen_group() -> dict[str, str]:

@@ -72,8 +72,8 @@ def _attempt(act: Callable[[int], None], number: int) -> None:
 def _figures(report: Report) -> None:
     if report.choice.number == report.number:
         _state(report)
-    found = summaries(report.rows)
-    if not found:
+    rows = summaries(report.rows)
+    if not rows:
         st.info(
             f"No scan was compared yet between version {report.number} and version "
             f"{report.version}, in service."
@@ -82,7 +82,7 @@ def _figures(report: Report) -> None:
         )
         return
     st.dataframe(
-        [_row(summary) for summary in found], hide_index=True,
+        [_row(summary) for summary in rows], hide_index=True,
         alt="Dice, volume differences and time of the shadow against the version in service",
     )  # fmt: skip
     scans = counted(len({row.scan for row in report.rows}), "scan")

@@ -16,7 +16,7 @@ _NOBODY = (
 
 
 def where_it_trains(shared: Services) -> str:
-    """Of the machine that an estimate is for, after *about 5 minutes*."""
+    """Words that follow an estimate such as *about 5 minutes*: on which machine."""
     if shared.settings.engine == "local":
         return "on this machine"
     return "on a machine like this one, once a worker takes it"

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core import limits
-from core.anatomy import SIDES
+from core.anatomy import LABELS, SIDES
 from core.image.voxels import Voxels
 from core.measures.expected import DRAWN
 from core.measures.measure import MASK_CODES, why_too_small
@@ -106,7 +106,7 @@ class CaseRow:
 
     @property
     def total_mm3(self) -> float:
-        """Of both labels."""
+        """Volume of both labels together."""
         return self.anterior_mm3 + self.posterior_mm3
 
 
@@ -151,7 +151,7 @@ def confidence_of(report: dict[str, Any]) -> str:
 
 
 def is_drawn(report: dict[str, Any]) -> bool:
-    """Whether a person drew a mask, or one side's, of a version that else says what it expects."""
+    """Whether no overlap is expected only because a person drew the mask, or one side of it."""
     return (report.get("trust") or {}).get("reason") == DRAWN
 
 
@@ -215,15 +215,18 @@ def list_words(report: dict[str, Any]) -> dict[str, Any]:
     """What a list says of a case besides its labels' volumes: confidence, why volumes are too
     small, and of a head the volume of each side (mm3); None of a side that was not found."""
     sides = (report.get("head") or {}) and report["measures"].get("sides", {})
-    found = {
-        side: float(sides[side]["total"]["volume_mm3"]) or None if side in sides else None
-        for side in SIDES
-    }
+    volumes_mm3 = {side: _volume_mm3(sides.get(side, {})) for side in SIDES}
     return {
         "confidence": confidence_of(report),
         "too_small": why_too_small(report["measures"]),
-        **{f"{side}_mm3": volume_mm3 for side, volume_mm3 in found.items()},
+        **{f"{side}_mm3": volume_mm3 for side, volume_mm3 in volumes_mm3.items()},
     }
+
+
+def _volume_mm3(side: dict[str, Any]) -> float | None:
+    """Of a side's measures; a record that was not written by us may lack their total."""
+    parts = [side["total"]] if "total" in side else [side[name] for name in LABELS if name in side]
+    return float(sum(part["volume_mm3"] for part in parts)) or None
 
 
 def patient_text(text: str) -> str:

@@ -253,13 +253,13 @@ class Corrections:
         NotFoundError
         """
         if named_case_id != case_id:
-            found = f"This was drawn on the case {clean_text(named_case_id)}, not on {case_id}"
+            mismatch = f"This was drawn on the case {clean_text(named_case_id)}, not on {case_id}"
         elif grid is not None and grid != self.grid(case_id):
-            found = "This was drawn on another grid of voxels than this case has"
+            mismatch = "This was drawn on another grid of voxels than this case has"
         else:
             return
         raise ConflictError(
-            found,
+            mismatch,
             "Nothing was saved or overwritten. Reload the page and open the case that you drew "
             "on: its draft is there.",
             code="other_case",

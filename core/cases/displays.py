@@ -148,17 +148,17 @@ def labels_on(
     move : (4, 4), optional
         From their mm to the grid's; left out, they are the same.
     """
-    made = np.zeros(grid.shape, np.uint8)
+    on_grid = np.zeros(grid.shape, np.uint8)
     box = box_around(labels, 2)
     if box is None:
-        return made
+        return on_grid
     to_voxels = _to_voxels(affine, grid, move)
     ends = np.array(list(product(*((part.start - 1, part.stop) for part in box))))
     corners = apply_affine(np.linalg.inv(to_voxels), ends)
     low = np.clip(np.floor(corners.min(axis=0)).astype(int), 0, grid.shape)
     high = np.clip(np.ceil(corners.max(axis=0)).astype(int) + 1, 0, grid.shape)
     if (high <= low).any():
-        return made
+        return on_grid
     offset = to_voxels[:3, :3] @ low + to_voxels[:3, 3] - [part.start for part in box]
     size = tuple(int(n) for n in high - low)
     values = [int(value) for value in np.unique(labels[box]) if value]
@@ -170,8 +170,8 @@ def labels_on(
     ]  # fmt: skip
     best = np.array(values, np.uint8)[np.argmax(shares, axis=0)]
     into = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
-    made[into] = np.where(np.sum(shares, axis=0) >= 0.5, best, 0)
-    return made
+    on_grid[into] = np.where(np.sum(shares, axis=0) >= 0.5, best, 0)
+    return on_grid
 
 
 def images_on(

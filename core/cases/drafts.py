@@ -119,5 +119,5 @@ def _drop(connection: Connection, case_id: str, visitor: str) -> None:
 
 
 def drop_one(connection: Connection, case_id: str, key: str) -> None:
-    """Of this drawing alone: an older page's, which has no name, is not all of its browser's."""
+    """Drop the draft with exactly this key; one without a drawing's name matches no other."""
     connection.execute(DRAFTS.delete().where(DRAFTS.c.case_id == case_id, DRAFTS.c.visitor == key))

@@ -20,7 +20,7 @@ from core.cases.records import Record, update_row
 from core.errors import StorageError
 from core.people.acting import Actor, Role, actor
 from core.people.audit import ACTS as AUDITED
-from core.people.audit import fingerprint, head_of, mark, record, record_alone
+from core.people.audit import fingerprint, mark, record, record_alone, trail_end
 from core.state.database import reading, timestamp
 from core.state.fields import check_shape
 from core.state.tables import CASES
@@ -91,7 +91,7 @@ class Lines:
         """A changed record with who made which change, for the line that follows."""
         somebody = actor()
         with reading(self.engine) as connection:
-            head = head_of(connection)
+            head = trail_end(connection)
         told = {
             "revision": after["revision"], "act": act, "note": note, "at": timestamp(),
             "trail": head.trail if head else "", "who": somebody.id, "name": somebody.name,

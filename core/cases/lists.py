@@ -121,5 +121,5 @@ class CaseLists:
 
 
 def not_deleted() -> ColumnElement[bool]:
-    """Of the cases on the list."""
+    """The condition that a case is on the list: it was not deleted."""
     return CASES.c.deleted_at.is_(None)

@@ -140,7 +140,7 @@ def lost_and_won(
     if later_head is not None:
         where = sides_of(later.shape, affine, centres_of(later_head))[tuple(labelled.T)]
         sides = {side: where == number for number, side in enumerate(SIDES, start=1)}
-    found = {
+    by_side = {
         side: {
             part: _of_part(now[of_side & is_shown], before[of_side & is_shown], part, voxel_mm3)
             for part in PARTS
@@ -151,7 +151,7 @@ def lost_and_won(
     is_beyond = ~_is_inside(apply_affine(onto, np.argwhere(earlier.labels)), later.shape)
     earlier_mm3 = float(abs(np.linalg.det(earlier.affine[:3, :3])))
     return Compared(
-        found,
+        by_side,
         float(np.count_nonzero(now[~is_shown]) * voxel_mm3),
         float(np.count_nonzero(is_beyond) * earlier_mm3),
     )

@@ -82,12 +82,12 @@ def scans_of(cases: Cases, patient: str) -> list[Case]:
     query = query.where(CASES.c.deleted_at.is_(None))
     with reading(cases.acts.engine) as connection:
         case_ids = connection.scalars(query).all()
-    found = []
+    scans = []
     for case_id in case_ids:
         with suppress(NotFoundError):  # deleted meanwhile
-            found.append(cases.get(case_id))
+            scans.append(cases.get(case_id))
             cases.acts.lines.viewed(case_id)
-    return in_time(found)
+    return in_time(scans)
 
 
 def in_time(scans: list[Case]) -> list[Case]:

@@ -44,9 +44,9 @@ def study_of(case: Case) -> Study:
 
 
 def dicom_study_of(case: Case) -> Study:
-    """What the scan's DICOM file said, but for what no scan and nobody can have.
+    """What the scan's DICOM file said, without impossible dates and ages.
 
-    Programs that take names out of files write 1900-01-01 and 999 years.
+    Programs that anonymise files write 1900-01-01 and 999 years.
     """
     said = Study(**case.report.get("study") or {})
     return Study(
@@ -116,7 +116,7 @@ def check(study: Study) -> None:
 
 
 def latest_scan() -> date:
-    """A day further than here: it may be tomorrow already where the scanner stands."""
+    """The latest date that a scan may have: tomorrow, for scanners in time zones ahead of UTC."""
     return datetime.now(UTC).date() + timedelta(days=1)
 
 

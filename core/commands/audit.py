@@ -41,14 +41,14 @@ def add_commands(commands: "Commands") -> None:
 def _verify(options: argparse.Namespace, settings: Settings) -> int:
     engine = connect(settings.data_dir)
     audit.set_up(engine, settings)
-    found = verify(engine, open_storage(settings))
-    for note in found.notes:
+    verified = verify(engine, open_storage(settings))
+    for note in verified.notes:
         sys.stdout.write(f"note: {note}\n")
-    for fault in found.faults:
+    for fault in verified.faults:
         sys.stdout.write(f"fault: {fault}\n")
-    state = "not as it was written" if found.faults else "as it was written"
-    sys.stdout.write(f"trail: {found.lines:,} lines, {state}\n")
-    return 1 if found.faults else 0
+    state = "not as it was written" if verified.faults else "as it was written"
+    sys.stdout.write(f"trail: {verified.lines:,} lines, {state}\n")
+    return 1 if verified.faults else 0
 
 
 def _export(options: argparse.Namespace, settings: Settings) -> int:

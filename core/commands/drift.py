@@ -124,24 +124,24 @@ def scans_in(folder: Path, settings: Settings, predictors: Predictors) -> Folder
         raise InputError(
             f"{shown(folder.name)} is not a folder", "Give a folder of .nii or .nii.gz files."
         )
-    found = Folder()
+    scans = Folder()
     with tempfile.TemporaryDirectory() as scratch:
         for path in sorted(folder.iterdir()):
             name = shown(path.name)
             if path.name.startswith(".") or not is_nifti_name(path.name) or not path.is_file():
-                found.left_out[name] = "not a .nii or .nii.gz file"
+                scans.left_out[name] = "not a .nii or .nii.gz file"
                 continue
             try:
                 is_head, features = _described(path, Path(scratch), settings, predictors)
             except HippoViewError as error:
-                found.left_out[name] = error.message
+                scans.left_out[name] = error.message
             except OSError as error:
-                found.left_out[name] = f"cannot be read: {os.strerror(error.errno or 0)}"
+                scans.left_out[name] = f"cannot be read: {os.strerror(error.errno or 0)}"
             else:
-                kind = found.heads if is_head else found.crops
+                kind = scans.heads if is_head else scans.crops
                 kind.features.append(features)
                 kind.names.append(name)
-    return found
+    return scans
 
 
 def _described(

@@ -15,7 +15,7 @@ from core.state.database import connect, has_others
 from core.state.encrypted_storage import EncryptedStorage
 from core.state.encryption import NO_KEYS, Keyring
 from core.state.opened import is_shared
-from core.state.renewal import Found, look, renew
+from core.state.renewal import KeyCounts, look, renew
 from core.state.storage import bare_storage
 from core.wording import counted
 
@@ -58,9 +58,9 @@ def add_commands(commands: "Commands") -> None:
 def _status(options: argparse.Namespace, settings: Settings) -> int:
     keys = Keyring.of(settings)
     storage = EncryptedStorage(bare_storage(settings), keys, settings.data_dir / "opened")
-    found = look(storage, connect(settings.data_dir, keys, agree=False), _key_files(settings))
-    _tell(found, keys)
-    return 1 if found.left(keys) else 0
+    counts = look(storage, connect(settings.data_dir, keys, agree=False), _key_files(settings))
+    _tell(counts, keys)
+    return 1 if counts.left(keys) else 0
 
 
 def _renew(settings: Settings, *, decrypt: bool) -> int:
@@ -98,20 +98,20 @@ def _renew(settings: Settings, *, decrypt: bool) -> int:
         if done and done % _EVERY == 0:
             sys.stderr.write(f"{done:,} done\n")
 
-    found = renew(
+    counts = renew(
         storage, engine, _key_files(settings), decrypt=decrypt, on_done=told,
         is_alone=lambda: not (decrypt and has_server()),
     )  # fmt: skip
     to = NO_KEYS if decrypt else keys
-    _tell(found, to)
-    if not found.is_rewritten:
+    _tell(counts, to)
+    if not counts.is_rewritten:
         sys.stderr.write(
             "The database is in use, and its file may still hold what was deleted or changed: "
             "call again when less is going on.\n"
         )
-    if found.left(to):
+    if counts.left(to):
         sys.stderr.write("Not all is done: look at what is said above, and call again.\n")
-    if found.left(to) or not found.is_rewritten:
+    if counts.left(to) or not counts.is_rewritten:
         return 1
     if decrypt and has_server():
         sys.stderr.write("A server was started meanwhile: stop it, and call again.\n")
@@ -124,7 +124,7 @@ def _renew(settings: Settings, *, decrypt: bool) -> int:
     return 0
 
 
-def _tell(found: Found, keys: Keyring) -> None:
+def _tell(found: KeyCounts, keys: Keyring) -> None:
     """Print how much each key encrypted."""
     for key in [*keys.ids, *sorted(found.by_key.keys() - set(keys.ids) - {""}), ""]:
         count = found.by_key[key]

@@ -50,13 +50,13 @@ def _pacs(settings: Settings) -> Pacs:
 
 
 def _find(options: argparse.Namespace, settings: Settings) -> int:
-    found = _pacs(settings).studies(
+    studies = _pacs(settings).studies(
         patient_id=options.patient_id, name=options.name, date=options.date,
         accession=options.accession,
     )  # fmt: skip
-    for study in found:
+    for study in studies:
         sys.stdout.write(_line(study))
-    sys.stderr.write(f"{counted(len(found), 'study', 'studies')}\n")
+    sys.stderr.write(f"{counted(len(studies), 'study', 'studies')}\n")
     return 0
 
 

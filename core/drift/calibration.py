@@ -1,4 +1,4 @@
-"""From which level on a state begins, so that false alarms are as rare as a setting says.
+"""Thresholds of the drift states, such that false alarms are as rare as a setting asks.
 
 2,000 streams are simulated. Each has a reference of its own, drawn from the stored one with
 replacement, and scans drawn from the stored one: so the error of a finite reference counts. Both

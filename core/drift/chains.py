@@ -193,12 +193,12 @@ class Chains:
             sums: Sums = json.loads(row.sums)
             thresholds = Thresholds(**json.loads(row.thresholds))
             steps = [] if row.severity == "quiet" else _newest(connection, row.id)
-        found = [
+        candidates = [
             _moved(feature, sums[feature.key], steps)
             for feature in followed(key.kind)
             if max(sums.get(feature.key, (0,))) >= ENDS_AT * thresholds.watch
         ]
-        moved = tuple(sorted(filter(None, found), key=lambda each: -each.evidence))
+        moved = tuple(sorted(filter(None, candidates), key=lambda each: -each.evidence))
         looks = NOTHING
         if steps and moved:
             told = [(scan.number, scan.case_id, scores) for scan, scores in steps]

@@ -68,7 +68,7 @@ def level_of(sums: Sums, keys: Collection[str] | None = None) -> float:
 def severity_after(
     before: Severity, level: float, level_of_image: float, thresholds: Thresholds
 ) -> Severity:
-    """The state at a level: up at its threshold, down at half of it.
+    """The state after a level: it rises at a threshold, and falls below half of that threshold.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""*Accepted as the new normal*: cases of the house that later ones are compared with instead.
+"""*Accepted as the new normal*: cases of this installation that replace the drift reference.
 
 A list in the storage for each kind, a file an act, numbered from 1: one that accepts holds the
 cases with their features, one that takes back holds none, and the newest counts. No file is

@@ -133,8 +133,8 @@ class Notices:
             .group_by(DRIFT_NOTICES.c.channel)
         )
         with reading(self._engine) as connection:
-            found = {name: Waiting(n, at) for name, n, at in connection.execute(query)}
-        return {name: found.get(name, Waiting(0, "")) for name in self._channels}
+            by_channel = {name: Waiting(n, at) for name, n, at in connection.execute(query)}
+        return {name: by_channel.get(name, Waiting(0, "")) for name in self._channels}
 
     def _may_have_changed(self, chains: Mapping[Kind, Chain | None]) -> bool:
         with reading(self._engine) as connection:

@@ -138,7 +138,7 @@ class CaseDrift:
         return next((s for s in _URGENT if s in states), self.crops.state)
 
     def of(self, kind: Kind) -> KindDrift:
-        """That of a kind."""
+        """The drift of one kind of cases."""
         return self.crops if kind == "crop" else self.heads
 
 
@@ -170,10 +170,10 @@ def drift_of_cases(
     def of(kind: Kind) -> KindDrift:
         known = known_of(kind, number, trained, house, normals)
         own = [(row, values) for row, values in rows if is_of_head(values) == (kind == "head")]
-        found = _of_kind(kind, own, on_list[kind], known, last)
+        drift = _of_kind(kind, own, on_list[kind], known, last)
         chain = (chains or {}).get(kind)
         by_scanner = scanners_of(cases, chain.looks) if chain else ()
-        return replace(found, chain=chain, rows=[row for row, _ in own], scanners=by_scanner)
+        return replace(drift, chain=chain, rows=[row for row, _ in own], scanners=by_scanner)
 
     return CaseDrift(number, of("crop"), of("head"))
 

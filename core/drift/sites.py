@@ -191,10 +191,10 @@ class Sites:
         if known is None:
             kind: Kind = identity["kind"]
             features = Scale(reference, followed(kind)).features
-            found = calibrate(
+            thresholds = calibrate(
                 reference, features, self._run_length, _NEIGHBOURS[kind], self._streams
             )
-            known = json.dumps(asdict(found))
+            known = json.dumps(asdict(thresholds))
         values = identity | {
             "version": version, "began_at": timestamp(), "thresholds": known, "sums": "{}",
             "scans": 0, "severity": "quiet", "since": "",

@@ -1,9 +1,9 @@
 """Whether one scan is unlike anything that is known, and in what.
 
-Of each feature of the image what is known spans from its lowest to its highest value. How far
-beyond a scan may lie is set by what is known itself: each person's scans are held out in turn, and
-at most `SHARE` of them lie further beyond the others' span. So a false alarm is as rare as that
-among scans of the same source, and it is counted, not assumed.
+The known scans give each feature of the image a span, from its lowest to its highest value. A scan
+is unlike them if a feature lies too far outside its span. How far is too far comes from the known
+scans themselves: each person's are held out in turn, and at most `SHARE` of them may lie that far
+outside the span of the others. So the rate of false alarms on scans of the same source is counted.
 """
 
 from collections.abc import Sequence
@@ -83,12 +83,12 @@ class Span:
     def beyond(self, values: Values) -> list[Beyond]:
         """The features that lie further beyond the span than any scan may; the furthest first."""
         away = (_beyond(self._table([values]), self._low, self._high) / self._sd)[0]
-        found = [
+        beyond = [
             Beyond(feature, float(by))
             for feature, by in zip(self._features, away, strict=True)
             if abs(by) > self.limit_sd
         ]
-        return sorted(found, key=lambda each: -abs(each.by_sd))
+        return sorted(beyond, key=lambda each: -abs(each.by_sd))
 
     def are_same(self, values: Values, others: Values) -> bool:
         """Whether two scans hardly differ."""

@@ -61,8 +61,8 @@ def label_surfaces(labels: NDArray[np.uint8], affine: NDArray[np.float64]) -> di
     if box is None:
         return {}
     labels, affine = labels[box], cut_affine(affine, box)
-    found = {name: surface(labels == value, affine) for name, value in LABELS.items()}
-    return {name: s for name, s in found.items() if s is not None}
+    surfaces = {name: surface(labels == value, affine) for name, value in LABELS.items()}
+    return {name: s for name, s in surfaces.items() if s is not None}
 
 
 def ply(surfaces: dict[str, Surface]) -> bytes:

@@ -49,7 +49,7 @@ def add_change(pdf: Sheet, changed: Changed, words: Sentences) -> None:
     earlier, later = measured(first), measured(last)
     reasons = differences(earlier, later)
     spreads = None if reasons else spreads_of(earlier, later)
-    found = changes(earlier, later, spreads)
+    by_side = changes(earlier, later, spreads)
     pdf.ln(1)
     day = words.day(day_of(first))
     day = day if earlier.day else words("segmented_on", day=day)
@@ -57,7 +57,7 @@ def add_change(pdf: Sheet, changed: Changed, words: Sentences) -> None:
     top = pdf.get_y()
     wide = WIDTH_MM - _CHART_MM[0] - 2
     lines = []
-    for side, parts in found.items():
+    for side, parts in by_side.items():
         one = parts["total"]
         if one is not None:
             volumes = earlier.volumes_mm3[side]["total"], later.volumes_mm3[side]["total"]

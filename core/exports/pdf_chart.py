@@ -104,16 +104,16 @@ def _mark(pdf: Sheet, at: tuple[float, float], mark: Mark, size: float, colour: 
 
 
 def _ranges(chart: Chart) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Of both axes, with some room around what is shown."""
+    """Lowest and highest value of both axes, with some room around what is shown."""
     points = [p for lower, upper in chart.bands for p in (*lower, *upper)]
     points += [p for line, *_ in chart.lines for p in line]
     points += [p for marks, *_ in chart.marks for p in marks]
-    found = []
+    ranges = []
     for values in zip(*points, strict=True):
         low, high = min(values), max(values)
         room = _ROOM * (high - low) or max(abs(high) * 0.05, 0.5)
-        found.append((low - room, high + room))
-    return found[0], (0.0, found[1][1]) if chart.is_from_zero else found[1]
+        ranges.append((low - room, high + room))
+    return ranges[0], (0.0, ranges[1][1]) if chart.is_from_zero else ranges[1]
 
 
 def _ticks(low: float, high: float, digits: int) -> list[float]:

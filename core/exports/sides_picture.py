@@ -91,7 +91,7 @@ def panes(
     heights = np.concatenate([mm @ up for mm in points.values()])
     height, middle = float(np.ptp(heights)) + 2 * _AROUND_MM, float(np.ptp(heights)) / 2
     middle += float(heights.min())
-    found = {}
+    by_side = {}
     for name, mm in points.items():
         across = mm @ right
         is_mirrored = name == "right"
@@ -101,16 +101,16 @@ def panes(
         grid = _Grid(step * _STEP_MM, up * _STEP_MM, (width, height))
         centre = right * (across.max() + across.min()) / 2 + up * middle
         letters = "".join(_letter(way) for way in (-step, step, -up, up))
-        found[name] = [
+        by_side[name] = [
             _pane(images, parts[name], grid, centre + front * (first - mm_behind), name, letters,
                   is_mirrored, float(mm_behind))
             for mm_behind in behind
         ]  # fmt: skip
-    return found
+    return by_side
 
 
 def _letter(way: NDArray[np.float64]) -> str:
-    """Of the patient's direction (RAS+) that is closest to a vector."""
+    """The letter of the patient's direction (RAS+) that is closest to a vector."""
     axis = int(np.abs(way).argmax())
     return ENDS[axis][int(way[axis] > 0)]
 

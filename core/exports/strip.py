@@ -173,7 +173,7 @@ def size_px(
 
 
 def near_the_mask(images: CaseImages, margin_mm: float) -> Part:
-    """Of a head, the part around both hippocampi; a crop whole."""
+    """The part of a head around both hippocampi; all of a crop."""
     labels, affine, box = images.labels, images.affine, None
     spacing = voxel_sizes(affine)
     is_crop = max(np.array(images.shape) * spacing) <= MAX_CROP_MM
@@ -216,7 +216,7 @@ def _write_captions(page: Image.Image, case: Case, convention: Convention, remar
 
 
 def _remark(case: Case) -> str:
-    """What must be known of the mask wherever its picture goes."""
+    """The warning that is written on each picture of the mask; empty where there is none."""
     confidence = {"check": "Check the mask", "unreliable": "The mask is unreliable"}
     small = why_too_small(case.report["measures"])
     words = [confidence.get(confidence_of(case.report), ""), f"Volume {small}" if small else ""]

@@ -1,6 +1,5 @@
 """Files that leave the house: tables, records and one archive of several cases."""
 
-import csv
 import io
 import json
 import zipfile
@@ -10,6 +9,7 @@ from typing import Any
 
 from core.anatomy import NOTICE, SIDES
 from core.cases.case import Case, confidence_of
+from core.csv_table import csv_table
 from core.measures.measure import why_too_small
 from core.references.comparison import Comparison
 from core.references.group import Group
@@ -25,8 +25,6 @@ class Outcome:
     error: str = ""
 
 
-# Narrow and wide.
-_FORMULA_SIGNS = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
 _ENDS = ("low", "high")
 # What the DICOM header said, which is in no export.
 _OF_STUDY = ("study", "scanner")
@@ -100,7 +98,7 @@ def report_csv(case: Case, in_group: InGroup = None) -> bytes:
         *(("time", step, seconds, "s") for step, seconds in r["timings_s"].items()),
     ]
     columns = ("quantity", "label", "value", "unit", "remark")
-    return _table(columns, ((*row, *[""] * (len(columns) - len(row))) for row in rows))
+    return csv_table(columns, ((*row, *[""] * (len(columns) - len(row))) for row in rows))
 
 
 def _of_sides(report: dict[str, Any]) -> list[tuple[Any, ...]]:
@@ -177,7 +175,7 @@ def summary_csv(outcomes: Sequence[Outcome], *, with_names: bool = False) -> byt
         row = _summary_row(outcome)
         patient = outcome.case.patient if outcome.case else ""
         rows.append((outcome.name, *row, patient) if with_names else row)
-    return _table(columns, rows)
+    return csv_table(columns, rows)
 
 
 def _summary_row(outcome: Outcome) -> tuple[Any, ...]:
@@ -261,27 +259,3 @@ def archive(
 
 def _fixed(value: float | None, digits: int) -> str:
     return "" if value is None else f"{value:.{digits}f}"
-
-
-def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
-    out = io.StringIO(newline="")
-    writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow(columns)
-    writer.writerows([_harmless(cell) for cell in row] for row in rows)
-    return out.getvalue().encode()
-
-
-def _harmless(cell: Any) -> Any:
-    """A text that a spreadsheet would take for a formula gets an apostrophe in front.
-
-    Some leave out what stands before it, and take the wide signs for the narrow ones (OWASP, *CSV
-    Injection*).
-    """
-    if isinstance(cell, str) and (
-        cell[:1] in ("\t", "\r", "\n") or cell.lstrip()[:1] in _FORMULA_SIGNS
-    ):
-        try:
-            float(cell)
-        except ValueError:
-            return "'" + cell
-    return cell

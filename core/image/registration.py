@@ -78,9 +78,9 @@ class Sampled:
     @property
     def frame(self) -> NDArray[np.float64]:
         """From mm along the head's axes, about the middle, to the scan's mm: rigid, (4, 4)."""
-        made = np.eye(4)
-        made[:3, :3], made[:3, 3] = self.axes, self.middle_mm
-        return made
+        matrix = np.eye(4)
+        matrix[:3, :3], matrix[:3, 3] = self.axes, self.middle_mm
+        return matrix
 
 
 def sampled_crop(
@@ -163,13 +163,13 @@ def _found(fixed: Sampled, moved: Sampled) -> NDArray[np.float64]:
     if region.is_whole:
         method.SetMetricMovingMask(_image(sitk, _shown(moved), region, _MARGIN_MM, np.uint8))
     try:
-        found = method.Execute(
+        transform = method.Execute(
             _image(sitk, fixed, region, 0.0), _image(sitk, moved, region, _MARGIN_MM)
         )
     except RuntimeError as error:
         raise _not_found() from error
     probes = np.vstack([np.zeros(3), np.eye(3)]) * 10
-    ends = np.array([found.TransformPoint(p.tolist()) for p in probes])
+    ends = np.array([transform.TransformPoint(p.tolist()) for p in probes])
     turn = (ends[1:] - ends[0]).T / 10
     to_moved = np.eye(4)
     to_moved[:3, :3], to_moved[:3, 3] = turn, ends[0]
@@ -206,10 +206,10 @@ def _image(
     )  # fmt: skip
     if kind is np.uint8:
         sampled = sampled > 0.5
-    made = sitk.GetImageFromArray(np.ascontiguousarray(sampled.T.astype(kind)))
-    made.SetSpacing([step_mm] * 3)
-    made.SetOrigin(low.tolist())
-    return made
+    image = sitk.GetImageFromArray(np.ascontiguousarray(sampled.T.astype(kind)))
+    image.SetSpacing([step_mm] * 3)
+    image.SetOrigin(low.tolist())
+    return image
 
 
 def _smoothed(

@@ -237,21 +237,21 @@ def differences(earlier: Measured, later: Measured) -> list[str]:
 
 def cautions(earlier: Measured, later: Measured) -> list[str]:
     """What to look at before a pair's change is believed, in words."""
-    found = [
+    words = [
         f"the masks of the {name} scan should be checked"
         for name, scan in (("earlier", earlier), ("later", later))
         if scan.confidence == "check"
     ]
     if years_between(earlier.day, later.day) is None:
-        found.append(
+        words.append(
             "the day of a scan is not known, so which one is the earlier is not known either: type "
             "both days on Cases, under Patient"
         )
     if not (earlier.is_head or later.is_head):
-        found.append(
+        words.append(
             "which side a crop shows is not known, so look whether both show the same hippocampus"
         )
-    return found
+    return words
 
 
 def in_order(first: Measured, last: Measured) -> tuple[Measured, Measured]:
@@ -273,16 +273,16 @@ def changes(
         Of each scan; None where `differences` says why, or where nothing was measured.
     """
     years = years_between(earlier.day, later.day)
-    found: dict[str, dict[str, Change | None]] = {}
+    by_side: dict[str, dict[str, Change | None]] = {}
     for side in (*SIDES, ONE_HIPPOCAMPUS):
         if side not in earlier.volumes_mm3 or side not in later.volumes_mm3:
             continue
         before, after = earlier.volumes_mm3[side], later.volumes_mm3[side]
-        found[side] = {
+        by_side[side] = {
             part: change(before[part], after[part], _of_part(spreads, part), years)
             for part in PARTS
         }
-    return found
+    return by_side
 
 
 def _of_part(

@@ -1,7 +1,7 @@
 """What is expected of masks, beside their measures: overlap with an expert's, and intervals.
 
-Expected is only of the model's own masks, by `core.predictor.expectation`. A mask that a person
-drew has no such numbers: they are of another mask.
+Only the model's own masks have such numbers (`core.predictor.expectation`). A mask that a person
+drew has none: those at hand describe the model's mask.
 """
 
 from collections.abc import Mapping
@@ -160,14 +160,14 @@ def doubt(dice: float, whose: str) -> tuple[str, str] | None:
 
 def findings_of_crop(expected: Expected) -> list[Finding]:
     """What the expected overlap asks of the mask of a crop."""
-    found = []
+    findings = []
     for of_mask in expected.values():
         doubted = doubt(of_mask["dice"][WHOLE], "it")
         if doubted is not None:
             level, reason = doubted
             words = {"check": "Check the mask", "unreliable": "The mask is unreliable"}
-            found.append(Finding("warning", level, f"{words[level]}: {reason}."))
-    return found
+            findings.append(Finding("warning", level, f"{words[level]}: {reason}."))
+    return findings
 
 
 def interval_words(sizes: Mapping[str, Any]) -> str:

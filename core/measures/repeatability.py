@@ -34,7 +34,7 @@ def measured_for(sha256: str, file: Path = FILE) -> tuple[Repeatability, ...]:
 
 
 def spreads_of(earlier: Measured, later: Measured) -> tuple[Repeatability, Repeatability] | None:
-    """Of both scans; None where that of one was not measured."""
+    """The repeatability of both scans; None unless it was measured for both."""
     both = [
         repeatability_of(measured_for(scan.model_sha256), scan.spacing_mm, is_head=scan.is_head)
         for scan in (earlier, later)

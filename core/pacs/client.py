@@ -136,7 +136,7 @@ class Pacs:
                 code="bad_request",
             )  # fmt: skip
         with in_words(_RETRY):
-            found = self._wire.search_for_studies(
+            answer = self._wire.search_for_studies(
                 search_filters=filters, limit=limits.PACS_STUDIES, fields=["StudyDescription"]
             )
             studies = [
@@ -145,7 +145,7 @@ class Pacs:
                     _text(d, "StudyDescription"), _text(d, "PatientID"), _text(d, "PatientName"),
                     _text(d, "AccessionNumber"),
                 )
-                for d in _datasets(found)
+                for d in _datasets(answer)
             ]  # fmt: skip
         return sorted(studies[: limits.PACS_STUDIES], key=lambda study: study.date, reverse=True)
 
@@ -157,7 +157,7 @@ class Pacs:
         PacsError
         """
         with in_words(_RETRY):
-            found = self._wire.search_for_series(
+            answer = self._wire.search_for_series(
                 _uid(study_uid), limit=limits.PACS_SERIES,
                 fields=["SeriesDescription", "NumberOfSeriesRelatedInstances"],
             )  # fmt: skip
@@ -167,7 +167,7 @@ class Pacs:
                     _text(d, "SeriesDescription"), _text(d, "SeriesNumber"),
                     int(_text(d, "NumberOfSeriesRelatedInstances") or 0),
                 )
-                for d in _datasets(found)
+                for d in _datasets(answer)
             ]  # fmt: skip
         return sorted(every, key=lambda one: (len(one.number), one.number))
 

@@ -24,7 +24,7 @@ from pydicom.tag import Tag
 
 from core import limits
 from core.errors import ConflictError, PacsError, StorageError
-from core.pacs.ready import SUFFIX, Ready
+from core.pacs.ready import SUFFIX, ReadyStudies
 from core.state.failures import in_words
 from core.state.storage import sync_folder, write_whole
 
@@ -83,7 +83,7 @@ class Inbox:
         clock: Callable[[], float] = time.monotonic,
         most_bytes: int = limits.PACS_SERIES_BYTES, most_studies: int = _MOST_STUDIES,
     ) -> None:  # fmt: skip
-        self._arriving, self._ready = folder / "arriving", Ready(folder)
+        self._arriving, self._ready = folder / "arriving", ReadyStudies(folder)
         self._rule, self._quiet_s, self._clock = rule, quiet_s, clock
         self._most_bytes, self._most_studies = most_bytes, most_studies
         self._changed = threading.Lock()
@@ -179,7 +179,7 @@ class Inbox:
     def _takes(self, path: Path) -> bool:
         try:
             with path.open("rb") as file:
-                head = head_of(file.read(limits.RECEIVED_HEAD_BYTES), *_TOLD)
+                head = header_of(file.read(limits.RECEIVED_HEAD_BYTES), *_TOLD)
             return self._rule.takes(
                 str(head.get("Modality", "")), str(head.get("SeriesDescription", ""))
             )
@@ -198,7 +198,7 @@ class Inbox:
         return target
 
 
-def head_of(file: bytes, *names: str) -> Dataset:
+def header_of(file: bytes, *names: str) -> Dataset:
     """Some attributes of a file, read up to the last of them: a stranger wrote what comes later.
 
     Parameters

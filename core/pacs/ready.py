@@ -15,7 +15,7 @@ _CLAIM, _TRY, _CASE = "claim", "try-", "case-"
 _REMOVED = ".removed-"
 
 
-class Ready:
+class ReadyStudies:
     """Studies that have come whole; the server makes cases of them.
 
     Parameters

@@ -17,7 +17,7 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 from pynetdicom.transport import ThreadedAssociationServer
 
 from core.errors import HippoViewError, SettingsError
-from core.pacs.inbox import Inbox, head_of
+from core.pacs.inbox import Inbox, header_of
 from core.pacs.inflow import Inflow
 
 # Of DICOM PS3.4 annex B.2.3 and PS3.7 annex C.
@@ -173,7 +173,7 @@ class Receiver:
             return _NOT_ALLOWED
         try:
             file = event.encoded_dataset()
-            study_uid = str(head_of(file, "StudyInstanceUID").StudyInstanceUID)
+            study_uid = str(header_of(file, "StudyInstanceUID").StudyInstanceUID)
             instance_uid = str(event.request.AffectedSOPInstanceUID)
             self._inbox.add(study_uid, instance_uid, file)
         except HippoViewError as error:

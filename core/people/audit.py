@@ -111,7 +111,7 @@ COLUMNS = tuple(field.name for field in fields(Line))
 
 
 @dataclass(frozen=True)
-class Head:
+class TrailEnd:
     """Where a trail ends: its id, the number of its last line, and the chain up to there."""
 
     trail: str
@@ -194,14 +194,15 @@ def recording(engine: Engine, *, needed: bool = True) -> Iterator[Connection]:
     """
     lines: list[Line] = []
     with engine.begin() as connection:
-        connection.info[_LINES] = lines
+        info = connection.info  # one that has broken meanwhile gives it no more
+        info[_LINES] = lines
         try:
             yield connection
         finally:
-            del connection.info[_LINES]
+            info.pop(_LINES, None)
         if needed and not lines:
             raise RuntimeError("an act without a line in the trail")
-        head = head_of(connection) if lines else None
+        head = trail_end(connection) if lines else None
         # A checkpoint that does not fit is evidence: it is not written over.
         is_fit = head is not None and _fits(connection, trail_of(engine).checkpoint, head)
     if head is not None and is_fit:
@@ -284,13 +285,13 @@ def chained(before: str, values: Sequence[object]) -> str:
     return hashlib.sha256(content.encode()).hexdigest()
 
 
-def head_of(connection: Connection) -> Head | None:
+def trail_end(connection: Connection) -> TrailEnd | None:
     """Where the trail of a database ends; None if it has no line."""
     last = _last(connection)
     first = connection.scalar(select(TRAIL.c.chain).where(TRAIL.c.number == 1))
     if last is None or first is None:
         return None
-    return Head(str(first)[:_ID_LETTERS], last[0], last[1])
+    return TrailEnd(str(first)[:_ID_LETTERS], last[0], last[1])
 
 
 def chain_at(connection: Connection, number: int) -> str | None:
@@ -369,7 +370,7 @@ def _write(
     lines.append(line)
 
 
-def _fits(connection: Connection, checkpoint: CheckpointFile, head: Head) -> bool:
+def _fits(connection: Connection, checkpoint: CheckpointFile, head: TrailEnd) -> bool:
     """Whether the trail still holds what its checkpoint says."""
     try:
         told = checkpoint.read()

@@ -20,13 +20,13 @@ from core.errors import HippoViewError, StorageError
 from core.people.acting import SERVER, acting_as
 from core.people.audit import (
     COLUMNS,
-    Head,
     Line,
+    TrailEnd,
     begin,
     chain_at,
-    head_of,
     record,
     recording,
+    trail_end,
     trail_of,
 )
 from core.people.audit_checkpoint import Checkpoint, DamagedCheckpointError
@@ -63,7 +63,7 @@ class Archive:
         self._engine = engine
         self._storage = storage
         self._due = Due(_EVERY_S, clock)
-        self._copied: dict[str, Head] = {}
+        self._copied: dict[str, TrailEnd] = {}
         self._covered: dict[str, str] = {}
 
     def open(self) -> None:
@@ -74,18 +74,18 @@ class Archive:
         StorageError
         """
         with reading(self._engine) as connection:
-            head = head_of(connection)
+            head = trail_end(connection)
             why = self._why_begun() if head is None else self._why_unfit(connection, head)
         if head is not None and why == _AGREES:
             return
         checkpoint = trail_of(self._engine).checkpoint
         has_ended = checkpoint.path.exists()
         with acting_as(SERVER), recording(self._engine, needed=False) as connection:
-            if head is None and head_of(connection) is None:
+            if head is None and trail_end(connection) is None:
                 begin(connection, why)
             elif head is not None:
                 record(connection, "begin", note=why)
-            now = head_of(connection)
+            now = trail_end(connection)
         if has_ended:
             checkpoint.set_aside()
         if now is not None:
@@ -108,7 +108,7 @@ class Archive:
             are left as they are.
         """
         with reading(self._engine) as connection:
-            head = head_of(connection)
+            head = trail_end(connection)
             if head is None:
                 return
             folder = folder_of(connection, head)
@@ -128,7 +128,7 @@ class Archive:
         for start in range(0, len(rows), _AT_ONCE):
             part = [Line(*row) for row in rows[start : start + _AT_ONCE]]
             self._storage.write(_key(folder, part[0].number), self._file_of(part))
-        self._copied[folder] = Head(head.trail, rows[-1].number, rows[-1].chain)
+        self._copied[folder] = TrailEnd(head.trail, rows[-1].number, rows[-1].chain)
 
     def close(self) -> None:
         """Copy what is new, whether it is due or not. Never raises."""
@@ -184,7 +184,7 @@ class Archive:
         except DamagedArchiveError:
             return ()
 
-    def _why_unfit(self, connection: Connection, head: Head) -> str:
+    def _why_unfit(self, connection: Connection, head: TrailEnd) -> str:
         """What the trail of a database lacks, in words; `_AGREES` if it is as it should be."""
         try:
             told = trail_of(self._engine).checkpoint.read()
@@ -202,17 +202,17 @@ class Archive:
             return _unlike(f"the storage's copy, which has {copied.number} lines", copied, head)
         return _AGREES
 
-    def _has(self, told: Checkpoint | Head) -> bool:
-        """Whether the database has a line that was told of; as it is after that was read.
+    def _has(self, told: Checkpoint | TrailEnd) -> bool:
+        """Whether the database has the line that a checkpoint or a copy ends with.
 
-        Another server may write while this one starts.
+        The database is read after these: another server may write while this one starts.
         """
         with reading(self._engine) as connection:
             return chain_at(connection, told.number) == told.chain
 
-    def _last_copied(self, folder: str) -> Head | None:
+    def _last_copied(self, folder: str) -> TrailEnd | None:
         last = self._last_line(folder)
-        return None if last is None else Head(folder, last.number, last.chain)
+        return None if last is None else TrailEnd(folder, last.number, last.chain)
 
     def _last_line(self, folder: str) -> Line | None:
         keys = self._storage.keys(f"{FOLDER}/{folder}")
@@ -226,13 +226,13 @@ class Archive:
             raise DamagedArchiveError(
                 "A copy of the trail in the storage is damaged", "Restore it from a backup."
             ) from error
-        found = [Line(*values) for values in held["lines"]]
-        if not found or not hmac.compare_digest(held["signature"], self._signature(found)):
+        copied = [Line(*values) for values in held["lines"]]
+        if not copied or not hmac.compare_digest(held["signature"], self._signature(copied)):
             raise DamagedArchiveError(
                 "A copy of the trail in the storage is not signed with this installation's key",
                 "Set HIPPOVIEW_AUDIT_KEY to the key of before; else somebody else wrote it.",
             )
-        return found
+        return copied
 
     def _file_of(self, part: Sequence[Line]) -> bytes:
         content = {"lines": [astuple(line) for line in part], "signature": self._signature(part)}
@@ -247,14 +247,14 @@ class Archive:
 _NEW = "a new installation"
 
 
-def folder_of(connection: Connection, head: Head) -> str:
+def folder_of(connection: Connection, head: TrailEnd) -> str:
     """Under which name a trail is copied: anew where its database was found changed."""
     query = select(func.max(TRAIL.c.number)).where(TRAIL.c.act == "begin", TRAIL.c.number > 1)
     changed = connection.scalar(query)
     return head.trail if changed is None else f"{head.trail}-{changed}"
 
 
-def _unlike(what: str, told: Checkpoint | Head, head: Head) -> str:
+def _unlike(what: str, told: Checkpoint | TrailEnd, head: TrailEnd) -> str:
     how = "ends earlier than" if head.number < told.number else "differs from"
     return f"the database {how} {what}"
 

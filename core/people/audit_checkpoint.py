@@ -24,13 +24,14 @@ _SET_ASIDE = ".ended-"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A trail had so many lines, and this chain.
+    """How long a trail was at one moment, and the chain at its last line.
 
     Attributes
     ----------
     trail : str
         Id of the trail.
     number : int
+        Of the last line.
     chain : str
     """
 

@@ -5,7 +5,7 @@ from dataclasses import astuple, dataclass
 
 from sqlalchemy import Connection, Engine, select
 
-from core.people.audit import Line, chain_at, chained, head_of, trail_of
+from core.people.audit import Line, chain_at, chained, trail_end, trail_of
 from core.people.audit_archive import Archive, DamagedArchiveError, folder_of
 from core.people.audit_checkpoint import Checkpoint, CheckpointFile, DamagedCheckpointError
 from core.state.database import reading
@@ -53,7 +53,7 @@ def verify(engine: Engine, storage: Storage) -> Verified:
     with reading(engine) as connection:
         lines = _lines(connection)
         faults = faults_of(lines) + _against_checkpoint(connection, told) + faults
-        head = head_of(connection)
+        head = trail_end(connection)
         own = folder_of(connection, head) if head else ""
         faults += _ended(connection, checkpoint, copies)
     notes = [
@@ -108,17 +108,17 @@ def _told(file: CheckpointFile) -> Checkpoint | DamagedCheckpointError | None:
 def _against_checkpoint(
     connection: Connection, told: Checkpoint | DamagedCheckpointError | None
 ) -> list[str]:
-    head = head_of(connection)
+    head = trail_end(connection)
     if isinstance(told, DamagedCheckpointError):
         return [told.message]
     if told is None:
         return ["There is no checkpoint"] if head else []
     if head is None or told.trail != head.trail:
         return [f"The checkpoint is of another trail ({told.trail}, {told.number:,} lines)"]
-    found = chain_at(connection, told.number)
-    if found is None:
+    chain = chain_at(connection, told.number)
+    if chain is None:
         return [f"The trail was cut: its checkpoint names line {told.number:,}"]
-    return [] if found == told.chain else [f"The trail was written anew up to line {told.number:,}"]
+    return [] if chain == told.chain else [f"The trail was written anew up to line {told.number:,}"]
 
 
 def _ended(
@@ -130,7 +130,7 @@ def _ended(
         ended = file.ended()
     except DamagedCheckpointError as error:
         return [f"An earlier checkpoint: {error.message}"]
-    head = head_of(connection)
+    head = trail_end(connection)
     for told in ended:
         if head is not None and told.trail == head.trail:
             if chain_at(connection, told.number) != told.chain:

@@ -68,8 +68,8 @@ class AuditWatch:
         ------
         StorageError
         """
-        found = verify(self._engine, self._storage)
-        self.latest = AuditCheck(time.time(), found.lines, len(found.faults))
-        if found.faults:
+        verified = verify(self._engine, self._storage)
+        self.latest = AuditCheck(time.time(), verified.lines, len(verified.faults))
+        if verified.faults:
             logger.error("The trail is not as it was written: python -m core audit verify")
         return self.latest

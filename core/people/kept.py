@@ -21,7 +21,7 @@ from loguru import logger
 from sqlalchemy import Engine, select
 
 from core.due import Due
-from core.errors import HippoViewError, NotFoundError, SettingsError, StorageError
+from core.errors import ChangedError, HippoViewError, NotFoundError, SettingsError, StorageError
 from core.people.accounts import ADMINISTRATOR, Accounts
 from core.people.audit import record, recording, trail_of
 from core.people.joining import TABLES, Row, Rows, joined, put, rows_of
@@ -115,7 +115,10 @@ class KeptPeople:
             number = max(base.number, theirs.number if theirs else 0)
             if theirs is None or ours != theirs.rows:
                 number += 1
-                self._storage.replace(KEY, self._file_of(_Kept(ours, number)), content)
+                try:
+                    self._storage.replace(KEY, self._file_of(_Kept(ours, number)), content)
+                except ChangedError:  # another server was faster: the next tick reads what it wrote
+                    return
                 logger.debug("The accounts were written to the storage")
             if _Kept(ours, number) != base:
                 self._know(_Kept(ours, number))

@@ -169,7 +169,7 @@ _MAKING = threading.Lock()
 def refusals_of(engine: Engine) -> Refusals:
     """The refusals of the installation of a database."""
     with _MAKING:
-        found = _REFUSALS.get(engine)
-        if found is None:
-            found = _REFUSALS[engine] = Refusals(engine)
-        return found
+        refusals = _REFUSALS.get(engine)
+        if refusals is None:
+            refusals = _REFUSALS[engine] = Refusals(engine)
+        return refusals

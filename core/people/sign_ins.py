@@ -167,7 +167,7 @@ class SignIns:
         return actor_of(row, address), row.seen_at < timestamp(-limits.SESSION_SEEN_S)
 
     def as_of_now(self, who: Actor) -> Actor:
-        """Somebody with the role and the groups of now, for what was begun earlier.
+        """Somebody who began something earlier, with the role and the groups that they have now.
 
         Raises
         ------
@@ -187,7 +187,7 @@ class SignIns:
 
     @contextmanager
     def as_now(self) -> Iterator[Actor]:
-        """Do what the block does as whoever acts, as `as_of_now`: after work that took a while."""
+        """Run the block with the role and groups that whoever acts has now; for after long work."""
         with acting_as(self.as_of_now(actor())) as who:
             yield who
 

@@ -39,7 +39,7 @@ class Linear:
     weights: NDArray[np.float64]
 
     def __call__(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Of values of shape (..., N)."""
+        """The model's prediction, shape (...), for values of shape (..., N)."""
         return np.asarray(values @ self.weights + self.intercept)
 
     @classmethod
@@ -188,7 +188,7 @@ class Calibration:
         return np.asarray(np.clip(scaled, self.low, self.high))
 
     def expected_dice(self, values: NDArray[np.float64], part: str) -> NDArray[np.float64]:
-        """Of standardised signals, shape (..., N)."""
+        """Expected Dice of a part, shape (...), for standardised signals of shape (..., N)."""
         return np.asarray(np.clip(1 - np.exp(self.dice[part](values)), 0.0, MOST_DICE))
 
     def expect(self, signals: Signals) -> Expectation:

@@ -39,6 +39,7 @@ class Predictors:
         self._loaded: dict[str, Predictor] = {}
         self._serving: Predictor | None = None
         self._failure: HippoViewError | None = None
+        self._is_ending = False
 
     @property
     def serving(self) -> Predictor | None:
@@ -92,6 +93,7 @@ class Predictors:
         with self._lock:
             if backend not in self._loaded:
                 self._loaded[backend] = self._make(self._open_model, backend)
+                self._end_queues_if_ending()
             return self._loaded[backend]
 
     def swap(self, open_model: OpenModel, commit: Callable[[], None]) -> None:
@@ -164,6 +166,7 @@ class Predictors:
             self._open_model = open_model
             self._serving = new_predictors[self._backend_for("auto")]
             self._failure = None
+            self._end_queues_if_ending()
 
     def _backend_for(self, device: str) -> str:
         return backend_for(
@@ -176,9 +179,13 @@ class Predictors:
     def end_queues(self) -> None:
         """Send away the scans that wait, and further ones, with a word when to come again."""
         with self._lock:
-            predictors = list(self._loaded.values())
-        for predictor in predictors:
-            predictor.end_queue()
+            self._is_ending = True  # also for those that are being loaded
+            self._end_queues_if_ending()
+
+    def _end_queues_if_ending(self) -> None:
+        if self._is_ending:
+            for predictor in self._loaded.values():
+                predictor.end_queue()
 
     def close(self) -> None:
         """End all threads."""

@@ -62,11 +62,11 @@ class Votes:
         self.runs[position] += 1
 
     def within(self, box: tuple[slice, ...]) -> "Votes":
-        """Of a part of the image."""
+        """The votes within a part of the image."""
         return Votes(self.of_label[:, *box], self.runs[box])
 
     def along(self, axes: tuple[int, ...]) -> "Votes":
-        """With the axes of the image in another order."""
+        """The votes with the image's axes in another order."""
         return Votes(
             self.of_label.transpose(0, *(1 + axis for axis in axes)), self.runs.transpose(axes)
         )
@@ -128,7 +128,7 @@ def signals_of(logits: NDArray[np.float32], votes: Votes) -> Signals:
 
 
 def mean_of(crops: Sequence[Signals]) -> Signals:
-    """Of a mask that was made of several crops; empty where there is none."""
+    """Mean signals of a mask that was made of several crops; empty where there is none."""
     return {key: sum(s[key] for s in crops) / len(crops) for key in crops[0]} if crops else {}
 
 
@@ -150,7 +150,7 @@ def _box(inside: NDArray[np.bool_]) -> tuple[slice, slice, slice] | None:
 
 
 def _missing(overlap: float) -> float:
-    """What is missing to an overlap of 1 (log): it varies by factors, not by differences."""
+    """Logarithm of ``1 - overlap``: what overlaps lack varies by factors, not by differences."""
     return math.log(1 - overlap + _LEAST_MISSING)
 
 

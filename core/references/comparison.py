@@ -187,17 +187,17 @@ def percentiles_of(people: Sequence[Person], measure: str) -> Percentiles:
 
 def _values(measures: dict[str, Any]) -> dict[str, tuple[float, tuple[float, float] | None]]:
     """The measures of a head that were found, with their intervals."""
-    found = {}
+    values = {}
     sides = measures.get("sides", {})
     for side in SIDES:
         size = sides.get(side, {}).get("total")
         if size and size["voxels"]:
-            found[side] = (size["volume_mm3"], _interval(size))
-    if len(found) == len(SIDES):
-        found["total"] = (measures["total"]["volume_mm3"], _interval(measures["total"]))
-        left, right = (found[side][0] for side in SIDES)
-        found["asymmetry"] = (MEASURES["asymmetry"].of(left, right), None)
-    return found
+            values[side] = (size["volume_mm3"], _interval(size))
+    if len(values) == len(SIDES):
+        values["total"] = (measures["total"]["volume_mm3"], _interval(measures["total"]))
+        left, right = (values[side][0] for side in SIDES)
+        values["asymmetry"] = (MEASURES["asymmetry"].of(left, right), None)
+    return values
 
 
 def _interval(size: dict[str, Any]) -> tuple[float, float] | None:

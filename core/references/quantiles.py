@@ -140,11 +140,11 @@ class Percentiles:
         ages = np.asarray(ages_years, float)
         location, spread = self._at(ages, np.full(len(ages), is_female))
         at = _quantile(percentile / 100, self._fits.leans[:1])
-        found: Floats = self._mean + self._sd * (location[0] + spread[0] * at)
-        return found
+        curve: Floats = self._mean + self._sd * (location[0] + spread[0] * at)
+        return curve
 
     def curves_only(self) -> "Percentiles":
-        """The same without the repeats."""
+        """A copy with the curves alone, without the bootstrap's repeats."""
         lean = copy(self)
         fits = self._fits
         lean._fits = _Fits(fits.location[:1].copy(), fits.spread[:1].copy(), fits.leans[:1].copy())
@@ -193,8 +193,8 @@ class _Curve:
         """The terms at ages, shape (N, count); `lines` are those of the same people."""
         if not self.count:
             return np.zeros((len(ages), 0))
-        found: Floats = (self._spline(ages) - lines @ self._of_lines) @ self._mixed
-        return found
+        smooth: Floats = (self._spline(ages) - lines @ self._of_lines) @ self._mixed
+        return smooth
 
     def _spline(self, ages: Floats) -> Floats:
         return _natural_spline((ages - self._low) / self._range)
@@ -206,8 +206,8 @@ def _natural_spline(at: Floats) -> Floats:
     parts = (
         np.maximum(at[:, None] - _KNOTS[:-1], 0) ** 3 - np.maximum(at[:, None] - last, 0) ** 3
     ) / (last - _KNOTS[:-1])
-    found: Floats = parts[:, :-1] - parts[:, -1:]
-    return found
+    spline: Floats = parts[:, :-1] - parts[:, -1:]
+    return spline
 
 
 def _fit(lines: Floats, curve: Floats, ages: Floats, values: Floats, weights: Floats) -> _Fits:
@@ -236,8 +236,8 @@ def _location(lines: Floats, terms: Floats, values: Floats, weights: Floats) -> 
     restraint[lines.shape[1] :] = _RESTRAINT
     curved, other = _least_squares(terms, values, weights, restraint, count)
     share = 1 / (1 + np.exp(np.clip(evidence - other, -50, 50)))[:, None]
-    found: Floats = share * curved + (1 - share) * straight
-    return found
+    mixture: Floats = share * curved + (1 - share) * straight
+    return mixture
 
 
 def _least_squares(
@@ -254,14 +254,14 @@ def _least_squares(
         size
     )
     moments = ((weights * values) @ terms)[:, :, None]
-    found = np.linalg.solve(normal, moments)[:, :, 0].astype(np.float64)
-    misfit = (weights * (values - found @ terms.T) ** 2).sum(axis=1)
-    misfit += (added * found**2).sum(axis=1)
+    coefficients = np.linalg.solve(normal, moments)[:, :, 0].astype(np.float64)
+    misfit = (weights * (values - coefficients @ terms.T) ** 2).sum(axis=1)
+    misfit += (added * coefficients**2).sum(axis=1)
     held = restraint > 0
     evidence = -np.linalg.slogdet(normal)[1] - count * np.log(np.maximum(misfit, _SMALL**2))
     evidence += np.log(added[:, held]).sum(axis=1)
     halved: Floats = evidence / 2
-    return found, halved
+    return coefficients, halved
 
 
 def _spread(residuals: Floats, weights: Floats, ages: Floats, taken: int) -> Floats:
@@ -278,19 +278,19 @@ def _spread(residuals: Floats, weights: Floats, ages: Floats, taken: int) -> Flo
 
 
 def _spread_at(spread: Floats, ages: Floats) -> Floats:
-    """Of each person, shape (B, N)."""
-    found: Floats = spread[:, :1] * np.exp(spread[:, 1:] * ages)
-    return found
+    """Standard deviation at each person's age, shape (B, N)."""
+    spread_at: Floats = spread[:, :1] * np.exp(spread[:, 1:] * ages)
+    return spread_at
 
 
 def _leans(scaled: Floats, weights: Floats) -> Floats:
-    """How far each of `_LEANS` is believed, shape (B, len(_LEANS))."""
-    found = []
+    """Posterior probability of each skewness in `_LEANS`, shape (B, len(_LEANS))."""
+    log_likelihoods = []
     for lean in _LEANS:
         z, slope = _to_normal(scaled, lean)
         likelihood = (weights * (np.log(slope) - z**2 / 2)).sum(axis=1)
-        found.append(likelihood - (lean / _LEAN_SD) ** 2 / 2)
-    return _believed(np.stack(found, axis=1))
+        log_likelihoods.append(likelihood - (lean / _LEAN_SD) ** 2 / 2)
+    return _believed(np.stack(log_likelihoods, axis=1))
 
 
 def _to_normal(scaled: Floats, lean: float) -> tuple[Floats, Floats]:
@@ -305,15 +305,15 @@ def _to_normal(scaled: Floats, lean: float) -> tuple[Floats, Floats]:
 def _believed(likelihoods: Floats) -> Floats:
     """Shares of each row of log likelihoods."""
     shares = np.exp(likelihoods - likelihoods.max(axis=1, keepdims=True))
-    found: Floats = shares / shares.sum(axis=1, keepdims=True)
-    return found
+    normalised: Floats = shares / shares.sum(axis=1, keepdims=True)
+    return normalised
 
 
 def _share(at: Floats, leans: Floats) -> Floats:
     """Share of people below, shape (B,)."""
     below = np.stack([ndtr(_to_normal(at, lean)[0]) for lean in _LEANS], axis=1)
-    found: Floats = (leans * below).sum(axis=1)
-    return found
+    share_below: Floats = (leans * below).sum(axis=1)
+    return share_below
 
 
 def _quantile(share: float, leans: Floats) -> float:

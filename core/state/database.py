@@ -41,6 +41,7 @@ from core.settings import Settings
 from core.state import postgresql
 from core.state.encryption import NO_KEYS, Keyring, missing_key
 from core.state.migrations import bring_up_to_date
+from core.state.patience import unhurried
 from core.state.private import POSTGRESQL, keys_of, register, use_keys
 from core.state.tables import ENCRYPTION_KEYS
 
@@ -86,10 +87,15 @@ def connect(
         ) from error
     engine = _engine(_address(data_dir, url), keys)
     _FOLDERS[engine] = data_dir
-    with engine.begin() as connection:
-        bring_up_to_date(connection)
-        if agree:
-            _agree(connection, keys)
+    try:
+        with engine.begin() as connection:
+            with unhurried(connection):  # a step may write a large table anew
+                bring_up_to_date(connection)
+            if agree:
+                _agree(connection, keys)
+    except BaseException:
+        engine.dispose()
+        raise
     return engine
 
 

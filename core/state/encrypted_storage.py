@@ -120,7 +120,7 @@ class EncryptedStorage:
         return content, list(told["keys"])
 
     def settle(self) -> None:
-        """Note that the first key alone encrypted what is here; or, without keys, that none did.
+        """Note that everything is encrypted with the first key now; without keys, that nothing is.
 
         Raises
         ------

@@ -186,10 +186,10 @@ class Keyring:
     def _key_of(self, head: bytes) -> Key:
         if len(head) < HEAD_BYTES or not is_encrypted(head):
             raise damaged()
-        found = self._by_id.get(head[len(MAGIC) : len(MAGIC) + _ID_BYTES])
-        if found is None:
+        key = self._by_id.get(head[len(MAGIC) : len(MAGIC) + _ID_BYTES])
+        if key is None:
             raise missing_key(self, [key_id(head)])
-        return found
+        return key
 
 
 NO_KEYS = Keyring()

@@ -16,7 +16,7 @@ from core.errors import ConflictError, InputError, StorageError
 from core.state.copying import fill
 from core.state.database import DATABASE_NAME, connect, reading
 from core.state.failures import in_words
-from core.state.opened import is_shared
+from core.state.opened import held_alone
 from core.state.processes import is_alive, is_here
 from core.state.tables import JOBS
 
@@ -44,21 +44,28 @@ def move(data_dir: Path, url: str) -> dict[str, int]:
         A server or a training uses the SQLite, or the PostgreSQL is not empty.
     StorageError
     """
-    file = data_dir / DATABASE_NAME
-    if not file.is_file():
+    if not (data_dir / DATABASE_NAME).is_file():
         raise InputError("There is no database in the data folder", "Check HIPPOVIEW_DATA_DIR.")
-    _check_unused(data_dir)
+    # A server that is started meanwhile waits for the end.
+    with held_alone(data_dir / "incoming") as is_alone:
+        if not is_alone:
+            raise ConflictError(
+                "A server runs on this data folder; nothing was moved", "Stop it first.",
+                code="server_runs",
+            )  # fmt: skip
+        return _move(data_dir, url)
+
+
+def _move(data_dir: Path, url: str) -> dict[str, int]:
     with tempfile.TemporaryDirectory(prefix=".moving-", dir=data_dir) as folder:
-        copied = copy_of(file, Path(folder))
+        copied = copy_of(data_dir / DATABASE_NAME, Path(folder))
         try:
             with reading(copied) as connection:
                 _check_no_training(connection)
             target = connect(data_dir, agree=False, url=url)
             try:
                 with reading(copied) as source, target.begin() as connection:
-                    counts = fill(source, connection)
-                    _check_unused(data_dir)  # nor was a server started meanwhile
-                    return counts
+                    return fill(source, connection)
             finally:
                 target.dispose()
         finally:
@@ -86,14 +93,6 @@ def copy_of(file: Path, folder: Path) -> Engine:
             code="database_unavailable",
         ) from error
     return connect(folder, agree=False, url="")
-
-
-def _check_unused(data_dir: Path) -> None:
-    if is_shared(data_dir / "incoming"):
-        raise ConflictError(
-            "A server runs on this data folder; nothing was moved", "Stop it first.",
-            code="server_runs",
-        )  # fmt: skip
 
 
 def _check_no_training(connection: Connection) -> None:

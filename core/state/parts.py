@@ -39,7 +39,7 @@ class Seen:
 
     @property
     def md5(self) -> str:
-        """Of what was handed on, in the form in which a bucket reports it."""
+        """MD5 of what was handed on, in base64 as a bucket reports it."""
         return base64.b64encode(self._md5.digest()).decode()
 
     @classmethod

@@ -2,7 +2,8 @@
 
 Writers take turns as in SQLite: each begins with the same advisory lock, which its end gives back.
 Readers see one snapshot, wait for nobody and cannot write. A connection that broke is found when it
-is next taken, so a database that was gone is used again without a restart.
+is next taken, so a database that was gone is used again without a restart; one that hangs is given
+up.
 """
 
 from typing import Any
@@ -16,6 +17,7 @@ from sqlalchemy.pool import PoolProxiedConnection
 from core.errors import SettingsError, StorageError
 from core.settings import variable_of
 from core.state.encryption import Keyring
+from core.state.patience import be_patient_for, unhurried
 from core.state.private import decrypting, storable
 from core.state.processes import this_process
 
@@ -27,6 +29,8 @@ _WRITERS_LOCK = 0x68697070_6F
 # has 97 for all; each is held for milliseconds.
 _WRITERS, _READERS = 6, 14
 _CONNECT_TIMEOUT_S = 10
+# Seconds within which a reader's and a writer's statement is answered by a database that lives.
+_READER_PATIENCE_S, _WRITER_PATIENCE_S = 20.0, 120.0
 # Seconds after which a writer whose machine is gone gives up its lock.
 _IDLE_WRITER_S = 60
 # Seconds that a thorough clean-up waits for those who read.
@@ -73,6 +77,7 @@ def engine_of(url: URL, patience_s: float, *, writes: bool) -> Engine:
             "application_name": _name(), "prepare_threshold": None, **_KEEPALIVE,
         },
     )  # fmt: skip
+    be_patient_for(engine, _WRITER_PATIENCE_S if writes else _READER_PATIENCE_S)
     event.listen(engine, "connect", _check_encoding)
     event.listen(engine, "connect", _replace_nul)
     if writes:
@@ -131,7 +136,8 @@ def vacuum(engine: Engine, *, full: bool) -> bool:
         connection.autocommit = True
         try:
             connection.execute(f"SET lock_timeout = {patience_ms}")
-            connection.execute(f"VACUUM {options} {_PRIVATE}")
+            with unhurried(connection):
+                connection.execute(f"VACUUM {options} {_PRIVATE}")
         except connection_errors() as error:
             logger.warning("The database was not written anew: {}", type(error).__name__)
             return False
@@ -242,7 +248,9 @@ def in_words(error: BaseException) -> StorageError | None:
     state = str(getattr(error, "sqlstate", None) or "")
     said = str(error)
     if not state:
-        if type(error).__name__ != "OperationalError":
+        from psycopg import OperationalError
+
+        if not isinstance(error, OperationalError):
             return None
         state = next((code for part, code in _SAID.items() if part in said), "08000")
     for length in (5, 3, 2):

@@ -47,7 +47,7 @@ _ROUNDS = 3
 
 
 @dataclass
-class Found:
+class KeyCounts:
     """How much is encrypted with which key.
 
     Attributes
@@ -70,21 +70,21 @@ class Found:
         return sum(self.by_key.values()) - self.by_key[wanted]
 
 
-def look(storage: EncryptedStorage, engine: Engine, key_files: Collection[Path]) -> Found:
+def look(storage: EncryptedStorage, engine: Engine, key_files: Collection[Path]) -> KeyCounts:
     """What is encrypted, and with which key; nothing is changed.
 
     Raises
     ------
     StorageError
     """
-    found = Found()
+    counts = KeyCounts()
     for _, head in _heads(storage):
-        found.by_key[key_id(head)] += 1
+        counts.by_key[key_id(head)] += 1
     for head in _values(engine):
-        found.by_key[key_id(head)] += 1
+        counts.by_key[key_id(head)] += 1
     for path in key_files:
-        found.by_key[key_id(path.read_bytes())] += 1
-    return found
+        counts.by_key[key_id(path.read_bytes())] += 1
+    return counts
 
 
 def renew(
@@ -95,7 +95,7 @@ def renew(
     decrypt: bool = False,
     on_done: Callable[[int], None] = lambda done: None,
     is_alone: Callable[[], bool] = lambda: True,
-) -> Found:
+) -> KeyCounts:
     """Encrypt everything with the first key, or decrypt everything.
 
     Parameters
@@ -114,7 +114,7 @@ def renew(
 
     Returns
     -------
-    Found
+    KeyCounts
         How it is afterwards.
 
     Raises
@@ -146,15 +146,15 @@ def renew(
         done += changed
         if not changed and not others:
             break
-    found = look(storage, engine, key_files)
-    found.unreadable = unreadable
-    found.is_rewritten = any(_rewritten(engine) for _ in range(_REWRITES))
-    if not found.left(to) and not unreadable and is_alone():
+    counts = look(storage, engine, key_files)
+    counts.unreadable = unreadable
+    counts.is_rewritten = any(_rewritten(engine) for _ in range(_REWRITES))
+    if not counts.left(to) and not unreadable and is_alone():
         EncryptedStorage(storage.inner, to, Path()).settle()
         with engine.begin() as connection:
             gone = ENCRYPTION_KEYS.c.id.not_in(to.ids[:1])
             connection.execute(ENCRYPTION_KEYS.delete().where(gone))
-    return found
+    return counts
 
 
 _UNREADABLE = (KEY_CODE, DAMAGED_CODE)

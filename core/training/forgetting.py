@@ -78,7 +78,7 @@ def forget(cases: Cases, registry: Registry, leftovers: Leftovers, patient: str)
     at = datetime.now(UTC).isoformat(timespec="milliseconds")
     for case_id in case_ids:
         cases.acts.remove(case_id, at, lambda record: True, note="its patient was forgotten")
-    leftovers.sweep(case_ids)
+    leftovers.purge(case_ids)
     marks = (who, *(mark(engine, "case", case_id) for case_id in case_ids))
     return Receipt(patient, tuple(case_ids), actor().name, timestamp(), marks, versions)
 
@@ -91,10 +91,10 @@ def _trained_on(case_ids: Sequence[str], registry: Registry, datasets: Datasets)
         with suppress(HippoViewError):
             entries |= datasets.former(dataset.name)
         hashes |= {e.content_sha256 for name, e in entries.items() if source_of(name) in case_ids}
-    found = []
+    numbers = []
     for version in registry.find() if hashes else ():
         with suppress(HippoViewError):  # one whose files are damaged
             used = {case["content_sha256"] for case in registry.reference(version.number)}
             if hashes & used:
-                found.append(version.number)
-    return tuple(found)
+                numbers.append(version.number)
+    return tuple(numbers)

@@ -88,8 +88,8 @@ def plan(folder: Path, config: TrainingConfig, parent: Model | None) -> tuple[di
         configuration = parent.configuration
     else:
         target.mkdir(parents=True, exist_ok=True)
-        found = json.dumps(fingerprint(folder / "raw" / NNUNET_NAME))
-        write_whole(target / "dataset_fingerprint.json", found.encode())
+        dataset_fingerprint = json.dumps(fingerprint(folder / "raw" / NNUNET_NAME))
+        write_whole(target / "dataset_fingerprint.json", dataset_fingerprint.encode())
         plans, _ = plan_experiment_dataset(_ID)
         plans = json.loads(json.dumps(plans))
         plans["configurations"][_SMALL] = _small(plans["configurations"]["3d_fullres"], config)

@@ -13,7 +13,7 @@ from core.errors import TrainingError
 
 
 def no_epoch_done() -> TrainingError:
-    """Of a training that is to end where it is, before its first epoch is done."""
+    """The error for a training that is asked to end before its first epoch is done."""
     return TrainingError(
         "No epoch of this training is done",
         "Train without --end-now first.",

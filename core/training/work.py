@@ -164,5 +164,5 @@ class Work:
 
 
 def not_ours() -> ConflictError:
-    """Of a process that has lost its training."""
+    """The error for a process whose training was cancelled or given to another."""
     return ConflictError("The job was cancelled or given to another process")

@@ -216,8 +216,8 @@ def cases_in(folder: Path) -> set[str]:
 
 
 def _check(database: sqlite3.Connection) -> None:
-    found = database.execute("PRAGMA integrity_check(1)").fetchone()
-    if found is None or found[0] != "ok":
+    verdict = database.execute("PRAGMA integrity_check(1)").fetchone()
+    if verdict is None or verdict[0] != "ok":
         raise InputError(
             "The database is damaged, and so would be its copy",
             "Restore an earlier backup; or move the database away: cases and models are taken in "

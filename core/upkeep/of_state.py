@@ -187,7 +187,7 @@ def _models(engine: Engine, storage: Storage, settings: Settings) -> Iterator[Ch
 def _trail(engine: Engine, storage: Storage, settings: Settings) -> Iterator[Checked]:
     secret = settings.audit_key or settings.origins_key
     with reading(engine) as connection:
-        has_lines = audit.head_of(connection) is not None
+        has_lines = audit.trail_end(connection) is not None
     if has_lines and not secret and not (settings.data_dir / audit.KEY_FILE).is_file():
         yield Checked(
             "trail", "wrong", f"Its key is missing ({audit.KEY_FILE}): nobody can tell whether "
@@ -199,8 +199,9 @@ def _trail(engine: Engine, storage: Storage, settings: Settings) -> Iterator[Che
         return
     trail = audit.set_up(engine, settings)
     if is_shared(engine):
+        keys = {"audit_key": trail.derived("key")}
         try:
-            agree_on_keys(engine, {"audit_key": trail.derived("key")}, only_look=True)
+            agree_on_keys(engine, keys, only_look=True)
         except StorageError as error:
             yield wrong("keys", error)
             return

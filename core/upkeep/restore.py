@@ -116,16 +116,18 @@ def restore(
         # Of an empty PostgreSQL the keys are noted with the rows that need them.
         is_here = not settings.database_url
         engine = connect(settings.data_dir, keys, agree=is_here, url=settings.database_url)
-        _settle(settings, engine, manifest, source)
-        cases = len(databases.cases_of(engine))
-        with in_words():
-            for place, *_ in os.walk(settings.data_dir):
-                sync_folder(Path(place))
-        storage.delete(UNFINISHED)
-        with in_words():
-            (settings.data_dir / _MARK).unlink(missing_ok=True)
-        faults = verify(engine, open_storage(settings)).faults
-        engine.dispose()
+        try:
+            _settle(settings, engine, manifest, source)
+            cases = len(databases.cases_of(engine))
+            with in_words():
+                for place, *_ in os.walk(settings.data_dir):
+                    sync_folder(Path(place))
+            storage.delete(UNFINISHED)
+            with in_words():
+                (settings.data_dir / _MARK).unlink(missing_ok=True)
+            faults = verify(engine, open_storage(settings)).faults
+        finally:
+            engine.dispose()
     return Restored(manifest, cases, faults)
 
 

@@ -11,7 +11,7 @@ import pytest
 from app.receiving import Receiving
 from core.errors import ComputeError, InputError, ModelError, StorageError
 from core.pacs.inbox import Inbox, Rule
-from core.pacs.ready import Ready
+from core.pacs.ready import ReadyStudies
 from core.settings import ROOT
 from tests.orthanc import slices
 
@@ -33,7 +33,7 @@ class Hospital:
         )
         self.receiving = Receiving(self.shared, self.keep, lambda: self.now_s)
         self.inbox = Inbox(self.received_dir, Rule(), 30, lambda: self.now_s)
-        self.ready = Ready(self.received_dir)
+        self.ready = ReadyStudies(self.received_dir)
 
     def segment(self, source, name, caller, *, origin):
         self.tried += 1
@@ -167,9 +167,9 @@ def test_of_two_servers_on_one_folder_one_takes_a_study(hospital):
 _CLAIMS = """
 import sys
 from pathlib import Path
-from core.pacs.ready import Ready
+from core.pacs.ready import ReadyStudies
 from core.settings import ROOT
-with Ready(Path(sys.argv[1])).claimed(Path(sys.argv[2])) as is_ours:
+with ReadyStudies(Path(sys.argv[1])).claimed(Path(sys.argv[2])) as is_ours:
     print(is_ours, flush=True)
     sys.stdin.read()
 """

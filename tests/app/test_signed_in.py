@@ -20,6 +20,7 @@ from core.errors import AccessError
 from core.people import passwords, sign_ins
 from core.people.acting import SERVER, Actor, acting_as
 from core.settings import Settings
+from core.state.tables import SESSIONS
 from tests.app.walk import NOBODY, OWN, PASSWORD, VISITOR, WITH, opened, page, signed
 from tests.core.people.house import CHEAP
 from tests.tiny import analysis, packed
@@ -83,6 +84,27 @@ def test_a_page_that_draws_itself_keeps_no_sign_in_alive(house, monkeypatch):
         line.send_bytes(asked())
         line.receive_text()
         assert not house.shared.sign_ins.who_has(token)[1]
+
+
+@pytest.mark.sqlite
+def test_a_page_opens_where_its_use_cannot_be_written_down(house, monkeypatch):
+    client = signed(house, "reviewer")
+    now = sign_ins.timestamp
+    monkeypatch.setattr(sign_ins, "timestamp", lambda offset=0.0: now(offset + 600))
+    engine = house.shared.accounts.guard.engine
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            f"CREATE TRIGGER full BEFORE UPDATE ON {SESSIONS.name} "
+            "BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"
+        )
+    try:
+        assert client.get("/").status_code == 200
+        with upgrade(client) as line:
+            line.send_bytes(asked())
+            assert line.receive_text()
+    finally:
+        with engine.begin() as connection:
+            connection.exec_driver_sql("DROP TRIGGER full")
 
 
 def test_a_sign_in_is_a_new_one_each_time_and_its_cookie_no_scripts(house):

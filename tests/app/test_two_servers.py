@@ -4,6 +4,7 @@ import gzip
 import os
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import numpy as np
@@ -193,6 +194,31 @@ def test_a_promotion_at_one_reaches_the_other(two):
     until(lambda: other.get("/api/health").json()["model"]["version"] == str(number), 30, 0.05)
     took_s = time.monotonic() - began
     assert took_s < 10  # a look a second, and the loading of the model: 3 s where others compute
+
+
+def test_a_database_that_hangs_holds_up_only_who_asks_it(two):
+    first, second = two.clients
+    began_s = time.monotonic()
+    with two.cluster.hanging(), ThreadPoolExecutor(40) as pool:
+        # More than it has threads for: by pages, by the API, by tokens.
+        asked = [pool.submit(first.get, path, timeout=60) for path in ["/api/me", "/"] * 19]
+        asked.append(pool.submit(second.get, "/api/me", timeout=60))
+        asked.append(pool.submit(httpx.get, f"{two.servers[0].url}/api/cases",
+                                 headers=two.bearer, timeout=60))  # fmt: skip
+        while not all(each.done() for each in asked):
+            for server in two.servers:
+                for path in ("/api/live", "/api/health", "/static/index.css"):
+                    answer = httpx.get(f"{server.url}{path}", timeout=5)
+                    assert answer.status_code in (200, 404), answer.text
+            assert first.get("/api/live", timeout=5).status_code == 200
+        took_s = time.monotonic() - began_s
+        for each in asked:
+            answer = each.result()
+            assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+            assert answer.json()["error"]["code"] == "database_unavailable"
+    assert took_s < 20  # ten of patience, and what two processes share of the cores
+    for client in two.clients:
+        until(lambda c=client: c.get("/api/me").status_code == 200, 60)
 
 
 def test_a_database_that_goes_and_comes_back_needs_no_restart(two):

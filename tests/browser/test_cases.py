@@ -30,6 +30,11 @@ def test_a_case_is_found_renamed_deleted_and_brought_back(user):
     user.go("Cases")
     user.search("kappa")
     expect(user.page.get_by_text("1 case.")).to_be_visible()
+    # What the list shows leaves by our downloads alone: with a line, and no name as a formula.
+    user.page.get_by_test_id("stDataFrame").first.hover()
+    tools = user.page.get_by_test_id("stElementToolbar").first
+    expect(tools.get_by_role("button", name="Search")).to_be_visible()
+    expect(tools.get_by_role("button", name="CSV")).to_have_count(0)
     user.pick_row(0, then=user.page.get_by_role("heading", name="visit-kappa"))
     user.see_result("visit-kappa")
     assert re.search(rf"case={kept}", user.page.url)

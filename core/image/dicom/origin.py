@@ -51,7 +51,7 @@ class Origin:
 
     @property
     def patient_id(self) -> str:
-        """Of the hospital; empty where it is missing."""
+        """The patient's id in the hospital; empty where it is missing."""
         return self._text("PatientID")
 
     @property

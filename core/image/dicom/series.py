@@ -151,8 +151,8 @@ def _echo_ms(header: Header) -> float | None:
     shared = values.get("SharedFunctionalGroupsSequence")
     own = values.get("PerFrameFunctionalGroupsSequence")
     places = [part[0] for part in (own, shared) if part]
-    found = group_value("EffectiveEchoTime", *places) or values.get("EchoTime")
-    return None if found in (None, "") else float(found)
+    echo_ms = group_value("EffectiveEchoTime", *places) or values.get("EchoTime")
+    return None if echo_ms in (None, "") else float(echo_ms)
 
 
 def _thickness_mm(header: Header) -> float:

@@ -41,7 +41,7 @@ def rights_by_group(text: str) -> dict[str, Rights]:
     SettingsError
         Something in it cannot be meant.
     """
-    found: dict[str, Rights] = {}
+    by_group: dict[str, Rights] = {}
     for part in filter(None, (part.strip() for part in text.split(";"))):
         # The last one: names of a directory have equals signs themselves.
         name, _, words = (half.strip() for half in part.rpartition("="))
@@ -52,15 +52,15 @@ def rights_by_group(text: str) -> dict[str, Rights]:
         role, *groups = words.split()
         if role not in RANKS:
             raise _refused(f"{role!r} is no role: {', '.join(RANKS)}")
-        if name in found:
+        if name in by_group:
             raise _refused(f"{name!r} stands in it twice")
         try:
-            found[name] = Rights(checked_role(role), groups_of(groups_text(groups)))
+            by_group[name] = Rights(checked_role(role), groups_of(groups_text(groups)))
         except InputError as error:
             raise _refused(f"of {name!r}: {error.message}") from error
-    if not found:
+    if not by_group:
         raise _refused("it names no group")
-    return found
+    return by_group
 
 
 def rights_of(claim: object, by_group: dict[str, Rights]) -> Rights | None:

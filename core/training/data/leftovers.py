@@ -78,11 +78,11 @@ class Leftovers:
             return
         self._due_at = self._clock() + _EVERY_S
         try:
-            self.sweep()
+            self.purge()
         except HippoViewError as error:
             logger.warning("What is left of removed cases stays for now: {}", error.message)
 
-    def sweep(self, forgotten: Collection[str] = ()) -> int:
+    def purge(self, forgotten: Collection[str] = ()) -> int:
         """Remove what names a case that is gone; returns how many files and names.
 
         Which cases were of this installation and are gone is told by the data set of reviewed
@@ -107,7 +107,7 @@ class Leftovers:
             present = set(connection.scalars(select(CASES.c.id)))
         present |= set(self._storage.folders(CASES_FOLDER))
         gone = (self._own_names() | set(removed_here) | set(forgotten)) - present
-        removed = self._sweep_all(gone) if gone else 0
+        removed = self._purge_all(gone) if gone else 0
         removed_here -= gone
         for case_id in set(self._returns.cases()) - present:
             self._returns.remove(case_id)
@@ -135,7 +135,7 @@ class Leftovers:
             self._in_report[key] = frozenset(_ID.findall((content or b"").decode()))
         return [self._in_report[key] for key in keys]
 
-    def _sweep_all(self, gone: set[str]) -> int:
+    def _purge_all(self, gone: set[str]) -> int:
         # One name for a case wherever it has figures: versions are compared case by case.
         names = {case_id: f"gone-{secrets.token_hex(4)}" for case_id in gone}
 
@@ -146,8 +146,8 @@ class Leftovers:
             return _ID.sub(lambda found: names.get(found[0], found[0]), text)
 
         # The data sets last: they say which cases were of this installation.
-        removed = self._sweep_versions(renamed) + self._sweep_jobs(is_gone)
-        removed += self._sweep_names(is_gone, renamed)
+        removed = self._purge_versions(renamed) + self._purge_jobs(is_gone)
+        removed += self._purge_names(is_gone, renamed)
         for key in self._naming([*_NAMING, _REPORTS]):
             removed += self._rewrite(key, renamed)
         self._in_report = {k: ids for k, ids in self._in_report.items() if gone.isdisjoint(ids)}
@@ -178,7 +178,7 @@ class Leftovers:
         self._storage.replace(key, after, before)
         return 1
 
-    def _sweep_versions(self, renamed: Callable[[str], str]) -> int:
+    def _purge_versions(self, renamed: Callable[[str], str]) -> int:
         """Names of cases in the figures of versions."""
         removed = 0
         with recording(self._engine, needed=False) as connection:
@@ -193,7 +193,7 @@ class Leftovers:
                     removed += 1
         return removed
 
-    def _sweep_names(self, is_gone: Callable[[str], bool], renamed: Callable[[str], str]) -> int:
+    def _purge_names(self, is_gone: Callable[[str], bool], renamed: Callable[[str], str]) -> int:
         """Names of other cases: a scan that was segmented again is named after its case."""
         with reading(self._engine) as connection:
             rows = connection.execute(select(CASES.c.id, CASES.c.name)).all()
@@ -204,7 +204,7 @@ class Leftovers:
             )
         return len(named)
 
-    def _sweep_jobs(self, is_gone: Callable[[str], bool]) -> int:
+    def _purge_jobs(self, is_gone: Callable[[str], bool]) -> int:
         """Folders of trainings that have ended: their result is a version."""
         with reading(self._engine) as connection:
             active = select(JOBS.c.uid).where(JOBS.c.state.in_(("queued", "running")))
@@ -216,9 +216,9 @@ class Leftovers:
             if any(is_gone(path.name) for path in folder.rglob("*")):
                 shutil.rmtree(folder, ignore_errors=True)
                 removed += 1
-        return removed + self._sweep_kept(busy, is_gone)
+        return removed + self._purge_kept(busy, is_gone)
 
-    def _sweep_kept(self, busy: Collection[str], is_gone: Callable[[str], bool]) -> int:
+    def _purge_kept(self, busy: Collection[str], is_gone: Callable[[str], bool]) -> int:
         """Checkpoints of trainings that have ended: nnU-Net names cases in them."""
         with reading(self._engine) as connection:
             rows = connection.execute(select(JOBS.c.uid, JOBS.c.spec)).all()

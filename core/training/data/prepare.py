@@ -68,7 +68,7 @@ class _Case:
         return cls(content_sha256, _nifti(image, affine), _nifti(labels, affine))
 
     def entry(self, patient: str, fold: int) -> Entry:
-        """As the split names it."""
+        """The entry of this case in the split."""
         image, label = (
             hashlib.sha256(file).hexdigest() for file in (self.image_file, self.label_file)
         )

@@ -53,8 +53,8 @@ class Judged:
 
     def is_flagged(self) -> Flags:
         """Which rows ask for a look, by the findings or by the expected overlap."""
-        found = np.array([row.confidence not in ("", "high") for row in self.rows])
-        return np.asarray(found | (self.dice[WHOLE] < CHECK_BELOW_DICE))
+        is_doubted = np.array([row.confidence not in ("", "high") for row in self.rows])
+        return np.asarray(is_doubted | (self.dice[WHOLE] < CHECK_BELOW_DICE))
 
     def is_covered(self, part: str) -> NDArray[np.float64]:
         """Whether the expert's volume lies in the interval; NaN where there is none."""

@@ -140,7 +140,7 @@ def _no_more(pairs: Sequence[Pair], is_bad: Any) -> tuple[State, str]:
 
 
 def _dice(heads: Sequence[Sequence[Pair]], margins: Margins, one: str) -> tuple[State, str]:
-    """Of the whole hippocampus, and of each label where the references have labels."""
+    """Judge the Dice of the whole hippocampus, and of each label that the references have."""
     losses = {}
     for label, figure in _DICE.items():
         changes = []

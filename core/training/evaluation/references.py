@@ -97,22 +97,22 @@ def references_in(
             side: (np.abs(values - value) < 0.5).astype(np.uint8)
             for side, value in zip(SIDES, (protocol.left, protocol.right), strict=True)
         }
-    found = {
+    references = {
         side: reference
         for side, labels in by_side.items()
         if (reference := SideReference.of(labels)) is not None
     }
-    if not found:
+    if not references:
         raise InputError(f"the reference has no label of the protocol {protocol.in_words}")
-    if len(found) == len(SIDES):
-        left, right = (_along_x_mm(found[side], affine) for side in SIDES)
+    if len(references) == len(SIDES):
+        left, right = (_along_x_mm(references[side], affine) for side in SIDES)
         if left.min() > right.max():
             raise InputError("the left side's labels lie on the right: values or affine are wrong")
         if left.max() > right.min():
             raise InputError(
                 f"the labels of left and right lie on both sides: is it {protocol.in_words}?"
             )
-    return found
+    return references
 
 
 def _by_label(

@@ -120,7 +120,7 @@ class Verdict:
 
     @property
     def key(self) -> str:
-        """The same for the same words about the same versions: what a person was shown."""
+        """A hash of both versions and every check's line: equal if a person was shown the same."""
         text = "\n".join([f"{self.before} {self.after}", *(check.line for check in self.checks)])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -72,7 +72,7 @@ class Bench:
             What is tested, in words: *the new version*.
         """
         total = sum(len(one.heads) for one in self.heads)
-        found: dict[str, Figures] = {}
+        by_key: dict[str, Figures] = {}
         before = 0
         for one in self.heads:
             figures = evaluate_heads(
@@ -81,9 +81,9 @@ class Bench:
                     f"Testing {whose} on whole heads: {before + done} of {total}"
                 ),
             )  # fmt: skip
-            found[figures["test_key"]] = figures
+            by_key[figures["test_key"]] = figures
             before += len(one.heads)
-        return found
+        return by_key
 
     def serving_on_heads(self, registry: Registry, serving: Version) -> None:
         """Test the version in service on the heads that it was not tested on yet."""
@@ -98,8 +98,8 @@ class Bench:
         with registry.open(serving.number) as model:
             seen = {case["content_sha256"] for case in reference_of(model)}
             rest = Bench(missing, self.scans, self.scratch, self.options, self.tell)
-            found = rest.on_heads(model, seen, f"version {serving.number}, in service,")
-        for key, figures in found.items():
+            by_key = rest.on_heads(model, seen, f"version {serving.number}, in service,")
+        for key, figures in by_key.items():
             registry.add_evaluation(serving.number, key, figures)
 
     def latency(self, model: Model, registry: Registry, serving: Version) -> dict[str, Figures]:
@@ -225,23 +225,23 @@ def measure_version(
                 "Name a data set, or set HIPPOVIEW_TEST_HEADS to a number above 0.",
             )
         with registry.open(number) as model:
-            found: dict[str, Figures] = {}
+            by_key: dict[str, Figures] = {}
             if dataset is not None:
-                found[dataset.test_key] = crops_of(
+                by_key[dataset.test_key] = crops_of(
                     model, dataset, files, scratch, options, tell, f"version {number}"
                 )
                 done.append(f"{counted(len(dataset.test), 'crop')} of {dataset.name}")
             seen = {case["content_sha256"] for case in reference_of(model)}
-            found |= ready.on_heads(model, seen, f"version {number}")
+            by_key |= ready.on_heads(model, seen, f"version {number}")
             done += [f"{counted(len(one.heads), one.source + ' head')}" for one in ready.heads]
             if number != serving.number:
                 timed = ready.latency(model, registry, serving)
-                found |= timed
+                by_key |= timed
                 done += [
                     f"time: {figures['ratio']:.2f} of that of version {serving.number}"
                     for figures in timed.values()
                 ]
-        for key, figures in found.items():
+        for key, figures in by_key.items():
             registry.add_evaluation(version.number, key, figures)
         if number != serving.number:
             if dataset is not None:

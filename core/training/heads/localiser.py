@@ -209,7 +209,7 @@ def _step(
 
 
 def _arguments() -> dict[str, Any]:
-    """Of the network, as nnU-Net's plans name them."""
+    """Arguments of the network, named as in nnU-Net's plans."""
     stages = len(_FEATURES)
     return {
         "n_stages": stages,

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
+from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
 from core.cases.records import refresh_words
@@ -74,6 +75,21 @@ def test_a_list_has_the_sides_of_a_head_also_of_one_that_an_earlier_version_kept
     with cases.acts.engine.begin() as connection:
         refresh_words(connection)
     assert sides() == expected
+
+
+def test_a_record_without_the_totals_of_its_sides_stops_no_list(cases, analysis):
+    """Its shape allows it: somebody may have written it by hand."""
+    hand_made = cases.add(head_analysis(3, left=2400.0, right=0.0), "head").id
+    other = cases.add(head_analysis(4, left=1200.0, right=0.0), "other").id
+    with cases.acts.engine.begin() as connection:
+        query = select(CASES.c.report).where(CASES.c.id == hand_made)
+        report = json.loads(connection.scalar(query))
+        del report["measures"]["sides"]["left"]["total"]
+        update = CASES.update().where(CASES.c.id == hand_made)
+        connection.execute(update.values(report=json.dumps(report)))
+        connection.execute(CASES.update().values(left_mm3=None))
+        refresh_words(connection)
+    assert {row.id: row.left_mm3 for row in cases.find()} == {hand_made: 2400.0, other: 1200.0}
 
 
 def test_the_images_of_a_case_are_those_that_were_segmented(cases, analysis):

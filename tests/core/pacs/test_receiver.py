@@ -23,7 +23,7 @@ from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 from core import limits
 from core.errors import ConflictError, PacsError, SettingsError, StorageError
 from core.pacs.inbox import Inbox, Rule
-from core.pacs.ready import Ready
+from core.pacs.ready import ReadyStudies
 from core.pacs.receiver import Peer, Receiver, peers_of
 from core.settings import ROOT
 from tests.orthanc import slices
@@ -63,8 +63,8 @@ def opened(tmp_path: Path, clock: Clock) -> Iterator[Callable[..., Inbox]]:
 
 
 @pytest.fixture
-def ready(tmp_path: Path) -> Ready:
-    return Ready(tmp_path / "in")
+def ready(tmp_path: Path) -> ReadyStudies:
+    return ReadyStudies(tmp_path / "in")
 
 
 def fill(inbox: Inbox, count: int = 3, study: str = "1.2") -> None:
@@ -250,7 +250,7 @@ _PROCESS = """
 import sys, time
 from pathlib import Path
 from core.pacs.inbox import Inbox, Rule
-from core.pacs.ready import Ready
+from core.pacs.ready import ReadyStudies
 from core.pacs.receiver import Peer, Receiver
 inbox = Inbox(Path(sys.argv[1]), Rule(), 3600)
 receiver = Receiver(inbox, "HIPPOVIEW", [Peer("SCANNER", "127.0.0.1")])

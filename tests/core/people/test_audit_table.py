@@ -34,9 +34,13 @@ def test_lines_are_found_by_day_person_address_and_act(engine):
     assert len(lines(engine, most=2)) == 2
 
 
-def test_a_spreadsheet_takes_no_cell_for_a_formula(engine):
-    with acting_as(Actor("u2", '=cmd|"/C calc"!A0', "reader")):
+@pytest.mark.parametrize(
+    "name", ['=cmd|"/C calc"!A0', " =1+1", "\uff1d1+1", "\uff20SUM(1)", "+1+cmd|x"]
+)
+def test_a_spreadsheet_takes_no_cell_for_a_formula(name, engine):
+    with acting_as(Actor("u2", name, "reader")):
         record_alone(engine, "view", "case 1")
-    rows = list(csv.DictReader(io.StringIO(table_of(lines(engine)).decode())))
-    assert rows[0]["name"] == '\'=cmd|"/C calc"!A0'
+    table = table_of(lines(engine)).decode()
+    rows = list(csv.DictReader(io.StringIO(table, newline="")))
+    assert rows[0]["name"] == f"'{name}"
     assert rows[0]["number"] == "2"

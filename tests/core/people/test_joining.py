@@ -53,6 +53,26 @@ def two(tmp_path, storage):
     return first, Server(tmp_path / "two", storage)
 
 
+def test_of_two_that_write_at_once_the_slower_takes_in_what_the_faster_wrote(two, storage):
+    first, second = two
+    first.change("Anna", is_active=False)
+    second.change("Olga", is_active=False)
+    read = storage.read
+
+    def read_and_be_overtaken(key):
+        content = read(key)
+        storage.read = read
+        second.look()
+        return content
+
+    storage.read = read_and_be_overtaken
+    first.look()
+    for server in (first, second, first):
+        server.look()
+    assert first.names() == second.names()
+    assert [name for name, _, is_active in first.names() if not is_active] == ["Anna", "Olga"]
+
+
 @pytest.mark.parametrize("order", [(0, 1), (1, 0), (0, 0, 1), (1, 1, 0)])
 def test_what_each_did_holds_on_both_whoever_writes_first(order, two):
     first, second = two

@@ -5,7 +5,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from core.errors import ComputeError, DeviceError, GoneError, ModelError
+from core.errors import BusyError, ComputeError, DeviceError, GoneError, ModelError
 from core.models.folder import load_model, opened
 from core.pipeline import Caller, analyse
 from core.predictor.engine import Engine
@@ -93,6 +93,16 @@ def test_a_model_that_cannot_load_is_a_failure_not_a_crash(tmp_path):
         with pytest.raises(ModelError) as refused:
             predictors.check()
     assert len(refused.traceback) <= 3  # what it is raised for does not pile up on it
+
+
+def test_a_predictor_that_is_loaded_while_the_server_ends_takes_no_scan():
+    predictors = Predictors(partial(opened, Settings().model_dir), InferenceOptions(), 1)
+    predictors.end_queues()
+    try:
+        with pytest.raises(BusyError), predictors.on("cpu").slot():
+            pass
+    finally:
+        predictors.close()
 
 
 class FailsOnce:

@@ -21,6 +21,7 @@ from core.state import copying
 from core.state.database import DATABASE_NAME, connect, reading
 from core.state.encryption import Keyring
 from core.state.moving import move
+from core.state.opened import is_shared
 from core.state.storage import LocalStorage
 from core.state.tables import API_SCANS, CASES, DRAFTS, JOBS, METADATA, TRAIL
 from tests.postgresql import programs
@@ -144,9 +145,10 @@ def test_a_target_with_something_in_it_or_a_source_in_use_is_refused(tmp_path, u
 
 def test_what_breaks_off_or_arrives_otherwise_leaves_the_target_empty(tmp_path, url, monkeypatch):
     full(tmp_path)
-    copy = copying._copy
+    copy, held = copying._copy, []
 
     def lose_a_row(table, source, target):
+        held.append(is_shared(tmp_path / "incoming"))  # a server that starts now waits
         count = copy(table, source, target)
         if table is CASES:
             target.execute(CASES.update().where(CASES.c.id == "HV-000001").values(sex="F"))
@@ -156,6 +158,8 @@ def test_what_breaks_off_or_arrives_otherwise_leaves_the_target_empty(tmp_path, 
         patch.setattr(copying, "_copy", lose_a_row)
         with pytest.raises(Exception, match="did not arrive"):
             move(tmp_path, url)
+    assert all(held)
+    assert not is_shared(tmp_path / "incoming")
     engine = connect(tmp_path, agree=False, url=url)
     with reading(engine) as connection:
         assert connection.execute(select(CASES)).all() == []

@@ -7,17 +7,19 @@ import sys
 import threading
 
 import pytest
-from sqlalchemy import create_engine, insert, inspect, select
+from sqlalchemy import Engine, create_engine, func, insert, inspect, select
 
 from core.errors import SettingsError, StorageError
-from core.people.audit import record_alone
+from core.people.audit import record_alone, recording
 from core.settings import ROOT, Settings
+from core.state import postgresql
 from core.state.database import connect, empty_log, has_others, reading
 from core.state.encryption import Keyring
 from core.state.keys import agree_on_keys
 from core.state.later_steps import STEPS
 from core.state.looking import look
 from core.state.migrations import bring_up_to_date
+from core.state.patience import unhurried
 from core.state.postgresql_steps import BEGINS_WITH
 from core.state.postgresql_steps import STEPS as POSTGRESQL_STEPS
 from core.state.private import clear
@@ -219,6 +221,12 @@ def _write_while(engine, happens):
         connection.execute(CASES.insert().values(case("a")))
 
 
+def _record_while(engine, happens):
+    with recording(engine) as connection:
+        happens()
+        connection.execute(CASES.insert().values(case("a")))
+
+
 def _write(engine, row):
     with engine.begin() as connection:
         connection.execute(CASES.insert().values(row))
@@ -295,6 +303,30 @@ def test_a_database_that_refuses_is_told_in_words_without_the_password(databases
     assert "ss-word" not in repr(Settings(database_url=base))
 
 
+def test_a_database_that_hangs_is_given_up(databases, tmp_path, url, monkeypatch):
+    monkeypatch.setattr(postgresql, "_READER_PATIENCE_S", 0.3)
+    monkeypatch.setattr(postgresql, "_WRITER_PATIENCE_S", 0.4)
+    monkeypatch.setattr(postgresql, "_CONNECT_TIMEOUT_S", 2)  # libpq takes no less
+    engine = connect(tmp_path, url=url)
+    pause = select(func.pg_sleep(0.6))
+    for opened in (reading, Engine.begin):
+        with (
+            pytest.raises(StorageError, match="cannot be reached"),
+            opened(engine) as connection,
+            databases.cluster.hanging(),
+        ):
+            connection.execute(select(CASES.c.id))
+    engine.dispose()
+    with databases.cluster.hanging(), pytest.raises(StorageError, match="cannot be reached"):
+        connect(tmp_path, url=url)  # whoever comes new waits for no answer either
+    with reading(engine) as connection, unhurried(connection):
+        connection.execute(pause)  # no restart was needed, and this one may take its time
+    with pytest.raises(StorageError, match="cannot be reached"), reading(engine) as connection:
+        connection.execute(pause)
+    _write(engine, case("a"))
+    engine.dispose()
+
+
 @pytest.mark.long
 def test_too_many_connections_are_told_in_words(tmp_path):
     with cluster("max_connections=8", "superuser_reserved_connections=3") as small:
@@ -311,6 +343,9 @@ def test_too_many_connections_are_told_in_words(tmp_path):
         # The server goes, in the middle of a transaction, and comes back.
         with pytest.raises(StorageError, match="cannot be reached"):
             _write_while(engine, small.stop)
+        small.start()
+        with pytest.raises(StorageError, match="cannot be reached"):
+            _record_while(engine, small.stop)
         with pytest.raises(StorageError, match="cannot be reached"):
             _write(engine, case("a"))
         small.start()
@@ -352,7 +387,7 @@ def test_whether_others_use_a_database_is_known(engine, url, tmp_path):
     assert not has_others(settings)
     program = (
         "import sys; from pathlib import Path; from core.state.database import connect\n"
-        "from core.people.audit import record_alone\n"
+        "from core.people.audit import record_alone, recording\n"
         "engine = connect(Path(sys.argv[1]))\n"
         "for number in range(30): record_alone(engine, 'settings', note=str(number))\n"
         "print('ready', flush=True); sys.stdin.read()"

@@ -195,7 +195,7 @@ def test_a_data_set_that_names_cases_of_another_installation_stays(tmp_path):
         f"imagesTr/{mine[0]}_0000.nii.gz": b"scan",
     }.items():  # fmt: skip
         house.storage.write(f"datasets/theirs/{name}", content)
-    assert house.leftovers.sweep() == 0
+    assert house.leftovers.purge() == 0
     forget(house.cases, house.registry, house.leftovers, WHO)
     assert house.storage.keys("datasets/theirs") == [
         "datasets/theirs/imagesTr/HV-ABCDEF_0000.nii.gz", "datasets/theirs/split.json",
@@ -214,7 +214,7 @@ def test_what_a_killed_removal_left_goes_at_the_next_look(tmp_path):
     house.cases.acts.removed.clear()
     house.leftovers.tick()
     assert traces(house, [case.encode() for case in mine]) == []
-    assert house.leftovers.sweep() == 0
+    assert house.leftovers.purge() == 0
     house.engine.dispose()
 
 

@@ -25,6 +25,7 @@ from core.upkeep.manifest import NAME, Manifest, check
 from core.upkeep.restore import restore
 from tests.core.upkeep.house import House, changes, follow_rows, rows_at, rows_of, sha256
 
+pytestmark = pytest.mark.sqlite  # those with a PostgreSQL name it themselves
 KEY = "k" * 32
 
 
@@ -262,7 +263,9 @@ def test_a_backup_of_one_database_is_restored_into_the_other(tmp_path, request, 
     restored = restore(there, tmp_path / "backup")
     assert (restored.cases, restored.faults) == (2, [])
     engine = opened(there)
-    assert {row.id for row in House(there.data_dir, database_url=urls[into]).cases.find()} == ids
+    found = House(there.data_dir, database_url=urls[into])
+    assert {row.id for row in found.cases.find()} == ids
+    found.close()
     audit.record_alone(engine, "settings", note="it goes on")  # after the ids that were given
     engine.dispose()
     here.close()

@@ -21,6 +21,7 @@ from core.upkeep.restore import restore
 from tests.core.upkeep.house import House, rows_of, sha256
 from tests.ends import in_child
 
+pytestmark = pytest.mark.sqlite  # those with a PostgreSQL name it themselves
 CASES = 6
 FEW, MANY = 3, 60
 
