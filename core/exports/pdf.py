@@ -43,6 +43,8 @@ _LEAST_PICTURE_MM, _LEAST_BESIDE_MM = 105.0, 80.0
 # With less room it has a page of its own.
 _LEAST_ROOM_MM = 55.0
 _CELL_MM = 25.5
+# Of a cell of the band: what its indents take, and the points of its small lines.
+_ASIDE_MM, _SMALL_POINTS = 4.5, 7.0
 
 
 def report_pdf(
@@ -204,11 +206,19 @@ def _band(pdf: Sheet, case: Case, words: Sentences) -> None:
         pdf.cell(pdf.get_string_width(cell.number) + 2.5, 8, cell.number)
         pdf.set_font("DejaVu", "", 9)
         pdf.cell(width / 3, 8.8, cell.unit)
-        pdf.set_font("DejaVu", "", 7)
+        pdf.set_font("DejaVu", "", _SMALL_POINTS)
         for line, small in enumerate(cell.small):
             pdf.set_xy(left, top + 13.4 + 3.6 * line)
+            pdf.set_font_size(_fitting(pdf, small, width - _ASIDE_MM))
             pdf.cell(width - 3, 3.6, small)
     pdf.set_xy(MARGIN_MM, top + _CELL_MM + 2)
+
+
+def _fitting(pdf: Sheet, text: str, room_mm: float) -> float:
+    """The points in which a small line of the band stays in its cell."""
+    pdf.set_font_size(_SMALL_POINTS)
+    width_mm = float(pdf.get_string_width(text))
+    return _SMALL_POINTS * min(1.0, room_mm / max(width_mm, 1.0))
 
 
 def _cells_of_head(measures: dict[str, Any], words: Sentences) -> list[_Cell]:
@@ -219,7 +229,7 @@ def _cells_of_head(measures: dict[str, Any], words: Sentences) -> list[_Cell]:
             cells.append(_Cell(words(side), "\N{EN DASH}", "", (words("not_found"),)))
             continue
         of_parts = "; ".join(
-            f"{words(f'small_{name}')} {words.number(parts[name]['volume_ml'], ML_DIGITS)}"
+            f"{words(f'small_{name}')} {words.number(parts[name]['volume_ml'], ML_DIGITS)} ml"
             for name in LABELS
         )
         remark = why_too_small(measures, side)

@@ -104,7 +104,7 @@ def _chart(scans: Sequence[Case], half: float | None, words: Sentences) -> Chart
         for number, scan in enumerate(known, 1)
     ]
     days = [words.day(scan.day) if dated else scans[number].id for number, scan in enumerate(known)]
-    chart = Chart("", x_words={at[0]: days[0], at[-1]: days[-1]}, is_from_zero=True)
+    chart = Chart("ml", x_words={at[0]: days[0], at[-1]: days[-1]}, is_from_zero=True)
     for side in SIDES:
         points = [
             (x, scan.volumes_mm3[side]["total"] / 1000)

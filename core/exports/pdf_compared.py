@@ -151,7 +151,7 @@ def _chart(standing: Standing, compared: Compared, words: Sentences) -> Chart:
     ]
     age, value = float(study.age_years or 0), standing.value / 1000
     chart = Chart(
-        words(standing.measure),
+        words("by_age", measure=words(standing.measure)),
         bands=[(curves[5], curves[95])],
         lines=[
             (curve, 0.4 if percent == 50 else 0.15, CURVE_GREY) for percent, curve in curves.items()

@@ -131,7 +131,7 @@ def _row(
         words.number(sizes["volume_mm3"], 1),
         words.number(sizes["volume_ml"], ml_digits),
         str(sizes["voxels"]),
-        " - ".join(words.number(mm3, 1) for mm3 in interval),
+        " \N{EN DASH} ".join(words.number(mm3, 1) for mm3 in interval),
         "" if length is None else words.number(length, 1),
         " x ".join(words.number(edge, 1) for edge in sizes["bounding_box_mm"] or ()),
         "" if expected is None else words.number(expected, 3),

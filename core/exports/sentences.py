@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from core.exports.german import FINDINGS, in_german
 from core.references.words import ordinal
+from core.wording import minus
 
 Language = Literal["en", "de"]
 LANGUAGES: dict[Language, str] = {"en": "English", "de": "Deutsch"}
@@ -70,13 +71,13 @@ _SENTENCES: dict[str, dict[Language, str]] = {
     "unknown_side": {"en": "unknown on a crop", "de": "im Ausschnitt unbekannt"},
     "not_found": {"en": "not found", "de": "nicht gefunden"},
     "asymmetry": {"en": "Asymmetry", "de": "Asymmetrie"},
-    "asymmetry_small": {"en": "(L - R) / mean", "de": "(L - R) / Mittel"},
+    "asymmetry_small": {"en": "(L \N{MINUS SIGN} R) / mean", "de": "(L \N{MINUS SIGN} R) / Mittel"},
     "needs_both": {"en": "needs both sides", "de": "nur bei beiden Seiten"},
     "left_larger": {"en": "left larger", "de": "links größer"},
     "right_larger": {"en": "right larger", "de": "rechts größer"},
     "interval": {
-        "en": "{percent} % interval {low} to {high}",
-        "de": "{percent}-%-Intervall {low} bis {high}",
+        "en": "{percent} % interval {low} to {high} mm³",
+        "de": "{percent}-%-Intervall {low} bis {high} mm³",
     },
     "share_of_brain": {"en": "{percent} % of the brain", "de": "{percent} % des Gehirns"},
     "anterior_share": {"en": "{percent} % anterior", "de": "{percent} % vorn"},
@@ -189,6 +190,9 @@ _SENTENCES: dict[str, dict[Language, str]] = {
         "en": "{same} {people} (estimated from all {count}, with the sex taken into account)",
         "de": "{same} {people} (geschätzt aus allen {count}, das Geschlecht berücksichtigt)",
     },
+    "by_age": {
+        "en": "{measure}, ml, by age in years", "de": "{measure}, ml, nach Alter in Jahren",
+    },
     "curves": {
         "en": "In brackets the {percent} % interval of the percentile, for the size of the group. "
         "Curves: 5th, 25th, 50th, 75th and 95th percentile of the {people} of the group by age in "
@@ -200,11 +204,11 @@ _SENTENCES: dict[str, dict[Language, str]] = {
     # From scan to scan
     "change": {"en": "Change since {day} ({case})", "de": "Veränderung seit {day} ({case})"},
     "change_is": {
-        "en": "{side}: {earlier} to {later} ml, {percent} %",
-        "de": "{side}: {earlier} auf {later} ml, {percent} %",
+        "en": "{side}: {earlier} ml to {later} ml, {percent} %",
+        "de": "{side}: {earlier} ml auf {later} ml, {percent} %",
     },
-    "change_interval": {"en": "95 % interval {low} to {high} %", "de": "95-%-Intervall {low} bis "
-                        "{high} %"},
+    "change_interval": {"en": "95 % interval {low} % to {high} %",
+                        "de": "95-%-Intervall {low} % bis {high} %"},
     "a_year": {"en": "{percent} % a year", "de": "{percent} % im Jahr"},
     "within what the method varies by": {
         "en": "within what the method varies by", "de": "im Bereich, in dem die Methode schwankt",
@@ -291,7 +295,8 @@ _SENTENCES: dict[str, dict[Language, str]] = {
         "de": "In Klammern: von einem Hippocampus zum anderen, also keine Länge.",
     },
     "asymmetry_is": {
-        "en": "Asymmetry, (L - R) / mean of both", "de": "Asymmetrie, (L - R) / Mittel beider",
+        "en": "Asymmetry, (L \N{MINUS SIGN} R) / mean of both",
+        "de": "Asymmetrie, (L \N{MINUS SIGN} R) / Mittel beider",
     },
     "anterior_share_is": {"en": "Anterior share", "de": "Vorderer Anteil am Volumen"},
     "share_of_brain_is": {
@@ -325,7 +330,7 @@ class Sentences:
     """The sentences and numbers of one language.
 
     >>> Sentences("de")("age", years=44), Sentences("de").number(-1.44, 1)
-    ('44 Jahre alt bei der Untersuchung', '-1,4')
+    ('44 Jahre alt bei der Untersuchung', '\u22121,4')
     >>> Sentences("en").number(1234.56, 1, grouped=True)
     '1,234.6'
     """
@@ -347,7 +352,7 @@ class Sentences:
         """
         text = f"{value:{'+' * sign}z{',' * grouped}.{digits}f}"
         between, point = _MARKS[self.language]
-        return text.translate({ord(","): between, ord("."): point})
+        return minus(text).translate({ord(","): between, ord("."): point})
 
     def ordinal(self, number: int) -> str:
         """A number as an ordinal.

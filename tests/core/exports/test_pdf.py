@@ -14,7 +14,7 @@ from PIL import Image
 from core.cases.case import Review
 from core.cases.study import study_of
 from core.exports.german import FINDINGS, in_german
-from core.exports.pdf import report_pdf
+from core.exports.pdf import _fitting, report_pdf
 from core.exports.pdf_change import changed_until
 from core.exports.pdf_compared import Compared, add_compared
 from core.exports.pdf_details import add_details
@@ -97,7 +97,7 @@ def words_of(pdf, tmp_path):
 def test_every_figure_stands_in_it_as_in_csv_and_json(tmp_path, kind, language):
     case = case_of(kind)
     words = words_of(report_pdf(case, IMAGES, language=language), tmp_path)
-    said = set(re.findall(r"-?\d+(?:[.,]\d+)?", words))
+    said = set(re.findall(r"-?\d+(?:[.,]\d+)?", words.replace("\N{MINUS SIGN}", "-")))
     figures = set(numbers(case.report["measures"]))
     figures |= {
         f"{float(row['value']):.{ML_DIGITS}f}"
@@ -199,7 +199,7 @@ def test_what_is_expected_of_a_mask_stands_in_it(tmp_path):
     words = words_of(report_pdf(case, IMAGES), tmp_path)
     assert "2.11" in words
     assert "2,109 mm³" in words
-    assert "90 % interval 1,980 to 2,240" in words
+    assert "90 % interval 1,980 to 2,240 mm³" in words
     assert "(Dice, 1 is the same): 0.90" in words
     assert "Confidence high: the mask passed every check" in words
     case.report["trust"] |= {"expected_dice": None, "reason": "a person drew this mask"}
@@ -233,7 +233,7 @@ def test_group_and_change_stand_on_the_first_page_where_the_patient_does(tmp_pat
     assert "reference group Controls, n = 120, protocol FreeSurfer 7.4: not comparable" in words
     assert words.count("FreeSurfer 7.4") == 5  # the title, and each number
     assert "Change since 2024-05-01 (HV-BEFORE)" in words
-    assert "Left: 1.75 to 1.75 ml, +0.0 %, +0.0 % a year" in words
+    assert "Left: 1.75 ml to 1.75 ml, +0.0 %, +0.0 % a year" in words
     warning = {"level": "warning", "code": "oblique", "message": "Look at this tilt. " * 8}
     case.report["warnings"] = [warning]
     first = words_of(report_pdf(case, IMAGES, identity="", **more), tmp_path).split("\f")[0]
@@ -330,3 +330,25 @@ def test_german_numbers_have_a_comma_and_no_point():
     words = Sentences("de")
     assert words.number(12345.678, 2, grouped=True) == "12\N{NARROW NO-BREAK SPACE}345,68"
     assert words.number(-0.04, 1, sign=True) == "+0,0"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_number_below_zero_has_a_minus_as_on_the_pages(language):
+    words = Sentences(language)
+    assert words.number(-7.4, 0, sign=True) == "\N{MINUS SIGN}7"
+    hyphens = [name for name, by_language in _SENTENCES.items() if " - " in by_language[language]]
+    assert hyphens == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_an_interval_stays_within_its_cell_of_the_band(language):
+    words, room_mm = Sentences(language), 42.0
+    high = words.number(12_817, 0, grouped=True)
+    with Sheet(words) as sheet:
+        sheet.add_page()
+        sheet.set_font("DejaVu", "", 7)
+        long = words("interval", percent=90, low=high, high=high)
+        assert sheet.get_string_width(long) > room_mm
+        sheet.set_font_size(_fitting(sheet, long, room_mm))
+        assert sheet.get_string_width(long) == pytest.approx(room_mm)
+        assert _fitting(sheet, "2 ml", room_mm) == 7
