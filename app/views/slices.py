@@ -15,7 +15,7 @@ from app.http.viewer_files import files_url, moved_url, script_url, view_url
 from app.services import Services
 from app.viewer.bundle import bundle
 from app.viewer.displays import View, display_name
-from app.views.waiting import keep_place
+from app.views.waiting import keep_place, say_that_it_fails
 from core.anatomy import Convention
 from core.cases.case import Case
 from core.people.acting import actor
@@ -25,8 +25,15 @@ from core.people.acting import actor
 _LOADER = """
 export default function ({ parentElement, data, setTriggerValue }) {
   const script = import(new URL(data.script, document.baseURI).href);
-  script.then((viewer) => viewer.show(parentElement, data, setTriggerValue));
-  return () => script.then((viewer) => viewer.leave(parentElement));
+  script.then((viewer) => viewer.show(parentElement, data, setTriggerValue), () => {
+    // As the viewer itself says it to the page: app/views/waiting.py.
+    const host = parentElement.host ?? parentElement;
+    host.setAttribute("data-shown", "");
+    host.setAttribute("data-failed", data.case.split(" ")[0]);
+    parentElement.textContent = "The viewer could not be loaded. Reload the page; if it fails " +
+      "again, tell the administrator the time.";
+  });
+  return () => script.then((viewer) => viewer.leave(parentElement), () => {});
 }
 """
 
@@ -127,6 +134,7 @@ def show_moved_slices(
 def _show(data: dict[str, Any], *, is_head: bool) -> None:
     if not bundle().is_file():
         st.error("**The viewer is not built.** Run make install in HippoView's folder.")
+        say_that_it_fails(data["case"].split()[0])
         return
     with st.container(key="slices-place"):
         keep_place(str(data["height"]), is_head=is_head)

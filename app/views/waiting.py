@@ -69,6 +69,11 @@ def say_that_it_waits(case_id: str) -> None:
     st.html(_WAITS.format(id=case_id), width="content")
 
 
+def say_that_it_fails(case_id: str) -> None:
+    """Tell the page that there will be no picture of a case: it can be rejected all the same."""
+    st.html(f'<span data-failed="{case_id}"></span>')
+
+
 def keep_place(height: str, *, is_head: bool) -> None:
     """Fill the viewer's place until it draws; within the container *slices-place*.
 

@@ -171,7 +171,7 @@ def findings_of_crop(expected: Expected) -> list[Finding]:
 
 
 def interval_words(sizes: Mapping[str, Any]) -> str:
-    """Such as *2,109 mm³, 90 % interval 1,980 to 2,240*; the volume alone where none is known.
+    """Such as *2,109 mm³, 90 % interval 1,980 to 2,240 mm³*; the volume alone where none is known.
 
     Parameters
     ----------
@@ -183,7 +183,8 @@ def interval_words(sizes: Mapping[str, Any]) -> str:
     if interval is None:
         return volume
     low, high = interval
-    return f"{volume}, {COVERAGE_PERCENT} % interval {low:,.0f} to {high:,.0f}"
+    ends = f"{low:,.0f} to {high:,.0f} mm\N{SUPERSCRIPT THREE}"
+    return f"{volume}, {COVERAGE_PERCENT} % interval {ends}"
 
 
 def masks_in_words(report: Mapping[str, Any]) -> list[tuple[str, float]]:

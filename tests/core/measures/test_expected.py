@@ -181,5 +181,5 @@ def test_the_sentence(case):
     }  # fmt: skip
     case.report["trust"]["expected_dice"]["whole"] = 0.9
     assert masks_in_words(case.report) == [
-        ("2,109 mm³, 90 % interval 1,980 to 2,240; expected overlap with an expert 0.90", 0.9)
+        ("2,109 mm³, 90 % interval 1,980 to 2,240 mm³; expected overlap with an expert 0.90", 0.9)
     ]
