@@ -2,13 +2,17 @@
 PY := .venv/bin/python
 VIEWER := $(wildcard app/viewer/frontend/*)
 
-.PHONY: run serve install test coverage lint docs release clean
+.PHONY: run serve clinic cloud install test coverage lint docs release clean
 run: .venv/installed
 	@$(PY) -m app
 
 # Without PyTorch: everything but retraining, in a fifth of the space.
 serve: .venv/installed-serve
 	@$(PY) -m app
+
+# A clinic, or an emulated cloud, as plain processes: docs/operations.md, Without containers.
+clinic cloud: .venv/installed-dev
+	@$(PY) -m scripts.set_up $@
 
 install: .venv/installed
 
