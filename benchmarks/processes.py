@@ -51,7 +51,7 @@ def far(address: str, delay_s: float) -> Iterator[str]:
                 asyncio.get_running_loop().call_later(delay_s, writer.write, part)
             asyncio.get_running_loop().call_later(delay_s, writer.close)
 
-        with suppress(OSError):
+        with suppress(OSError, asyncio.CancelledError):  # or all ends
             await asyncio.gather(forth(), back())
 
     async def main() -> None:
