@@ -291,8 +291,9 @@ def test_people_sign_in_and_see_their_groups_cases_alone(context, other_context,
         reader.page.get_by_role("button", name="Choose the password").click()
         reader.open("/cases")
         reader.read("1 case.", "Start reviewing")  # all of the list is drawn
-        reader.search("scan 5")
-        reader.read("It may belong to another group: you see the cases of memory alone")
+        elsewhere = "It may belong to another group: you see the cases of memory alone"
+        reader.search("scan 5", then=elsewhere)
+        reader.read(elsewhere)
         expect(reader.page.get_by_test_id("stSidebar")).to_contain_text("Rita Berg, reader")
         expect(reader.page.get_by_role("link", name="Models")).to_have_count(0)
         reader.open("/models")
