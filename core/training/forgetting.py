@@ -67,20 +67,26 @@ def forget(cases: Cases, registry: Registry, leftovers: Leftovers, patient: str)
         raise ConflictError(
             "Cases are still being taken in from the storage", "Try again in a few minutes."
         )
-    case_ids = of_patient(cases.acts, patient)
+    case_ids: list[str] = []
+    versions = set[int]()
+    engine = cases.acts.engine
+    who = mark(engine, "patient", patient)
+    # Again, until nobody has sent another scan of the patient meanwhile.
+    while further := [i for i in of_patient(cases.acts, patient) if i not in case_ids]:
+        versions.update(_trained_on(further, registry, Datasets(cases.acts.storage)))
+        with recording(engine) as connection:  # first: nothing goes without a line
+            record(connection, "forget", who, note=f"scans: {len(further)}")
+        at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        for case_id in further:
+            cases.acts.remove(case_id, at, lambda record: True, note="its patient was forgotten")
+        leftovers.purge(further)
+        case_ids += further
     if not case_ids:
         raise NotFoundError("There is no such patient", "All of the patient's cases are gone.")
-    engine = cases.acts.engine
-    versions = _trained_on(case_ids, registry, Datasets(cases.acts.storage))
-    who = mark(engine, "patient", patient)
-    with recording(engine) as connection:  # first: nothing goes without a line
-        record(connection, "forget", who, note=f"scans: {len(case_ids)}")
-    at = datetime.now(UTC).isoformat(timespec="milliseconds")
-    for case_id in case_ids:
-        cases.acts.remove(case_id, at, lambda record: True, note="its patient was forgotten")
-    leftovers.purge(case_ids)
     marks = (who, *(mark(engine, "case", case_id) for case_id in case_ids))
-    return Receipt(patient, tuple(case_ids), actor().name, timestamp(), marks, versions)
+    return Receipt(
+        patient, tuple(case_ids), actor().name, timestamp(), marks, tuple(sorted(versions))
+    )
 
 
 def _trained_on(case_ids: Sequence[str], registry: Registry, datasets: Datasets) -> tuple[int, ...]:

@@ -171,6 +171,25 @@ def test_nothing_of_a_forgotten_patient_is_found_anywhere_and_the_trail_still_ve
         forget(house.cases, house.registry, house.leftovers, WHO)
 
 
+def test_a_scan_that_comes_while_its_patient_is_forgotten_is_forgotten_too(tmp_path):
+    house = House(tmp_path)
+    mine, other = house.filled()
+    purge, late = house.leftovers.purge, []
+
+    def purge_while_another_comes(ids):
+        if not late:
+            late.append(house.cases.add(analysis(9), "late", WHO).id)
+        return purge(ids)
+
+    house.leftovers.purge = purge_while_another_comes
+    receipt = forget(house.cases, house.registry, house.leftovers, WHO)
+    assert receipt.cases == (*sorted(mine), *late)
+    assert [row.id for row in house.cases.find()] == [other]
+    assert house.storage.folders("cases") == [other]
+    assert verify(house.engine, house.storage).faults == []
+    house.engine.dispose()
+
+
 def test_a_backup_made_afterwards_holds_nothing_either(tmp_path):
     house = House(tmp_path)
     mine, _ = house.filled()
