@@ -2,10 +2,9 @@
 
 ``python -m scripts.set_up clinic``: PostgreSQL, two app processes on one data folder, a worker for
 trainings and nginx with TLS, as ``deploy/compose``. ``cloud``: the same parts with a data folder
-each and an emulated bucket (fake-gcs-server) in common; ``--ray PROGRAM`` trains on a Ray cluster
-in the worker's place. It takes Debian's ``postgresql`` and ``nginx-light``, and the packages of
-``requirements-dev.txt``. Ctrl-C or SIGTERM stops all. To try things and to test: the certificate is
-one that no browser trusts, and the database makes no backup.
+each and an emulated bucket (fake-gcs-server) in common. It takes Debian's ``postgresql`` and
+``nginx-light``, and the packages of ``requirements-dev.txt``. Ctrl-C or SIGTERM stops all. To try
+things and to test: the certificate is one that no browser trusts, and the database makes no backup.
 """
 
 import argparse
@@ -16,7 +15,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import urllib.error
@@ -229,20 +227,7 @@ def bucket(parts: Parts) -> dict[str, str]:
     return {"STORAGE_EMULATOR_HOST": url, "HIPPOVIEW_STORAGE": f"gs://{BUCKET}/hippoview"}
 
 
-def ray(parts: Parts, program: Path, settings: dict[str, str]) -> dict[str, str]:
-    """Start a Ray head that trains; what finds it."""
-    dashboard, port = free_port(), free_port()
-    # A path of a socket below it may have 107 bytes.
-    place = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
-    command = [str(program), "start", "--head", "--block", f"--port={port}",
-               f"--dashboard-port={dashboard}", "--dashboard-host=127.0.0.1", "--num-cpus=2",
-               "--num-gpus=0", f"--temp-dir={place}", "--disable-usage-stats"]  # fmt: skip
-    url = f"http://127.0.0.1:{dashboard}"
-    parts.start("ray", command, _answers(f"{url}/api/jobs/"), settings=settings)
-    return {"HIPPOVIEW_ENGINE": "ray", "HIPPOVIEW_RAY_ADDRESS": url, "HIPPOVIEW_RAY_CPUS": "1"}
-
-
-def start(parts: Parts, kind: str, secure: int, ray_program: Path | None) -> None:
+def start(parts: Parts, kind: str, secure: int) -> None:
     """All parts of a set-up, the proxy last."""
     settings = {
         "HIPPOVIEW_DATABASE_URL": database(parts), "HIPPOVIEW_HOSTS": NAME,
@@ -255,17 +240,13 @@ def start(parts: Parts, kind: str, secure: int, ray_program: Path | None) -> Non
         settings |= bucket(parts)
         folders = {name: parts.folder / f"data-{name}" for name in folders}
     homes = {name: settings | {"HIPPOVIEW_DATA_DIR": str(path)} for name, path in folders.items()}
-    if ray_program is not None:
-        on_ray = ray(parts, ray_program, homes["worker"])
-        homes = {name: home | on_ray for name, home in homes.items()}
     ports = [free_port(), free_port()]
     for name, port in zip(("app-1", "app-2"), ports, strict=True):
         command = [sys.executable, "-m", "app", "--port", str(port)]
         ready = _answers(f"http://127.0.0.1:{port}/api/live")
         parts.start(name, command, ready, settings=homes[name])
-    if ray_program is None:
-        command = [sys.executable, "-m", "core", "worker"]
-        parts.start("worker", command, lambda: True, settings=homes["worker"])
+    command = [sys.executable, "-m", "core", "worker"]
+    parts.start("worker", command, lambda: True, settings=homes["worker"])
     command = proxy_command(parts.folder, ports, free_port(), secure)
     parts.start("proxy", command, _listens(secure))
 
@@ -276,10 +257,7 @@ def main() -> int:
     parser.add_argument("kind", choices=("clinic", "cloud"))
     parser.add_argument("--folder", type=Path, help="what it keeps (default: var/KIND)")
     parser.add_argument("--port", type=int, default=8443, help="of the page, by TLS")
-    parser.add_argument("--ray", type=Path, metavar="PROGRAM", help="train on this Ray (cloud)")
     options = parser.parse_args()
-    if options.ray is not None and options.kind != "cloud":
-        parser.error("--ray goes with cloud alone")
     folder = (options.folder or PROJECT / "var" / options.kind).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o711)  # PostgreSQL and nginx run as nobody where this is started by root
@@ -291,7 +269,7 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     try:
-        start(parts, options.kind, options.port, options.ray)
+        start(parts, options.kind, options.port)
         print(f"Open https://{NAME}:{options.port} and sign in as administrator with the password "
               f"in {folder}/secrets/admin_password", flush=True)  # fmt: skip
         parts.wait()

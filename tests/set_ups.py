@@ -1,7 +1,6 @@
 """The ways to run HippoView, each begun by its one command and ended with all of its processes.
 
-A laptop is ``python -m app``. A clinic and the emulated cloud are ``python -m scripts.set_up``; the
-latter comes also with a Ray cluster that trains.
+A laptop is ``python -m app``; a clinic and the emulated cloud are ``python -m scripts.set_up``.
 """
 
 import os
@@ -23,7 +22,6 @@ from scripts.set_up import proxy_command
 from tests.postgresql import programs
 from tests.server import free_port, running
 
-RAY = Path(os.environ.get("HIPPOVIEW_TEST_RAY", ROOT / ".venv-ray" / "bin" / "ray"))
 _STOP_S = 180
 
 
@@ -74,18 +72,8 @@ def parts(kind: str, folder: Path, *more: str, **settings: str) -> Iterator[SetU
         shutil.rmtree(place)
 
 
-@contextmanager
-def on_ray(folder: Path, **settings: str) -> Iterator[SetUp]:
-    """The emulated cloud, with Ray in the worker's place."""
-    if not RAY.is_file():
-        pytest.skip("no Ray here: see tests/core/training/test_ray.py")
-    with parts("cloud", folder, "--ray", str(RAY), **settings) as site:
-        yield site
-
-
 SET_UPS: dict[str, Callable[..., "contextmanager[SetUp]"]] = {
     "laptop": laptop, "clinic": partial(parts, "clinic"), "cloud": partial(parts, "cloud"),
-    "cloud-on-ray": on_ray,
 }  # fmt: skip
 
 

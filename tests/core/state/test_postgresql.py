@@ -21,7 +21,7 @@ from core.state.migrations import bring_up_to_date
 from core.state.postgresql_steps import BEGINS_WITH
 from core.state.postgresql_steps import STEPS as POSTGRESQL_STEPS
 from core.state.private import clear
-from core.state.tables import API_SCANS, CASES, DRAFTS, METADATA, TRAIL
+from core.state.tables import API_SCANS, CASES, DRAFTS, METADATA, MIGRATIONS, TRAIL
 from core.upkeep.of_state import of_state
 from tests.postgresql import PASSWORD, cluster, programs
 
@@ -117,7 +117,9 @@ def test_each_later_step_is_written_for_both():
 
 def test_a_second_start_takes_no_step(engine):
     with engine.begin() as connection:
+        taken = connection.execute(select(MIGRATIONS)).all()
         bring_up_to_date(connection)  # would fail: the tables are there
+        assert connection.execute(select(MIGRATIONS)).all() == taken
 
 
 def test_two_starts_at_once_make_one_schema(databases, tmp_path):
